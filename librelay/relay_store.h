@@ -1,0 +1,121 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/**
+ * The store: every Redis key of the system. This header is the schema.
+ *
+ * All keys start with relay.conf's prefix (`relay:`). Records are hashes with a field `v`
+ * (RELAY_RECORD_VERSION); a reader that meets a higher one refuses the record. All times are
+ * milliseconds since 1970 by Redis's own clock, so that the clocks of relays do not matter.
+ *
+ *  route:<name>     hash    v tunnel relay listen scheme expires device
+ *                           listen `127.77.0.5:10000`; scheme http|https|h2c|tcp. What a request needs.
+ *                           written by open, extend, close; read by mod_relay, relayrewrite; lives until expires
+ *  gone:<name>      hash    v why tunnel; why `expired` or `closed`: what a visitor is told once the route is away.
+ *                           written by open (as expired), close; read by mod_relay on a miss; lives until expires + 1 day
+ *  key:<SHA256:fp>  hash    v tunnel relay listen expires; listen: the tunnel's listen addresses, space separated.
+ *                           written by open, extend, close; read by relay-authkeys; lives until expires
+ *  tunnel:<id>      hash    v id device relay key created expires state (open|closed) ended by
+ *                           routes (their number n), and name.I listen.I service.I for I from 0 to n-1;
+ *                           key the fingerprint; by who opened it; ended (ms) once closed.
+ *                           written by open, extend, close; read by rly, rlyd; lives until expires + 1 day
+ *  tunnels          zset    id by expires. written by open, extend, close, rlyd; read by rly list, rlyd
+ *  next:<relay>     string  the last position of the listen space that was issued. written and read by open; for ever
+ *  slot:<relay>:<addr:port>
+ *                   string  id of the tunnel that holds the address. written by open, extend, close; read by open;
+ *                           lives until expires + cooldown, after a close until then + cooldown
+ *  live:<relay>     hash    listen address -> JSON {"tunnel":…,"pid":…,"since":ms,"peer":…}; written by rlyd; read by rly; refreshed
+ *  relay:<name>     hash    v ssh hostkeys (lines `type base64`) load versions; written by rlyd (heartbeat, lives 1 minute);
+ *                           read by rly open
+ *  events           stream  what (open|extend|close|expire|up|down|…) tunnel relay by, and `peer` where there is one;
+ *                           capped at about 10,000; written by every writer; read for audit and by rlyd
+ *
+ * What changes several keys is one Lua script (librelay/lua), so that no reader sees half of it.
+ *
+ * A relay_store is one connection, made when it is first needed and made again after it broke. It
+ * belongs to one thread at a time. Every call ends within a few times [redis] timeout.
+ */
+#ifndef RELAY_STORE_H
+#define RELAY_STORE_H
+
+#include "relay_config.h"
+
+typedef struct relay_store relay_store;
+
+/** What a request needs to know. All strings from the pool passed to the call. */
+typedef struct relay_route {
+    const char *name;
+    const char *tunnel;
+    const char *relay;
+    const char *device; /* "" if the operator gave none */
+    const char *scheme; /* one that relay_scheme_is_known() */
+    relay_listen_addr listen;
+    apr_time_t expires;           /* by Redis's clock */
+    apr_interval_time_t lives;    /* from the answer on: for a deadline by a monotonic clock; > 0 */
+} relay_route;
+
+/** What a key may do. */
+typedef struct relay_grant {
+    const char *tunnel;
+    const char *relay;
+    apr_time_t expires;
+    int naddrs;
+    const relay_listen_addr *addrs;
+} relay_grant;
+
+/**
+ * Makes a store; does not connect yet.
+ * @param p owns it; its clean-up closes the connection
+ */
+void relay_store_create(relay_store **out, const relay_config *cfg, apr_pool_t *p);
+
+/**
+ * Looks a route up: one round trip.
+ * @param route out, in pool p
+ * @param gone out on RELAY_EGONE: `expired` or `closed`
+ * @return APR_SUCCESS; RELAY_ENOTFOUND; RELAY_EGONE; RELAY_ERECORD or RELAY_EUNREACHABLE with *why
+ */
+apr_status_t relay_store_route(relay_store *s, const char *name, relay_route *route, const char **gone,
+                               apr_pool_t *p, const char **why);
+
+/**
+ * Looks up what a key may do: one round trip.
+ * @param fingerprint `SHA256:` and 43 characters of base64; anything else is RELAY_ENOTFOUND
+ * @return APR_SUCCESS; RELAY_ENOTFOUND; RELAY_ERECORD or RELAY_EUNREACHABLE with *why
+ */
+apr_status_t relay_store_grant(relay_store *s, const char *fingerprint, relay_grant *grant, apr_pool_t *p,
+                               const char **why);
+
+/** Whether the text has the form of an OpenSSH SHA256 fingerprint. */
+int relay_fingerprint_is_valid(const char *text);
+
+/**
+ * Runs one command; for the rest of librelay and for rlyd's and rly's own keys.
+ * @param argv, argvlen as redisCommandArgv() takes them
+ * @param reply to be freed by the caller with freeReplyObject(); never an error reply
+ * @return APR_SUCCESS, or RELAY_EUNREACHABLE with *why (for an error reply, too)
+ */
+apr_status_t relay_store_command(relay_store *s, redisReply **reply, int argc, const char **argv,
+                                 const size_t *argvlen, apr_pool_t *p, const char **why);
+
+/** A key with the configured prefix: relay_store_key(s, p, "live:", name). */
+const char *relay_store_key(const relay_store *s, apr_pool_t *p, const char *kind, const char *id);
+
+/** The Lua scripts that are built in. */
+typedef enum { RELAY_SCRIPT_OPEN, RELAY_SCRIPT_EXTEND, RELAY_SCRIPT_CLOSE } relay_script_id;
+
+/**
+ * Runs a script (EVALSHA, then EVAL where Redis does not know it yet). KEYS[1] is the prefix;
+ * args become ARGV.
+ * @return as relay_store_command()
+ */
+apr_status_t relay_store_script(relay_store *s, redisReply **reply, relay_script_id id, int nargs,
+                                const char **args, apr_pool_t *p, const char **why);
+
+/** The value of a field in a reply to HGETALL, or NULL. */
+const char *relay_reply_field(const redisReply *hash, const char *field);
+
+/** Checks a record's `v` and says what is wrong.
+ * @return APR_SUCCESS, or RELAY_ERECORD with *why */
+apr_status_t relay_reply_version(const redisReply *hash, const char *key, apr_pool_t *p, const char **why);
+
+#endif
