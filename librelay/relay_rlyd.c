@@ -1,0 +1,141 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+#include "relay_rlyd.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+static apr_status_t open_socket(int *out, const char *path, apr_pool_t *p, const char **why) {
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    int fd, err;
+
+    if (strlen(path) >= sizeof addr.sun_path) {
+        RELAY_WHY(why, p, "rlyd's socket %s: the path is longer than %d bytes; choose a shorter [rlyd] socket", path,
+                  (int)sizeof addr.sun_path - 1);
+        return RELAY_EUNREACHABLE;
+    }
+    memcpy(addr.sun_path, path, strlen(path));
+    fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    /* connect() on a Unix socket either succeeds at once or says EAGAIN: the backlog is full. */
+    if (fd >= 0 && connect(fd, (struct sockaddr *)&addr, sizeof addr) == 0) {
+        *out = fd;
+        return APR_SUCCESS;
+    }
+    err = errno;
+    if (fd >= 0)
+        close(fd);
+    RELAY_WHY(why, p, "cannot reach rlyd at %s: %s; %s", path, strerror(err),
+              err == EAGAIN ? "it does not keep up" : "is rlyd running?");
+    return RELAY_EUNREACHABLE;
+}
+
+static apr_status_t send_message(int sock, const char *path, const char *text, int fd, apr_pool_t *p,
+                                 const char **why) {
+    union {
+        struct cmsghdr align;
+        char room[CMSG_SPACE(sizeof(int))];
+    } control;
+    struct iovec iov = {.iov_base = (void *)text, .iov_len = strlen(text)};
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+    ssize_t n;
+
+    if (iov.iov_len > RELAY_RLYD_MESSAGE_MAX) {
+        RELAY_WHY(why, p, "a message to rlyd would be longer than %d bytes", RELAY_RLYD_MESSAGE_MAX);
+        return RELAY_EUNREACHABLE;
+    }
+    if (fd >= 0) {
+        memset(&control, 0, sizeof control);
+        msg.msg_control = &control;
+        msg.msg_controllen = sizeof control.room;
+        CMSG_FIRSTHDR(&msg)->cmsg_level = SOL_SOCKET;
+        CMSG_FIRSTHDR(&msg)->cmsg_type = SCM_RIGHTS;
+        CMSG_FIRSTHDR(&msg)->cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(CMSG_FIRSTHDR(&msg)), &fd, sizeof(int));
+    }
+    do
+        n = sendmsg(sock, &msg, MSG_NOSIGNAL);
+    while (n < 0 && errno == EINTR);
+    if (n < 0) {
+        RELAY_WHY(why, p, "cannot send to rlyd at %s: %s", path, strerror(errno));
+        return RELAY_EUNREACHABLE;
+    }
+    return APR_SUCCESS;
+}
+
+apr_status_t relay_rlyd_handoff(const char *socket_path, int fd, relay_rlyd_way way, const char *peer,
+                                const char *local, apr_pool_t *p, const char **why) {
+    const char *text;
+    apr_status_t rv;
+    int sock;
+
+    text = apr_pstrcat(p, RELAY_RLYD_PROTOCOL " handoff way=", way == RELAY_RLYD_TLS ? "tls" : "direct",
+                       peer ? " peer=" : "", peer ? peer : "", peer && local ? " local=" : "",
+                       peer && local ? local : "", NULL);
+    if ((rv = open_socket(&sock, socket_path, p, why)) != APR_SUCCESS)
+        return rv;
+    rv = send_message(sock, socket_path, text, fd, p, why);
+    close(sock);
+    return rv;
+}
+
+/** Waits for one packet until the deadline. @return its length, or -1 */
+static ssize_t receive_until(int sock, char *buf, size_t size, apr_time_t deadline) {
+    for (;;) {
+        struct pollfd pfd = {.fd = sock, .events = POLLIN};
+        apr_interval_time_t left = deadline - apr_time_now();
+        ssize_t n = recv(sock, buf, size, 0);
+
+        if (n >= 0)
+            return n;
+        if (errno != EAGAIN && errno != EINTR)
+            return -1;
+        if (left <= 0) {
+            errno = ETIMEDOUT;
+            return -1;
+        }
+        if (poll(&pfd, 1, (int)apr_time_as_msec(left) + 1) < 0 && errno != EINTR)
+            return -1;
+    }
+}
+
+apr_status_t relay_rlyd_login(const char *socket_path, const relay_grant *grant, const char *fingerprint,
+                              apr_interval_time_t timeout, apr_pool_t *p, const char **why) {
+    static const char ok[] = RELAY_RLYD_PROTOCOL " ok", no[] = RELAY_RLYD_PROTOCOL " no ";
+    apr_time_t deadline = apr_time_now() + timeout;
+    char answer[RELAY_RLYD_MESSAGE_MAX + 1];
+    const char *text;
+    apr_status_t rv;
+    ssize_t n;
+    int sock, i;
+
+    text = apr_psprintf(p, RELAY_RLYD_PROTOCOL " login tunnel=%s key=%s expires=%" APR_INT64_T_FMT " listen=",
+                        grant->tunnel, fingerprint, (apr_int64_t)apr_time_as_msec(grant->expires));
+    for (i = 0; i < grant->naddrs; i++)
+        text = apr_pstrcat(p, text, i ? "," : "", relay_listen_addr_print(grant->addrs[i], p), NULL);
+    if ((rv = open_socket(&sock, socket_path, p, why)) != APR_SUCCESS)
+        return rv;
+    rv = send_message(sock, socket_path, text, -1, p, why);
+    if (rv != APR_SUCCESS) {
+        close(sock);
+        return rv;
+    }
+    n = receive_until(sock, answer, sizeof answer - 1, deadline);
+    if (n < 0)
+        RELAY_WHY(why, p, "no answer from rlyd at %s: %s", socket_path, strerror(errno));
+    close(sock);
+    if (n < 0)
+        return RELAY_EUNREACHABLE;
+    answer[n] = '\0';
+    if (strcmp(answer, ok) == 0)
+        return APR_SUCCESS;
+    if (strncmp(answer, no, sizeof no - 1) == 0) {
+        RELAY_WHY(why, p, "rlyd did not take the login report: %s", answer + sizeof no - 1);
+        return RELAY_EREFUSED;
+    }
+    RELAY_WHY(why, p, "rlyd at %s %s", socket_path, n ? "gave an answer that is none" : "closed the connection");
+    return RELAY_EUNREACHABLE;
+}
