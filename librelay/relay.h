@@ -20,6 +20,7 @@
 #include <apr_errno.h>
 #include <apr_pools.h>
 #include <apr_strings.h>
+#include <apr_tables.h>
 #include <apr_time.h>
 
 /** There is no such record. */

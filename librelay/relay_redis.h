@@ -17,6 +17,7 @@ typedef struct relay_redis_url {
     const char *user;      /* NULL: AUTH with the password alone */
     const char *password;  /* NULL: no AUTH */
     int db;
+    int tls;               /* rediss:// */
     const char *shown;     /* the URL for messages, without user and password */
 } relay_redis_url;
 

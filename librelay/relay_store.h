@@ -104,7 +104,7 @@ const char *relay_store_key(const relay_store *s, apr_pool_t *p, const char *kin
 typedef enum { RELAY_SCRIPT_OPEN, RELAY_SCRIPT_EXTEND, RELAY_SCRIPT_CLOSE } relay_script_id;
 
 /**
- * Runs a script (EVALSHA, then EVAL where Redis does not know it yet). KEYS[1] is the prefix;
+ * Runs a script. KEYS[1] is the prefix;
  * args become ARGV.
  * @return as relay_store_command()
  */

@@ -1,0 +1,57 @@
+-- Sets the end of an open tunnel to ttl from now; never makes it shorter.
+-- KEYS[1] prefix
+-- ARGV    id, ttl ms, cooldown ms, by
+-- returns {'ok', expires ms} {'none'} {'gone', 'closed'|'expired'} {'version', v} {'shorter', ms it still has}
+local prefix = KEYS[1]
+local id, ttl, cooldown, by = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
+
+local function integer(n)
+  return string.format('%.0f', n)
+end
+
+local record = prefix .. 'tunnel:' .. id
+if redis.call('EXISTS', record) == 0 then
+  return {'none'}
+end
+local v = redis.call('HGET', record, 'v')
+if v ~= '1' then
+  return {'version', v or '?'}
+end
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+local f = redis.call('HMGET', record, 'state', 'expires', 'relay', 'key', 'routes')
+if f[1] ~= 'open' then
+  return {'gone', f[1] or '?'}
+end
+if tonumber(f[2]) <= now then
+  return {'gone', 'expired'}
+end
+local expires = now + ttl
+if expires < tonumber(f[2]) then
+  return {'shorter', integer(tonumber(f[2]) - now)}
+end
+
+for i = 0, tonumber(f[5]) - 1 do
+  local r = redis.call('HMGET', record, 'name.' .. i, 'listen.' .. i)
+  local route = prefix .. 'route:' .. r[1]
+  if redis.call('HGET', route, 'tunnel') == id then
+    redis.call('HSET', route, 'expires', integer(expires))
+    redis.call('PEXPIREAT', route, integer(expires))
+    redis.call('PEXPIREAT', prefix .. 'gone:' .. r[1], integer(expires + 86400000))
+  end
+  local slot = prefix .. 'slot:' .. f[3] .. ':' .. r[2]
+  if redis.call('GET', slot) == id then
+    redis.call('PEXPIREAT', slot, integer(expires + cooldown))
+  end
+end
+local key = prefix .. 'key:' .. f[4]
+if redis.call('HGET', key, 'tunnel') == id then
+  redis.call('HSET', key, 'expires', integer(expires))
+  redis.call('PEXPIREAT', key, integer(expires))
+end
+redis.call('HSET', record, 'expires', integer(expires))
+redis.call('PEXPIREAT', record, integer(expires + 86400000))
+redis.call('ZADD', prefix .. 'tunnels', integer(expires), id)
+redis.call('XADD', prefix .. 'events', 'MAXLEN', '~', 10000, '*', 'what', 'extend', 'tunnel', id, 'relay', f[3],
+  'by', by, 'expires', integer(expires))
+return {'ok', integer(expires)}

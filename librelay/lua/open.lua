@@ -1,0 +1,116 @@
+-- Opens a tunnel: all of its records, or none.
+-- KEYS[1] prefix
+-- ARGV    id, relay, device, fingerprint, by, ttl ms, cooldown ms, blocks, then for each block of the listen
+--         space: first address as a number, addresses, low port, ports; then routes, then for each route:
+--         name, scheme, service
+-- returns {'ok', created ms, expires ms, listen address of each route…}
+--         {'name', taken name} {'key', tunnel that has the key} {'id'} {'full', positions tried}
+local prefix = KEYS[1]
+local id, relay, device, fingerprint, by = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local ttl, cooldown = tonumber(ARGV[6]), tonumber(ARGV[7])
+local DAY = 86400000
+-- Beyond this many tries a crowded space counts as used up: a script must not hold Redis for long.
+local TRIES = 65536
+-- A space this large is walked by the clock at least, so that a Redis restored from an old copy repeats nothing.
+local WIDE = 4294967296
+
+local at = 8
+local blocks, size = {}, 0
+for i = 1, tonumber(ARGV[at]) do
+  local b = {first = tonumber(ARGV[at + 1]), count = tonumber(ARGV[at + 2]),
+             port = tonumber(ARGV[at + 3]), ports = tonumber(ARGV[at + 4])}
+  size = size + b.count * b.ports
+  blocks[i] = b
+  at = at + 4
+end
+at = at + 1
+local routes = {}
+for i = 1, tonumber(ARGV[at]) do
+  routes[i] = {name = ARGV[at + 1], scheme = ARGV[at + 2], service = ARGV[at + 3]}
+  at = at + 3
+end
+
+local function integer(n)
+  return string.format('%.0f', n)
+end
+
+local function address(position)
+  local i = 1
+  while position >= blocks[i].count * blocks[i].ports do
+    position = position - blocks[i].count * blocks[i].ports
+    i = i + 1
+  end
+  local b = blocks[i]
+  local ip = b.first + position % b.count
+  return string.format('%d.%d.%d.%d:%d', math.floor(ip / 16777216), math.floor(ip / 65536) % 256,
+    math.floor(ip / 256) % 256, ip % 256, b.port + math.floor(position / b.count))
+end
+
+-- First everything that can refuse, then the writes.
+if redis.call('EXISTS', prefix .. 'tunnel:' .. id) == 1 then
+  return {'id'}
+end
+local holder = redis.call('HGET', prefix .. 'key:' .. fingerprint, 'tunnel')
+if holder then
+  return {'key', holder}
+end
+for _, r in ipairs(routes) do
+  if redis.call('EXISTS', prefix .. 'route:' .. r.name) == 1 then
+    return {'name', r.name}
+  end
+end
+
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+local expires = now + ttl
+
+-- The counter never goes back: one that was lost goes on from the clock.
+local counter = tonumber(redis.call('GET', prefix .. 'next:' .. relay) or '') or now
+if size >= WIDE and counter < now then
+  counter = now
+end
+local tries = 0
+for _, r in ipairs(routes) do
+  repeat
+    if tries == TRIES or tries == size then
+      return {'full', tries}
+    end
+    tries = tries + 1
+    counter = counter + 1
+    r.listen = address(counter % size)
+  until redis.call('EXISTS', prefix .. 'slot:' .. relay .. ':' .. r.listen) == 0
+end
+
+redis.call('SET', prefix .. 'next:' .. relay, integer(counter))
+local record = {'v', 1, 'id', id, 'device', device, 'relay', relay, 'key', fingerprint, 'created', integer(now),
+  'expires', integer(expires), 'state', 'open', 'by', by, 'routes', #routes}
+local listens, result = {}, {'ok', integer(now), integer(expires)}
+for i, r in ipairs(routes) do
+  local n = '.' .. (i - 1)
+  for _, v in ipairs({'name' .. n, r.name, 'listen' .. n, r.listen, 'service' .. n, r.service}) do
+    record[#record + 1] = v
+  end
+  listens[i] = r.listen
+  result[#result + 1] = r.listen
+
+  redis.call('SET', prefix .. 'slot:' .. relay .. ':' .. r.listen, id, 'PX', integer(ttl + cooldown))
+  local gone = prefix .. 'gone:' .. r.name
+  redis.call('DEL', gone)
+  redis.call('HSET', gone, 'v', 1, 'why', 'expired', 'tunnel', id)
+  redis.call('PEXPIREAT', gone, integer(expires + DAY))
+  local route = prefix .. 'route:' .. r.name
+  redis.call('HSET', route, 'v', 1, 'tunnel', id, 'relay', relay, 'listen', r.listen, 'scheme', r.scheme,
+    'expires', integer(expires), 'device', device)
+  redis.call('PEXPIREAT', route, integer(expires))
+end
+local key = prefix .. 'key:' .. fingerprint
+redis.call('HSET', key, 'v', 1, 'tunnel', id, 'relay', relay, 'listen', table.concat(listens, ' '),
+  'expires', integer(expires))
+redis.call('PEXPIREAT', key, integer(expires))
+redis.call('HSET', prefix .. 'tunnel:' .. id, unpack(record))
+redis.call('PEXPIREAT', prefix .. 'tunnel:' .. id, integer(expires + DAY))
+redis.call('ZADD', prefix .. 'tunnels', integer(expires), id)
+redis.call('ZREMRANGEBYSCORE', prefix .. 'tunnels', '-inf', integer(now - DAY))
+redis.call('XADD', prefix .. 'events', 'MAXLEN', '~', 10000, '*', 'what', 'open', 'tunnel', id, 'relay', relay,
+  'by', by, 'device', device, 'expires', integer(expires))
+return result

@@ -1,0 +1,373 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+#include "relay_config.h"
+#include "relay_duration.h"
+#include "relay_name.h"
+
+#include <apr_file_io.h>
+#include <apr_lib.h>
+#include <ini.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RELAY_CONF_DEFAULT RELAY_SYSCONFDIR "/relay/relay.conf"
+/* inih's own limit, which it does not tell: longer lines would be cut. */
+#define LINE_MAX_CHARS 190
+
+const char *relay_config_default_path(void)
+{
+    return RELAY_CONF_DEFAULT;
+}
+
+/* ---- values; each sets *why and returns 0 when the value cannot be used */
+
+typedef int set_fn(relay_config *cfg, void *field, const char *value, apr_pool_t *p, const char **why);
+
+static int set_string(relay_config *cfg, void *field, const char *value, apr_pool_t *p, const char **why)
+{
+    (void)cfg;
+    if (!*value) {
+        RELAY_WHY(why, p, "the value is missing");
+        return 0;
+    }
+    *(const char **)field = apr_pstrdup(p, value);
+    return 1;
+}
+
+static int set_path(relay_config *cfg, void *field, const char *value, apr_pool_t *p, const char **why)
+{
+    if (*value != '/') {
+        RELAY_WHY(why, p, "`%s' is not an absolute path", value);
+        return 0;
+    }
+    return set_string(cfg, field, value, p, why);
+}
+
+static int set_label(relay_config *cfg, void *field, const char *value, apr_pool_t *p, const char **why)
+{
+    return relay_name_check(value, strlen(value), p, why) == APR_SUCCESS && set_string(cfg, field, value, p, why);
+}
+
+static int is_dns_name(const char *name)
+{
+    const char *dot;
+
+    for (; (dot = strchr(name, '.')) != NULL; name = dot + 1)
+        if (relay_name_check(name, (apr_size_t)(dot - name), NULL, NULL) != APR_SUCCESS && strncmp(name, "xn--", 4))
+            return 0;
+    return relay_name_check(name, strlen(name), NULL, NULL) == APR_SUCCESS || !strncmp(name, "xn--", 4);
+}
+
+static int set_domain(relay_config *cfg, void *field, const char *value, apr_pool_t *p, const char **why)
+{
+    char *domain = apr_pstrdup(p, value), *c;
+    apr_size_t len = strlen(domain);
+
+    (void)cfg;
+    if (len && domain[len - 1] == '.')
+        domain[--len] = '\0';
+    for (c = domain; *c; c++)
+        *c = (char)apr_tolower(*c);
+    if (len > 253 - RELAY_NAME_MAX - 1 || !is_dns_name(domain)) {
+        RELAY_WHY(why, p, "`%.80s' is not a DNS name: write one like relay.example.com", value);
+        return 0;
+    }
+    *(const char **)field = domain;
+    return 1;
+}
+
+static int set_ssh(relay_config *cfg, void *field, const char *value, apr_pool_t *p, const char **why)
+{
+    char *host = apr_pstrdup(p, value), *port = NULL, *end;
+    long n = 22;
+
+    (void)field;
+    if (*host == '[' && (end = strchr(host, ']')) != NULL) {
+        *end = '\0';
+        host++;
+        port = end[1] == ':' ? end + 2 : NULL;
+    }
+    else if ((port = strchr(host, ':')) != NULL) {
+        *port++ = '\0';
+    }
+    if (port) {
+        n = strtol(port, &end, 10);
+        if (!apr_isdigit(*port) || *end || n < 1 || n > 65535)
+            n = 0;
+    }
+    if (!n || !*host || host[strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:")]
+        || *host == '-') {
+        RELAY_WHY(why, p, "`%.80s' is not HOST:PORT, like relay.example.com:443", value);
+        return 0;
+    }
+    cfg->ssh_host = host;
+    cfg->ssh_port = (apr_uint16_t)n;
+    return 1;
+}
+
+static int set_user(relay_config *cfg, void *field, const char *value, apr_pool_t *p, const char **why)
+{
+    if (!*value || strlen(value) > 31 || !(apr_islower(*value) || *value == '_')
+        || value[strspn(value, "abcdefghijklmnopqrstuvwxyz0123456789_-")]) {
+        RELAY_WHY(why, p, "`%.40s' is not a login name", value);
+        return 0;
+    }
+    return set_string(cfg, field, value, p, why);
+}
+
+static int set_listen(relay_config *cfg, void *field, const char *value, apr_pool_t *p, const char **why)
+{
+    (void)cfg;
+    return relay_listen_space_parse(field, value, p, why) == APR_SUCCESS;
+}
+
+static int set_span(relay_config *cfg, void *field, const char *value, apr_pool_t *p, const char **why)
+{
+    apr_interval_time_t span;
+
+    (void)cfg;
+    if (relay_duration_parse(&span, value, p, why) != APR_SUCCESS)
+        return 0;
+    if (span <= 0) {
+        RELAY_WHY(why, p, "it must be longer than 0");
+        return 0;
+    }
+    *(apr_interval_time_t *)field = span;
+    return 1;
+}
+
+static int read_int(const char **text, long min, long max, int *out)
+{
+    char *end;
+    long n;
+
+    if (!apr_isdigit(**text))
+        return 0;
+    n = strtol(*text, &end, 10);
+    if (n < min || n > max)
+        return 0;
+    *out = (int)n;
+    *text = end;
+    return 1;
+}
+
+static int set_port(relay_config *cfg, void *field, const char *value, apr_pool_t *p, const char **why)
+{
+    (void)cfg;
+    if (read_int(&value, 1, 65535, field) && !*value)
+        return 1;
+    RELAY_WHY(why, p, "it must be a port number from 1 to 65535");
+    return 0;
+}
+
+static int set_count(relay_config *cfg, void *field, const char *value, apr_pool_t *p, const char **why)
+{
+    (void)cfg;
+    if (read_int(&value, 0, 1000000, field) && !*value)
+        return 1;
+    RELAY_WHY(why, p, "it must be a number from 0 to 1000000");
+    return 0;
+}
+
+static int set_startups(relay_config *cfg, void *field, const char *value, apr_pool_t *p, const char **why)
+{
+    int start, rate, full;
+
+    (void)field;
+    if (!read_int(&value, 1, 1000000, &start) || *value++ != ':' || !read_int(&value, 1, 100, &rate) || *value++ != ':'
+        || !read_int(&value, start, 1000000, &full) || *value) {
+        RELAY_WHY(why, p, "write START:RATE:FULL as for sshd's MaxStartups, like 100:30:500");
+        return 0;
+    }
+    cfg->max_startups_start = start;
+    cfg->max_startups_rate = rate;
+    cfg->max_startups_full = full;
+    return 1;
+}
+
+static int set_redis(relay_config *cfg, void *field, const char *value, apr_pool_t *p, const char **why)
+{
+    (void)cfg;
+    return relay_redis_url_parse(field, value, p, why) == APR_SUCCESS;
+}
+
+static int set_prefix(relay_config *cfg, void *field, const char *value, apr_pool_t *p, const char **why)
+{
+    if (!*value || strlen(value) > 64
+        || value[strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:-")]) {
+        RELAY_WHY(why, p, "it must be 1 to 64 letters, digits, and . : _ -");
+        return 0;
+    }
+    return set_string(cfg, field, value, p, why);
+}
+
+/* ---- the keys */
+
+#define FIELD(name) APR_OFFSETOF(relay_config, name)
+
+static const struct {
+    const char *section, *key;
+    set_fn *set;
+    apr_size_t offset;
+} keys[] = {
+    {"relay", "name", set_label, FIELD(name)},
+    {"relay", "domain", set_domain, FIELD(domain)},
+    {"relay", "ssh", set_ssh, FIELD(ssh_host)},
+    {"relay", "user", set_user, FIELD(user)},
+    {"relay", "listen", set_listen, FIELD(listen)},
+    {"relay", "cooldown", set_span, FIELD(cooldown)},
+    {"relay", "ttl", set_span, FIELD(ttl)},
+    {"relay", "ttl-max", set_span, FIELD(ttl_max)},
+    {"relay", "https-port", set_port, FIELD(https_port)},
+    {"redis", "url", set_redis, FIELD(redis)},
+    {"redis", "timeout", set_span, FIELD(redis_timeout)},
+    {"redis", "prefix", set_prefix, FIELD(prefix)},
+    {"rlyd", "socket", set_path, FIELD(rlyd_socket)},
+    {"rlyd", "sshd", set_path, FIELD(sshd)},
+    {"rlyd", "sshd-config", set_path, FIELD(sshd_config)},
+    {"rlyd", "pid-file", set_path, FIELD(rlyd_pidfile)},
+    {"rlyd", "users", set_string, FIELD(rlyd_users)},
+    {"rlyd", "max-startups", set_startups, FIELD(max_startups_start)},
+    {"rlyd", "per-source-startups", set_count, FIELD(per_source_startups)},
+};
+
+#define NKEYS (sizeof(keys) / sizeof(keys[0]))
+
+static void set_defaults(relay_config *cfg, apr_pool_t *p)
+{
+    cfg->user = "relay";
+    relay_listen_space_parse(&cfg->listen, "127.64.0.0/10:10000-59999", p, NULL);
+    cfg->cooldown = apr_time_from_sec(15 * 60);
+    cfg->ttl = apr_time_from_sec(2 * 3600);
+    cfg->ttl_max = apr_time_from_sec(30 * 86400);
+    cfg->https_port = 443;
+    relay_redis_url_parse(&cfg->redis, "unix:///run/redis/redis-server.sock", p, NULL);
+    cfg->redis_timeout = apr_time_from_msec(500);
+    cfg->prefix = "relay:";
+    cfg->rlyd_socket = RELAY_RUNSTATEDIR "/relay/rlyd.sock";
+    cfg->rlyd_pidfile = RELAY_RUNSTATEDIR "/relay/rlyd.pid";
+    cfg->sshd = "/usr/sbin/sshd";
+    cfg->sshd_config = RELAY_SYSCONFDIR "/relay/sshd_config";
+    cfg->rlyd_users = "www-data relay-authkeys";
+    cfg->max_startups_start = 100;
+    cfg->max_startups_rate = 30;
+    cfg->max_startups_full = 500;
+    cfg->per_source_startups = 20;
+}
+
+/* ---- reading */
+
+typedef struct reading {
+    relay_config *cfg;
+    apr_pool_t *p;
+    apr_file_t *file;
+    const char *fault; /* the first one; inih reports its line */
+    int seen[NKEYS];
+} reading;
+
+static int on_pair(void *user, const char *section, const char *key, const char *value)
+{
+    reading *rd = user;
+    const char *why = NULL;
+    unsigned i;
+    int section_known = 0;
+
+    if (rd->fault)
+        return 0;
+    for (i = 0; i < NKEYS; i++) {
+        if (strcmp(section, keys[i].section))
+            continue;
+        section_known = 1;
+        if (!strcmp(key, keys[i].key))
+            break;
+    }
+    if (!section_known) {
+        rd->fault = *section ? apr_psprintf(rd->p, "[%.40s]: there is no such section: [relay], [redis] and [rlyd] are "
+                                                   "known", section)
+                             : apr_psprintf(rd->p, "%.40s: a key before the first [section]", key);
+    }
+    else if (i == NKEYS) {
+        rd->fault = apr_psprintf(rd->p, "[%s] %.40s: there is no such key", section, key);
+    }
+    else if (rd->seen[i]++) {
+        rd->fault = apr_psprintf(rd->p, "[%s] %s: given twice", section, key);
+    }
+    else if (!keys[i].set(rd->cfg, (char *)rd->cfg + keys[i].offset, value, rd->p, &why)) {
+        rd->fault = apr_psprintf(rd->p, "[%s] %s: %s", section, key, why);
+    }
+    return rd->fault == NULL;
+}
+
+/* Gives inih a line; without leading blanks, which inih would take for the sign of a continued value. */
+static char *next_line(char *buf, int size, void *stream)
+{
+    reading *rd = stream;
+    apr_size_t len, skip;
+
+    if (apr_file_gets(buf, size, rd->file) != APR_SUCCESS)
+        return NULL;
+    len = strlen(buf);
+    if (!rd->fault && (len > LINE_MAX_CHARS || (len + 1 >= (apr_size_t)size && buf[len - 1] != '\n')))
+        rd->fault = apr_psprintf(rd->p, "the line is longer than %d characters", LINE_MAX_CHARS);
+    skip = strspn(buf, " \t");
+    memmove(buf, buf + skip, len - skip + 1);
+    return buf;
+}
+
+/* What no single line can show. */
+static apr_status_t check_whole(relay_config *cfg, apr_pool_t *p, const char **why)
+{
+    const char *missing = !cfg->name ? "name" : !cfg->domain ? "domain" : NULL;
+
+    if (missing) {
+        RELAY_WHY(why, p, "%s: [relay] %s: is missing; it has no default", cfg->file, missing);
+        return RELAY_EINPUT;
+    }
+    if (!cfg->ssh_host) {
+        cfg->ssh_host = cfg->domain;
+        cfg->ssh_port = 443;
+    }
+    if (cfg->ttl > cfg->ttl_max) {
+        RELAY_WHY(why, p, "%s: [relay] ttl: %s is more than ttl-max, %s", cfg->file, relay_duration_print(cfg->ttl, p),
+                  relay_duration_print(cfg->ttl_max, p));
+        return RELAY_EINPUT;
+    }
+    return APR_SUCCESS;
+}
+
+apr_status_t relay_config_load(relay_config **out, const char *path, apr_pool_t *p, const char **why)
+{
+    relay_config *cfg = apr_pcalloc(p, sizeof(*cfg));
+    reading rd = {.cfg = cfg, .p = p};
+    apr_finfo_t info;
+    apr_status_t rv;
+    char reason[120];
+    int line;
+
+    cfg->file = apr_pstrdup(p, path ? path : relay_config_default_path());
+    set_defaults(cfg, p);
+    rv = apr_file_open(&rd.file, cfg->file, APR_READ | APR_BUFFERED, APR_OS_DEFAULT, p);
+    if (rv == APR_SUCCESS && (rv = apr_file_info_get(&info, APR_FINFO_TYPE, rd.file)) == APR_SUCCESS
+        && info.filetype == APR_DIR) {
+        apr_file_close(rd.file);
+        rv = APR_FROM_OS_ERROR(EISDIR);
+    }
+    if (rv != APR_SUCCESS) {
+        RELAY_WHY(why, p, "%s: cannot be read: %s", cfg->file, apr_strerror(rv, reason, sizeof(reason)));
+        return rv;
+    }
+    line = ini_parse_stream(next_line, &rd, on_pair, &rd);
+    apr_file_close(rd.file);
+    if (line > 0 || rd.fault) {
+        RELAY_WHY(why, p, "%s:%d: %s", cfg->file, line > 0 ? line : 1,
+                  rd.fault ? rd.fault : "this is neither [section] nor key = value");
+        return RELAY_EINPUT;
+    }
+    if (line < 0)
+        return APR_ENOMEM;
+    if ((rv = check_whole(cfg, p, why)) != APR_SUCCESS)
+        return rv;
+    *out = cfg;
+    return APR_SUCCESS;
+}

@@ -1,0 +1,462 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+#include "relay_tunnel.h"
+#include "relay_duration.h"
+#include "relay_log.h"
+#include "relay_name.h"
+
+#include <apr_lib.h>
+#include <apr_tables.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- rules */
+
+/* UTF-8 without control characters; the name ends up in logs, tables and the environment of requests. */
+static int is_text(const char *s)
+{
+    const unsigned char *c = (const unsigned char *)s;
+
+    while (*c) {
+        int more = *c < 0x80 ? 0 : *c >= 0xc2 && *c < 0xe0 ? 1 : *c >= 0xe0 && *c < 0xf0 ? 2 : *c >= 0xf0 && *c < 0xf5 ? 3 : -1;
+
+        if (more < 0 || *c < ' ' || *c == 127)
+            return 0;
+        if (more == 1 && c[0] == 0xc2 && c[1] < 0xa0)
+            return 0; /* C1 control characters */
+        for (c++; more; more--, c++)
+            if ((*c & 0xc0) != 0x80)
+                return 0;
+    }
+    return 1;
+}
+
+static apr_status_t check_request(const relay_config *cfg, const relay_tunnel_request *req, apr_pool_t *p,
+                                  const char **why)
+{
+    if (req->nservices < 1 || req->nservices > RELAY_TUNNEL_ROUTES_MAX) {
+        RELAY_WHY(why, p, "a tunnel has 1 to %d services, not %d", RELAY_TUNNEL_ROUTES_MAX, req->nservices);
+        return RELAY_EINPUT;
+    }
+    if (req->device && (strlen(req->device) > RELAY_DEVICE_MAX || !is_text(req->device))) {
+        RELAY_WHY(why, p, "the device's name must be at most %d bytes of UTF-8 without control characters",
+                  RELAY_DEVICE_MAX);
+        return RELAY_EINPUT;
+    }
+    if (!relay_fingerprint_is_valid(req->fingerprint)) {
+        RELAY_WHY(why, p, "`%.60s' is not a SHA256 fingerprint", req->fingerprint);
+        return RELAY_EINPUT;
+    }
+    if (req->ttl < 0) {
+        RELAY_WHY(why, p, "the TTL must be longer than 0");
+        return RELAY_EINPUT;
+    }
+    if (req->ttl > cfg->ttl_max) {
+        RELAY_WHY(why, p, "a TTL of %s is over the limit of %s ([relay] ttl-max)", relay_duration_print(req->ttl, p),
+                  relay_duration_print(cfg->ttl_max, p));
+        return RELAY_EREFUSED;
+    }
+    return APR_SUCCESS;
+}
+
+static apr_status_t check_chosen(const char *name, apr_pool_t *p, const char **why)
+{
+    const char *fault;
+
+    if (relay_name_check(name, strlen(name), p, &fault) != APR_SUCCESS) {
+        RELAY_WHY(why, p, "`%.80s' cannot be a name: %s", name, fault);
+        return RELAY_EINPUT;
+    }
+    if (relay_name_is_reserved(name)) {
+        RELAY_WHY(why, p, "the name `%s' is reserved for the relay itself: choose another", name);
+        return RELAY_EREFUSED;
+    }
+    return APR_SUCCESS;
+}
+
+/* The names that were asked for, checked, and random ones for the rest. */
+static apr_status_t make_names(const char **names, const relay_tunnel_request *req, apr_pool_t *p, const char **why)
+{
+    apr_status_t rv;
+    int i, j;
+
+    for (i = 0; i < req->nservices; i++) {
+        names[i] = req->names ? req->names[i] : i == 0 ? req->name : NULL;
+        if (!names[i]) {
+            char *random = apr_palloc(p, RELAY_NAME_RANDOM_LEN + 1);
+
+            if ((rv = relay_name_random(random)) != APR_SUCCESS) {
+                RELAY_WHY(why, p, "the kernel gives no random bytes");
+                return rv;
+            }
+            names[i] = random;
+        }
+        else if ((rv = check_chosen(names[i], p, why)) != APR_SUCCESS) {
+            return rv;
+        }
+        for (j = 0; j < i; j++) {
+            if (!strcmp(names[i], names[j])) {
+                RELAY_WHY(why, p, "the name `%s' is given twice", names[i]);
+                return RELAY_EINPUT;
+            }
+        }
+    }
+    return APR_SUCCESS;
+}
+
+/* ---- open */
+
+static const char *number(apr_int64_t n, apr_pool_t *p)
+{
+    return apr_psprintf(p, "%" APR_INT64_T_FMT, n);
+}
+
+static void push(apr_array_header_t *args, const char *value)
+{
+    APR_ARRAY_PUSH(args, const char *) = value;
+}
+
+/* ARGV of open.lua. */
+static apr_array_header_t *open_args(const char *id, const relay_config *cfg, const relay_tunnel_request *req,
+                                     const char **names, apr_pool_t *p)
+{
+    apr_array_header_t *args = apr_array_make(p, 64, sizeof(const char *));
+    int i;
+
+    push(args, id);
+    push(args, cfg->name);
+    push(args, req->device ? req->device : "");
+    push(args, req->fingerprint);
+    push(args, req->by ? req->by : "");
+    push(args, number(apr_time_as_msec(req->ttl ? req->ttl : cfg->ttl), p));
+    push(args, number(apr_time_as_msec(cfg->cooldown), p));
+    push(args, number(cfg->listen->nblocks, p));
+    for (i = 0; i < cfg->listen->nblocks; i++) {
+        const relay_listen_block *b = &cfg->listen->block[i];
+
+        push(args, number(b->first, p));
+        push(args, number((apr_int64_t)b->last - b->first + 1, p));
+        push(args, number(b->port_lo, p));
+        push(args, number(b->port_hi - b->port_lo + 1, p));
+    }
+    push(args, number(req->nservices, p));
+    for (i = 0; i < req->nservices; i++) {
+        push(args, names[i]);
+        push(args, req->services[i]->scheme);
+        push(args, req->services[i]->url);
+    }
+    return args;
+}
+
+static const char *element(const redisReply *reply, size_t i)
+{
+    return i < reply->elements && reply->element[i]->type == REDIS_REPLY_STRING ? reply->element[i]->str : "";
+}
+
+static apr_status_t open_refused(const redisReply *reply, const relay_config *cfg, apr_pool_t *p, const char **why)
+{
+    const char *what = element(reply, 0);
+
+    if (!strcmp(what, "name"))
+        RELAY_WHY(why, p, "the name `%s' is taken by another tunnel: choose another, or close that one", element(reply, 1));
+    else if (!strcmp(what, "key"))
+        RELAY_WHY(why, p, "this key already belongs to tunnel %s: a key opens one tunnel; close that one first, or use another key",
+                  element(reply, 1));
+    else if (!strcmp(what, "full"))
+        RELAY_WHY(why, p, "the listen space is used up: each of its %" APR_UINT64_T_FMT " addresses is in use or cooling "
+                          "down; widen [relay] listen (now %s), close tunnels, or wait for the cooldown of %s",
+                  cfg->listen->size, cfg->listen->text, relay_duration_print(cfg->cooldown, p));
+    else
+        RELAY_WHY(why, p, "the id of the new tunnel is taken: try again");
+    return RELAY_EREFUSED;
+}
+
+apr_status_t relay_tunnel_open(relay_tunnel **out, relay_store *s, const relay_config *cfg,
+                               const relay_tunnel_request *req, apr_pool_t *p, const char **why)
+{
+    const char **names = apr_palloc(p, RELAY_TUNNEL_ROUTES_MAX * sizeof(*names));
+    char *id = apr_palloc(p, RELAY_NAME_RANDOM_LEN + 1);
+    apr_array_header_t *args;
+    relay_tunnel *t;
+    redisReply *reply;
+    apr_status_t rv;
+    int i;
+
+    if ((rv = check_request(cfg, req, p, why)) != APR_SUCCESS || (rv = make_names(names, req, p, why)) != APR_SUCCESS
+        || (rv = relay_name_random(id)) != APR_SUCCESS)
+        return rv;
+    id[RELAY_TUNNEL_ID_LEN] = '\0';
+    args = open_args(id, cfg, req, names, p);
+    rv = relay_store_script(s, &reply, RELAY_SCRIPT_OPEN, args->nelts, (const char **)args->elts, p, why);
+    if (rv != APR_SUCCESS)
+        return rv;
+    if (strcmp(element(reply, 0), "ok")) {
+        rv = open_refused(reply, cfg, p, why);
+        goto out;
+    }
+    t = apr_pcalloc(p, sizeof(*t));
+    t->id = id;
+    t->device = apr_pstrdup(p, req->device ? req->device : "");
+    t->relay = cfg->name;
+    t->key = apr_pstrdup(p, req->fingerprint);
+    t->state = "open";
+    t->by = apr_pstrdup(p, req->by ? req->by : "");
+    t->created = apr_atoi64(element(reply, 1)) * 1000;
+    t->expires = apr_atoi64(element(reply, 2)) * 1000;
+    t->nroutes = req->nservices;
+    t->routes = apr_pcalloc(p, (apr_size_t)t->nroutes * sizeof(*t->routes));
+    for (i = 0; i < t->nroutes; i++) {
+        t->routes[i].name = names[i];
+        t->routes[i].service = req->services[i]->url;
+        if ((rv = relay_listen_addr_parse(&t->routes[i].listen, element(reply, (size_t)i + 3))) != APR_SUCCESS) {
+            RELAY_WHY(why, p, "script `open' gave an answer of an unknown form");
+            goto out;
+        }
+    }
+    *out = t;
+out:
+    freeReplyObject(reply);
+    return rv;
+}
+
+/* ---- reading */
+
+static apr_time_t time_of(const redisReply *hash, const char *field)
+{
+    const char *v = relay_reply_field(hash, field);
+
+    return v ? apr_atoi64(v) * 1000 : 0;
+}
+
+static const char *string_of(const redisReply *hash, const char *field, apr_pool_t *p)
+{
+    const char *v = relay_reply_field(hash, field);
+
+    return v ? apr_pstrdup(p, v) : NULL;
+}
+
+static apr_status_t read_tunnel(relay_tunnel **out, const redisReply *hash, const char *key, apr_time_t now,
+                                apr_pool_t *p, const char **why)
+{
+    relay_tunnel *t = apr_pcalloc(p, sizeof(*t));
+    const char *v, *bad = NULL;
+    apr_status_t rv;
+    int i;
+
+    if ((rv = relay_reply_version(hash, key, p, why)) != APR_SUCCESS)
+        return rv;
+    t->id = string_of(hash, "id", p);
+    t->relay = string_of(hash, "relay", p);
+    t->key = string_of(hash, "key", p);
+    t->state = string_of(hash, "state", p);
+    t->device = string_of(hash, "device", p);
+    t->by = string_of(hash, "by", p);
+    t->created = time_of(hash, "created");
+    t->expires = time_of(hash, "expires");
+    t->ended = time_of(hash, "ended");
+    v = relay_reply_field(hash, "routes");
+    t->nroutes = v ? atoi(v) : 0;
+    bad = !t->id ? "id" : !t->relay ? "relay" : !t->key ? "key" : !t->state ? "state" : t->expires <= 0 ? "expires"
+          : t->nroutes < 1 || t->nroutes > RELAY_TUNNEL_ROUTES_MAX ? "routes" : NULL;
+    if (!t->device)
+        t->device = "";
+    if (!t->by)
+        t->by = "";
+    if (!bad)
+        t->routes = apr_pcalloc(p, (apr_size_t)t->nroutes * sizeof(*t->routes));
+    for (i = 0; !bad && i < t->nroutes; i++) {
+        t->routes[i].name = string_of(hash, apr_psprintf(p, "name.%d", i), p);
+        t->routes[i].service = string_of(hash, apr_psprintf(p, "service.%d", i), p);
+        v = relay_reply_field(hash, apr_psprintf(p, "listen.%d", i));
+        if (!t->routes[i].name || !t->routes[i].service || !v
+            || relay_listen_addr_parse(&t->routes[i].listen, v) != APR_SUCCESS)
+            bad = apr_psprintf(p, "name.%d, listen.%d or service.%d", i, i, i);
+    }
+    if (bad) {
+        RELAY_WHY(why, p, "record %s is malformed: field %s", key, bad);
+        return RELAY_ERECORD;
+    }
+    if (!strcmp(t->state, "open") && t->expires <= now)
+        t->state = "expired";
+    *out = t;
+    return APR_SUCCESS;
+}
+
+static apr_status_t redis_now(apr_time_t *now, relay_store *s, apr_pool_t *p, const char **why)
+{
+    const char *argv[] = {"TIME"};
+    redisReply *reply;
+    apr_status_t rv = relay_store_command(s, &reply, 1, argv, NULL, p, why);
+
+    if (rv != APR_SUCCESS)
+        return rv;
+    *now = apr_time_make(apr_atoi64(element(reply, 0)), apr_atoi64(element(reply, 1)));
+    freeReplyObject(reply);
+    return APR_SUCCESS;
+}
+
+/* RELAY_ENOTFOUND when there is no such record. */
+static apr_status_t load_tunnel(relay_tunnel **out, relay_store *s, const char *id, apr_time_t now, apr_pool_t *p,
+                                const char **why)
+{
+    const char *key = relay_store_key(s, p, "tunnel:", id), *argv[] = {"HGETALL", key};
+    redisReply *reply;
+    apr_status_t rv = relay_store_command(s, &reply, 2, argv, NULL, p, why);
+
+    if (rv != APR_SUCCESS)
+        return rv;
+    rv = reply->elements ? read_tunnel(out, reply, key, now, p, why) : RELAY_ENOTFOUND;
+    freeReplyObject(reply);
+    return rv;
+}
+
+/* The tunnel that a route: or gone: record names, or NULL. */
+static apr_status_t holder_of(const char **id, relay_store *s, const char *kind, const char *name, apr_pool_t *p,
+                              const char **why)
+{
+    const char *argv[] = {"HGET", relay_store_key(s, p, kind, name), "tunnel"};
+    redisReply *reply;
+    apr_status_t rv = relay_store_command(s, &reply, 3, argv, NULL, p, why);
+
+    if (rv != APR_SUCCESS)
+        return rv;
+    *id = reply->type == REDIS_REPLY_STRING ? apr_pstrdup(p, reply->str) : NULL;
+    freeReplyObject(reply);
+    return APR_SUCCESS;
+}
+
+static apr_status_t no_such_tunnel(const char *id_or_name, apr_pool_t *p, const char **why)
+{
+    RELAY_WHY(why, p, "there is no tunnel with the id or name `%.80s'", id_or_name);
+    return RELAY_ENOTFOUND;
+}
+
+apr_status_t relay_tunnel_find(relay_tunnel **out, relay_store *s, const char *id_or_name, apr_pool_t *p,
+                               const char **why)
+{
+    static const char *const kinds[] = {"route:", "gone:"};
+    const char *id;
+    apr_time_t now;
+    apr_status_t rv;
+    int i;
+
+    /* Ids have the form of labels as well. */
+    if (relay_name_check(id_or_name, strlen(id_or_name), NULL, NULL) != APR_SUCCESS)
+        return no_such_tunnel(id_or_name, p, why);
+    if ((rv = redis_now(&now, s, p, why)) != APR_SUCCESS)
+        return rv;
+    if ((rv = load_tunnel(out, s, id_or_name, now, p, why)) != RELAY_ENOTFOUND)
+        return rv;
+    for (i = 0; i < 2; i++) {
+        if ((rv = holder_of(&id, s, kinds[i], id_or_name, p, why)) != APR_SUCCESS)
+            return rv;
+        if (id && (rv = load_tunnel(out, s, id, now, p, why)) != RELAY_ENOTFOUND)
+            return rv;
+    }
+    return no_such_tunnel(id_or_name, p, why);
+}
+
+apr_status_t relay_tunnel_list(apr_array_header_t **out, relay_store *s, apr_pool_t *p, const char **why)
+{
+    const char *argv[] = {"ZRANGEBYSCORE", relay_store_key(s, p, "tunnels", ""), NULL, "+inf"};
+    apr_array_header_t *list = apr_array_make(p, 16, sizeof(relay_tunnel *));
+    redisReply *ids;
+    apr_time_t now;
+    apr_status_t rv;
+    size_t i;
+
+    if ((rv = redis_now(&now, s, p, why)) != APR_SUCCESS)
+        return rv;
+    argv[2] = number(apr_time_as_msec(now), p);
+    if ((rv = relay_store_command(s, &ids, 4, argv, NULL, p, why)) != APR_SUCCESS)
+        return rv;
+    for (i = 0; i < ids->elements && rv == APR_SUCCESS; i++) {
+        const char *fault = NULL;
+        relay_tunnel *t;
+
+        rv = load_tunnel(&t, s, element(ids, i), now, p, &fault);
+        if (rv == APR_SUCCESS && !strcmp(t->state, "open")) {
+            APR_ARRAY_PUSH(list, relay_tunnel *) = t;
+        }
+        else if (rv == RELAY_ERECORD || rv == RELAY_ENOTFOUND) {
+            relay_log(RELAY_LOG_WARNING, "RLY001 tunnel %s is left out: %s", element(ids, i),
+                      fault ? fault : "its record is missing");
+            rv = APR_SUCCESS;
+        }
+        else if (rv != APR_SUCCESS) {
+            RELAY_WHY(why, p, "%s", fault);
+        }
+    }
+    freeReplyObject(ids);
+    if (rv == APR_SUCCESS)
+        *out = list;
+    return rv;
+}
+
+/* ---- close and extend */
+
+/* What close.lua and extend.lua have in common to say. */
+static apr_status_t change_refused(const redisReply *reply, const char *id, apr_pool_t *p, const char **why)
+{
+    const char *what = element(reply, 0);
+
+    if (!strcmp(what, "none"))
+        return no_such_tunnel(id, p, why);
+    if (!strcmp(what, "gone")) {
+        RELAY_WHY(why, p, "tunnel %s has already ended: it %s", id, strcmp(element(reply, 1), "closed") ? "has expired" : "was closed");
+        return RELAY_EGONE;
+    }
+    RELAY_WHY(why, p, "record tunnel:%s has version %.20s, this program knows up to %d: upgrade it", id,
+              element(reply, 1), RELAY_RECORD_VERSION);
+    return RELAY_ERECORD;
+}
+
+apr_status_t relay_tunnel_close(relay_store *s, const relay_config *cfg, const char *id, const char *by, apr_pool_t *p,
+                                const char **why)
+{
+    const char *args[] = {id, number(apr_time_as_msec(cfg->cooldown), p), by};
+    redisReply *reply;
+    apr_status_t rv = relay_store_script(s, &reply, RELAY_SCRIPT_CLOSE, 3, args, p, why);
+
+    if (rv != APR_SUCCESS)
+        return rv;
+    if (strcmp(element(reply, 0), "ok"))
+        rv = change_refused(reply, id, p, why);
+    freeReplyObject(reply);
+    return rv;
+}
+
+apr_status_t relay_tunnel_extend(relay_store *s, const relay_config *cfg, const char *id, apr_interval_time_t ttl,
+                                 const char *by, apr_time_t *expires, apr_pool_t *p, const char **why)
+{
+    const char *args[] = {id, number(apr_time_as_msec(ttl), p), number(apr_time_as_msec(cfg->cooldown), p), by};
+    redisReply *reply;
+    apr_status_t rv;
+
+    if (ttl <= 0) {
+        RELAY_WHY(why, p, "the TTL must be longer than 0");
+        return RELAY_EINPUT;
+    }
+    if (ttl > cfg->ttl_max) {
+        RELAY_WHY(why, p, "a TTL of %s is over the limit of %s ([relay] ttl-max)", relay_duration_print(ttl, p),
+                  relay_duration_print(cfg->ttl_max, p));
+        return RELAY_EREFUSED;
+    }
+    if ((rv = relay_store_script(s, &reply, RELAY_SCRIPT_EXTEND, 4, args, p, why)) != APR_SUCCESS)
+        return rv;
+    if (!strcmp(element(reply, 0), "ok")) {
+        *expires = apr_atoi64(element(reply, 1)) * 1000;
+    }
+    else if (!strcmp(element(reply, 0), "shorter")) {
+        RELAY_WHY(why, p, "tunnel %s still lives for %s, longer than %s from now: extend never shortens; "
+                          "close it to end it sooner",
+                  id, relay_duration_print(apr_time_from_sec(apr_atoi64(element(reply, 1)) / 1000), p),
+                  relay_duration_print(ttl, p));
+        rv = RELAY_EREFUSED;
+    }
+    else {
+        rv = change_refused(reply, id, p, why);
+    }
+    freeReplyObject(reply);
+    return rv;
+}
