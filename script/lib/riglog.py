@@ -1,0 +1,44 @@
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""Which lines of the servers' logs are errors or warnings, and which of those are expected."""
+import os
+import re
+
+# What makes a line suspicious, by the log's name.
+SUSPECT = {
+    "httpd": r"\[[\w]*:(warn|error|crit|alert|emerg)\]|AddressSanitizer|runtime error:|ThreadSanitizer",
+    "relay": r"\[[\w]*:(warn|error|crit|alert|emerg)\]",
+    "sshd": r"^(error|fatal|Warning|WARNING)|: (error|fatal): |AuthorizedKeysCommand .* failed|Bad owner|deprecated",
+    "redis": r"^\d+:[A-Z] .{20,30} # |^\*\*\* ",
+    "rlyd": r"(?i)\b(error|warning|warn|crit|fatal)\b|AddressSanitizer|runtime error:",
+}
+# Lines that stand in every run and mean nothing here.
+HARMLESS = [
+    r" # (oO0OoO0OoO0Oo|Redis version=|Configuration loaded|WARNING Memory overcommit|User requested shutdown"
+    r"|Redis is now ready to exit|Server initialized|WARNING: The TCP backlog|WARNING you have Transparent Huge"
+    r"|WARNING Your system is configured to use the)",
+    # a device that went away without a good-bye; the session is gone then, which is what counts
+    r"^(kex_exchange_identification|banner exchange): ",
+]
+
+
+class Expected:
+    """The declared lines of one rig."""
+
+    def __init__(self):
+        self.regexes = list(HARMLESS)
+
+    def expect(self, regex):
+        self.regexes.append(regex)
+
+    def find(self, directory):
+        """The suspicious lines nobody declared, as `file: line`."""
+        found = []
+        for name in sorted(os.listdir(directory)):
+            suspect = next((v for k, v in SUSPECT.items() if name.startswith(k)), None)
+            if suspect is None or "access" in name:
+                continue
+            with open(os.path.join(directory, name), errors="replace") as f:
+                for line in f:
+                    if re.search(suspect, line) and not any(re.search(r, line) for r in self.regexes):
+                        found.append(f"{name}: {line.rstrip()}")
+        return found
