@@ -1,0 +1,205 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/*
+ * relay-authkeys: sshd's AuthorizedKeysCommand. Says what the key that a client offers may do: one line of
+ * authorized_keys on stdout and exit status 0, or nothing and 0 for a key that has no grant. Whatever else happens, it
+ * prints nothing, reports to syslog and exits non-zero, upon which sshd takes no key (auth2-pubkey.c,
+ * user_key_command_allowed2: the exit status is looked at after the line was matched).
+ *
+ * sshd runs it twice for each login: when the client asks whether a key would do, and when it has signed. It starts
+ * with PATH, USER, LOGNAME, HOME and LANG only, stdin and stderr on /dev/null, as AuthorizedKeysCommandUser. Its parent
+ * is the connection's monitor process.
+ *
+ * It is small on purpose, and loads neither libssh nor libcrypto: start-up is most of what it costs.
+ * Explaining by hand is another program's job (relay_authkeys_check.c), which --check starts.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <libgen.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/time.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "config.h"
+#include "authkeys.h"
+#include "relay_log.h"
+
+#define USAGE \
+    "usage: relay-authkeys [-c FILE] [-l] USER FINGERPRINT TYPE BASE64      (by sshd: %u %f %t %k)\n" \
+    "       relay-authkeys [-c FILE] [-l] --check FINGERPRINT|PUBKEYFILE    (by hand)\n"
+
+/* Makes sure that descriptors 0 to 2 are taken, so that a socket cannot become stdout. @return whether stdout was open */
+static int stdio_is_whole(void)
+{
+    int had_stdout = fcntl(STDOUT_FILENO, F_GETFD) != -1;
+    int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+    while (fd >= 0 && fd <= STDERR_FILENO)
+        fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (fd < 0)
+        return 0;
+    close(fd);
+    return had_stdout;
+}
+
+/*
+ * Each step with Redis has its deadline, but a peer that sends a byte now and then could stretch them. After
+ * three times the deadline the kernel ends us, which voids the key; sshd logs the signal.
+ */
+static void limit_lifetime(apr_interval_time_t timeout)
+{
+    struct itimerval limit = { { 0, 0 }, { 0, 0 } };
+
+    limit.it_value.tv_sec = apr_time_sec(3 * timeout);
+    limit.it_value.tv_usec = apr_time_usec(3 * timeout);
+    signal(SIGALRM, SIG_DFL);
+    setitimer(ITIMER_REAL, &limit, NULL);
+}
+
+/* One write, so that sshd reads all of the line or none. */
+static apr_status_t put_line(const char *line)
+{
+    size_t len = strlen(line);
+    ssize_t n;
+
+    do
+        n = write(STDOUT_FILENO, line, len);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return APR_FROM_OS_ERROR(errno);
+    return (size_t)n == len ? APR_SUCCESS : APR_EGENERAL;
+}
+
+/* --check: the program beside this one that has the words and the libraries for it. */
+static int run_check(char **argv)
+{
+    char self[PATH_MAX], path[PATH_MAX + 32];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+    if (n < 0) {
+        fprintf(stderr, "relay-authkeys: cannot tell where this program is: %s\n", strerror(errno));
+        return EXIT_FAILURE;
+    }
+    self[n] = '\0';
+    snprintf(path, sizeof(path), "%s/relay-authkeys-check", dirname(self));
+    execv(path, argv);
+    fprintf(stderr, "relay-authkeys: cannot run %s: %s. Install it beside relay-authkeys.\n", path, strerror(errno));
+    return EXIT_FAILURE;
+}
+
+/* The one decision. @return the exit status */
+static int answer(const authkeys_request *req, const char *conf, int loopback_only, apr_pool_t *p)
+{
+    const char *why = NULL, *line;
+    relay_config *cfg = NULL;
+    relay_store *store = NULL;
+    relay_grant grant;
+    apr_status_t rv;
+
+    if ((rv = authkeys_request_check(req, p, &why)) != APR_SUCCESS) {
+        relay_log(RELAY_LOG_ERR, "RLY202: refused: %s", why);
+        return EXIT_FAILURE;
+    }
+    if ((rv = relay_config_load(&cfg, conf, p, &why)) != APR_SUCCESS) {
+        relay_log(RELAY_LOG_ERR, "RLY203: no key is accepted: %s", why);
+        return EXIT_FAILURE;
+    }
+    if (strcmp(req->user, cfg->user))
+        return EXIT_SUCCESS; /* a tunnel's key opens this one login; others are not ours to speak of */
+
+    limit_lifetime(cfg->redis_timeout);
+    relay_store_create(&store, cfg, p);
+    rv = authkeys_grant_find(&grant, store, cfg, req->fingerprint, p, &why);
+    if (rv == RELAY_ENOTFOUND)
+        return EXIT_SUCCESS;
+    if (rv == RELAY_EREFUSED) {
+        relay_log(RELAY_LOG_NOTICE, "RLY205: key %s is not granted here: %s", req->fingerprint, why);
+        return EXIT_SUCCESS;
+    }
+    if (rv == RELAY_EUNREACHABLE) {
+        relay_log(RELAY_LOG_ERR, "RLY204: key %s is refused: %s", req->fingerprint, why);
+        return EXIT_FAILURE;
+    }
+    if (rv != APR_SUCCESS) {
+        relay_log(RELAY_LOG_ERR, "RLY206: key %s is refused: %s", req->fingerprint, why);
+        return EXIT_FAILURE;
+    }
+
+    line = apr_pstrcat(p, authkeys_options(&grant, loopback_only, p), " ", req->type, " ", req->blob, "\n", NULL);
+
+    /* Here, before sshd learns of the grant, is the place of relay_rlyd_login(). */
+
+    if ((rv = put_line(line)) != APR_SUCCESS) {
+        char buf[120];
+
+        relay_log(RELAY_LOG_ERR, "RLY207: tunnel %s: key %s is refused: sshd does not take the answer: %s",
+                  grant.tunnel, req->fingerprint, apr_strerror(rv, buf, sizeof(buf)));
+        return EXIT_FAILURE;
+    }
+    return EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option longopts[] = {
+        { "check", no_argument, NULL, 'C' }, { "help", no_argument, NULL, 'h' },
+        { "version", no_argument, NULL, 'V' }, { NULL, 0, NULL, 0 }
+    };
+    const char *conf = NULL;
+    authkeys_request req;
+    apr_pool_t *p = NULL;
+    int whole = stdio_is_whole(), loopback_only = 0, opt, status;
+
+    /* To stderr, too: sshd has it on /dev/null, a person by hand wants to see it. */
+    openlog("relay-authkeys", LOG_PID | LOG_PERROR, LOG_AUTHPRIV);
+    relay_log_install(relay_log_to_syslog, NULL);
+    signal(SIGPIPE, SIG_IGN); /* a reader that went away is an error to report, not a silent death */
+    if (!whole) {
+        relay_log(RELAY_LOG_ERR, "RLY201: refused: stdout is closed; sshd starts this program, see relay-authkeys(8)");
+        return EXIT_FAILURE;
+    }
+    while ((opt = getopt_long(argc, argv, "+c:lh", longopts, NULL)) != -1) {
+        switch (opt) {
+        case 'c':
+            conf = optarg;
+            break;
+        case 'l':
+            loopback_only = 1;
+            break;
+        case 'C':
+            return run_check(argv);
+        case 'h':
+            fputs(USAGE, stdout);
+            return EXIT_SUCCESS;
+        case 'V':
+            puts("relay-authkeys " PACKAGE_VERSION);
+            return EXIT_SUCCESS;
+        default:
+            fputs(USAGE, stderr);
+            return 2;
+        }
+    }
+    if (argc - optind != 4) {
+        relay_log(RELAY_LOG_ERR, "RLY201: refused: %d arguments instead of 4; sshd_config needs "
+                  "`AuthorizedKeysCommand …/relay-authkeys %%u %%f %%t %%k`", argc - optind);
+        fputs(USAGE, stderr);
+        return 2;
+    }
+    req = (authkeys_request){ argv[optind], argv[optind + 1], argv[optind + 2], argv[optind + 3] };
+
+    if (apr_initialize() != APR_SUCCESS || apr_pool_create(&p, NULL) != APR_SUCCESS) {
+        relay_log(RELAY_LOG_ERR, "RLY208: no key is accepted: APR cannot start");
+        return EXIT_FAILURE;
+    }
+    status = answer(&req, conf, loopback_only, p);
+    apr_pool_destroy(p);
+    apr_terminate();
+    closelog();
+    return status;
+}

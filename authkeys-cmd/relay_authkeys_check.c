@@ -1,0 +1,222 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/*
+ * relay-authkeys-check: what `relay-authkeys --check` runs. Tells a person in sentences whether a key is granted, and
+ * if not, why; prints the line that sshd would get. As root it also looks at what sshd demands of the host, and then
+ * goes on as the user that sshd runs relay-authkeys as, so that what works here works there.
+ *
+ * Exit status: 0 granted, 1 not granted, 2 usage, 3 Redis cannot be reached.
+ */
+#include <getopt.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "config.h"
+#include "authkeys.h"
+#include "hostcheck.h"
+#include "relay_key.h"
+#include "relay_log.h"
+#include "relay_tunnel.h"
+
+#define EXIT_GRANTED 0
+#define EXIT_NOT_GRANTED 1
+#define EXIT_USAGE 2
+#define EXIT_UNREACHABLE 3
+
+/* The longest search for what became of a key, in steps of about 1000 keys of Redis's. */
+#define SEARCH_STEPS_MAX 2000
+
+static const char *when(apr_time_t t, apr_pool_t *p)
+{
+    char text[64];
+    apr_time_exp_t x;
+    apr_size_t len;
+
+    apr_time_exp_lt(&x, t);
+    apr_strftime(text, &len, sizeof(text), "%Y-%m-%d %H:%M:%S %Z", &x);
+    return apr_pstrdup(p, text);
+}
+
+/* Whether the host lets sshd run the command; complains about all that is wrong, not only the first. */
+static int host_is_right(const char *user, apr_pool_t *p)
+{
+    char self[PATH_MAX];
+    const char *why = NULL, *program;
+    ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+    int right = 1;
+
+    if (n > 0) {
+        self[n] = '\0';
+        program = apr_pstrcat(p, dirname(self), "/relay-authkeys", NULL);
+        if (hostcheck_program(program, p, &why) != APR_SUCCESS) {
+            printf("sshd will not run %s: %s.\n", program, why);
+            right = 0;
+        }
+    }
+    if (hostcheck_login(user, p, &why) != APR_SUCCESS) {
+        printf("No device can log in: %s.\n", why);
+        right = 0;
+    }
+    return right;
+}
+
+/* A key that is not granted may have been: finds its tunnel among those that ended less than a day ago. */
+static void explain_absence(relay_store *store, const char *fingerprint, apr_pool_t *p)
+{
+    const char *argv[6] = { "SCAN", "0", "MATCH", NULL, "COUNT", "1000" };
+    const char *pattern = relay_store_key(store, p, "tunnel:", "*"), *get[3] = { "HGET", NULL, "key" };
+    size_t skip = strlen(pattern) - 1, i;
+    relay_tunnel *tunnel = NULL;
+    redisReply *page, *key;
+    apr_pool_t *sub;
+    int steps;
+
+    argv[3] = pattern;
+    apr_pool_create(&sub, p);
+    for (steps = 0; !tunnel && steps < SEARCH_STEPS_MAX; steps++) {
+        if (relay_store_command(store, &page, 6, argv, NULL, sub, NULL) != APR_SUCCESS)
+            break; /* a Redis user without the right to look around: then nothing more is known */
+        if (page->type != REDIS_REPLY_ARRAY || page->elements != 2) {
+            freeReplyObject(page);
+            break;
+        }
+        for (i = 0; !tunnel && i < page->element[1]->elements; i++) {
+            get[1] = page->element[1]->element[i]->str;
+            if (relay_store_command(store, &key, 3, get, NULL, sub, NULL) != APR_SUCCESS)
+                break;
+            if (key->type == REDIS_REPLY_STRING && !strcmp(key->str, fingerprint)
+                && relay_tunnel_find(&tunnel, store, get[1] + skip, p, NULL) != APR_SUCCESS)
+                tunnel = NULL;
+            freeReplyObject(key);
+        }
+        argv[1] = apr_pstrdup(p, page->element[0]->str);
+        freeReplyObject(page);
+        apr_pool_clear(sub);
+        if (!strcmp(argv[1], "0"))
+            break;
+    }
+    if (!tunnel)
+        puts("No tunnel is known for this key: none was opened for it, or it ended more than a day ago.");
+    else if (!strcmp(tunnel->state, "closed"))
+        printf("Its tunnel %s was closed at %s.\n", tunnel->id, when(tunnel->ended, p));
+    else if (!strcmp(tunnel->state, "expired"))
+        printf("Its tunnel %s expired at %s.\n", tunnel->id, when(tunnel->expires, p));
+    else
+        printf("Its tunnel %s is %s, but its grant is missing from Redis: close it and open another.\n",
+               tunnel->id, tunnel->state);
+}
+
+/* Says what the lookup came to. @return the exit status */
+static int explain(const relay_config *cfg, const char *fingerprint, const char *public_line, int loopback_only,
+                   apr_pool_t *p)
+{
+    const char *why = NULL;
+    relay_store *store = NULL;
+    relay_grant grant;
+    apr_status_t rv;
+
+    relay_store_create(&store, cfg, p);
+    rv = authkeys_grant_find(&grant, store, cfg, fingerprint, p, &why);
+    switch (rv) {
+    case APR_SUCCESS:
+        printf("Granted: tunnel %s, login name %s, until %s. sshd gets the line\n", grant.tunnel, cfg->user,
+               when(grant.expires, p));
+        printf("%s %s\n", authkeys_options(&grant, loopback_only, p), public_line ? public_line : "TYPE BASE64");
+        return EXIT_GRANTED;
+    case RELAY_ENOTFOUND:
+        printf("Not granted: Redis has no grant for %s.\n", fingerprint);
+        explain_absence(store, fingerprint, p);
+        return EXIT_NOT_GRANTED;
+    case RELAY_EREFUSED:
+        printf("Not granted here: %s. The device must connect to that relay.\n", why);
+        return EXIT_NOT_GRANTED;
+    case RELAY_EUNREACHABLE:
+        printf("Not granted now: %s. Until Redis answers no device can log in.\n", why);
+        return EXIT_UNREACHABLE;
+    default:
+        printf("Not granted: %s.\n", why);
+        if (grant.tunnel)
+            puts("If relay.conf was changed since the tunnel was opened, close it and open another.");
+        return EXIT_NOT_GRANTED;
+    }
+}
+
+/* All of --check. @param what a fingerprint, or the path of a public key. @return the exit status */
+static int check(const char *what, const char *conf, int loopback_only, apr_pool_t *p)
+{
+    const char *why = NULL, *public_line = NULL, *fingerprint = what;
+    relay_config *cfg = NULL;
+    relay_key *key = NULL;
+    int right = 1, status;
+
+    if (!relay_fingerprint_is_valid(what)) {
+        if (relay_key_read(&key, what, p, &why) != APR_SUCCESS) {
+            fprintf(stderr, "relay-authkeys: neither a fingerprint (SHA256:…) nor a public key that can be used: %s\n",
+                    why);
+            return EXIT_USAGE;
+        }
+        fingerprint = key->fingerprint;
+        public_line = key->public_line;
+        printf("The key is %s.\n", fingerprint);
+    }
+    if (relay_config_load(&cfg, conf, p, &why) != APR_SUCCESS) {
+        printf("Not granted: no key is accepted while relay.conf cannot be used: %s.\n", why);
+        return EXIT_NOT_GRANTED;
+    }
+    if (geteuid() == 0) {
+        right = host_is_right(cfg->user, p);
+        if (hostcheck_become(AUTHKEYS_USER, p, &why) != APR_SUCCESS) {
+            printf("sshd cannot run relay-authkeys: %s.\n", why);
+            right = 0;
+        } else if (relay_config_load(&cfg, conf, p, &why) != APR_SUCCESS) {
+            printf("Not granted: user %s cannot use relay.conf: %s.\n", AUTHKEYS_USER, why);
+            return EXIT_NOT_GRANTED;
+        }
+    } else {
+        puts("(Run as root, this also checks what sshd demands of the program and of its user.)");
+    }
+    status = explain(cfg, fingerprint, public_line, loopback_only, p);
+    if (status == EXIT_GRANTED && !right) {
+        puts("But sshd will not let it in before what is named above is mended.");
+        status = EXIT_NOT_GRANTED;
+    }
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option longopts[] = { { "check", no_argument, NULL, 'C' }, { NULL, 0, NULL, 0 } };
+    const char *conf = NULL;
+    apr_pool_t *p = NULL;
+    int loopback_only = 0, opt, status;
+
+    while ((opt = getopt_long(argc, argv, "c:l", longopts, NULL)) != -1) {
+        if (opt == 'c')
+            conf = optarg;
+        else if (opt == 'l')
+            loopback_only = 1;
+        else if (opt != 'C')
+            return EXIT_USAGE;
+    }
+    if (argc - optind != 1) {
+        fputs("usage: relay-authkeys [-c FILE] [-l] --check FINGERPRINT|PUBKEYFILE\n", stderr);
+        return EXIT_USAGE;
+    }
+    if (apr_initialize() != APR_SUCCESS || apr_pool_create(&p, NULL) != APR_SUCCESS) {
+        fputs("relay-authkeys: APR cannot start\n", stderr);
+        return EXIT_NOT_GRANTED;
+    }
+    relay_log_install(relay_log_to_stderr, (void *)"relay-authkeys");
+    status = check(argv[optind], conf, loopback_only, p);
+    if (fflush(stdout) || ferror(stdout)) {
+        perror("relay-authkeys: stdout");
+        status = EXIT_NOT_GRANTED;
+    }
+    apr_pool_destroy(p);
+    apr_terminate();
+    return status;
+}
