@@ -238,8 +238,7 @@ class Rig(Client):
             ports.append(free_port(ports))
         self.http_port, self.https_port, self.ssh_port = ports
         if listen is None:
-            listen = f"127.{random.randint(64, 126)}.{random.randint(0, 255)}.{random.randrange(0, 256, 4)}" \
-                     "/22:10000-59999"
+            listen = f"127.{random.randint(64, 126)}.{random.randrange(0, 256, 4)}.0/22:10000-59999"
         self.root = os.environ.get("RELAY_ROOT") or self._install()
         self.ca, self.cert, self.key = rigpki.make(f"{self.dir}/pki", self.domain)
         self._write_relay_conf(listen, cooldown, relay_conf or {})
@@ -332,7 +331,7 @@ class Rig(Client):
                                  "/usr/share/mod_relay/sshd_config")) as f:
             text = f.read()
         text = edit(text, [
-            (r"^#?\s*Port \d+$", f"Port {self.ssh_port}\nListenAddress {self.address}"),
+            (r"^Port \d+$", f"Port {self.ssh_port}\nListenAddress {self.address}"),
             (r"^HostKey .*$", f"HostKey {hostkey}"),
             (r"^AuthorizedKeysCommand .*$",
              f"AuthorizedKeysCommand {self.program('relay-authkeys')} -c {self.conf} %u %f %t %k"),
