@@ -1,0 +1,56 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+#include "options.h"
+#include "describe.h"
+#include "output.h"
+
+#include <stdio.h>
+
+static int extend(rly *r, const char *id_or_name, apr_interval_time_t ttl)
+{
+    const char *why = NULL;
+    relay_tunnel *t;
+    apr_time_t expires, now;
+    apr_status_t rv = relay_tunnel_find(&t, r->store, id_or_name, r->p, &why);
+
+    if (rv == APR_SUCCESS)
+        rv = relay_tunnel_extend(r->store, r->cfg, t->id, ttl, rly_operator(r->p), &expires, r->p, &why);
+    if (rv != APR_SUCCESS) {
+        rly_error("cannot extend %s: %s", id_or_name, why);
+        return rly_exit_status(rv);
+    }
+    now = expires - ttl; /* by Redis's clock */
+    printf("%s now ends %s\n", t->id, rly_time_both(expires, now, r->p));
+    return RLY_DONE;
+}
+
+static int run(rly *r, int argc, const char *const *argv)
+{
+    rly_options o;
+    int status = rly_options_parse(&o, r, "t", argc, argv);
+
+    if (status != RLY_DONE)
+        return status;
+    if (o.help)
+        return rly_help_print(r->command);
+    if (!o.ttl_text)
+        return rly_usage_error(r, "for how long? Give -t TTL, for example -t 2h");
+    if (o.noperands != 1)
+        return rly_usage_error(r, o.noperands ? "one tunnel at a time" : "which tunnel? Give its id or a name of it");
+    if ((status = rly_connect(r)) != RLY_DONE)
+        return status;
+    return extend(r, o.operands[0], o.ttl);
+}
+
+const rly_command rly_cmd_extend = {
+    "extend", "let a tunnel live longer",
+    "-t TTL ID|NAME",
+    "Sets the end of an open tunnel to TTL from now. It never makes a tunnel shorter: to end one, close it.\n"
+    "\n"
+    "  -t, --ttl TTL        90s, 15m, 2h, 7d\n"
+    "  -c, --config FILE    another relay.conf\n"
+    "\n"
+    "Example:\n"
+    "  rly extend -t 1d nas-bern\n",
+    run
+};

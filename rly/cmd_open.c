@@ -1,0 +1,271 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+#include "bundle.h"
+#include "describe.h"
+#include "options.h"
+#include "output.h"
+#include "pin.h"
+#include "relay_name.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define KEY_FILE_MAX 16384
+
+/* One `rly open`, as it goes. */
+typedef struct opening {
+    rly *r;
+    rly_options o;
+    relay_key *key;
+    rly_bundle *bundle;
+    const char *bundle_path; /* NULL: none is made */
+    relay_tunnel *tunnel;
+} opening;
+
+static int check_names(const opening *op, const char **names)
+{
+    const apr_array_header_t *given = op->o.names;
+    const char *why = NULL;
+
+    if (given->nelts > op->o.noperands)
+        return rly_usage_error(op->r, "%d names (-n) are given for %d service%s", given->nelts, op->o.noperands,
+                               op->o.noperands == 1 ? "" : "s");
+    for (int i = 0; i < given->nelts; i++) {
+        names[i] = APR_ARRAY_IDX(given, i, const char *);
+        if (relay_name_check(names[i], strlen(names[i]), op->r->p, &why) != APR_SUCCESS)
+            return rly_usage_error(op->r, "-n %s: %s", names[i], why);
+    }
+    return RLY_DONE;
+}
+
+static int check_services(const opening *op, const relay_service **services)
+{
+    const char *why = NULL;
+    relay_service *service;
+
+    for (int i = 0; i < op->o.noperands; i++) {
+        if (relay_service_parse(&service, op->o.operands[i], op->r->p, &why) != APR_SUCCESS)
+            return rly_usage_error(op->r, "%s", why);
+        services[i] = service;
+    }
+    return RLY_DONE;
+}
+
+static apr_status_t read_stdin(relay_key **key, apr_pool_t *p, const char **why)
+{
+    char *text = apr_palloc(p, KEY_FILE_MAX + 1);
+    const char *reason = NULL;
+    size_t len = fread(text, 1, KEY_FILE_MAX + 1, stdin);
+    apr_status_t rv = relay_key_parse(key, text, len, p, &reason);
+
+    if (rv != APR_SUCCESS)
+        RELAY_WHY(why, p, "standard input: %s", reason);
+    return rv;
+}
+
+static int get_key(opening *op)
+{
+    const char *why = NULL;
+    apr_status_t rv;
+
+    if (!op->o.key)
+        rv = relay_key_generate(&op->key, op->r->p, &why);
+    else if (strcmp(op->o.key, "-") == 0)
+        rv = read_stdin(&op->key, op->r->p, &why);
+    else
+        rv = relay_key_read(&op->key, op->o.key, op->r->p, &why);
+    if (rv == APR_SUCCESS)
+        return RLY_DONE;
+    rly_error("%s", why);
+    return RLY_REFUSED; /* the command was right, what the file holds is not */
+}
+
+/* The private half of a key that was read, where it lies beside the public one on this machine. */
+static const char *private_file(const opening *op)
+{
+    size_t len = op->o.key ? strlen(op->o.key) : 0;
+    char path[PATH_MAX];
+
+    if (len < 5 || strcmp(op->o.key + len - 4, ".pub") != 0
+        || !realpath(apr_pstrmemdup(op->r->p, op->o.key, len - 4), path))
+        return NULL;
+    return apr_pstrdup(op->r->p, path);
+}
+
+static int prepare_bundle(opening *op)
+{
+    rly_bundle_request req = { .dir = op->o.dir, .key = op->key, .private_file = private_file(op),
+                               .relay = op->r->cfg->name };
+    const char *why = NULL;
+    apr_status_t rv = rly_hostkeys(&req.hostkeys, op->r, &why);
+
+    if (rv != APR_SUCCESS) {
+        rly_error(rv == RELAY_EUNREACHABLE ? "%s" : "cannot pin the relay's host key in a bundle: %s; start rlyd, or set "
+                                                    "[rlyd] sshd-config to sshd's configuration",
+                  why);
+        return rly_exit_status(rv);
+    }
+    if (rly_bundle_prepare(&op->bundle, &req, op->r->p, &why) != APR_SUCCESS) {
+        rly_error("%s", why);
+        return RLY_REFUSED;
+    }
+    return RLY_DONE;
+}
+
+/* A tunnel whose key nobody was given is of no use: it goes again. */
+static void take_back(const opening *op, const char *reason)
+{
+    const char *why = NULL;
+
+    if (relay_tunnel_close(op->r->store, op->r->cfg, op->tunnel->id, op->tunnel->by, op->r->p, &why) == APR_SUCCESS)
+        rly_error("%s; tunnel %s, which was open already, is closed again", reason, op->tunnel->id);
+    else
+        rly_error("%s; tunnel %s is open and could not be closed again: %s. Close it with: rly close %s", reason,
+                  op->tunnel->id, why, op->tunnel->id);
+}
+
+static int open_tunnel(opening *op, const char **names, const relay_service **services)
+{
+    rly *r = op->r;
+    relay_tunnel_request req = { .device = op->o.device, .ttl = op->o.ttl, .nservices = op->o.noperands,
+                                 .services = services, .names = names, .fingerprint = op->key->fingerprint,
+                                 .by = rly_operator(r->p) };
+    const char *why = NULL;
+    apr_status_t rv = relay_tunnel_open(&op->tunnel, r->store, r->cfg, &req, r->p, &why);
+
+    if (rv != APR_SUCCESS) {
+        rly_bundle_abandon(op->bundle);
+        rly_error("%s", why ? why : "the tunnel could not be opened");
+        return rly_exit_status(rv);
+    }
+    if (op->bundle && rly_bundle_finish(op->bundle, r->cfg, op->tunnel, &op->bundle_path, &why) != APR_SUCCESS) {
+        take_back(op, why);
+        return RLY_REFUSED;
+    }
+    return RLY_DONE;
+}
+
+static const char *ssh_command(const opening *op)
+{
+    const relay_config *cfg = op->r->cfg;
+    apr_pool_t *p = op->r->p;
+    const char *command, *forward;
+
+    if (op->bundle_path)
+        return apr_psprintf(p, "ssh -N -F %s relay", rly_shell_quote(apr_pstrcat(p, op->bundle_path, "/config", NULL), p));
+    command = apr_psprintf(p, "ssh -N -p %d", cfg->ssh_port);
+    for (int i = 0; i < op->tunnel->nroutes; i++)
+        if ((forward = rly_route_forward(&op->tunnel->routes[i], ":", p)) != NULL)
+            command = apr_pstrcat(p, command, " -R ", rly_shell_quote(forward, p), NULL);
+    return apr_pstrcat(p, command, " ", rly_shell_quote(apr_pstrcat(p, cfg->user, "@", cfg->ssh_host, NULL), p), NULL);
+}
+
+static int print_json(const opening *op)
+{
+    const relay_config *cfg = op->r->cfg;
+    const relay_tunnel *t = op->tunnel;
+    apr_pool_t *p = op->r->p;
+    json_t *routes = json_array();
+
+    for (int i = 0; i < t->nroutes; i++)
+        json_array_append_new(routes, rly_route_json(cfg, &t->routes[i], p));
+    return rly_json_print(json_pack("{s:i, s:o, s:o, s:o, s:o, s:o, s:{s:o, s:i, s:o, s:o}, s:o}", "v", 1, "id",
+                                    rly_json_text(t->id, p), "device", rly_json_text(t->device, p), "expires",
+                                    rly_json_text(rly_time_rfc3339(t->expires, p), p), "key", rly_json_text(t->key, p),
+                                    "routes", routes, "ssh", "host", rly_json_text(cfg->ssh_host, p), "port",
+                                    (int)cfg->ssh_port, "user", rly_json_text(cfg->user, p), "command",
+                                    rly_json_text(ssh_command(op), p), "bundle", rly_json_text(op->bundle_path, p)));
+}
+
+/* What is to be done with the command that was printed. */
+static void print_hint(const opening *op)
+{
+    if (!op->bundle_path)
+        printf("\nOn the device, with its own key:\n");
+    else if (op->o.key)
+        printf("\nWith the device's private key as id_relay in the bundle, or in an ssh agent:\n");
+    else
+        printf("\nTo connect:\n");
+    printf("  %s\n", rly_text_clean(ssh_command(op), op->r->p));
+    if (op->bundle_path)
+        printf("or on the device, in a copy of the bundle:\n  ssh -N -F config relay\n");
+}
+
+static int print_text(const opening *op)
+{
+    const relay_tunnel *t = op->tunnel;
+    apr_pool_t *p = op->r->p;
+    rly_table *table = rly_table_create(p, 2, NULL);
+
+    rly_table_add(table, (const char *[]){ "Tunnel", t->id });
+    if (*t->device)
+        rly_table_add(table, (const char *[]){ "Device", t->device });
+    rly_table_add(table, (const char *[]){ "Ends", rly_time_both(t->expires, t->created, p) });
+    for (int i = 0; i < t->nroutes; i++) {
+        const relay_tunnel_route *route = &t->routes[i];
+        const char *url = rly_route_url(op->r->cfg, route, p);
+
+        rly_table_add(table, (const char *[]){ url ? "URL" : "Listen",
+                                               apr_pstrcat(p, url ? url : relay_listen_addr_print(route->listen, p),
+                                                           "  for ", route->service, NULL) });
+    }
+    if (op->bundle_path)
+        rly_table_add(table, (const char *[]){ "Bundle", op->bundle_path });
+    rly_table_print(table);
+    print_hint(op);
+    return RLY_DONE;
+}
+
+static int run(rly *r, int argc, const char *const *argv)
+{
+    opening op = { .r = r };
+    const char **names;
+    const relay_service **services;
+    int status = rly_options_parse(&op.o, r, "ntdkoj", argc, argv);
+
+    if (status != RLY_DONE)
+        return status;
+    if (op.o.help)
+        return rly_help_print(r->command);
+    if (op.o.noperands == 0)
+        return rly_usage_error(r, "which service of the device? Give at least one, for example 80 or https://127.0.0.1");
+    names = apr_pcalloc(r->p, sizeof *names * (apr_size_t)op.o.noperands);
+    services = apr_pcalloc(r->p, sizeof *services * (apr_size_t)op.o.noperands);
+    if ((status = check_services(&op, services)) != RLY_DONE || (status = check_names(&op, names)) != RLY_DONE
+        || (status = rly_connect(r)) != RLY_DONE || (status = get_key(&op)) != RLY_DONE)
+        return status;
+    if ((!op.o.key || op.o.dir) && (status = prepare_bundle(&op)) != RLY_DONE)
+        return status;
+    if ((status = open_tunnel(&op, names, services)) != RLY_DONE)
+        return status;
+    return op.o.json ? print_json(&op) : print_text(&op);
+}
+
+const rly_command rly_cmd_open = {
+    "open", "open a tunnel for a device",
+    "[-n NAME]... [-t TTL] [-d DEVICE] [-k PUBKEY] [-o DIR] [--json] SERVICE...",
+    "Opens a tunnel: each SERVICE of the device gets a URL of its own, for as long as TTL says.\n"
+    "\n"
+    "SERVICE is where the traffic goes on the device's side: http://127.0.0.1:80, https://192.168.1.9,\n"
+    "h2c://127.0.0.1:50051, tcp://127.0.0.1:22; a bare number N means http://127.0.0.1:N.\n"
+    "\n"
+    "Unless -k is given, a key pair is made for the tunnel and written, with all else that ssh needs, into a\n"
+    "bundle: a folder to be copied to the device.\n"
+    "\n"
+    "  -n, --name NAME      the first label of the URL, instead of a random one that nobody can guess; given\n"
+    "                       again, it is the next service's\n"
+    "  -t, --ttl TTL        how long the tunnel lives: 90s, 15m, 2h, 7d (relay.conf says the default and limit)\n"
+    "  -d, --device DEVICE  what the device is called in lists and logs\n"
+    "  -k, --key PUBKEY     a file with the device's own public key, or - to read it from standard input\n"
+    "  -o, --output DIR     the bundle to write; default ./relay-ID, and with -k none\n"
+    "      --json           one line for scripts\n"
+    "  -c, --config FILE    another relay.conf\n"
+    "\n"
+    "Examples:\n"
+    "  rly open -d 'NAS in Bern' -t 2h 80\n"
+    "  rly open -n nas-bern -o ./nas-bern https://192.168.1.9\n"
+    "  rly open -k /tmp/device.pub http://127.0.0.1:8080 tcp://127.0.0.1:22\n",
+    run
+};

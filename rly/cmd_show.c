@@ -1,0 +1,114 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+#include "options.h"
+#include "describe.h"
+#include "output.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char *link_text(const rly_link *link, apr_time_t now, apr_pool_t *p)
+{
+    const char *text;
+
+    if (!link->known)
+        return "unknown: rlyd does not report";
+    if (!link->up)
+        return "no";
+    text = link->since ? apr_psprintf(p, "for %s", rly_time_span(now > link->since ? now - link->since : 0, p)) : "yes";
+    return link->peer ? apr_pstrcat(p, text, ", from ", link->peer, NULL) : text;
+}
+
+static const char *end_text(const relay_tunnel *t, apr_time_t now, apr_pool_t *p)
+{
+    return rly_time_both(strcmp(t->state, "closed") == 0 && t->ended ? t->ended : t->expires, now, p);
+}
+
+static void print_facts(const relay_tunnel *t, apr_time_t now, apr_pool_t *p)
+{
+    rly_table *table = rly_table_create(p, 2, NULL);
+    const char *by = *t->by ? apr_pstrcat(p, " by ", t->by, NULL) : "";
+
+    rly_table_add(table, (const char *[]){ "Tunnel", t->id });
+    if (*t->device)
+        rly_table_add(table, (const char *[]){ "Device", t->device });
+    rly_table_add(table, (const char *[]){ "State", t->state });
+    rly_table_add(table, (const char *[]){ "Opened", apr_pstrcat(p, rly_time_both(t->created, now, p), by, NULL) });
+    rly_table_add(table, (const char *[]){ strcmp(t->state, "open") == 0 ? "Ends" : "Ended", end_text(t, now, p) });
+    rly_table_add(table, (const char *[]){ "Key", t->key });
+    rly_table_add(table, (const char *[]){ "Relay", t->relay });
+    rly_table_print(table);
+}
+
+static apr_status_t print_routes(rly *r, rly_links *links, const relay_tunnel *t, apr_time_t now, const char **why)
+{
+    static const char *const headings[] = { "NAME", "URL", "SERVICE", "LISTEN", "CONNECTED" };
+    rly_table *table = rly_table_create(r->p, 5, headings);
+    int open = strcmp(t->state, "open") == 0;
+    apr_status_t rv;
+    rly_link link;
+
+    for (int i = 0; i < t->nroutes; i++) {
+        const relay_tunnel_route *route = &t->routes[i];
+
+        if ((rv = rly_link_of(&link, links, t, i, why)) != APR_SUCCESS)
+            return rv;
+        rly_table_add(table, (const char *[]){ route->name, rly_route_url(r->cfg, route, r->p), route->service,
+                                               relay_listen_addr_print(route->listen, r->p),
+                                               open ? link_text(&link, now, r->p) : NULL });
+    }
+    putchar('\n');
+    rly_table_print(table);
+    return APR_SUCCESS;
+}
+
+static int show(rly *r, const char *id_or_name, int json)
+{
+    rly_links *links = rly_links_create(r);
+    const char *why = NULL;
+    relay_tunnel *t;
+    json_t *object;
+    apr_time_t now;
+    apr_status_t rv = relay_tunnel_find(&t, r->store, id_or_name, r->p, &why);
+
+    if (rv == APR_SUCCESS && json) {
+        rv = rly_tunnel_json(&object, links, t, &why);
+        if (rv == APR_SUCCESS)
+            return rly_json_print(object);
+    } else if (rv == APR_SUCCESS && (rv = rly_redis_now(&now, r, &why)) == APR_SUCCESS) {
+        print_facts(t, now, r->p);
+        rv = print_routes(r, links, t, now, &why);
+    }
+    if (rv != APR_SUCCESS)
+        rly_error("%s", why);
+    return rly_exit_status(rv);
+}
+
+static int run(rly *r, int argc, const char *const *argv)
+{
+    rly_options o;
+    int status = rly_options_parse(&o, r, "j", argc, argv);
+
+    if (status != RLY_DONE)
+        return status;
+    if (o.help)
+        return rly_help_print(r->command);
+    if (o.noperands != 1)
+        return rly_usage_error(r, o.noperands ? "one tunnel at a time" : "which tunnel? Give its id or a name of it");
+    if ((status = rly_connect(r)) != RLY_DONE)
+        return status;
+    return show(r, o.operands[0], o.json);
+}
+
+const rly_command rly_cmd_show = {
+    "show", "show all about one tunnel",
+    "[--json] ID|NAME",
+    "Shows a tunnel, by its id or the name of one of its routes; for a day also one that has ended.\n"
+    "\n"
+    "      --json           one line for scripts\n"
+    "  -c, --config FILE    another relay.conf\n"
+    "\n"
+    "Example:\n"
+    "  rly show nas-bern\n",
+    run
+};

@@ -1,0 +1,91 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+#include "describe.h"
+
+#include <string.h>
+
+/* One relay's `live:` record. */
+typedef struct relay_live {
+    int known;
+    apr_hash_t *by_address; /* text of the listen address -> text of the JSON */
+} relay_live;
+
+rly_links *rly_links_create(rly *r)
+{
+    rly_links *links = apr_pcalloc(r->p, sizeof *links);
+
+    links->r = r;
+    links->relays = apr_hash_make(r->p);
+    return links;
+}
+
+/* Whether that relay's rlyd is there: it keeps `relay:<name>` alive with its heartbeat. */
+static apr_status_t ask_heartbeat(int *there, rly *r, const char *relay, const char **why)
+{
+    const char *argv[] = { "EXISTS", relay_store_key(r->store, r->p, "relay:", relay) };
+    redisReply *reply;
+    apr_status_t rv = relay_store_command(r->store, &reply, 2, argv, NULL, r->p, why);
+
+    if (rv != APR_SUCCESS)
+        return rv;
+    *there = reply->type == REDIS_REPLY_INTEGER && reply->integer == 1;
+    freeReplyObject(reply);
+    return APR_SUCCESS;
+}
+
+static apr_status_t load(relay_live **out, rly *r, const char *relay, const char **why)
+{
+    const char *argv[] = { "HGETALL", relay_store_key(r->store, r->p, "live:", relay) };
+    relay_live *live = apr_pcalloc(r->p, sizeof *live);
+    redisReply *reply;
+    apr_status_t rv;
+
+    if ((rv = ask_heartbeat(&live->known, r, relay, why)) != APR_SUCCESS
+        || (rv = relay_store_command(r->store, &reply, 2, argv, NULL, r->p, why)) != APR_SUCCESS)
+        return rv;
+    live->by_address = apr_hash_make(r->p);
+    for (size_t i = 0; reply->type == REDIS_REPLY_ARRAY && i + 1 < reply->elements; i += 2) {
+        const redisReply *address = reply->element[i], *text = reply->element[i + 1];
+
+        if (address->type == REDIS_REPLY_STRING && text->type == REDIS_REPLY_STRING)
+            apr_hash_set(live->by_address, apr_pstrdup(r->p, address->str), APR_HASH_KEY_STRING,
+                         apr_pstrmemdup(r->p, text->str, (apr_size_t)text->len));
+    }
+    freeReplyObject(reply);
+    *out = live;
+    return APR_SUCCESS;
+}
+
+/* Fills a link from rlyd's JSON, if that is about this tunnel. */
+static void read_link(rly_link *out, const char *text, const char *tunnel, apr_pool_t *p)
+{
+    json_t *json = json_loads(text, 0, NULL);
+    const char *owner = json_string_value(json_object_get(json, "tunnel"));
+    const char *peer = json_string_value(json_object_get(json, "peer"));
+
+    if (owner && strcmp(owner, tunnel) == 0) {
+        out->up = 1;
+        out->since = apr_time_from_msec(json_integer_value(json_object_get(json, "since")));
+        out->peer = peer ? apr_pstrdup(p, peer) : NULL;
+    }
+    json_decref(json);
+}
+
+apr_status_t rly_link_of(rly_link *out, rly_links *links, const relay_tunnel *t, int route, const char **why)
+{
+    rly *r = links->r;
+    relay_live *live = apr_hash_get(links->relays, t->relay, APR_HASH_KEY_STRING);
+    const char *text;
+    apr_status_t rv;
+
+    if (!live) {
+        if ((rv = load(&live, r, t->relay, why)) != APR_SUCCESS)
+            return rv;
+        apr_hash_set(links->relays, t->relay, APR_HASH_KEY_STRING, live);
+    }
+    *out = (rly_link){ .known = live->known };
+    text = apr_hash_get(live->by_address, relay_listen_addr_print(t->routes[route].listen, r->p), APR_HASH_KEY_STRING);
+    if (live->known && text)
+        read_link(out, text, t->id, r->p);
+    return APR_SUCCESS;
+}

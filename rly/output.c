@@ -1,0 +1,236 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+#include "output.h"
+
+#include <locale.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <wchar.h>
+
+#define GAP 2 /* between columns */
+
+struct rly_table {
+    apr_pool_t *p;
+    int ncolumns;
+    apr_array_header_t *rows; /* const char ** */
+    int has_headings;
+};
+
+/* Decodes one character; returns its bytes, or 0 where they are no UTF-8 (RFC 3629). */
+static int decode(const char *text, unsigned long *code)
+{
+    static const unsigned long least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+    const unsigned char *s = (const unsigned char *)text;
+    int n = s[0] < 0x80 ? 1 : s[0] >= 0xc2 && s[0] < 0xe0 ? 2 : s[0] >= 0xe0 && s[0] < 0xf0 ? 3
+                                                          : s[0] >= 0xf0 && s[0] < 0xf5     ? 4
+                                                                                            : 0;
+
+    if (n == 0)
+        return 0;
+    *code = n == 1 ? s[0] : s[0] & (0x7f >> n);
+    for (int i = 1; i < n; i++) {
+        if ((s[i] & 0xc0) != 0x80)
+            return 0;
+        *code = *code << 6 | (s[i] & 0x3f);
+    }
+    return *code < least[n] || *code > 0x10ffff || (*code >= 0xd800 && *code < 0xe000) ? 0 : n;
+}
+
+static int is_harmful(unsigned long c)
+{
+    return c < 0x20 || (c >= 0x7f && c < 0xa0)      /* controls */
+           || c == 0x061c || c == 0x200e || c == 0x200f /* marks, overrides and isolates of direction */
+           || (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069) || c == 0xfeff;
+}
+
+/* Copies text; what is no UTF-8, and what is harmful where asked, is replaced. */
+static const char *copy(const char *text, const char *replacement, int harmful_too, apr_pool_t *p)
+{
+    apr_size_t rlen = strlen(replacement);
+    char *out = apr_palloc(p, strlen(text) * rlen + 1), *to = out;
+    unsigned long code;
+    int n;
+
+    while (*text) {
+        n = decode(text, &code);
+        if (n == 0 || (harmful_too && is_harmful(code))) {
+            memcpy(to, replacement, rlen);
+            to += rlen;
+        } else {
+            memcpy(to, text, (size_t)n);
+            to += n;
+        }
+        text += n ? n : 1;
+    }
+    *to = '\0';
+    return out;
+}
+
+const char *rly_text_clean(const char *text, apr_pool_t *p)
+{
+    return copy(text, "?", 1, p);
+}
+
+const char *rly_text_utf8(const char *text, apr_pool_t *p)
+{
+    return rly_text_is_utf8(text) ? text : copy(text, "\xef\xbf\xbd", 0, p);
+}
+
+int rly_text_is_utf8(const char *text)
+{
+    unsigned long code;
+    int n;
+
+    for (; *text; text += n)
+        if ((n = decode(text, &code)) == 0)
+            return 0;
+    return 1;
+}
+
+const char *rly_shell_quote(const char *word, apr_pool_t *p)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-";
+    char *out, *to;
+
+    if (*word && strspn(word, plain) == strlen(word))
+        return word;
+    to = out = apr_palloc(p, strlen(word) * 4 + 3);
+    *to++ = '\'';
+    for (; *word; word++) {
+        if (*word == '\'') {
+            memcpy(to, "'\\''", 4);
+            to += 4;
+        } else {
+            *to++ = *word;
+        }
+    }
+    *to++ = '\'';
+    *to = '\0';
+    return out;
+}
+
+/* How many columns of a terminal a cleaned text takes. */
+static int width(const char *text)
+{
+    unsigned long code;
+    int n, w, total = 0;
+
+    for (; (n = decode(text, &code)) != 0 && code != 0; text += n) {
+        w = code < 0x80 ? 1 : wcwidth((wchar_t)code);
+        total += w < 0 ? 1 : w;
+    }
+    return total;
+}
+
+rly_table *rly_table_create(apr_pool_t *p, int ncolumns, const char *const *headings)
+{
+    rly_table *t = apr_pcalloc(p, sizeof *t);
+
+    t->p = p;
+    t->ncolumns = ncolumns;
+    t->rows = apr_array_make(p, 16, sizeof(const char **));
+    t->has_headings = headings != NULL;
+    if (headings)
+        rly_table_add(t, headings);
+    return t;
+}
+
+void rly_table_add(rly_table *t, const char *const *cells)
+{
+    const char **row = apr_palloc(t->p, sizeof *row * (apr_size_t)t->ncolumns);
+
+    for (int i = 0; i < t->ncolumns; i++)
+        row[i] = cells[i] ? rly_text_clean(cells[i], t->p) : "";
+    APR_ARRAY_PUSH(t->rows, const char **) = row;
+}
+
+static int column_width(const rly_table *t, int column)
+{
+    int widest = 0, filled = 0;
+
+    for (int i = 0; i < t->rows->nelts; i++) {
+        int w = width(APR_ARRAY_IDX(t->rows, i, const char **)[column]);
+
+        filled |= w > 0 && (i > 0 || !t->has_headings);
+        widest = w > widest ? w : widest;
+    }
+    return filled ? widest : 0;
+}
+
+void rly_table_print(const rly_table *t)
+{
+    int *widths = apr_palloc(t->p, sizeof *widths * (apr_size_t)t->ncolumns);
+    /* The widths of characters are Unicode's, whatever the user's locale is. */
+    locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0), before = uselocale(utf8);
+
+    for (int c = 0; c < t->ncolumns; c++)
+        widths[c] = column_width(t, c);
+    for (int i = 0; i < t->rows->nelts; i++) {
+        const char **row = APR_ARRAY_IDX(t->rows, i, const char **);
+        int pending = 0; /* spaces that are written only if something follows */
+
+        for (int c = 0; c < t->ncolumns; c++) {
+            if (widths[c] == 0)
+                continue;
+            if (*row[c]) {
+                printf("%*s%s", pending, "", row[c]);
+                pending = 0;
+            }
+            pending += widths[c] - width(row[c]) + GAP;
+        }
+        putchar('\n');
+    }
+    uselocale(before);
+    if (utf8)
+        freelocale(utf8);
+}
+
+const char *rly_time_rfc3339(apr_time_t t, apr_pool_t *p)
+{
+    time_t secs = (time_t)apr_time_sec(t);
+    struct tm tm;
+    char text[64];
+
+    if (!gmtime_r(&secs, &tm) || !strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &tm))
+        return "";
+    return apr_pstrdup(p, text);
+}
+
+const char *rly_time_local(apr_time_t t, apr_pool_t *p)
+{
+    time_t secs = (time_t)apr_time_sec(t);
+    struct tm tm;
+    char text[64];
+
+    if (!localtime_r(&secs, &tm) || !strftime(text, sizeof text, "%Y-%m-%d %H:%M %Z", &tm))
+        return "";
+    return apr_pstrdup(p, text);
+}
+
+const char *rly_time_span(apr_interval_time_t span, apr_pool_t *p)
+{
+    static const struct {
+        long secs;
+        const char *name;
+    } units[] = { { 86400, "d" }, { 3600, "h" }, { 60, "min" }, { 1, "s" } };
+    long secs = (long)((span + APR_USEC_PER_SEC / 2) / APR_USEC_PER_SEC);
+    int i = 0;
+
+    while (i < 3 && secs < units[i].secs)
+        i++;
+    if (i == 3 || secs % units[i].secs / units[i + 1].secs == 0)
+        return apr_psprintf(p, "%ld %s", secs / units[i].secs, units[i].name);
+    return apr_psprintf(p, "%ld %s %ld %s", secs / units[i].secs, units[i].name,
+                        secs % units[i].secs / units[i + 1].secs, units[i + 1].name);
+}
+
+const char *rly_time_both(apr_time_t t, apr_time_t now, apr_pool_t *p)
+{
+    const char *date = rly_time_local(t, p);
+
+    if (t > now - APR_USEC_PER_SEC && t < now + APR_USEC_PER_SEC)
+        return apr_psprintf(p, "%s (now)", date);
+    return t >= now ? apr_psprintf(p, "%s (in %s)", date, rly_time_span(t - now, p))
+                    : apr_psprintf(p, "%s (%s ago)", date, rly_time_span(now - t, p));
+}

@@ -1,0 +1,57 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+#include "pin.h"
+#include "relay_hostkeys.h"
+
+#include <string.h>
+
+/* One key, in characters that can do no harm in known_hosts: a marker, a host's name or a newline could. */
+static int is_key_line(const char *line)
+{
+    size_t type = strspn(line, "abcdefghijklmnopqrstuvwxyz0123456789-@."), b64;
+
+    if (type == 0 || line[type] != ' ')
+        return 0;
+    line += type + 1;
+    b64 = strspn(line, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=");
+    return strncmp(line, "AAAA", 4) == 0 && line[b64] == '\0';
+}
+
+static apr_status_t read_record(apr_array_header_t *lines, const redisReply *record, const char *key, rly *r,
+                                const char **why)
+{
+    apr_status_t rv = relay_reply_version(record, key, r->p, why);
+    const char *text = relay_reply_field(record, "hostkeys");
+    char *rest = NULL;
+
+    if (rv != APR_SUCCESS || !text)
+        return rv;
+    for (char *line = apr_strtok(apr_pstrdup(r->p, text), "\n", &rest); line; line = apr_strtok(NULL, "\n", &rest)) {
+        if (!is_key_line(line)) {
+            RELAY_WHY(why, r->p, "record %s is malformed: field hostkeys", key);
+            return RELAY_ERECORD;
+        }
+        APR_ARRAY_PUSH(lines, const char *) = line;
+    }
+    return APR_SUCCESS;
+}
+
+apr_status_t rly_hostkeys(apr_array_header_t **lines, rly *r, const char **why)
+{
+    const char *key = relay_store_key(r->store, r->p, "relay:", r->cfg->name), *argv[] = { "HGETALL", key };
+    apr_array_header_t *found = apr_array_make(r->p, 3, sizeof(const char *));
+    redisReply *reply;
+    apr_status_t rv = relay_store_command(r->store, &reply, 2, argv, NULL, r->p, why);
+
+    if (rv != APR_SUCCESS)
+        return rv;
+    if (reply->type == REDIS_REPLY_ARRAY && reply->elements > 0)
+        rv = read_record(found, reply, key, r, why);
+    freeReplyObject(reply);
+    if (rv != APR_SUCCESS)
+        return rv;
+    if (found->nelts == 0)
+        return relay_hostkeys_read(lines, r->cfg, r->p, why);
+    *lines = found;
+    return APR_SUCCESS;
+}

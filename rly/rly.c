@@ -1,0 +1,147 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+#include "config.h"
+#include "rly.h"
+#include "options.h"
+#include "output.h"
+#include "relay_log.h"
+
+#include <apr_general.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const rly_command *const rly_commands[] = { &rly_cmd_open, &rly_cmd_close, &rly_cmd_extend, &rly_cmd_show,
+                                            &rly_cmd_list, &rly_cmd_help,  NULL };
+
+static apr_pool_t *message_pool; /* for messages before and beside a command's own work */
+
+const rly_command *rly_command_find(const char *name)
+{
+    for (int i = 0; rly_commands[i]; i++)
+        if (strcmp(rly_commands[i]->name, name) == 0)
+            return rly_commands[i];
+    return NULL;
+}
+
+static void report(const char *fmt, va_list ap)
+{
+    fprintf(stderr, "rly: %s\n", rly_text_clean(apr_pvsprintf(message_pool, fmt, ap), message_pool));
+}
+
+void rly_error(const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    report(fmt, ap);
+    va_end(ap);
+}
+
+int rly_usage_error(const rly *r, const char *fmt, ...)
+{
+    va_list ap;
+
+    if (fmt) {
+        va_start(ap, fmt);
+        report(fmt, ap);
+        va_end(ap);
+    }
+    if (r->command)
+        fprintf(stderr, "More: rly help %s\n", r->command->name);
+    else
+        fputs("More: rly help\n", stderr);
+    return RLY_USAGE;
+}
+
+int rly_exit_status(apr_status_t rv)
+{
+    if (rv == APR_SUCCESS)
+        return RLY_DONE;
+    if (rv == RELAY_EUNREACHABLE)
+        return RLY_UNREACHABLE;
+    return rv == RELAY_EINPUT ? RLY_USAGE : RLY_REFUSED;
+}
+
+int rly_connect(rly *r)
+{
+    const char *path = r->conf_path, *env = getenv("RELAY_CONF"), *why = NULL;
+
+    if (!path && env && *env)
+        path = env;
+    if (relay_config_load(&r->cfg, path, r->p, &why) != APR_SUCCESS) {
+        rly_error("%s", why ? why : "cannot read relay.conf");
+        return RLY_REFUSED;
+    }
+    relay_store_create(&r->store, r->cfg, r->p);
+    return RLY_DONE;
+}
+
+/* What was printed has to have arrived: a script that reads half a line must see that it failed. */
+static int flush_output(int status)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return status;
+    if (errno != EPIPE)
+        rly_error("cannot write to standard output: %s", strerror(errno));
+    return status > RLY_REFUSED ? status : RLY_REFUSED;
+}
+
+/* Options before the command: as git and others take them. */
+static int run(rly *r, int argc, const char *const *argv)
+{
+    int i = 1;
+    const char **rest;
+
+    for (; i < argc && argv[i][0] == '-'; i++) {
+        if (strcmp(argv[i], "--version") == 0) {
+            puts("rly (" PACKAGE_NAME ") " PACKAGE_VERSION);
+            return RLY_DONE;
+        }
+        if (strcmp(argv[i], "-h") == 0 || strcmp(argv[i], "--help") == 0)
+            return rly_cmd_help.run(r, 1, argv);
+        if (strncmp(argv[i], "--config=", 9) == 0)
+            r->conf_path = argv[i] + 9;
+        else if ((strcmp(argv[i], "-c") == 0 || strcmp(argv[i], "--config") == 0) && i + 1 < argc)
+            r->conf_path = argv[++i];
+        else if (strncmp(argv[i], "-c", 2) == 0 && argv[i][2])
+            r->conf_path = argv[i] + 2;
+        else
+            return rly_usage_error(r, strcmp(argv[i], "-c") && strcmp(argv[i], "--config")
+                                          ? "there is no option %s before the command"
+                                          : "%s needs a file's name",
+                                   argv[i]);
+    }
+    if (i == argc)
+        return rly_usage_error(r, "a command is missing: open, close, extend, show, list or help");
+    if ((r->command = rly_command_find(argv[i])) == NULL)
+        return rly_usage_error(r, "there is no command `%s'", argv[i]);
+
+    rest = apr_pmemdup(r->p, argv + i, sizeof *rest * (apr_size_t)(argc - i));
+    rest[0] = "rly";
+    return r->command->run(r, argc - i, rest);
+}
+
+int main(int argc, const char *const *argv)
+{
+    static char program[] = "rly";
+    rly r = { .p = NULL };
+    int status;
+
+    if (apr_initialize() != APR_SUCCESS || apr_pool_create(&message_pool, NULL) != APR_SUCCESS
+        || apr_pool_create(&r.p, NULL) != APR_SUCCESS) {
+        fputs("rly: cannot start: out of memory\n", stderr);
+        return RLY_REFUSED;
+    }
+    atexit(apr_terminate);
+    /* A reader that went away and a full quota are errors to report, not to die of half-way. */
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
+    relay_log_install(relay_log_to_stderr, program);
+    status = flush_output(run(&r, argc, argv));
+    apr_pool_destroy(r.p); /* forgets private keys */
+    return status;
+}

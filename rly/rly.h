@@ -1,0 +1,61 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/**
+ * rly, the operator's command. One command a file (cmd_*.c), each a function that gets its own
+ * arguments and returns the program's exit status. One pool lives as long as the program.
+ */
+#ifndef RLY_H
+#define RLY_H
+
+#include "relay_config.h"
+#include "relay_store.h"
+#include "relay_tunnel.h"
+
+/* The exit status, which people script against; a program that did several things ends with the highest. */
+#define RLY_DONE 0
+#define RLY_REFUSED 1
+#define RLY_USAGE 2
+#define RLY_UNREACHABLE 3
+
+typedef struct rly_command rly_command;
+
+typedef struct rly {
+    apr_pool_t *p;
+    const char *conf_path; /* -c; NULL: RELAY_CONF or the default */
+    const rly_command *command;
+    relay_config *cfg;     /* after rly_connect() */
+    relay_store *store;
+} rly;
+
+struct rly_command {
+    const char *name;
+    const char *summary; /* for `rly help` */
+    const char *usage;   /* the arguments, in one line */
+    const char *help;    /* what follows the usage in `rly help NAME` */
+    int (*run)(rly *r, int argc, const char *const *argv); /* argv[0] is `rly` */
+};
+
+extern const rly_command rly_cmd_open, rly_cmd_close, rly_cmd_extend, rly_cmd_show, rly_cmd_list, rly_cmd_help;
+
+/** All commands, ended by NULL. */
+extern const rly_command *const rly_commands[];
+
+/** The command of that name, or NULL. */
+const rly_command *rly_command_find(const char *name);
+
+/** Reads relay.conf and makes the store. @return RLY_DONE, or an exit status after an error message */
+int rly_connect(rly *r);
+
+/** The exit status that a librelay error means. */
+int rly_exit_status(apr_status_t rv);
+
+/** `rly: message` on stderr, free of control characters. */
+void rly_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/** The same, with a hint where the command's help is. @return RLY_USAGE */
+int rly_usage_error(const rly *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/** Who is asking, for the records: `user@host`; behind sudo the user who called it. */
+const char *rly_operator(apr_pool_t *p);
+
+#endif
