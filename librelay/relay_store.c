@@ -243,11 +243,15 @@ static const char *label_field(const redisReply *hash, const char *field, apr_po
     return v && relay_name_check(v, strlen(v), NULL, NULL) == APR_SUCCESS ? apr_pstrdup(p, v) : NULL;
 }
 
-static int is_printable(const char *s)
+/* Free text, "" where there is none; 0 if it holds a control character. */
+static int text_field(const redisReply *hash, const char *field, const char **out, apr_pool_t *p)
 {
-    for (; *s; s++)
-        if ((unsigned char)*s < ' ' || *s == 127)
+    const char *v = relay_reply_field(hash, field), *c;
+
+    for (c = v ? v : ""; *c; c++)
+        if ((unsigned char)*c < ' ' || *c == 127)
             return 0;
+    *out = apr_pstrdup(p, v ? v : "");
     return 1;
 }
 
@@ -286,10 +290,10 @@ static apr_status_t read_route(relay_route *r, const redisReply *hash, const cha
     r->scheme = apr_pstrdup(p, v);
     if (!time_field(hash, "expires", &r->expires))
         return bad_field(key, "expires", p, why);
-    v = relay_reply_field(hash, "device");
-    if (v && !is_printable(v))
+    if (!text_field(hash, "device", &r->device, p))
         return bad_field(key, "device", p, why);
-    r->device = apr_pstrdup(p, v ? v : "");
+    if (!text_field(hash, "service", &r->service, p))
+        return bad_field(key, "service", p, why);
     return APR_SUCCESS;
 }
 

@@ -7,7 +7,7 @@
  * (RELAY_RECORD_VERSION); a reader that meets a higher one refuses the record. All times are
  * milliseconds since 1970 by Redis's own clock, so that the clocks of relays do not matter.
  *
- *  route:<name>     hash    v tunnel relay listen scheme expires device
+ *  route:<name>     hash    v tunnel relay listen scheme expires device service
  *                           listen `127.77.0.5:10000`; scheme http|https|h2c|tcp. What a request needs.
  *                           written by open, extend, close; read by mod_relay, relayrewrite; lives until expires
  *  gone:<name>      hash    v why tunnel; why `expired` or `closed`: what a visitor is told once the route is away.
@@ -48,6 +48,7 @@ typedef struct relay_route {
     const char *relay;
     const char *device; /* "" if the operator gave none */
     const char *scheme; /* one that relay_scheme_is_known() */
+    const char *service; /* the URL on the device's side, "" if the record has none */
     relay_listen_addr listen;
     apr_time_t expires;           /* by Redis's clock */
     apr_interval_time_t lives;    /* from the answer on: for a deadline by a monotonic clock; > 0 */

@@ -100,7 +100,7 @@ for i, r in ipairs(routes) do
   redis.call('PEXPIREAT', gone, integer(expires + DAY))
   local route = prefix .. 'route:' .. r.name
   redis.call('HSET', route, 'v', 1, 'tunnel', id, 'relay', relay, 'listen', r.listen, 'scheme', r.scheme,
-    'expires', integer(expires), 'device', device)
+    'expires', integer(expires), 'device', device, 'service', r.service)
   redis.call('PEXPIREAT', route, integer(expires))
 end
 local key = prefix .. 'key:' .. fingerprint

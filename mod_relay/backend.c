@@ -1,0 +1,229 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/*
+ * A proxy worker of its own for each route: mod_proxy's connection pool, for one tunnel id and one listen
+ * address, never shared and never outliving the tunnel. Without it mod_proxy would use its generic worker:
+ * a new connection, and so a new SSH channel and one more round trip to the device, for every request.
+ *
+ * The workers are made at run time and are known to nobody but this file (ap_proxy_define_worker() without
+ * a configuration, as mod_proxy_hcheck does it). A request holds a reference until its pool goes.
+ */
+
+#include "mod_relay.h"
+
+#include <apr_hash.h>
+#include <apr_thread_mutex.h>
+#include <mod_proxy.h>
+
+/* How long a doubted worker waits for the request that shows that its route is unchanged. */
+#define DOUBT_GRACE apr_time_from_sec(1)
+
+typedef struct backend {
+    char *key;
+    const char *name;
+    apr_pool_t *pool; /* it and all it has, with the connections */
+    proxy_worker *worker;
+    apr_interval_time_t idle;
+    int refs;
+    int doubted;
+    apr_time_t used;
+    mod_relay_backends *all;
+} backend;
+
+struct mod_relay_backends {
+    mod_relay_realm *realm;
+    apr_pool_t *pool;
+    apr_thread_mutex_t *mutex; /* of the table and of refs, doubted, used of all */
+    apr_hash_t *table;         /* key -> backend */
+};
+
+void mod_relay_backends_create(mod_relay_backends **out, mod_relay_realm *realm, apr_pool_t *p)
+{
+    mod_relay_backends *b = apr_pcalloc(p, sizeof(*b));
+    apr_pool_t *table_pool;
+
+    b->realm = realm;
+    b->pool = p;
+    apr_thread_mutex_create(&b->mutex, APR_THREAD_MUTEX_DEFAULT, p);
+    apr_pool_create(&table_pool, p);
+    b->table = apr_hash_make(table_pool);
+    *out = b;
+}
+
+static void doubt(mod_relay_backends *b, const char *name)
+{
+    apr_hash_index_t *i;
+
+    apr_thread_mutex_lock(b->mutex);
+    for (i = apr_hash_first(NULL, b->table); i; i = apr_hash_next(i)) {
+        void *value;
+        backend *be;
+
+        apr_hash_this(i, NULL, NULL, &value);
+        be = value;
+        if (!name || !strcmp(be->name, name)) {
+            be->doubted = 1;
+            be->used = mod_relay_clock();
+        }
+    }
+    apr_thread_mutex_unlock(b->mutex);
+}
+
+void mod_relay_backends_doubt(mod_relay_backends *b, const char *name)
+{
+    doubt(b, name);
+}
+
+void mod_relay_backends_doubt_all(mod_relay_backends *b)
+{
+    doubt(b, NULL);
+}
+
+void mod_relay_backends_sweep(mod_relay_backends *b)
+{
+    apr_array_header_t *old = NULL;
+    apr_time_t now = mod_relay_clock();
+    apr_hash_index_t *i;
+    apr_pool_t *p;
+    int n;
+
+    apr_thread_mutex_lock(b->mutex);
+    if (!apr_hash_count(b->table)) {
+        apr_thread_mutex_unlock(b->mutex);
+        return;
+    }
+    apr_pool_create(&p, b->pool);
+    old = apr_array_make(p, 8, sizeof(backend *));
+    for (i = apr_hash_first(NULL, b->table); i; i = apr_hash_next(i)) {
+        void *value;
+        backend *be;
+
+        apr_hash_this(i, NULL, NULL, &value);
+        be = value;
+        if (be->refs || now - be->used < (be->doubted ? DOUBT_GRACE : be->idle))
+            continue;
+        apr_hash_set(b->table, be->key, APR_HASH_KEY_STRING, NULL);
+        APR_ARRAY_PUSH(old, backend *) = be;
+    }
+    apr_thread_mutex_unlock(b->mutex);
+    /* Closing connections takes its time: not under the lock. */
+    for (n = 0; n < old->nelts; n++)
+        apr_pool_destroy(APR_ARRAY_IDX(old, n, backend *)->pool);
+    apr_pool_destroy(p);
+}
+
+int mod_relay_backends_count(mod_relay_backends *b)
+{
+    int n;
+
+    apr_thread_mutex_lock(b->mutex);
+    n = (int)apr_hash_count(b->table);
+    apr_thread_mutex_unlock(b->mutex);
+    return n;
+}
+
+static apr_status_t release(void *data)
+{
+    backend *be = data;
+
+    apr_thread_mutex_lock(be->all->mutex);
+    be->refs--;
+    be->used = mod_relay_clock();
+    apr_thread_mutex_unlock(be->all->mutex);
+    return APR_SUCCESS;
+}
+
+static void configure(proxy_worker_shared *s, const mod_relay_server *conf)
+{
+    s->timeout = conf->backend_timeout;
+    s->timeout_set = 1;
+    s->conn_timeout = conf->backend_connect_timeout;
+    s->conn_timeout_set = 1;
+    /* A failure says nothing about the next request: the device may have come back. */
+    s->retry = 0;
+    s->retry_set = 1;
+    /* No connection is kept for its own sake: idle ones end after their time. */
+    s->min = 0;
+    s->smax = 0;
+    s->ttl = conf->backend_idle;
+    apr_cpystrn(s->upgrade, "websocket", sizeof(s->upgrade));
+}
+
+/* Called under the lock. NULL when there is no memory or mod_proxy refuses. */
+static backend *make_backend(mod_relay_backends *b, const char *key, request_rec *r, const mod_relay_request *rr,
+                             const char *url)
+{
+    const char *fault;
+    apr_pool_t *p;
+    backend *be;
+
+    if (apr_pool_create(&p, b->pool) != APR_SUCCESS)
+        return NULL;
+    apr_pool_tag(p, "mod_relay_backend");
+    be = apr_pcalloc(p, sizeof(*be));
+    be->key = apr_pstrdup(p, key);
+    be->name = apr_pstrdup(p, rr->name);
+    be->pool = p;
+    be->all = b;
+    be->idle = rr->server->backend_idle;
+    if ((fault = ap_proxy_define_worker(p, &be->worker, NULL, NULL, url, 0)) == NULL) {
+        configure(be->worker->s, rr->server);
+        if (ap_proxy_initialize_worker(be->worker, r->server, p) != APR_SUCCESS)
+            fault = "its connection pool cannot be made";
+    }
+    if (fault) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "RLY130 tunnel %s: no worker for %s: %s", rr->route.tunnel, url, fault);
+        apr_pool_destroy(p);
+        return NULL;
+    }
+    apr_hash_set(b->table, be->key, APR_HASH_KEY_STRING, be);
+    return be;
+}
+
+static backend *acquire(request_rec *r, const mod_relay_request *rr)
+{
+    mod_relay_backends *b = rr->realm->backends;
+    const char *listen = relay_listen_addr_print(rr->route.listen, r->pool);
+    /* Servers may differ in their time-outs. */
+    const char *key = apr_psprintf(r->pool, "%s %s %s %pp", rr->route.tunnel, rr->route.scheme, listen,
+                                   (const void *)rr->server);
+    backend *be;
+
+    apr_thread_mutex_lock(b->mutex);
+    be = apr_hash_get(b->table, key, APR_HASH_KEY_STRING);
+    if (!be)
+        be = make_backend(b, key, r, rr, apr_pstrcat(r->pool, rr->route.scheme, "://", listen, NULL));
+    if (be) {
+        be->refs++;
+        be->doubted = 0;
+        be->used = mod_relay_clock();
+    }
+    apr_thread_mutex_unlock(b->mutex);
+    if (be)
+        apr_pool_cleanup_register(r->pool, be, release, apr_pool_cleanup_null);
+    return be;
+}
+
+/* mod_proxy asks who takes this request; r->filename, and so *url, names the listen address already. */
+static int pre_request(proxy_worker **worker, proxy_balancer **balancer, request_rec *r, proxy_server_conf *conf,
+                       char **url)
+{
+    const mod_relay_request *rr = mod_relay_request_of(r);
+    backend *be;
+
+    (void)conf;
+    (void)url;
+    if (!rr || rr->answer >= 0)
+        return DECLINED;
+    if ((be = acquire(r, rr)) == NULL)
+        return HTTP_INTERNAL_SERVER_ERROR;
+    *worker = be->worker;
+    *balancer = NULL;
+    return OK;
+}
+
+void mod_relay_backend_register_hooks(apr_pool_t *p)
+{
+    (void)p;
+    proxy_hook_pre_request(pre_request, NULL, NULL, APR_HOOK_FIRST);
+}

@@ -1,0 +1,173 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/* The directives: parsing, merging, and the checks that `apachectl configtest` runs. */
+
+#include "mod_relay.h"
+#include "relay_duration.h"
+
+#include <http_core.h>
+
+#define UNSET (-1)
+#define CACHE_TTL_DEFAULT apr_time_from_sec(60)
+#define STALE_MAX_DEFAULT apr_time_from_sec(300)
+#define BACKEND_TIMEOUT_DEFAULT apr_time_from_sec(60)
+#define BACKEND_CONNECT_TIMEOUT_DEFAULT apr_time_from_sec(5)
+#define BACKEND_IDLE_DEFAULT apr_time_from_sec(60)
+
+static apr_array_header_t *realms;
+
+apr_array_header_t *mod_relay_realms(void)
+{
+    return realms;
+}
+
+void *mod_relay_server_create(apr_pool_t *p, server_rec *s)
+{
+    mod_relay_server *conf = apr_pcalloc(p, sizeof(*conf));
+
+    (void)s;
+    conf->engine = UNSET;
+    conf->cache_ttl = UNSET;
+    conf->stale_max = UNSET;
+    conf->backend_timeout = UNSET;
+    conf->backend_connect_timeout = UNSET;
+    conf->backend_idle = UNSET;
+    return conf;
+}
+
+#define MERGE(field) conf->field = a->field == UNSET ? b->field : a->field
+
+void *mod_relay_server_merge(apr_pool_t *p, void *base, void *add)
+{
+    mod_relay_server *conf = apr_pcalloc(p, sizeof(*conf)), *b = base, *a = add;
+
+    MERGE(engine);
+    MERGE(cache_ttl);
+    MERGE(stale_max);
+    MERGE(backend_timeout);
+    MERGE(backend_connect_timeout);
+    MERGE(backend_idle);
+    conf->conf_file = a->conf_file ? a->conf_file : b->conf_file;
+    return conf;
+}
+
+static const char *set_engine(cmd_parms *cmd, void *dummy, int on)
+{
+    (void)dummy;
+    mod_relay_server_of(cmd->server)->engine = on;
+    return NULL;
+}
+
+static const char *set_conf_file(cmd_parms *cmd, void *dummy, const char *arg)
+{
+    (void)dummy;
+    mod_relay_server_of(cmd->server)->conf_file = ap_server_root_relative(cmd->pool, arg);
+    return mod_relay_server_of(cmd->server)->conf_file ? NULL : apr_pstrcat(cmd->pool, "RelayConfig: bad path ", arg, NULL);
+}
+
+/* All directives that take a time span; cmd->info is the field's offset. */
+static const char *set_span(cmd_parms *cmd, void *dummy, const char *arg)
+{
+    apr_interval_time_t *field = (void *)((char *)mod_relay_server_of(cmd->server) + (apr_size_t)cmd->info);
+    const char *why;
+
+    (void)dummy;
+    if (relay_duration_parse(field, arg, cmd->pool, &why) != APR_SUCCESS)
+        return apr_pstrcat(cmd->pool, cmd->cmd->name, ": ", why, NULL);
+    if (*field == 0 && (apr_size_t)cmd->info != APR_OFFSETOF(mod_relay_server, stale_max))
+        return apr_pstrcat(cmd->pool, cmd->cmd->name, " must be longer than 0", NULL);
+    return NULL;
+}
+
+#define SPAN(name, field, help) \
+    AP_INIT_TAKE1(name, set_span, (void *)APR_OFFSETOF(mod_relay_server, field), RSRC_CONF, help)
+
+const command_rec mod_relay_directives[] = {
+    AP_INIT_FLAG("RelayEngine", set_engine, NULL, RSRC_CONF,
+                 "on|off: whether this server sends requests for NAME.domain to devices; default off"),
+    AP_INIT_TAKE1("RelayConfig", set_conf_file, NULL, RSRC_CONF,
+                  "the relay.conf to use; default is the file all parts read"),
+    SPAN("RelayCacheTTL", cache_ttl,
+         "how long a route is used without asking Redis again, as a safety net below the invalidations; default 60s"),
+    SPAN("RelayStaleMax", stale_max,
+         "how long known routes are used while Redis is away; shorter than [relay] cooldown; default 5m"),
+    SPAN("RelayBackendTimeout", backend_timeout, "how long a device may be silent while it answers; default 60s"),
+    SPAN("RelayBackendConnectTimeout", backend_connect_timeout,
+         "how long a connection to a tunnel's listen address may take; default 5s"),
+    SPAN("RelayBackendIdle", backend_idle, "how long an idle connection to a device is kept; default 60s"),
+    {NULL}};
+
+/* ---- checks */
+
+static void set_defaults(mod_relay_server *conf, const relay_config *relay)
+{
+    if (conf->cache_ttl == UNSET)
+        conf->cache_ttl = CACHE_TTL_DEFAULT;
+    if (conf->stale_max == UNSET)
+        conf->stale_max = relay->cooldown / 2 < STALE_MAX_DEFAULT ? relay->cooldown / 2 : STALE_MAX_DEFAULT;
+    if (conf->backend_timeout == UNSET)
+        conf->backend_timeout = BACKEND_TIMEOUT_DEFAULT;
+    if (conf->backend_connect_timeout == UNSET)
+        conf->backend_connect_timeout = BACKEND_CONNECT_TIMEOUT_DEFAULT;
+    if (conf->backend_idle == UNSET)
+        conf->backend_idle = BACKEND_IDLE_DEFAULT;
+}
+
+static mod_relay_realm *realm_for(const char *file, server_rec *s, apr_pool_t *p)
+{
+    mod_relay_realm *realm;
+    relay_config *relay;
+    const char *why = NULL;
+    int i;
+
+    for (i = 0; i < realms->nelts; i++) {
+        realm = APR_ARRAY_IDX(realms, i, mod_relay_realm *);
+        if (!strcmp(realm->relay->file, file))
+            return realm;
+    }
+    if (relay_config_load(&relay, file, p, &why) != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_STARTUP | APLOG_ERR, 0, s, "RLY103 RelayConfig: %s", why);
+        return NULL;
+    }
+    realm = apr_pcalloc(p, sizeof(*realm));
+    realm->relay = relay;
+    realm->server = s;
+    APR_ARRAY_PUSH(realms, mod_relay_realm *) = realm;
+    return realm;
+}
+
+/* check_config, because that is what `configtest` runs after the directives themselves. */
+static int check_config(apr_pool_t *p, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *main_server)
+{
+    server_rec *s;
+
+    (void)plog;
+    (void)ptemp;
+    realms = apr_array_make(p, 1, sizeof(mod_relay_realm *));
+    for (s = main_server; s; s = s->next) {
+        mod_relay_server *conf = mod_relay_server_of(s);
+        const char *file = conf->conf_file ? conf->conf_file : relay_config_default_path();
+
+        if (conf->engine != 1)
+            continue;
+        if ((conf->realm = realm_for(file, s, p)) == NULL)
+            return HTTP_INTERNAL_SERVER_ERROR;
+        set_defaults(conf, conf->realm->relay);
+        if (conf->stale_max >= conf->realm->relay->cooldown) {
+            ap_log_error(APLOG_MARK, APLOG_STARTUP | APLOG_ERR, 0, s,
+                         "RLY104 RelayStaleMax (%s) must be shorter than [relay] cooldown (%s) in %s: a cache that "
+                         "outlives the cooldown could send a request to another device. Shorten the first or "
+                         "lengthen the second.",
+                         relay_duration_print(conf->stale_max, p), relay_duration_print(conf->realm->relay->cooldown, p),
+                         file);
+            return HTTP_INTERNAL_SERVER_ERROR;
+        }
+    }
+    return OK;
+}
+
+void mod_relay_directives_register_hooks(apr_pool_t *p)
+{
+    (void)p;
+    ap_hook_check_config(check_config, NULL, NULL, APR_HOOK_MIDDLE);
+}

@@ -1,0 +1,184 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/**
+ * mod_relay: what its files share. One concept a file; each registers its own hooks:
+ *
+ *   directives.c  the directives, their checks, and the relay.conf each server uses
+ *   cache.c       names to routes, in the memory of one process
+ *   watch.c       the thread that keeps the cache right by Redis's invalidations
+ *   lookup.c      cache, else Redis
+ *   route.c       translate_name: Host header -> route -> mod_proxy
+ *   backend.c     a pooled proxy worker of its own for each route
+ *   pages.c       what a visitor sees when there is no answer
+ *   status.c      lines for mod_status
+ *
+ * A realm is one relay.conf as this process sees it: its cache, its watcher, its connections to
+ * Redis. Virtual hosts that name the same file share it. Realms are made from the configuration by
+ * check_config (parent), and come alive in each child (child_init).
+ *
+ * Threads: request threads (httpd's and mod_http2's) and one watcher a realm. What both touch is
+ * guarded inside the file that owns it.
+ */
+#ifndef MOD_RELAY_H
+#define MOD_RELAY_H
+
+#include <httpd.h>
+#include <http_config.h>
+#include <http_log.h>
+
+#include "relay_store.h"
+
+extern module AP_MODULE_DECLARE_DATA relay_module;
+APLOG_USE_MODULE(relay);
+
+typedef struct mod_relay_cache mod_relay_cache;
+typedef struct mod_relay_watch mod_relay_watch;
+typedef struct mod_relay_lookups mod_relay_lookups;
+typedef struct mod_relay_backends mod_relay_backends;
+
+typedef struct mod_relay_realm {
+    const relay_config *relay;
+    server_rec *server; /* for the log: the first one that names this relay.conf */
+    /* only in children, from child_init on: */
+    apr_pool_t *pool; /* of the process, with a locked allocator: any thread may make subpools */
+    mod_relay_cache *cache;
+    mod_relay_watch *watch;
+    mod_relay_lookups *lookups;
+    mod_relay_backends *backends;
+} mod_relay_realm;
+
+/** A server's settings, after the merge; -1 or NULL where nothing was given. */
+typedef struct mod_relay_server {
+    int engine;
+    const char *conf_file;
+    apr_interval_time_t cache_ttl;
+    apr_interval_time_t stale_max;
+    apr_interval_time_t backend_timeout;
+    apr_interval_time_t backend_connect_timeout;
+    apr_interval_time_t backend_idle;
+    mod_relay_realm *realm; /* set by check_config where the engine is on */
+} mod_relay_server;
+
+/** What this module knows of a request that is its own (request_config). */
+typedef struct mod_relay_request {
+    mod_relay_realm *realm;
+    const mod_relay_server *server;
+    const char *name;
+    int answer;        /* a mod_relay_answer when a page is to be shown, else -1 */
+    relay_route route; /* where answer is -1 */
+} mod_relay_request;
+
+typedef enum {
+    MOD_RELAY_UNKNOWN,     /* 404: never heard of it */
+    MOD_RELAY_GONE,        /* 410: was here and has ended */
+    MOD_RELAY_OFFLINE,     /* 503: the device is not connected */
+    MOD_RELAY_SILENT,      /* 502: it is connected, but its service does not answer */
+    MOD_RELAY_UNAVAILABLE, /* 503: the relay cannot tell at the moment */
+    MOD_RELAY_NOT_WEB      /* 404: a service that is not for browsers */
+} mod_relay_answer;
+
+static inline mod_relay_server *mod_relay_server_of(const server_rec *s)
+{
+    return ap_get_module_config(s->module_config, &relay_module);
+}
+
+static inline mod_relay_request *mod_relay_request_of(const request_rec *r)
+{
+    return ap_get_module_config(r->request_config, &relay_module);
+}
+
+/** Microseconds on a clock that never steps. */
+apr_time_t mod_relay_clock(void);
+
+/* ---- directives.c */
+
+extern const command_rec mod_relay_directives[];
+void *mod_relay_server_create(apr_pool_t *p, server_rec *s);
+void *mod_relay_server_merge(apr_pool_t *p, void *base, void *add);
+void mod_relay_directives_register_hooks(apr_pool_t *p);
+/** The realms of the running configuration: array of mod_relay_realm *. */
+apr_array_header_t *mod_relay_realms(void);
+
+/* ---- cache.c: any thread */
+
+typedef enum { MOD_RELAY_MISS, MOD_RELAY_HIT, MOD_RELAY_HIT_GONE, MOD_RELAY_HIT_NONE } mod_relay_cached;
+
+void mod_relay_cache_create(mod_relay_cache **out, apr_pool_t *p);
+/**
+ * @param route out, copied into p; only for MOD_RELAY_HIT
+ * @param gone out, static; only for MOD_RELAY_HIT_GONE
+ * @param max_age an entry that was read from Redis longer ago is a miss
+ */
+mod_relay_cached mod_relay_cache_get(mod_relay_cache *c, const char *name, apr_interval_time_t max_age,
+                                     relay_route *route, const char **gone, apr_pool_t *p);
+/**
+ * The state of a name's part of the cache, to be taken before Redis is asked; put drops an answer
+ * that an invalidation has overtaken since.
+ */
+apr_uint32_t mod_relay_cache_ticket(mod_relay_cache *c, const char *name);
+/** route NULL: gone says why, or NULL for a name that was never there. */
+void mod_relay_cache_put(mod_relay_cache *c, const char *name, apr_uint32_t ticket, const relay_route *route,
+                         const char *gone);
+void mod_relay_cache_drop(mod_relay_cache *c, const char *name);
+void mod_relay_cache_flush(mod_relay_cache *c);
+void mod_relay_cache_count(mod_relay_cache *c, int *routes, int *absent);
+
+/* ---- watch.c */
+
+typedef enum {
+    MOD_RELAY_LINK_UP,       /* invalidations arrive: the cache is right */
+    MOD_RELAY_LINK_DOWN,     /* Redis is away: the cache serves what it knows, up to RelayStaleMax */
+    MOD_RELAY_LINK_UNTRACKED /* Redis is there but refuses tracking: nothing may be cached */
+} mod_relay_link;
+
+/** Starts the realm's watcher. */
+apr_status_t mod_relay_watch_start(mod_relay_realm *realm, apr_pool_t *p);
+/** Any thread. @param down_for out: how long the link has been down */
+mod_relay_link mod_relay_watch_link(const mod_relay_watch *w, apr_interval_time_t *down_for);
+/** Ends the thread; called once, before the pools of the child go. */
+void mod_relay_watch_stop(mod_relay_watch *w);
+
+/* ---- lookup.c: any thread */
+
+void mod_relay_lookups_create(mod_relay_lookups **out, mod_relay_realm *realm, apr_pool_t *p);
+/**
+ * Cache, else Redis.
+ * @return as relay_store_route(), without *why: trouble is logged here, at most once in a few seconds
+ */
+apr_status_t mod_relay_lookup(mod_relay_realm *realm, const mod_relay_server *conf, const char *name,
+                              relay_route *route, const char **gone, apr_pool_t *p);
+/** The watcher has reached Redis again: the next look-up may, too. */
+void mod_relay_lookups_resume(mod_relay_lookups *l);
+
+/* ---- route.c */
+
+void mod_relay_route_register_hooks(apr_pool_t *p);
+
+/* ---- backend.c: any thread */
+
+void mod_relay_backends_create(mod_relay_backends **out, mod_relay_realm *realm, apr_pool_t *p);
+/** A route has changed or ended: its idle connections go soon, unless the next request finds it unchanged. */
+void mod_relay_backends_doubt(mod_relay_backends *b, const char *name);
+/** The same for all: after Redis was away. */
+void mod_relay_backends_doubt_all(mod_relay_backends *b);
+/** Ends what nobody uses any more; the watcher calls it about once a second. */
+void mod_relay_backends_sweep(mod_relay_backends *b);
+int mod_relay_backends_count(mod_relay_backends *b);
+void mod_relay_backend_register_hooks(apr_pool_t *p);
+
+/* ---- pages.c */
+
+/** The HTTP status of an answer. */
+int mod_relay_answer_status(mod_relay_answer answer);
+/**
+ * Shows the page for an answer, unless an ErrorDocument stands for its status.
+ * @return OK when the page was sent; else the status, for httpd to go on with
+ */
+int mod_relay_page_send(request_rec *r, const mod_relay_request *rr, mod_relay_answer answer);
+void mod_relay_pages_register_hooks(apr_pool_t *p);
+
+/* ---- status.c */
+
+void mod_relay_status_register_hooks(apr_pool_t *p);
+
+#endif

@@ -1,0 +1,214 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/*
+ * What a visitor sees when there is no answer: small pages, as HTML, JSON or plain text, whatever Accept
+ * prefers. An ErrorDocument for the status goes first.
+ */
+
+#include "mod_relay.h"
+
+#include <apr_optional_hooks.h>
+#include <fcntl.h>
+#include <http_core.h>
+#include <http_protocol.h>
+#include <http_request.h>
+#include <mod_core.h>
+#include <mod_proxy.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define RETRY_AFTER "5"
+
+static const struct page {
+    int status;
+    const char *code; /* for programs */
+    const char *title, *text;
+    const char *log;
+} pages[] = {
+    [MOD_RELAY_UNKNOWN] = {404, "unknown", "There is nothing at this address",
+                           "No tunnel has this name. Check the link for missing or changed characters.",
+                           "RLY140 unknown name"},
+    [MOD_RELAY_GONE] = {410, "gone", "This tunnel has ended",
+                        "It was opened for a limited time, which is over. Whoever sent you the link can open another.",
+                        "RLY141 the tunnel has ended"},
+    [MOD_RELAY_OFFLINE] = {503, "offline", "The device is not connected",
+                           "The tunnel is open, but the device has not connected, or has lost its connection and will "
+                           "try again. Reload the page in a moment.",
+                           "RLY142 the device is not connected"},
+    [MOD_RELAY_SILENT] = {502, "silent", "The device does not answer",
+                          "The device is connected, but its service does not answer. Check that the service is running "
+                          "on the device.",
+                          "RLY143 the device is connected, but its service does not answer"},
+    [MOD_RELAY_UNAVAILABLE] = {503, "unavailable", "The relay cannot look this address up at the moment",
+                               "This is a fault of the relay, not of the device. Reload the page in a moment.",
+                               "RLY144 the route cannot be looked up"},
+    [MOD_RELAY_NOT_WEB] = {404, "not-web", "This tunnel does not lead to a web page",
+                           "The service behind it is not for browsers.", "RLY145 not a web service"},
+};
+
+int mod_relay_answer_status(mod_relay_answer answer)
+{
+    return pages[answer].status;
+}
+
+/* ---- Accept */
+
+typedef enum { HTML, JSON, TEXT } form;
+
+static const char *const media_types[] = {[HTML] = "text/html", [JSON] = "application/json", [TEXT] = "text/plain"};
+
+/* How well a media range matches a type: 3 exactly, 2 `text/<any>`, 1 any, 0 not. */
+static int matches(const char *range, const char *type)
+{
+    const char *slash = strchr(type, '/');
+
+    if (!ap_cstr_casecmp(range, type))
+        return 3;
+    if (!strcmp(range, "*/*"))
+        return 1;
+    return !ap_cstr_casecmpn(range, type, (apr_size_t)(slash - type) + 1) && !strcmp(range + (slash - type) + 1, "*") ? 2 : 0;
+}
+
+/* The q of a type: that of the most specific range. HTML wins a draw. */
+static form preferred(request_rec *r)
+{
+    const char *accept = apr_table_get(r->headers_in, "Accept");
+    double best[3] = {0};
+    int how[3] = {0}, f;
+    char *item, *state;
+    form chosen = HTML;
+
+    if (!accept)
+        return HTML;
+    for (item = apr_strtok(apr_pstrdup(r->pool, accept), ",", &state); item; item = apr_strtok(NULL, ",", &state)) {
+        char *params, *range = apr_strtok(item, "; \t", &params), *param;
+        double q = 1;
+
+        while (range && (param = apr_strtok(NULL, "; \t", &params)) != NULL)
+            if (param[0] == 'q' && param[1] == '=')
+                q = strtod(param + 2, NULL);
+        for (f = HTML; range && f <= TEXT; f++) {
+            int m = matches(range, media_types[f]);
+
+            if (m > how[f] || (m == how[f] && m && q > best[f])) {
+                how[f] = m;
+                best[f] = q;
+            }
+        }
+    }
+    for (f = JSON; f <= TEXT; f++)
+        if (best[f] > best[chosen])
+            chosen = (form)f;
+    return chosen;
+}
+
+/* ---- pages */
+
+static const char *html(request_rec *r, const struct page *page, const char *name)
+{
+    return apr_psprintf(r->pool,
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+        "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<meta name=\"robots\" content=\"noindex\">\n"
+        "<title>%d %s</title>\n<style>\n"
+        ":root{color-scheme:light dark}\n"
+        "body{font:1.05rem/1.6 system-ui,sans-serif;max-width:34rem;margin:18vh auto 0;padding:0 1.5rem}\n"
+        "h1{font-size:1.5rem;line-height:1.3;margin:0 0 .7rem}\n"
+        "p{margin:0 0 .8rem}\n.small{font-size:.9rem;opacity:.65;overflow-wrap:anywhere}\n"
+        "</style>\n</head>\n<body>\n<h1>%s</h1>\n<p>%s</p>\n<p class=\"small\">%d &middot; %s</p>\n</body>\n</html>\n",
+        page->status, page->title, page->title, page->text, page->status, ap_escape_html(r->pool, name));
+}
+
+static const char *body_for(request_rec *r, form f, const struct page *page, const char *name)
+{
+    switch (f) {
+    case JSON:
+        /* name is a valid label, code and texts are our own: nothing needs escaping. */
+        return apr_psprintf(r->pool, "{\"status\":%d,\"error\":\"%s\",\"name\":\"%s\",\"title\":\"%s\",\"detail\":\"%s\"}\n",
+                            page->status, page->code, name, page->title, page->text);
+    case TEXT:
+        return apr_psprintf(r->pool, "%d %s\n%s\n", page->status, page->title, page->text);
+    default:
+        return html(r, page, name);
+    }
+}
+
+int mod_relay_page_send(request_rec *r, const mod_relay_request *rr, mod_relay_answer answer)
+{
+    const struct page *page = &pages[answer];
+    const char *body;
+    form f;
+
+    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "%s: name %s%s%s", page->log, *rr->name ? rr->name : "(invalid)",
+                  rr->route.tunnel ? ", tunnel " : "", rr->route.tunnel ? rr->route.tunnel : "");
+    if (page->status == 503)
+        apr_table_setn(r->err_headers_out, "Retry-After", RETRY_AFTER);
+    apr_table_setn(r->err_headers_out, "Cache-Control", "no-store");
+    if (ap_response_code_string(r, ap_index_of_response(page->status)))
+        return page->status;
+
+    f = preferred(r);
+    apr_table_clear(r->headers_out);
+    r->status = page->status;
+    r->status_line = NULL;
+    r->content_encoding = NULL;
+    ap_set_content_type(r, f == HTML ? "text/html; charset=utf-8" : f == JSON ? "application/json" : "text/plain; charset=utf-8");
+    apr_table_setn(r->headers_out, "Vary", "Accept");
+    apr_table_setn(r->headers_out, "X-Content-Type-Options", "nosniff");
+    apr_table_setn(r->headers_out, "Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'");
+    body = body_for(r, f, page, rr->name);
+    ap_set_content_length(r, (apr_off_t)strlen(body));
+    /* A body that nobody will read: rather a new connection than to swallow gigabytes. */
+    if (ap_request_has_body(r))
+        r->connection->keepalive = AP_CONN_CLOSE;
+    if (!r->header_only)
+        ap_rputs(body, r);
+    return OK;
+}
+
+/* ---- after mod_proxy has failed */
+
+/* Whether something listens there: sshd does as long as the device is connected. */
+static int is_listening(relay_listen_addr addr)
+{
+    struct sockaddr_in sin = {.sin_family = AF_INET, .sin_port = htons(addr.port), .sin_addr.s_addr = htonl(addr.ip)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), up;
+
+    if (fd < 0)
+        return 1;
+    up = connect(fd, (struct sockaddr *)&sin, sizeof(sin)) == 0 || errno == EINPROGRESS;
+    close(fd);
+    return up;
+}
+
+/*
+ * mod_proxy tells connection refused (503), no or a broken answer (502) and time-out (504) apart; what they mean
+ * depends on whether the device is connected, and on whether its tunnel has ended while it was asked.
+ */
+static int request_status(int *status, request_rec *r)
+{
+    mod_relay_request *rr = mod_relay_request_of(r);
+    mod_relay_answer answer;
+    const char *gone;
+
+    if (!rr || rr->answer >= 0
+        || (*status != HTTP_SERVICE_UNAVAILABLE && *status != HTTP_BAD_GATEWAY && *status != HTTP_GATEWAY_TIME_OUT))
+        return OK;
+    if (r->connection->aborted)
+        return OK;
+    if (r->bytes_sent || r->eos_sent) { /* mod_proxy_http2 has spoken for itself */
+        *status = OK;
+        return OK;
+    }
+    answer = is_listening(rr->route.listen) ? MOD_RELAY_SILENT : MOD_RELAY_OFFLINE;
+    if (mod_relay_lookup(rr->realm, rr->server, rr->name, &rr->route, &gone, r->pool) == RELAY_EGONE)
+        answer = MOD_RELAY_GONE;
+    *status = mod_relay_page_send(r, rr, answer);
+    return OK;
+}
+
+void mod_relay_pages_register_hooks(apr_pool_t *p)
+{
+    (void)p;
+    APR_OPTIONAL_HOOK(proxy, request_status, request_status, NULL, NULL, APR_HOOK_MIDDLE);
+}

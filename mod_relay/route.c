@@ -1,0 +1,202 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/* Host header -> route -> mod_proxy. */
+
+#include "mod_relay.h"
+#include "relay_name.h"
+#include "relay_service.h"
+
+#include <http_core.h>
+#include <http_protocol.h>
+#include <http_request.h>
+#include <apr_lib.h>
+#include <apr_optional_hooks.h>
+#include <mod_proxy.h>
+
+#define PAGE_HANDLER "relay-page"
+
+/* X-Forwarded-*, Forwarded and the like: what a device is told about the visitor is not the visitor's to say. */
+static int is_forwarding_header(const char *name)
+{
+    static const char *const exact[] = {"Forwarded", "X-Real-IP", "X-Client-IP", "X-Cluster-Client-IP", "True-Client-IP"};
+    const char *prefix = "x-forwarded", *c = name;
+    unsigned i;
+
+    for (i = 0; i < sizeof(exact) / sizeof(exact[0]); i++)
+        if (!ap_cstr_casecmp(name, exact[i]))
+            return 1;
+    /* Some servers behind take X_Forwarded_For for the same. */
+    for (; *prefix; prefix++, c++)
+        if (apr_tolower(*c) != *prefix && !(*prefix == '-' && *c == '_'))
+            return 0;
+    return 1;
+}
+
+static int collect_forwarding(void *data, const char *name, const char *value)
+{
+    (void)value;
+    if (is_forwarding_header(name))
+        APR_ARRAY_PUSH((apr_array_header_t *)data, const char *) = name;
+    return 1;
+}
+
+/*
+ * `Connection: X-Forwarded-For` would have mod_proxy remove the header as one for the next hop only;
+ * what remains of Connection is what means something.
+ */
+static void clean_connection_header(request_rec *r)
+{
+    const char *value = apr_table_get(r->headers_in, "Connection"), *kept = NULL;
+    char *token, *state;
+
+    if (!value)
+        return;
+    for (token = apr_strtok(apr_pstrdup(r->pool, value), ", \t", &state); token; token = apr_strtok(NULL, ", \t", &state))
+        if (!is_forwarding_header(token))
+            kept = kept ? apr_pstrcat(r->pool, kept, ", ", token, NULL) : token;
+    if (kept)
+        apr_table_setn(r->headers_in, "Connection", kept);
+    else
+        apr_table_unset(r->headers_in, "Connection");
+}
+
+static void set_forwarded_proto(request_rec *r)
+{
+    apr_table_setn(r->headers_in, "X-Forwarded-Proto", ap_http_scheme(r));
+}
+
+static void clean_headers(request_rec *r)
+{
+    apr_array_header_t *names = apr_array_make(r->pool, 4, sizeof(const char *));
+    int i;
+
+    apr_table_do(collect_forwarding, names, r->headers_in, NULL);
+    for (i = 0; i < names->nelts; i++)
+        apr_table_unset(r->headers_in, APR_ARRAY_IDX(names, i, const char *));
+    clean_connection_header(r);
+    set_forwarded_proto(r);
+}
+
+static void set_environment(request_rec *r, const mod_relay_request *rr)
+{
+    apr_table_t *env = r->subprocess_env;
+
+    apr_table_setn(env, "RELAY_NAME", rr->name);
+    if (!rr->route.tunnel)
+        return;
+    apr_table_setn(env, "RELAY_TUNNEL", rr->route.tunnel);
+    apr_table_setn(env, "RELAY_DEVICE", rr->route.device);
+    apr_table_setn(env, "RELAY_SERVICE", rr->route.service);
+    apr_table_setn(env, "RELAY_LISTEN", relay_listen_addr_print(rr->route.listen, r->pool));
+}
+
+/* The path as the visitor sent it: what it means is the device's to say. */
+static const char *raw_path(request_rec *r)
+{
+    const char *path = r->unparsed_uri;
+
+    if (*path != '/') /* an absolute URI */
+        path = apr_uri_unparse(r->pool, &r->parsed_uri, APR_URI_UNP_OMITSITEPART);
+    return *path == '/' ? path : "/";
+}
+
+static void to_device(request_rec *r, const mod_relay_request *rr)
+{
+    clean_headers(r);
+    r->proxyreq = PROXYREQ_REVERSE;
+    r->handler = "proxy-server";
+    r->filename = apr_pstrcat(r->pool, "proxy:", rr->route.scheme, "://",
+                              relay_listen_addr_print(rr->route.listen, r->pool), raw_path(r), NULL);
+    /* mod_proxy_http: take the path as it is. */
+    apr_table_setn(r->notes, "proxy-nocanon", "1");
+}
+
+static mod_relay_answer answer_for(apr_status_t rv)
+{
+    return rv == RELAY_ENOTFOUND ? MOD_RELAY_UNKNOWN : rv == RELAY_EGONE ? MOD_RELAY_GONE : MOD_RELAY_UNAVAILABLE;
+}
+
+/* An ErrorDocument is fetched by an internal redirect: it is the server's own, not the device's. */
+static int is_error_document(const request_rec *r)
+{
+    return r->prev && ap_is_HTTP_ERROR(r->prev->status);
+}
+
+static int translate_name(request_rec *r)
+{
+    mod_relay_server *conf = mod_relay_server_of(r->server);
+    char name[RELAY_NAME_MAX + 1] = "";
+    const char *gone = NULL;
+    relay_host_kind kind;
+    mod_relay_request *rr;
+    apr_status_t rv = RELAY_ENOTFOUND;
+
+    if (conf->engine != 1 || !r->hostname || r->proxyreq || is_error_document(r))
+        return DECLINED;
+    kind = relay_name_from_host(name, r->hostname, strlen(r->hostname), conf->realm->relay->domain);
+    if (kind == RELAY_HOST_OTHER || (kind == RELAY_HOST_NAME && relay_name_is_reserved(name)))
+        return DECLINED;
+    if (r->uri[0] != '/') /* OPTIONS *: the server's own */
+        return DECLINED;
+    if (r->method_number == M_CONNECT)
+        return HTTP_METHOD_NOT_ALLOWED;
+
+    rr = apr_pcalloc(r->pool, sizeof(*rr));
+    rr->realm = conf->realm;
+    rr->server = conf;
+    rr->name = apr_pstrdup(r->pool, name);
+    rr->answer = -1;
+    ap_set_module_config(r->request_config, &relay_module, rr);
+    if (kind == RELAY_HOST_NAME)
+        rv = mod_relay_lookup(conf->realm, conf, name, &rr->route, &gone, r->pool);
+    set_environment(r, rr);
+    if (rv != APR_SUCCESS)
+        rr->answer = answer_for(rv);
+    else if (!relay_scheme_is_web(rr->route.scheme))
+        rr->answer = MOD_RELAY_NOT_WEB;
+    if (rr->answer < 0) {
+        to_device(r, rr);
+    }
+    else {
+        r->handler = PAGE_HANDLER;
+        r->filename = apr_pstrcat(r->pool, "relay:", rr->name, NULL);
+    }
+    return OK;
+}
+
+/* Pages have no file either: no <Directory> to walk. mod_proxy says so for its own. */
+static int map_to_storage(request_rec *r)
+{
+    const mod_relay_request *rr = mod_relay_request_of(r);
+
+    return rr && rr->answer >= 0 ? OK : DECLINED;
+}
+
+static int page_handler(request_rec *r)
+{
+    const mod_relay_request *rr = mod_relay_request_of(r);
+
+    if (!rr || rr->answer < 0 || strcmp(r->handler, PAGE_HANDLER))
+        return DECLINED;
+    return mod_relay_page_send(r, rr, (mod_relay_answer)rr->answer);
+}
+
+/* mod_proxy has cleaned the headers that Connection names by now: set for good. */
+static int proxy_fixups(request_rec *r)
+{
+    if (mod_relay_request_of(r))
+        set_forwarded_proto(r);
+    return OK;
+}
+
+void mod_relay_route_register_hooks(apr_pool_t *p)
+{
+    /* After the sysadmin's own RewriteRules, before Debian's `Alias /icons/` takes a path away from a device. */
+    static const char *const before[] = {"mod_rewrite.c", NULL}, *const after[] = {"mod_proxy.c", "mod_alias.c", NULL};
+
+    (void)p;
+    ap_hook_translate_name(translate_name, before, after, APR_HOOK_FIRST);
+    ap_hook_map_to_storage(map_to_storage, NULL, NULL, APR_HOOK_FIRST);
+    ap_hook_handler(page_handler, NULL, NULL, APR_HOOK_FIRST);
+    APR_OPTIONAL_HOOK(proxy, fixups, proxy_fixups, NULL, NULL, APR_HOOK_MIDDLE);
+}

@@ -1,0 +1,47 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/* Lines for mod_status: what this process knows. */
+
+#include "mod_relay.h"
+
+#include <apr_optional_hooks.h>
+#include <http_protocol.h>
+#include <mod_status.h>
+
+static const char *link_name(mod_relay_link link)
+{
+    return link == MOD_RELAY_LINK_UP ? "up" : link == MOD_RELAY_LINK_DOWN ? "down" : "untracked";
+}
+
+static int status_hook(request_rec *r, int flags)
+{
+    apr_array_header_t *realms = mod_relay_realms();
+    int i;
+
+    for (i = 0; i < realms->nelts; i++) {
+        mod_relay_realm *realm = APR_ARRAY_IDX(realms, i, mod_relay_realm *);
+        apr_interval_time_t down_for;
+        const char *link;
+        int routes, absent, backends;
+
+        if (!realm->watch)
+            continue;
+        mod_relay_cache_count(realm->cache, &routes, &absent);
+        backends = mod_relay_backends_count(realm->backends);
+        link = link_name(mod_relay_watch_link(realm->watch, &down_for));
+        if (flags & AP_STATUS_SHORT)
+            ap_rprintf(r, "RelayLink: %s\nRelayCachedRoutes: %d\nRelayCachedAbsent: %d\nRelayBackends: %d\n", link, routes,
+                       absent, backends);
+        else
+            ap_rprintf(r, "<hr />\n<h2>Relay %s (this process)</h2>\n<dl><dt>link to Redis: %s</dt><dt>cached routes: %d</dt>"
+                          "<dt>cached absent names: %d</dt><dt>devices with a connection pool: %d</dt></dl>\n",
+                       realm->relay->name, link, routes, absent, backends);
+    }
+    return OK;
+}
+
+void mod_relay_status_register_hooks(apr_pool_t *p)
+{
+    (void)p;
+    APR_OPTIONAL_HOOK(ap, status_hook, status_hook, NULL, NULL, APR_HOOK_MIDDLE);
+}

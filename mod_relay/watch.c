@@ -1,0 +1,304 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/*
+ * The watcher: one thread a realm that keeps the cache right. Redis reports each written or expired key
+ * under `route:` (CLIENT TRACKING … BCAST) to a connection of ours that subscribes to the reports; with
+ * RESP2 that takes two connections, one that subscribes and one that holds the tracking. Both are pinged:
+ * a link that has silently died must not pass for a quiet one.
+ */
+
+#include "mod_relay.h"
+
+#include <apr_atomic.h>
+#include <apr_thread_proc.h>
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#define CHANNEL "__redis__:invalidate"
+#define PING_EVERY apr_time_from_msec(500)
+#define SWEEP_EVERY apr_time_from_sec(1)
+#define RETRY_MIN apr_time_from_msec(50)
+#define RETRY_MAX apr_time_from_sec(1)
+#define UNTRACKED_RETRY apr_time_from_sec(5)
+
+struct mod_relay_watch {
+    mod_relay_realm *realm;
+    apr_thread_t *thread;
+    int wake; /* eventfd: written to once, to stop */
+    volatile apr_uint32_t stopping;
+    volatile apr_uint32_t link; /* mod_relay_link */
+    apr_thread_mutex_t *mutex;  /* of down_since */
+    apr_time_t down_since;
+    /* the thread's own: */
+    apr_pool_t *pool; /* cleared for each attempt to connect */
+    redisContext *sub, *tracker;
+    apr_time_t heard, pinged, swept;
+    int troubled; /* trouble was logged */
+};
+
+static void set_link(mod_relay_watch *w, mod_relay_link link)
+{
+    apr_thread_mutex_lock(w->mutex);
+    if (w->link == MOD_RELAY_LINK_UP && link != MOD_RELAY_LINK_UP)
+        w->down_since = mod_relay_clock();
+    apr_atomic_set32(&w->link, link);
+    apr_thread_mutex_unlock(w->mutex);
+}
+
+mod_relay_link mod_relay_watch_link(const mod_relay_watch *w, apr_interval_time_t *down_for)
+{
+    mod_relay_link link = apr_atomic_read32((volatile apr_uint32_t *)&w->link);
+
+    *down_for = 0;
+    if (link != MOD_RELAY_LINK_UP) {
+        apr_thread_mutex_lock(w->mutex);
+        *down_for = mod_relay_clock() - w->down_since;
+        apr_thread_mutex_unlock(w->mutex);
+    }
+    return link;
+}
+
+static void sweep_when_due(mod_relay_watch *w)
+{
+    apr_time_t now = mod_relay_clock();
+
+    if (now - w->swept >= SWEEP_EVERY) {
+        w->swept = now;
+        mod_relay_backends_sweep(w->realm->backends);
+    }
+}
+
+/* Sleeps, but not over a stop or a sweep. */
+static void pause_for(mod_relay_watch *w, apr_interval_time_t span)
+{
+    apr_time_t until = mod_relay_clock() + span;
+
+    while (!w->stopping && mod_relay_clock() < until) {
+        struct pollfd fd = {w->wake, POLLIN, 0};
+        apr_interval_time_t left = until - mod_relay_clock();
+
+        poll(&fd, 1, (int)(apr_time_as_msec(left < SWEEP_EVERY ? left : SWEEP_EVERY)) + 1);
+        sweep_when_due(w);
+    }
+}
+
+static void disconnect(mod_relay_watch *w)
+{
+    if (w->sub)
+        redisFree(w->sub);
+    if (w->tracker)
+        redisFree(w->tracker);
+    w->sub = w->tracker = NULL;
+}
+
+/* One command whose answer must not be an error; *number takes an integer answer. */
+static int command(redisContext *c, const relay_redis_url *url, int argc, const char **argv, long long *number,
+                   apr_pool_t *p, const char **why)
+{
+    redisReply *reply = redisCommandArgv(c, argc, argv, NULL);
+    int done = reply && reply->type != REDIS_REPLY_ERROR;
+
+    if (!reply)
+        *why = apr_psprintf(p, "Redis at %s did not answer: %s", url->shown, c->errstr);
+    else if (!done)
+        *why = relay_redis_explain(url, reply->str, p);
+    else if (number)
+        *number = reply->integer;
+    if (reply)
+        freeReplyObject(reply);
+    return done;
+}
+
+/* RELAY_EREFUSED: Redis is there, but does not let us track. */
+static apr_status_t connect_both(mod_relay_watch *w, const char **why)
+{
+    const relay_config *cfg = w->realm->relay;
+    const char *client_id[] = {"CLIENT", "ID"}, *subscribe[] = {"SUBSCRIBE", CHANNEL};
+    const char *track[] = {"CLIENT", "TRACKING", "ON", "REDIRECT", NULL, "BCAST", "PREFIX", NULL};
+    long long id = 0;
+    apr_status_t rv;
+
+    if ((rv = relay_redis_connect(&w->sub, cfg->redis, cfg->redis_timeout, w->pool, why)) != APR_SUCCESS
+        || (rv = relay_redis_connect(&w->tracker, cfg->redis, cfg->redis_timeout, w->pool, why)) != APR_SUCCESS)
+        return rv;
+    if (!command(w->sub, cfg->redis, 2, client_id, &id, w->pool, why)
+        || !command(w->sub, cfg->redis, 2, subscribe, NULL, w->pool, why))
+        return w->sub->err ? RELAY_EUNREACHABLE : RELAY_EREFUSED;
+    track[4] = apr_psprintf(w->pool, "%lld", id);
+    track[7] = apr_pstrcat(w->pool, cfg->prefix, "route:", NULL);
+    if (!command(w->tracker, cfg->redis, 8, track, NULL, w->pool, why))
+        return w->tracker->err ? RELAY_EUNREACHABLE : RELAY_EREFUSED;
+    return APR_SUCCESS;
+}
+
+static void invalidate(mod_relay_watch *w, const redisReply *keys)
+{
+    apr_size_t skip = strlen(w->realm->relay->prefix) + strlen("route:");
+    size_t i;
+
+    if (keys->type != REDIS_REPLY_ARRAY) { /* nil: FLUSHALL and the like */
+        mod_relay_cache_flush(w->realm->cache);
+        mod_relay_backends_doubt_all(w->realm->backends);
+        return;
+    }
+    for (i = 0; i < keys->elements; i++) {
+        const redisReply *key = keys->element[i];
+
+        if (key->type != REDIS_REPLY_STRING || (size_t)key->len < skip)
+            continue;
+        mod_relay_cache_drop(w->realm->cache, key->str + skip);
+        mod_relay_backends_doubt(w->realm->backends, key->str + skip);
+    }
+}
+
+/* Takes in what has arrived. 0 when the connection is dead. */
+static int receive(mod_relay_watch *w)
+{
+    void *reply;
+
+    if (redisBufferRead(w->sub) != REDIS_OK)
+        return 0;
+    w->heard = mod_relay_clock();
+    for (;;) {
+        redisReply *r;
+
+        if (redisGetReplyFromReader(w->sub, &reply) != REDIS_OK)
+            return 0;
+        if ((r = reply) == NULL)
+            return 1;
+        if (r->type == REDIS_REPLY_ARRAY && r->elements == 3 && r->element[0]->type == REDIS_REPLY_STRING
+            && !strcmp(r->element[0]->str, "message"))
+            invalidate(w, r->element[2]);
+        freeReplyObject(r);
+    }
+}
+
+/* 0 when one of the connections is dead or has not answered in time. */
+static int ping(mod_relay_watch *w)
+{
+    const char *argv[] = {"PING"}, *why;
+    apr_time_t now = mod_relay_clock();
+    int flushed = 0;
+
+    if (now - w->pinged < PING_EVERY)
+        return 1;
+    if (w->heard < w->pinged && now - w->pinged >= w->realm->relay->redis_timeout)
+        return 0;
+    w->pinged = now;
+    if (redisAppendCommand(w->sub, "PING") != REDIS_OK)
+        return 0;
+    while (!flushed)
+        if (redisBufferWrite(w->sub, &flushed) != REDIS_OK)
+            return 0;
+    return command(w->tracker, w->realm->relay->redis, 1, argv, NULL, w->pool, &why);
+}
+
+/* Until the link breaks or the thread is to stop. */
+static void follow(mod_relay_watch *w)
+{
+    w->heard = w->pinged = mod_relay_clock();
+    while (!w->stopping) {
+        struct pollfd fds[] = {{w->sub->fd, POLLIN, 0}, {w->wake, POLLIN, 0}};
+
+        if (poll(fds, 2, (int)apr_time_as_msec(PING_EVERY / 2)) < 0 && errno != EINTR)
+            return;
+        if (fds[0].revents && !receive(w))
+            return;
+        if (!ping(w))
+            return;
+        sweep_when_due(w);
+    }
+}
+
+static void complain(mod_relay_watch *w, apr_status_t rv, const char *why)
+{
+    if (w->troubled)
+        return;
+    w->troubled = 1;
+    if (rv == RELAY_EREFUSED)
+        ap_log_error(APLOG_MARK, APLOG_ERR, 0, w->realm->server,
+                     "RLY110 routes cannot be cached, each request asks Redis: it refuses to report changes: %s", why);
+    else
+        ap_log_error(APLOG_MARK, APLOG_ERR, 0, w->realm->server,
+                     "RLY111 no link to Redis: known routes go on working for RelayStaleMax, others get 503: %s", why);
+}
+
+static void *APR_THREAD_FUNC watch(apr_thread_t *thread, void *data)
+{
+    mod_relay_watch *w = data;
+    apr_interval_time_t retry = RETRY_MIN;
+    sigset_t all;
+
+    (void)thread;
+    /* httpd's signals are for its own threads. */
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, NULL);
+    while (!w->stopping) {
+        const char *why = "?";
+        apr_status_t rv;
+
+        apr_pool_clear(w->pool);
+        rv = connect_both(w, &why);
+        if (rv == APR_SUCCESS) {
+            /* What changed while nobody told us. */
+            mod_relay_cache_flush(w->realm->cache);
+            mod_relay_backends_doubt_all(w->realm->backends);
+            set_link(w, MOD_RELAY_LINK_UP);
+            mod_relay_lookups_resume(w->realm->lookups);
+            if (w->troubled)
+                ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, w->realm->server, "RLY112 the link to Redis is back");
+            w->troubled = 0;
+            retry = RETRY_MIN;
+            follow(w);
+            set_link(w, MOD_RELAY_LINK_DOWN);
+            why = "the connection broke or fell silent";
+            rv = RELAY_EUNREACHABLE;
+        }
+        else {
+            set_link(w, rv == RELAY_EREFUSED ? MOD_RELAY_LINK_UNTRACKED : MOD_RELAY_LINK_DOWN);
+        }
+        disconnect(w);
+        if (w->stopping)
+            break;
+        complain(w, rv, why);
+        pause_for(w, rv == RELAY_EREFUSED ? UNTRACKED_RETRY : retry);
+        retry = retry * 2 < RETRY_MAX ? retry * 2 : RETRY_MAX;
+    }
+    return NULL;
+}
+
+apr_status_t mod_relay_watch_start(mod_relay_realm *realm, apr_pool_t *p)
+{
+    mod_relay_watch *w = apr_pcalloc(p, sizeof(*w));
+    apr_status_t rv;
+
+    w->realm = realm;
+    w->link = MOD_RELAY_LINK_DOWN;
+    w->down_since = mod_relay_clock();
+    if ((w->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0)
+        return errno;
+    if ((rv = apr_pool_create(&w->pool, p)) != APR_SUCCESS
+        || (rv = apr_thread_mutex_create(&w->mutex, APR_THREAD_MUTEX_DEFAULT, p)) != APR_SUCCESS)
+        return rv;
+    realm->watch = w;
+    if ((rv = apr_thread_create(&w->thread, NULL, watch, w, p)) != APR_SUCCESS)
+        w->thread = NULL;
+    return rv;
+}
+
+void mod_relay_watch_stop(mod_relay_watch *w)
+{
+    apr_status_t rv;
+    eventfd_t one = 1;
+
+    w->stopping = 1;
+    if (write(w->wake, &one, sizeof(one)) != sizeof(one))
+        ap_log_error(APLOG_MARK, APLOG_DEBUG, errno, w->realm->server, "RLY113 the watcher stops later");
+    if (w->thread)
+        apr_thread_join(&rv, w->thread);
+    close(w->wake);
+}
