@@ -84,7 +84,7 @@ def keep():
         os.close(told)
         _libc.prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
         if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
-            signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))  # so that atexit functions run
+            signal.signal(signal.SIGTERM, _leave)
         if os.getppid() != keeper:
             os._exit(143)
         return
@@ -97,15 +97,21 @@ def keep():
     os._exit(status)
 
 
+def _leave(number, frame):
+    """Ends the program so that its atexit functions run; what comes after the first signal changes nothing."""
+    for sig in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(sig, signal.SIG_IGN)
+    sys.exit(128 + number)
+
+
 def _watch(child):
     def pass_on(number, frame):
         try:
             os.kill(child, signal.SIGTERM)
         except ProcessLookupError:
             pass
-    for sig in (signal.SIGTERM, signal.SIGHUP):
+    for sig in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(sig, pass_on)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to the program as well
     while True:
         pid, status = os.waitpid(-1, 0)
         if pid == child:
@@ -113,7 +119,7 @@ def _watch(child):
 
 
 def _clean_up(told):
-    for sig in (signal.SIGTERM, signal.SIGHUP):
+    for sig in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(sig, signal.SIG_IGN)
     deadline = time.monotonic() + 5
     while kill_all(descendants([os.getpid()])) and time.monotonic() < deadline:
