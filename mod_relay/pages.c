@@ -15,10 +15,13 @@
 #include <mod_core.h>
 #include <mod_proxy.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #define RETRY_AFTER "5"
+/* Loopback answers at once, unless the listener's queue is full. */
+#define PROBE_MS 500
 
 static const struct page {
     int status;
@@ -168,17 +171,25 @@ int mod_relay_page_send(request_rec *r, const mod_relay_request *rr, mod_relay_a
 
 /* ---- after mod_proxy has failed */
 
-/* Whether something listens there: sshd does as long as the device is connected. */
+/* Whether something listens there: sshd does as long as the device is connected. In doubt: yes. */
 static int is_listening(relay_listen_addr addr)
 {
     struct sockaddr_in sin = {.sin_family = AF_INET, .sin_port = htons(addr.port), .sin_addr.s_addr = htonl(addr.ip)};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), up;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), error = 0;
+    socklen_t len = sizeof(error);
 
     if (fd < 0)
         return 1;
-    up = connect(fd, (struct sockaddr *)&sin, sizeof(sin)) == 0 || errno == EINPROGRESS;
+    if (connect(fd, (struct sockaddr *)&sin, sizeof(sin)) < 0)
+        error = errno;
+    if (error == EINPROGRESS) {
+        struct pollfd pfd = {fd, POLLOUT, 0};
+
+        if (poll(&pfd, 1, PROBE_MS) != 1 || getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
+            error = 0;
+    }
     close(fd);
-    return up;
+    return error != ECONNREFUSED;
 }
 
 /*

@@ -96,7 +96,7 @@ static void disconnect(mod_relay_watch *w)
 }
 
 /* One command whose answer must not be an error; *number takes an integer answer. */
-static int command(redisContext *c, const relay_redis_url *url, int argc, const char **argv, long long *number,
+static int command(redisContext *c, const relay_redis_url *url, int argc, const char **argv, apr_int64_t *number,
                    apr_pool_t *p, const char **why)
 {
     redisReply *reply = redisCommandArgv(c, argc, argv, NULL);
@@ -119,7 +119,7 @@ static apr_status_t connect_both(mod_relay_watch *w, const char **why)
     const relay_config *cfg = w->realm->relay;
     const char *client_id[] = {"CLIENT", "ID"}, *subscribe[] = {"SUBSCRIBE", CHANNEL};
     const char *track[] = {"CLIENT", "TRACKING", "ON", "REDIRECT", NULL, "BCAST", "PREFIX", NULL};
-    long long id = 0;
+    apr_int64_t id = 0;
     apr_status_t rv;
 
     if ((rv = relay_redis_connect(&w->sub, cfg->redis, cfg->redis_timeout, w->pool, why)) != APR_SUCCESS
@@ -128,7 +128,7 @@ static apr_status_t connect_both(mod_relay_watch *w, const char **why)
     if (!command(w->sub, cfg->redis, 2, client_id, &id, w->pool, why)
         || !command(w->sub, cfg->redis, 2, subscribe, NULL, w->pool, why))
         return w->sub->err ? RELAY_EUNREACHABLE : RELAY_EREFUSED;
-    track[4] = apr_psprintf(w->pool, "%lld", id);
+    track[4] = apr_psprintf(w->pool, "%" APR_INT64_T_FMT, id);
     track[7] = apr_pstrcat(w->pool, cfg->prefix, "route:", NULL);
     if (!command(w->tracker, cfg->redis, 8, track, NULL, w->pool, why))
         return w->tracker->err ? RELAY_EUNREACHABLE : RELAY_EREFUSED;
