@@ -83,8 +83,10 @@ def keep():
     if child == 0:
         os.close(told)
         _libc.prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
-        if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
-            signal.signal(signal.SIGTERM, _leave)
+        for sig, default in ((signal.SIGTERM, signal.SIG_DFL), (signal.SIGHUP, signal.SIG_DFL),
+                             (signal.SIGINT, signal.default_int_handler)):
+            if signal.getsignal(sig) == default:
+                signal.signal(sig, _leave)
         if os.getppid() != keeper:
             os._exit(143)
         return
@@ -107,7 +109,7 @@ def _leave(number, frame):
 def _watch(child):
     def pass_on(number, frame):
         try:
-            os.kill(child, signal.SIGTERM)
+            os.kill(child, number)
         except ProcessLookupError:
             pass
     for sig in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):

@@ -1,0 +1,108 @@
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""Headless Chromium by ChromeDriver (WebDriver over HTTP), trusting one certificate authority.
+
+    with Browser(rig) as browser:
+        browser.open(url)
+        browser.wait("return document.readyState === 'complete'")
+        browser.text("h1"); browser.screenshot("/tmp/page.png")
+"""
+import base64
+import http.client
+import json
+import os
+import shutil
+import subprocess
+import time
+
+CHROMEDRIVER = "/usr/bin/chromedriver"
+CHROMIUM = "/usr/bin/chromium"
+ARGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-quic", "--no-first-run",
+        "--no-proxy-server", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+        "--disable-default-apps", "--disable-extensions", "--window-size=1000,700"]
+
+
+class BrowserError(Exception):
+    """The driver said no; the text is what it said."""
+
+
+class Browser:
+    def __init__(self, rig):
+        from relayrig import free_port, wait_for
+        # a home of its own, with the rig's authority in its certificate store
+        self.home = f"{rig.dir}/browser"
+        store = f"{self.home}/.pki/nssdb"
+        shutil.rmtree(self.home, ignore_errors=True)
+        os.makedirs(store)
+        for argv in (["-N", "--empty-password"], ["-A", "-t", "C,,", "-n", "rig", "-i", rig.ca]):
+            subprocess.run(["certutil", "-d", f"sql:{store}", *argv], check=True, stdin=subprocess.DEVNULL)
+        self.port = free_port()
+        env = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
+        env.update(HOME=self.home, XDG_CONFIG_HOME=f"{self.home}/config", XDG_CACHE_HOME=f"{self.home}/cache",
+                   TMPDIR=self.home)
+        with open(f"{rig.dir}/log/browser.log", "wb") as log:
+            self.driver = subprocess.Popen([CHROMEDRIVER, f"--port={self.port}"], stdin=subprocess.DEVNULL, stdout=log,
+                                           stderr=log, env=env, start_new_session=True)
+        wait_for(self._ready, "chromedriver did not come up", 30)
+        answer = self._call("POST", "/session", {"capabilities": {"alwaysMatch": {
+            "browserName": "chrome",
+            "goog:chromeOptions": {"binary": CHROMIUM, "args": ARGS + [f"--user-data-dir={self.home}/profile"]},
+            "timeouts": {"pageLoad": 30000, "script": 30000}}}})
+        self.session = f"/session/{answer['sessionId']}"
+
+    def _ready(self):
+        try:
+            return self._call("GET", "/status")["ready"]
+        except OSError:
+            return False
+
+    def _call(self, method, path, body=None):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=90)
+        try:
+            connection.request(method, path, None if body is None else json.dumps(body),
+                               {"Content-Type": "application/json"})
+            value = json.loads(connection.getresponse().read())["value"]
+        finally:
+            connection.close()
+        if isinstance(value, dict) and "error" in value:
+            raise BrowserError(f"{value['error']}: {value['message'].splitlines()[0]}")
+        return value
+
+    def open(self, url):
+        """Goes to a page and waits until it has loaded."""
+        self._call("POST", f"{self.session}/url", {"url": url})
+
+    def run(self, script, *args):
+        """Runs JavaScript in the page; `return` gives a value."""
+        return self._call("POST", f"{self.session}/execute/sync", {"script": script, "args": list(args)})
+
+    def wait(self, script, timeout=20):
+        """Waits until the script returns something true, and returns that."""
+        deadline = time.monotonic() + timeout
+        while not (value := self.run(script)):
+            if time.monotonic() > deadline:
+                raise BrowserError(f"not within {timeout} s: {script}")
+            time.sleep(0.05)
+        return value
+
+    def text(self, selector):
+        return self.run("const e = document.querySelector(arguments[0]); return e && e.innerText", selector)
+
+    def screenshot(self, path):
+        """A PNG of the window."""
+        with open(path, "wb") as f:
+            f.write(base64.b64decode(self._call("GET", f"{self.session}/screenshot")))
+        return path
+
+    def stop(self):
+        try:
+            self._call("DELETE", self.session)
+        except (OSError, BrowserError, AttributeError):
+            pass
+        self.driver.terminate()
+        self.driver.wait()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.stop()
