@@ -8,6 +8,7 @@
 #include <apr_lib.h>
 #include <ini.h>
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -204,7 +205,7 @@ static int set_prefix(relay_config *cfg, void *field, const char *value, apr_poo
 
 /* ---- the keys */
 
-#define FIELD(name) APR_OFFSETOF(relay_config, name)
+#define FIELD(name) offsetof(relay_config, name)
 
 static const struct {
     const char *section, *key;
