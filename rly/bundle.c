@@ -83,24 +83,43 @@ static apr_status_t write_file(rly_bundle *b, const char *name, mode_t mode, con
     return rv;
 }
 
+static apr_status_t cannot_make(rly_bundle *b, const char *where, int error, const char **why)
+{
+    RELAY_WHY(why, b->p, "cannot make a bundle in %s: %s", where, strerror(error));
+    return error;
+}
+
+/* Whether DIR can still be made. */
+static apr_status_t check_absent(rly_bundle *b, const char *dir, const char **why)
+{
+    struct stat st;
+
+    if (!*dir) {
+        RELAY_WHY(why, b->p, "-o needs a directory's name");
+        return RELAY_EREFUSED;
+    }
+    if (lstat(dir, &st) == 0) {
+        RELAY_WHY(why, b->p, "%s is there already, and a bundle is never overwritten; choose another directory, or "
+                             "remove it first",
+                  dir);
+        return RELAY_EREFUSED;
+    }
+    return errno == ENOENT ? APR_SUCCESS : cannot_make(b, dir, errno, why); /* a name that is too long, for one */
+}
+
 /* Splits DIR into its parent, as it really is, and its name. */
 static apr_status_t resolve(rly_bundle *b, const char *dir, const char **why)
 {
     char *copy, *slash, real[PATH_MAX];
     const char *parent = ".";
-    struct stat st;
+    apr_status_t rv;
 
     if (dir) {
         copy = apr_pstrdup(b->p, dir);
         for (size_t n = strlen(copy); n > 1 && copy[n - 1] == '/'; n--)
             copy[n - 1] = '\0';
-        if (!*copy || lstat(copy, &st) == 0) {
-            RELAY_WHY(why, b->p, *copy ? "%s is there already, and a bundle is never overwritten; choose another directory, "
-                                         "or remove it first"
-                                       : "-o needs a directory's name%s",
-                      copy);
-            return APR_EEXIST;
-        }
+        if ((rv = check_absent(b, copy, why)) != APR_SUCCESS)
+            return rv;
         slash = strrchr(copy, '/');
         if (slash) {
             *slash = '\0';
@@ -108,12 +127,8 @@ static apr_status_t resolve(rly_bundle *b, const char *dir, const char **why)
         }
         b->name = slash ? slash + 1 : copy;
     }
-    if (!realpath(parent, real)) {
-        apr_status_t rv = errno;
-
-        RELAY_WHY(why, b->p, "cannot make a bundle in %s: %s", parent, strerror(rv));
-        return rv;
-    }
+    if (!realpath(parent, real))
+        return cannot_make(b, parent, errno, why);
     b->parent = apr_pstrdup(b->p, real);
     return APR_SUCCESS;
 }
@@ -125,10 +140,8 @@ static apr_status_t make(rly_bundle *b, const rly_bundle_request *req, const cha
 
     b->temp = apr_pstrdup(b->p, in(b->p, b->parent, ".relay-XXXXXX"));
     if (!mkdtemp(b->temp)) {
-        rv = errno;
-        RELAY_WHY(why, b->p, "cannot make a bundle in %s: %s", b->parent, strerror(rv));
         b->temp = NULL;
-        return rv;
+        return cannot_make(b, b->parent, errno, why);
     }
     if (req->key->private_pem
         && (rv = write_file(b, "id_relay", 0600, req->key->private_pem, why)) != APR_SUCCESS)

@@ -28,6 +28,8 @@ static int run(rly *r, int argc, const char *const *argv)
 
     if (status != RLY_DONE)
         return status;
+    if (o.help)
+        return rly_help_print(&rly_cmd_help);
     if (o.noperands == 0)
         return overview();
     if (o.noperands > 1)

@@ -1,0 +1,112 @@
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""For tests of rly alone: a private Redis on a Unix socket and a relay.conf, without the other servers.
+
+    store = Store()
+    result = store.rly("open", "80")          # a CompletedProcess
+    store.redis("KEYS", "*")
+
+The scratch directory is below /run, for sshd accepts no keys from below a directory that others can write.
+"""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, f"{TOP}/script/lib")
+import keeper  # noqa: E402
+
+
+class Redis:
+    """A redis-server process of its own."""
+
+    def __init__(self, dir, name="redis", *options):
+        self.sock = f"{dir}/{name}.sock"
+        self.process = subprocess.Popen(
+            ["redis-server", "--port", "0", "--unixsocket", self.sock, "--unixsocketperm", "777", "--save", "", "--dir", dir, "--logfile",
+             f"{dir}/{name}.log", *options], stdin=subprocess.DEVNULL)
+        deadline = time.monotonic() + 10
+        while not os.path.exists(self.sock) or b"PONG" not in self._ping():
+            if time.monotonic() > deadline or self.process.poll() is not None:
+                raise RuntimeError(f"redis-server did not start: {open(f'{dir}/{name}.log').read()[-2000:]}")
+            time.sleep(0.02)
+
+    def _ping(self):
+        out = subprocess.run(["redis-cli", "-s", self.sock, "PING"], capture_output=True).stdout
+        return b"PONG" if b"NOAUTH" in out else out
+
+    def __call__(self, *args, password=None):
+        auth = ["--no-auth-warning", "-a", password] if password else []
+        result = subprocess.run(["redis-cli", "-s", self.sock, *auth, *map(str, args)], capture_output=True, check=True)
+        return result.stdout.decode(errors="surrogateescape").rstrip("\n")
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait()
+
+
+class Store:
+    def __init__(self):
+        keeper.keep()
+        os.umask(0o022)
+        self.dir = tempfile.mkdtemp(prefix="relay-store.", dir="/run" if os.access("/run", os.W_OK) else None)
+        os.chmod(self.dir, 0o755)
+        keeper.remove_at_end(self.dir)
+        self.program = os.path.join(os.environ.get("RELAY_BUILD", f"{TOP}/build"), "rly/rly")
+        if not os.path.exists(self.program):
+            raise RuntimeError(f"{self.program} is missing: build first (script/build)")
+        self.redis = Redis(self.dir)
+        self.hostkey = f"{self.dir}/hostkey"
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", self.hostkey], check=True)
+        with open(f"{self.dir}/sshd_config", "w") as f:
+            f.write(f"# A comment\nPort 22\nhostkey = \"{self.hostkey}\"\nMatch User x\n    HostKey /nowhere\n")
+        self.conf = self.write_conf("relay.conf")
+
+    def write_conf(self, name, relay=(), redis=(), rlyd=(), extra=""):
+        """Writes a relay.conf with these keys changed or added (None: left out); returns its path."""
+        sections = {
+            "relay": {"name": "relay1", "domain": "relay.localhost", "ssh": "127.0.0.1:2222", "https-port": 8443},
+            "redis": {"url": f"unix://{self.redis.sock}", "timeout": "1s"},
+            "rlyd": {"sshd-config": f"{self.dir}/sshd_config"},
+        }
+        for section, changes in (("relay", relay), ("redis", redis), ("rlyd", rlyd)):
+            sections[section].update(changes)
+        path = f"{self.dir}/{name}"
+        with open(path, "w") as f:
+            for section, keys in sections.items():
+                f.write(f"[{section}]\n" + "".join(f"{k} = {v}\n" for k, v in keys.items() if v is not None))
+            f.write(extra)
+        return path
+
+    def rly(self, *args, conf=None, input=b"", env=(), **kwargs):
+        """Runs rly in the scratch directory; output as text, with bytes that are no UTF-8 kept as surrogates."""
+        environment = {"PATH": os.environ["PATH"], "HOME": self.dir, "TZ": "UTC", "LANG": "C",
+                       "RELAY_CONF": conf or self.conf, **dict(env)}
+        for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS"):
+            if name in os.environ:
+                environment[name] = os.environ[name]
+        kwargs.setdefault("cwd", self.dir)
+        result = subprocess.run([self.program, *args], capture_output=True, input=input, env=environment, **kwargs)
+        result.stdout = result.stdout.decode(errors="surrogateescape")
+        result.stderr = result.stderr.decode(errors="surrogateescape")
+        return result
+
+    def open(self, *args, **kwargs):
+        """rly open --json; its JSON."""
+        result = self.rly("open", "--json", *args, **kwargs)
+        if result.returncode:
+            raise RuntimeError(f"rly open {args}: exit status {result.returncode}: {result.stderr}")
+        return json.loads(result.stdout)
+
+    def snapshot(self, redis=None):
+        """All keys of Redis and what they hold; the same before and after means that nothing was changed."""
+        script = ("local r = {} for _, k in ipairs(redis.call('KEYS', '*')) do "
+                  "r[#r + 1] = k .. ' ' .. redis.sha1hex(redis.call('DUMP', k)) end return r")
+        return sorted((redis or self.redis)("EVAL", script, "0").split("\n"))
+
+    def files(self):
+        """All files below the scratch directory but Redis's own."""
+        return sorted(os.path.join(d, f) for d, _, names in os.walk(self.dir) for f in ["", *names]
+                      if not f.endswith((".log", ".rdb", ".sock")))

@@ -1,0 +1,213 @@
+#!/usr/bin/python3
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""rly: bad input, rules that say no, and a Redis that cannot serve. Each gets its exit status and an error that says
+what to do, in time, and changes nothing: neither in Redis nor on disk."""
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, f"{TOP}/t/lib")
+from store import Redis, Store  # noqa: E402
+from tap import ok, is_, like, unlike, done  # noqa: E402
+
+store = Store()
+REFUSED, USAGE, UNREACHABLE = 1, 2, 3
+
+
+def refused(what, status, error, *args, redis=None, bundle=True, **kwargs):
+    """Runs rly and checks: exit status, error, nothing printed, nothing changed."""
+    keys, files = store.snapshot(redis), store.files()
+    if args and args[0] == "open" and bundle:
+        args += ("-o", "refused")
+    started = time.monotonic()
+    result = store.rly(*args, **kwargs)
+    took = time.monotonic() - started
+    is_(result.returncode, status, f"{what}: exit status {status}")
+    like(result.stderr, f"^rly: .*{error}", f"{what}: the error says so")
+    is_(result.stdout, "", f"{what}: nothing on stdout")
+    is_((store.snapshot(redis), store.files()), (keys, files), f"{what}: nothing has changed")
+    ok(took < 5, f"{what}: in time", f"{took:.1f} s")
+    return result
+
+
+def write(name, data):
+    with open(f"{store.dir}/{name}", "wb") as f:
+        f.write(data)
+    return f"{store.dir}/{name}"
+
+
+def keygen(name, *args):
+    subprocess.run(["ssh-keygen", "-q", "-N", "", "-f", f"{store.dir}/{name}", *args], check=True)
+    with open(f"{store.dir}/{name}.pub", "rb") as f:
+        return f.read()
+
+
+def test_usage():
+    for what, error, args in (
+            ("no command", "command is missing", []), ("an unknown command", "no command `frobnicate'", ["frobnicate"]),
+            ("an unknown option", "invalid option", ["open", "--frobnicate", "80"]),
+            ("an unknown option before the command", "no option -x", ["-x", "list"]),
+            ("an option of another command", "invalid option", ["close", "-o", "x", "nas"]),
+            ("an option without its value", "missing argument", ["open", "80", "-t"]),
+            ("-c without a file", "-c needs", ["-c"]), ("no service", "which service", ["open"]),
+            ("more names than services", "2 names .* for 1 service", ["open", "-n", "a", "-n", "b", "80"]),
+            ("an option twice", "-t is given twice", ["open", "-t", "1h", "-t", "2h", "80"]),
+            ("a name twice", "given twice", ["open", "-n", "a", "-n", "a", "80", "81"]),
+            ("close nothing", "which tunnel", ["close"]), ("extend without -t", "for how long", ["extend", "nas"]),
+            ("extend two", "one tunnel", ["extend", "-t", "1h", "a", "b"]), ("show nothing", "which tunnel", ["show"]),
+            ("list with an operand", "rly show nas", ["list", "nas"]),
+            ("help for an unknown command", "no command", ["help", "frobnicate"]),
+            ("33 services", "1 to 32 services", ["open", *map(str, range(8000, 8033))])):
+        refused(what, USAGE, error, *args, bundle=False if "33" not in what else True)
+
+
+def test_values():
+    for ttl in ("0", "0s", "0ms", "-5m", "5", "m", "1.5h", "1h30m", " 1h", "1h ", "1w", "99999999999999999999d", "11y",
+                "4000d", "", "infinite", "0x10s", "٣h"):
+        refused(f"TTL `{ttl}'", USAGE, "-t ", "open", "80", "-t", ttl)
+    refused("a TTL over the limit", REFUSED, r"31d is over the limit of 30d \(\[relay\] ttl-max\)", "open", "80", "-t", "31d")
+    for name in ("", "A", "a_b", "-a", "a-", "xn--a", "a.b", "ä", "a" * 64, "a b", "a/b", "a\n", "*", "ab--c"):
+        refused(f"name `{name}'", USAGE, "-n ", "open", "80", "-n", name)
+    for name in ("ssh", "www"):
+        refused(f"the reserved name {name}", REFUSED, "reserved", "open", "80", "-n", name)
+    for service in ("", "http", "ftp://x", "http://", "http://x:0", "http://x:65536", "http://x/path", "http://u:p@x",
+                    "http://x?q", "http://x#f", "0", "65536", "-1", "tcp://x", "//x", "http://[::1", "http://x y", "80x",
+                    "http://x\n", "javascript:1", "http://x -R 0.0.0.0:1:x:1"):
+        refused(f"service `{service}'", USAGE, "", "open", "--", service, bundle=False)
+    refused("a device name with control characters", USAGE, "device", "open", "80", "-d", "a\x1bb")
+    refused("a device name of 201 bytes", USAGE, "200", "open", "80", "-d", "x" * 201)
+    refused("a device name that is no UTF-8", USAGE, "UTF-8", "open", "80", "-d", b"\xff\xfe")
+
+
+def test_rules():
+    keygen("one", "-t", "ed25519")
+    t = store.open("-n", "nas", "-k", "one.pub", "80")
+    refused("a taken name", REFUSED, "`nas' is taken", "open", "-n", "nas", "80")
+    refused("the second name is taken", REFUSED, "`nas' is taken", "open", "-n", "free", "-n", "nas", "80", "81")
+    refused("a key that has a tunnel", REFUSED, f"belongs to tunnel {t['id']}", "open", "-k", "one.pub", "80")
+    for command in (["show"], ["close"], ["extend", "-t", "1h"]):
+        for what in ("nope", "", "a" * 300, "../x", "*", "relay:*", "x\n"):
+            refused(f"{command[0]} `{what[:10]}'", REFUSED, "no tunnel", *command, "--", what)
+    refused("extend over the limit", REFUSED, "over the limit", "extend", "-t", "31d", "nas")
+    refused("extend by 0", USAGE, "-t 0s", "extend", "-t", "0s", "nas")
+    small = store.write_conf("small.conf", relay={"listen": "127.0.0.1:20000-20001", "cooldown": "1m"})
+    first = store.open("80", "-o", "small1", conf=small)
+    refused("two services, one address left", REFUSED, "used up", "open", "80", "81", conf=small)
+    store.open("80", "-o", "small2", conf=small)
+    refused("a full listen space", REFUSED, r"used up.*\[relay\] listen.*cooldown of 1m", "open", "80", conf=small)
+    store.rly("close", first["id"])
+    refused("a space that is still cooling down", REFUSED, "cooling", "open", "80", conf=small)
+
+
+def test_keys():
+    good, other = keygen("good", "-t", "ed25519"), keygen("other", "-t", "ecdsa")
+    weak = keygen("weak", "-t", "rsa", "-b", "1024")
+    keygen("ca", "-t", "ed25519")
+    subprocess.run(["ssh-keygen", "-q", "-s", "ca", "-I", "x", "-n", "relay", "good.pub"], check=True, cwd=store.dir)
+    for what, error, data in (
+            ("options", "options", b'command="sh" ' + good), ("several lines", "more than one line", good + other),
+            ("CRLF", "carriage return", good.replace(b"\n", b"\r\n")), ("NUL", "NUL", good.replace(b" root", b"\0root") + b"\0"),
+            ("wrong base64", "not base64", good.replace(b"AAAAC3", b"AAA*C3")),
+            ("a cut blob", "", b" ".join(good.split()[:1] + [good.split()[1][:40]])),
+            ("an unknown type", "ssh-foo are not taken", good.replace(b"ssh-ed25519", b"ssh-foo")),
+            ("another type's blob", "another type", b"ssh-rsa " + good.split()[1]), ("RSA 1024", "1024 bits", weak),
+            ("an empty file", "empty", b""), ("16 kB of something", "too long", b"x" * 20000)):
+        refused(f"a key with {what}", REFUSED, error, "open", "80", "-k", write("bad.pub", data))
+        refused(f"a key with {what}, on stdin", REFUSED, f"standard input: .*{error}", "open", "80", "-k", "-", input=data)
+    result = refused("a private key", REFUSED, "private key", "open", "80", "-k", "good")
+    with open(f"{store.dir}/good") as f:
+        secret = f.read().split("\n")[1]
+    unlike(result.stderr, re.escape(secret[:20]), "and nothing of it is shown")
+    refused("a certificate", REFUSED, "certificate", "open", "80", "-k", "good-cert.pub")
+    refused("a key file that is missing", REFUSED, "/nonexistent.pub", "open", "80", "-k", "/nonexistent.pub")
+
+
+def test_conf():
+    bad = store.write_conf("bad.conf", extra="[relay]\nfrobnicate = 1\n")
+    refused("an unknown key", REFUSED, r"bad\.conf:\d+: .*frobnicate", "open", "80", conf=bad)
+    bad = store.write_conf("bad.conf", extra="[frob]\nx = 1\n")
+    refused("an unknown section", REFUSED, r"bad\.conf:\d+: .*frob", "list", conf=bad)
+    bad = store.write_conf("bad.conf", relay={"listen": "10.0.0.0/8:1-2"})
+    refused("a bad value", REFUSED, r"bad\.conf:\d+: \[relay\] listen", "list", conf=bad)
+    bad = store.write_conf("bad.conf", redis={"url": "redis://user:geheim@host:99999/"})
+    unlike(refused("a bad URL", REFUSED, r"bad\.conf:\d+: \[redis\] url", "list", conf=bad).stderr, "geheim",
+           "without the password")
+    refused("a file that is missing", REFUSED, "/nonexistent", "list", conf="/nonexistent")
+    refused("a directory", REFUSED, re.escape(store.dir), "list", "-c", store.dir)
+    os.chmod(bad, 0)
+    if os.getuid() == 0:
+        refused("an unreadable file", REFUSED, "bad.conf", "list", conf=bad, user="nobody", cwd="/")
+
+
+def test_hostkeys():
+    none = store.write_conf("none.conf", rlyd={"sshd-config": "/nonexistent/sshd_config"})
+    refused("no host key", REFUSED, "cannot pin .*/nonexistent/sshd_config.*rlyd", "open", "80", conf=none)
+    refused("no host key, without -o", REFUSED, "cannot pin", "open", "80", conf=none, bundle=False)
+    store.redis("HSET", "relay:relay:relay1", "v", 2, "hostkeys", "x")
+    refused("a relay: record of a newer version", REFUSED, "version 2.*upgrade", "open", "80", conf=none)
+    store.redis("HSET", "relay:relay:relay1", "v", 1, "hostkeys", "evil.example ssh-ed25519 AAAA\n")
+    refused("malformed host keys", REFUSED, "malformed: field hostkeys", "open", "80", conf=none)
+    store.redis("DEL", "relay:relay:relay1")
+    keygen("device", "-t", "ed25519")
+    is_(store.rly("open", "-k", "device.pub", "80", conf=none).returncode, 0, "-k without a bundle needs none")
+
+
+def test_records():
+    t = store.open("-n", "rec", "-o", "rec", "80")
+    key = f"relay:tunnel:{t['id']}"
+    for what, error, fields in (("of a newer version", "version 9.*upgrade", ["v", "9"]),
+                                ("without its version", "version", ["v", ""]),
+                                ("with 0 routes", "malformed", ["v", "1", "routes", "0"]),
+                                ("with a wrong listen address", "malformed", ["routes", "1", "listen.0", "0.0.0.0"])):
+        store.redis("HSET", key, *fields)
+        refused(f"show: a record {what}", REFUSED, error, "show", "rec")
+        result = store.rly("list")
+        is_(result.returncode, 0, f"list: a record {what} is left out")
+        like(result.stderr, f"RLY001 tunnel {t['id']} is left out: .*{error}", "with a warning")
+        unlike(result.stdout, t["id"], "of course")
+    store.redis("DEL", key)
+
+
+def test_redis():
+    for what, url, error in (("Redis down", f"unix://{store.dir}/none.sock", "none.sock"),
+                             ("no such port", "redis://127.0.0.1:1/", "127.0.0.1:1")):
+        conf = store.write_conf("down.conf", redis={"url": url})
+        for args in (["open", "80"], ["close", "nas"], ["extend", "-t", "1h", "nas"], ["show", "nas"], ["list"]):
+            refused(f"{what}: {args[0]}", UNREACHABLE, error, *args, conf=conf)
+    with socket.socket() as hung:
+        hung.bind(("127.0.0.1", 0))
+        hung.listen()
+        conf = store.write_conf("hung.conf", redis={"url": f"redis://127.0.0.1:{hung.getsockname()[1]}/"})
+        refused("Redis that does not answer", UNREACHABLE, "", "open", "80", conf=conf)
+
+    locked = Redis(store.dir, "locked", "--requirepass", "geheim")
+    for what, url, error in (("a wrong password", f"unix://:falsch@{locked.sock}", r"password.*wrong"),
+                             ("no password", f"unix://{locked.sock}", "wants a password")):
+        result = store.rly("open", "80", conf=store.write_conf("locked.conf", redis={"url": url}))
+        is_(result.returncode, UNREACHABLE, f"{what}: exit status 3")
+        like(result.stderr, error, f"{what}: the error says so")
+        unlike(result.stderr, "falsch", f"{what}: and does not show it")
+    is_(locked("DBSIZE", password="geheim"), "0", "nothing was written")
+    locked.stop()
+
+    replica = Redis(store.dir, "replica", "--replicaof", "127.0.0.1", "1")
+    conf = store.write_conf("replica.conf", redis={"url": f"unix://{replica.sock}"})
+    refused("a read-only replica", UNREACHABLE, "read-only replica", "open", "80", conf=conf, redis=replica)
+    replica.stop()
+
+    store.redis("CONFIG", "SET", "maxmemory", "1")
+    refused("out of memory: open", UNREACHABLE, "out of memory", "open", "80")
+    refused("out of memory: extend", UNREACHABLE, "out of memory", "extend", "-t", "20d", "nas")
+    is_(store.rly("show", "nas").returncode, 0, "out of memory: show still works")
+    store.redis("CONFIG", "SET", "maxmemory", "0")
+    is_(store.rly("extend", "-t", "20d", "nas").returncode, 0, "and when there is memory again, everything does")
+
+
+for name, test in list(globals().items()):
+    if name.startswith("test_"):
+        test()
+done()

@@ -1,0 +1,241 @@
+#!/usr/bin/python3
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""rly: what open, extend, show, list and close print and write, for scripts and for people."""
+import datetime
+import json
+import os
+import re
+import sys
+
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, f"{TOP}/t/lib")
+from store import Store, subprocess  # noqa: E402
+from tap import ok, is_, like, unlike, between, done  # noqa: E402
+
+store = Store()
+RFC3339 = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$"
+
+
+def seconds_from_now(text):
+    at = datetime.datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=datetime.timezone.utc)
+    return (at - datetime.datetime.now(datetime.timezone.utc)).total_seconds()
+
+
+def shown(what):
+    return json.loads(store.rly("show", "--json", what).stdout)
+
+
+def test_open_json():
+    result = store.rly("open", "-n", "nas", "80", "--json", "-t", "15m", "-d", "NAS in Zürich", "-o", "bundle")
+    is_(result.returncode, 0, "open: exit status 0")
+    is_(result.stderr, "", "nothing on stderr")
+    is_(result.stdout.count("\n"), 1, "one line of JSON")
+    t = json.loads(result.stdout)
+    is_(list(t), ["v", "id", "device", "expires", "key", "routes", "ssh", "bundle"], "its members")
+    is_(t["v"], 1, "v is 1")
+    like(t["id"], "^[a-z2-7]{16}$", "id")
+    is_(t["device"], "NAS in Zürich", "device")
+    like(t["expires"], RFC3339, "expires is RFC 3339 in UTC")
+    between(seconds_from_now(t["expires"]), 890, 901, "and 15 minutes away")
+    like(t["key"], "^SHA256:[A-Za-z0-9+/]{43}$", "key is a fingerprint")
+    listen = t["routes"][0]["listen"]
+    is_(t["routes"], [{"name": "nas", "url": "https://nas.relay.localhost:8443/", "service": "http://127.0.0.1",
+                       "listen": listen}], "routes")
+    like(listen, r"^127\.\d+\.\d+\.\d+:\d+$", "listen address")
+    bundle = f"{store.dir}/bundle"
+    is_(t["bundle"], bundle, "bundle is an absolute path")
+    is_(t["ssh"], {"host": "127.0.0.1", "port": 2222, "user": "relay", "command": f"ssh -N -F {bundle}/config relay"},
+        "ssh")
+    fp = subprocess.run(["ssh-keygen", "-lf", f"{bundle}/id_relay.pub"], capture_output=True, text=True).stdout
+    is_(fp.split()[1], t["key"], "ssh-keygen finds that fingerprint in the bundle")
+    grant = store.redis("HMGET", f"relay:key:{t['key']}", "tunnel", "listen").split("\n")
+    is_(grant, [t["id"], listen], "the key is granted for that tunnel and listen address")
+
+
+def test_open_several():
+    t = store.open("-n", "web", "-n", "shell", "https://192.168.1.9", "tcp://10.0.0.1:22", "h2c://[::1]:50051",
+                   "-o", "several", conf=store.write_conf("443.conf", relay={"https-port": 443}))
+    is_([r["name"] for r in t["routes"]][:2], ["web", "shell"], "the I-th name is the I-th service's")
+    like(t["routes"][2]["name"], "^[a-z2-7]{24}$", "the rest have random names")
+    is_(t["routes"][0]["url"], "https://web.relay.localhost/", "port 443 is left out of URLs")
+    is_(t["routes"][1]["url"], None, "tcp has no URL")
+    is_([r["service"] for r in t["routes"]], ["https://192.168.1.9", "tcp://10.0.0.1:22", "h2c://[::1]:50051"],
+        "services")
+    is_(len({r["listen"] for r in t["routes"]}), 3, "each has a listen address of its own")
+    with open(f"{store.dir}/several/config") as f:
+        forwards = re.findall(r"^ *RemoteForward (.*)$", f.read(), re.M)
+    targets = ["192.168.1.9:443", "10.0.0.1:22", "[::1]:50051"]
+    is_(forwards, [f"{r['listen']} {target}" for r, target in zip(t["routes"], targets)], "and a RemoteForward")
+
+
+def test_open_with_key():
+    path = f"{store.dir}/device"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ecdsa", "-N", "", "-f", path], check=True)
+    t = store.open("-k", "device.pub", "80", "tcp://[::1]:22")
+    is_(t["bundle"], None, "-k alone: no bundle")
+    first, second = (r["listen"] for r in t["routes"])
+    is_(t["ssh"]["command"], f"ssh -N -p 2222 -R {first}:127.0.0.1:80 -R '{second}:[::1]:22' relay@127.0.0.1",
+        "but the whole command, for a shell")
+    result = store.rly("close", t["id"])
+    is_(result.returncode, 0, "closed")
+    t = store.open("-k", "-", "-o", "with-key", "80", input=open(f"{path}.pub", "rb").read())
+    is_(sorted(os.listdir(f"{store.dir}/with-key")), ["config", "id_relay.pub", "known_hosts"],
+        "-k - and -o: the key from standard input, a bundle without private key")
+    is_(t["ssh"]["command"], f"ssh -N -F {store.dir}/with-key/config relay", "and its command")
+    store.rly("close", t["id"])
+    store.open("-k", "device.pub", "-o", "beside", "80")
+    like(open(f"{store.dir}/beside/config").read(), f'IdentityFile "{path}"\n',
+         "a private key that lies beside the public one is named in the configuration")
+
+
+def test_open_text():
+    result = store.rly("open", "-d", "bmc \U0001f5a5", "8080", "tcp://127.0.0.1:22")
+    is_(result.returncode, 0, "open without --json")
+    id = re.search(r"^Tunnel +([a-z2-7]{16})$", result.stdout, re.M).group(1)
+    like(result.stdout, r"(?m)^Device +bmc \U0001f5a5$", "the device")
+    like(result.stdout, r"(?m)^Ends +\d{4}-\d\d-\d\d \d\d:\d\d UTC \(in 2 h\)$", "the end, absolute and relative")
+    like(result.stdout, r"(?m)^URL +https://[a-z2-7]{24}\.relay\.localhost:8443/  for http://127\.0\.0\.1:8080$", "the URL")
+    like(result.stdout, r"(?m)^Listen +127\.[0-9.]+:\d+  for tcp://127\.0\.0\.1:22$", "the listen address of tcp")
+    like(result.stdout, rf"(?m)^  ssh -N -F {store.dir}/relay-{id}/config relay$", "the command, with ./relay-ID")
+    ok(os.path.isdir(f"{store.dir}/relay-{id}"), "which is there")
+    unlike(result.stdout, "PRIVATE KEY", "no private key in the output")
+
+
+def test_options():
+    before = store.rly("open", "--ttl=1h", "--name", "before", "--device=x", "--output", "o1", "--json", "80")
+    after = store.rly("open", "80", "-t1h", "-n", "after", "-o", "o2", "--json", "-c", store.conf,
+                      env={"RELAY_CONF": "/nonexistent"})
+    is_((before.returncode, after.returncode), (0, 0), "options before and after the operands, long and short")
+    is_(store.rly("-c", store.conf, "list", conf="/nonexistent").returncode, 0, "-c before the command")
+    is_(store.rly(f"--config={store.conf}", "list", conf="/nonexistent").returncode, 0, "--config=FILE there")
+    like(store.rly("--version").stdout, r"^rly \(mod_relay\) \d+\.\d+\.\d+\n$", "--version")
+    for command in ("open", "close", "extend", "show", "list", "help"):
+        text = store.rly("help", command).stdout
+        like(text, f"^usage: rly {command}", f"help {command}")
+        ok(command == "help" or "\nExample" in text, f"help {command} has an example")
+        is_(store.rly(command, "--help", conf="/nonexistent").stdout, text, f"{command} --help says the same")
+        like(store.rly("help").stdout, rf"(?m)^  rly {command} ", f"help names {command}")
+
+
+def test_show():
+    t = shown("nas")
+    is_(list(t), ["v", "id", "device", "state", "relay", "key", "by", "created", "expires", "ended", "routes"],
+        "show --json: its members")
+    is_((t["state"], t["relay"], t["ended"]), ("open", "relay1", None), "state, relay, ended")
+    like(t["by"], "^[A-Za-z0-9._-]+@[A-Za-z0-9._-]+$", "by is user@host")
+    is_(t["routes"][0]["connected"], None, "connected is null while no rlyd reports")
+    is_(shown(t["id"]), t, "by its id the same")
+    text = store.rly("show", "nas").stdout
+    like(text, r"(?m)^Device +NAS in Zürich$", "show: the device")
+    like(text, r"(?m)^Opened +.* \(now|ago\) by ", "when and by whom")
+    like(text, r"(?m)^nas +https://nas\.relay\.localhost:8443/ +http://127\.0\.0\.1 +127\.[0-9.]+:\d+ +unknown", "the route")
+
+
+def test_connected():
+    t = shown("nas")
+    listen = t["routes"][0]["listen"]
+    store.redis("HSET", "relay:relay:relay1", "v", 1)
+    is_(shown("nas")["routes"][0]["connected"], False, "rlyd is there, and the device is not connected")
+    live = {"tunnel": t["id"], "pid": 1, "since": 1700000000000, "peer": "192.0.2.7:1234"}
+    store.redis("HSET", "relay:live:relay1", listen, json.dumps(live))
+    route = shown("nas")["routes"][0]
+    is_((route["connected"], route["since"], route["peer"]), (True, "2023-11-14T22:13:20Z", "192.0.2.7:1234"),
+        "it is connected: since when, and from where")
+    like(store.rly("show", "nas").stdout, r"for \d+ d \d+ h, from 192\.0\.2\.7:1234", "the same for people")
+    like(store.rly("list").stdout, rf"(?m)^{t['id']} .* yes ", "list says so, too")
+    for what, text in (("another tunnel's", json.dumps({**live, "tunnel": "x" * 16})), ("malformed", "{"),
+                       ("of another form", '["tunnel"]')):
+        store.redis("HSET", "relay:live:relay1", listen, text)
+        is_(shown("nas")["routes"][0]["connected"], False, f"a live: record that is {what} is not taken for its own")
+    store.redis("DEL", "relay:live:relay1", "relay:relay:relay1")
+
+
+def test_list():
+    tunnels = json.loads(store.rly("list", "--json").stdout)
+    is_((list(tunnels), tunnels["v"]), (["v", "tunnels"], 1), "list --json: an object")
+    is_([t["expires"] for t in tunnels["tunnels"]], sorted(t["expires"] for t in tunnels["tunnels"]), "by expiry")
+    is_(tunnels["tunnels"][0], shown(tunnels["tunnels"][0]["id"]), "each as show --json has it")
+    lines = store.rly("list").stdout.split("\n")
+    like(lines[0], "^ID +DEVICE +ENDS +IN +URL +SERVICE$", "the table's heading, without empty columns")
+    is_(len(lines) - 2, sum(len(t["routes"]) for t in tunnels["tunnels"]), "a line for each route")
+    ok(all(line == line.rstrip() for line in lines), "no spaces at the ends of lines")
+    wide = [line for line in lines if "\U0001f5a5" in line or "Zürich" in line]
+    is_(len(wide), 2, "two lines with other letters than ASCII")
+    columns = {len(line.split(" 20")[0]) for line in wide if "\U0001f5a5" not in line} | \
+              {len(line.split(" 20")[0]) for line in lines[1:] if " 20" in line and line.isascii()}
+    is_(len(columns), 1, "columns are aligned")
+
+
+def test_terminal():
+    t = shown("nas")
+    evil = "a\x1b[2Jb\x07c\u009bd\u202ee\nf\x7f"
+    store.redis("HSET", f"relay:tunnel:{t['id']}", "device", evil)
+    for command in (["show", "nas"], ["list"]):
+        out = store.rly(*command).stdout
+        unlike(out, "[\x00-\x09\x0b-\x1f\x7f\x80-\x9f\u202e]", f"{command[0]}: no control characters from a record")
+        like(out, re.escape("a?[2Jb?c?d?e?f?"), "they are shown as question marks")
+    is_(shown("nas")["device"], evil, "JSON has them, escaped")
+    subprocess.run([b"redis-cli", b"-s", store.redis.sock.encode(), b"HSET", f"relay:tunnel:{t['id']}".encode(),
+                    b"device", b"\xff\xc0\xaf\xed\xa0\x80x"], check=True, stdout=subprocess.DEVNULL)
+    like(store.rly("list").stdout, r"\?{6}x", "bytes that are no UTF-8 are question marks")
+    is_(shown("nas")["device"], "\ufffd" * 6 + "x", "and U+FFFD in JSON")
+    result = store.rly("show", "\x1b[2J")
+    is_(result.returncode, 1, "a name with an escape sequence is not found")
+    unlike(result.stderr, "\x1b", "and not repeated as it is")
+
+
+def test_extend():
+    before = shown("nas")["expires"]
+    result = store.rly("extend", "-t", "3d", "nas")
+    is_(result.returncode, 0, "extend")
+    like(result.stdout, r"^[a-z2-7]{16} now ends \d{4}-\d\d-\d\d \d\d:\d\d UTC \(in 3 d\)\n$", "says until when")
+    between(seconds_from_now(shown("nas")["expires"]), 3 * 86400 - 5, 3 * 86400 + 1, "and it is so")
+    ok(shown("nas")["expires"] > before, "later than before")
+    result = store.rly("extend", "nas", "-t", "1h")
+    is_(result.returncode, 1, "a shorter TTL is refused")
+    like(result.stderr, "^rly: cannot extend nas: .*never shortens", "and says why")
+
+
+def test_close():
+    id = shown("nas")["id"]
+    result = store.rly("close", "nope", "nas", "web", "shell", "NOPE")
+    is_(result.returncode, 1, "close of several: the worst exit status")
+    is_(len(re.findall("(?m)^rly: cannot close", result.stderr)), 2, "an error for each that failed")
+    is_(len(re.findall("(?m)^closed ", result.stdout)), 2, "the others are closed; two names of one tunnel close it once")
+    like(result.stdout, rf"(?m)^closed {id} \(nas\)$", "it says which")
+    t = shown(id)
+    is_(t["state"], "closed", "show still knows it")
+    like(t["ended"], RFC3339, "and when it ended")
+    like(store.rly("show", id).stdout, "(?m)^Ended +.*now", "for people, too")
+    result = store.rly("close", id)
+    is_(result.returncode, 1, "closing it again is refused")
+    like(result.stderr, "^rly: cannot close .*already ended", "and says why")
+    is_(store.rly("extend", "-t", "9d", id).returncode, 1, "extending it, too")
+    for t in json.loads(store.rly("list", "--json").stdout)["tunnels"]:
+        store.rly("close", t["id"])
+    is_(store.rly("list").stdout, "No tunnel is open.\n", "list of nothing")
+    is_(store.rly("list", "--json").stdout, '{"v":1,"tunnels":[]}\n', "as JSON")
+
+
+def test_by():
+    if os.getuid() == 0:
+        store.open("-n", "sudo1", "-o", "s1", "80", env={"SUDO_USER": "nobody"})
+        like(shown("sudo1")["by"], "^nobody@", "behind sudo it is the user who called it")
+        store.open("-n", "sudo2", "-o", "s2", "80", env={"SUDO_USER": "x\nevil"})
+        like(shown("sudo2")["by"], "^root@", "a SUDO_USER who is nobody does not count")
+    events = store.redis("XRANGE", "relay:events", "-", "+")
+    like(events, r"(?s)what\nopen\n.*what\nclose\n", "events have what was done")
+
+
+def test_output_fails():
+    with open("/dev/full", "w") as full:
+        result = subprocess.run([store.program, "list"], stdout=full, stderr=subprocess.PIPE, text=True,
+                                env={"RELAY_CONF": store.conf})
+    is_(result.returncode, 1, "standard output that is full: exit status 1")
+    like(result.stderr, "^rly: cannot write to standard output", "and an error")
+
+
+for name, test in list(globals().items()):
+    if name.startswith("test_"):
+        test()
+done()
