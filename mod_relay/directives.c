@@ -95,7 +95,7 @@ const command_rec mod_relay_directives[] = {
     SPAN("RelayBackendConnectTimeout", backend_connect_timeout,
          "how long a connection to a tunnel's listen address may take; default 5s"),
     SPAN("RelayBackendIdle", backend_idle, "how long an idle connection to a device is kept; default 60s"),
-    {NULL}};
+    {.name = NULL}};
 
 /* ---- checks */
 
