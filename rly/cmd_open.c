@@ -102,8 +102,9 @@ static int prepare_bundle(opening *op)
     apr_status_t rv = rly_hostkeys(&req.hostkeys, op->r, &why);
 
     if (rv != APR_SUCCESS) {
-        rly_error(rv == RELAY_EUNREACHABLE ? "%s" : "cannot pin the relay's host key in a bundle: %s; start rlyd, or set "
-                                                    "[rlyd] sshd-config to sshd's configuration",
+        rly_error(rv == RELAY_EUNREACHABLE ? "%s"
+                                           : "cannot pin the relay's host key in a bundle: %s; start rlyd, or set "
+                                             "[rlyd] sshd-config to sshd's configuration",
                   why);
         return rly_exit_status(rv);
     }
@@ -154,12 +155,14 @@ static const char *ssh_command(const opening *op)
     const char *command, *forward;
 
     if (op->bundle_path)
-        return apr_psprintf(p, "ssh -N -F %s relay", rly_shell_quote(apr_pstrcat(p, op->bundle_path, "/config", NULL), p));
+        return apr_psprintf(p, "ssh -N -F %s relay",
+                            rly_shell_quote(apr_pstrcat(p, op->bundle_path, "/config", NULL), p));
     command = apr_psprintf(p, "ssh -N -p %d", cfg->ssh_port);
     for (int i = 0; i < op->tunnel->nroutes; i++)
         if ((forward = rly_route_forward(&op->tunnel->routes[i], ":", p)) != NULL)
             command = apr_pstrcat(p, command, " -R ", rly_shell_quote(forward, p), NULL);
-    return apr_pstrcat(p, command, " ", rly_shell_quote(apr_pstrcat(p, cfg->user, "@", cfg->ssh_host, NULL), p), NULL);
+    return apr_pstrcat(p, command, " ", rly_shell_quote(apr_pstrcat(p, cfg->user, "@", cfg->ssh_host, NULL), p),
+                       NULL);
 }
 
 static int print_json(const opening *op)
@@ -240,7 +243,12 @@ static int run(rly *r, int argc, const char *const *argv)
         return status;
     if ((status = open_tunnel(&op, names, services)) != RLY_DONE)
         return status;
-    return op.o.json ? print_json(&op) : print_text(&op);
+    status = op.o.json ? print_json(&op) : print_text(&op);
+    if (fflush(stdout) != 0) { /* main() says why */
+        rly_error("tunnel %s is open, but its URL could not be printed; see: rly show %s", op.tunnel->id, op.tunnel->id);
+        status = RLY_REFUSED;
+    }
+    return status;
 }
 
 const rly_command rly_cmd_open = {

@@ -83,10 +83,14 @@ int rly_connect(rly *r)
 /* What was printed has to have arrived: a script that reads half a line must see that it failed. */
 static int flush_output(int status)
 {
-    if (fflush(stdout) == 0 && !ferror(stdout))
+    int failed = fflush(stdout) != 0, error = errno;
+
+    if (!failed && !ferror(stdout))
         return status;
-    if (errno != EPIPE)
-        rly_error("cannot write to standard output: %s", strerror(errno));
+    if (!failed)
+        rly_error("cannot write to standard output");
+    else if (error != EPIPE)
+        rly_error("cannot write to standard output: %s", strerror(error));
     return status > RLY_REFUSED ? status : RLY_REFUSED;
 }
 

@@ -42,12 +42,13 @@ const char *rly_sshconfig_path(const char *path, apr_pool_t *p, const char **why
 
 static const char *identity(const char *dir, const char *private_file, int own_key, apr_pool_t *p)
 {
-    const char *text = own_key ? ""
-                               : "    # The device's own private key: as id_relay in this folder, or in its ssh agent.\n";
+    const char *hint = "    # The device's own private key: as id_relay in this folder, or in its ssh agent.\n";
+    const char *text = own_key ? "" : hint;
 
     if (private_file)
         text = apr_pstrcat(p, text, "    IdentityFile ", private_file, "\n", NULL);
-    return apr_pstrcat(p, text, "    IdentityFile ", rly_sshconfig_path(apr_pstrcat(p, dir, "/id_relay", NULL), p, NULL),
+    return apr_pstrcat(p, text, "    IdentityFile ",
+                       rly_sshconfig_path(apr_pstrcat(p, dir, "/id_relay", NULL), p, NULL),
                        "\n    IdentityFile id_relay\n", own_key ? "    BatchMode yes\n" : "", NULL);
 }
 

@@ -228,11 +228,13 @@ def test_by():
 
 
 def test_output_fails():
-    with open("/dev/full", "w") as full:
-        result = subprocess.run([store.program, "list"], stdout=full, stderr=subprocess.PIPE, text=True,
-                                env={"RELAY_CONF": store.conf})
-    is_(result.returncode, 1, "standard output that is full: exit status 1")
-    like(result.stderr, "^rly: cannot write to standard output", "and an error")
+    for args in (["list"], ["open", "80", "-o", "unheard"]):
+        with open("/dev/full", "w") as full:
+            result = subprocess.run([store.program, *args], stdout=full, stderr=subprocess.PIPE, text=True, cwd=store.dir,
+                                    env={"RELAY_CONF": store.conf})
+        is_(result.returncode, 1, f"{args[0]}: standard output that is full: exit status 1")
+        like(result.stderr, "(?m)^rly: cannot write to standard output", f"{args[0]}: and an error")
+    like(result.stderr, "(?m)^rly: tunnel [a-z2-7]{16} is open, but", "open: it says that the tunnel is open")
 
 
 for name, test in list(globals().items()):
