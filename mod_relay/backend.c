@@ -15,6 +15,11 @@
 #include <apr_thread_mutex.h>
 #include <mod_proxy.h>
 
+/* Weak, so that httpd can load the module without mod_proxy, and `configtest` says what is missing. */
+#pragma weak ap_proxy_define_worker
+#pragma weak ap_proxy_initialize_worker
+#pragma weak proxy_hook_pre_request
+
 /* How long a doubted worker waits for the request that shows that its route is unchanged. */
 #define DOUBT_GRACE apr_time_from_sec(1)
 
@@ -25,8 +30,8 @@ typedef struct backend {
     proxy_worker *worker;
     apr_interval_time_t idle;
     int refs;
-    int doubted;
-    apr_time_t used;
+    apr_time_t doubted; /* since when, or 0 */
+    apr_time_t used;    /* when a request last began or ended, 0 at first */
     mod_relay_backends *all;
 } backend;
 
@@ -61,10 +66,8 @@ static void doubt(mod_relay_backends *b, const char *name)
 
         apr_hash_this(i, NULL, NULL, &value);
         be = value;
-        if (!name || !strcmp(be->name, name)) {
-            be->doubted = 1;
-            be->used = mod_relay_clock();
-        }
+        if (!name || !strcmp(be->name, name))
+            be->doubted = mod_relay_clock();
     }
     apr_thread_mutex_unlock(b->mutex);
 }
@@ -100,7 +103,7 @@ void mod_relay_backends_sweep(mod_relay_backends *b)
 
         apr_hash_this(i, NULL, NULL, &value);
         be = value;
-        if (be->refs || now - be->used < (be->doubted ? DOUBT_GRACE : be->idle))
+        if (be->refs || (be->doubted ? now - be->doubted < DOUBT_GRACE : now - be->used < be->idle))
             continue;
         apr_hash_set(b->table, be->key, APR_HASH_KEY_STRING, NULL);
         APR_ARRAY_PUSH(old, backend *) = be;
@@ -180,7 +183,8 @@ static backend *make_backend(mod_relay_backends *b, const char *key, request_rec
     return be;
 }
 
-static backend *acquire(request_rec *r, const mod_relay_request *rr)
+/* *unused: how long no request has used it, -1 for the first one. */
+static backend *acquire(request_rec *r, const mod_relay_request *rr, apr_interval_time_t *unused)
 {
     mod_relay_backends *b = rr->realm->backends;
     const char *listen = relay_listen_addr_print(rr->route.listen, r->pool);
@@ -194,9 +198,12 @@ static backend *acquire(request_rec *r, const mod_relay_request *rr)
     if (!be)
         be = make_backend(b, key, r, rr, apr_pstrcat(r->pool, rr->route.scheme, "://", listen, NULL));
     if (be) {
+        apr_time_t now = mod_relay_clock();
+
+        *unused = !be->used ? -1 : be->refs ? 0 : now - be->used;
         be->refs++;
         be->doubted = 0;
-        be->used = mod_relay_clock();
+        be->used = now;
     }
     apr_thread_mutex_unlock(b->mutex);
     if (be)
@@ -208,22 +215,36 @@ static backend *acquire(request_rec *r, const mod_relay_request *rr)
 static int pre_request(proxy_worker **worker, proxy_balancer **balancer, request_rec *r, proxy_server_conf *conf,
                        char **url)
 {
-    const mod_relay_request *rr = mod_relay_request_of(r);
+    mod_relay_request *rr = mod_relay_request_of(r);
+    apr_interval_time_t unused;
     backend *be;
 
-    (void)conf;
     (void)url;
     if (!rr || rr->answer >= 0)
         return DECLINED;
-    if ((be = acquire(r, rr)) == NULL)
+    if ((be = acquire(r, rr, &unused)) == NULL)
         return HTTP_INTERNAL_SERVER_ERROR;
-    *worker = be->worker;
+    *worker = rr->worker = be->worker;
     *balancer = NULL;
+    rr->proxy = conf;
+    rr->pooled = unused >= 0;
+    mod_relay_attempt_begin(r, rr, unused);
     return OK;
+}
+
+const char *mod_relay_backend_missing(void)
+{
+    if (!ap_find_linked_module("mod_proxy.c") || !ap_find_linked_module("mod_proxy_http.c"))
+        return "it needs mod_proxy and mod_proxy_http: `a2enmod proxy proxy_http`, or LoadModule lines for both before "
+               "that of relay_module";
+    if (!proxy_hook_pre_request)
+        return "the LoadModule line of proxy_module must stand before that of relay_module";
+    return NULL;
 }
 
 void mod_relay_backend_register_hooks(apr_pool_t *p)
 {
     (void)p;
-    proxy_hook_pre_request(pre_request, NULL, NULL, APR_HOOK_FIRST);
+    if (proxy_hook_pre_request)
+        proxy_hook_pre_request(pre_request, NULL, NULL, APR_HOOK_FIRST);
 }

@@ -139,6 +139,7 @@ static mod_relay_realm *realm_for(const char *file, server_rec *s, apr_pool_t *p
 /* check_config, because that is what `configtest` runs after the directives themselves. */
 static int check_config(apr_pool_t *p, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *main_server)
 {
+    const char *missing = mod_relay_backend_missing();
     server_rec *s;
 
     (void)plog;
@@ -150,6 +151,10 @@ static int check_config(apr_pool_t *p, apr_pool_t *plog, apr_pool_t *ptemp, serv
 
         if (conf->engine != 1)
             continue;
+        if (missing) {
+            ap_log_error(APLOG_MARK, APLOG_STARTUP | APLOG_ERR, 0, s, "RLY105 RelayEngine on: %s", missing);
+            return HTTP_INTERNAL_SERVER_ERROR;
+        }
         if ((conf->realm = realm_for(file, s, p)) == NULL)
             return HTTP_INTERNAL_SERVER_ERROR;
         set_defaults(conf, conf->realm->relay);

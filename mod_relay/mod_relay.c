@@ -97,6 +97,7 @@ static void register_hooks(apr_pool_t *p)
     mod_relay_directives_register_hooks(p);
     mod_relay_route_register_hooks(p);
     mod_relay_backend_register_hooks(p);
+    mod_relay_attempt_register_hooks(p);
     mod_relay_pages_register_hooks(p);
     mod_relay_status_register_hooks(p);
 }

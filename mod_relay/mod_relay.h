@@ -9,6 +9,7 @@
  *   lookup.c      cache, else Redis
  *   route.c       translate_name: Host header -> route -> mod_proxy
  *   backend.c     a pooled proxy worker of its own for each route
+ *   attempt.c     when a request that failed is sent again
  *   pages.c       what a visitor sees when there is no answer
  *   status.c      lines for mod_status
  *
@@ -66,6 +67,12 @@ typedef struct mod_relay_request {
     const char *name;
     int answer;        /* a mod_relay_answer when a page is to be shown, else -1 */
     relay_route route; /* where answer is -1 */
+    /* while mod_proxy has it: */
+    struct proxy_worker *worker;
+    void *proxy;           /* mod_proxy's proxy_server_conf */
+    int pooled;            /* its connection may have served others before */
+    int keepalives;        /* the visitor's connection's count, while that is hidden */
+    int keepalives_hidden;
 } mod_relay_request;
 
 typedef enum {
@@ -164,7 +171,17 @@ void mod_relay_backends_doubt_all(mod_relay_backends *b);
 /** Ends what nobody uses any more; the watcher calls it about once a second. */
 void mod_relay_backends_sweep(mod_relay_backends *b);
 int mod_relay_backends_count(mod_relay_backends *b);
+/** What httpd lacks for reaching devices, or NULL. */
+const char *mod_relay_backend_missing(void);
 void mod_relay_backend_register_hooks(apr_pool_t *p);
+
+/* ---- attempt.c */
+
+/** @param unused how long no request has used the route's pool, -1 for its first one */
+void mod_relay_attempt_begin(request_rec *r, mod_relay_request *rr, apr_interval_time_t unused);
+/** mod_proxy is done, with *status; tries again where that is right, and leaves what came of it in *status. */
+void mod_relay_attempt_end(request_rec *r, mod_relay_request *rr, int *status);
+void mod_relay_attempt_register_hooks(apr_pool_t *p);
 
 /* ---- pages.c */
 

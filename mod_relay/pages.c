@@ -202,8 +202,10 @@ static int request_status(int *status, request_rec *r)
     mod_relay_answer answer;
     const char *gone;
 
-    if (!rr || rr->answer >= 0
-        || (*status != HTTP_SERVICE_UNAVAILABLE && *status != HTTP_BAD_GATEWAY && *status != HTTP_GATEWAY_TIME_OUT))
+    if (!rr || !rr->worker)
+        return OK;
+    mod_relay_attempt_end(r, rr, status);
+    if (*status != HTTP_SERVICE_UNAVAILABLE && *status != HTTP_BAD_GATEWAY && *status != HTTP_GATEWAY_TIME_OUT)
         return OK;
     if (r->connection->aborted)
         return OK;

@@ -186,8 +186,8 @@ static int ping(mod_relay_watch *w)
 
     if (now - w->pinged < PING_EVERY)
         return 1;
-    if (w->heard < w->pinged && now - w->pinged >= w->realm->relay->redis_timeout)
-        return 0;
+    if (w->heard < w->pinged) /* the last one has not come back yet */
+        return now - w->pinged < w->realm->relay->redis_timeout;
     w->pinged = now;
     if (redisAppendCommand(w->sub, "PING") != REDIS_OK)
         return 0;
