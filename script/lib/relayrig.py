@@ -397,7 +397,6 @@ class Rig(Client):
         with open(self.installed("/usr/share/mod_relay/apache-conf/relay-vhost.conf")) as f:
             text = f.read()
         text = edit(text, [
-            (r"relay\\\.example\\\.com", re.escape(self.domain)),
             (r"relay\.example\.com", self.domain),
             (r"<VirtualHost \*:80>", f"<VirtualHost *:{self.http_port}>"),
             (r"<VirtualHost \*:443>", f"<VirtualHost *:{self.https_port}>"),
