@@ -37,7 +37,7 @@ static apr_status_t check_step(const char *path, int is_dir, apr_pool_t *p, cons
         return APR_EGENERAL;
     }
     if (!(st.st_mode & S_IXOTH)) {
-        RELAY_WHY(why, p, "%s: mode %04o keeps the user " "who runs it out: chmod %s %s", path,
+        RELAY_WHY(why, p, "%s: mode %04o keeps the user who runs it out: chmod %s %s", path,
                   (unsigned)(st.st_mode & 07777), is_dir ? "o+x" : "o+rx", path);
         return APR_EGENERAL;
     }
@@ -46,7 +46,7 @@ static apr_status_t check_step(const char *path, int is_dir, apr_pool_t *p, cons
 
 apr_status_t hostcheck_program(const char *path, apr_pool_t *p, const char **why)
 {
-    char walk[PATH_MAX];
+    char walk[PATH_MAX], *up;
     apr_status_t rv;
 
     if (!realpath(path, walk)) {
@@ -55,7 +55,8 @@ apr_status_t hostcheck_program(const char *path, apr_pool_t *p, const char **why
     }
     rv = check_step(walk, 0, p, why);
     while (rv == APR_SUCCESS && strcmp(walk, "/")) {
-        memmove(walk, dirname(walk), strlen(dirname(walk)) + 1);
+        up = dirname(walk); /* shortens walk itself, or returns a "/" of its own */
+        memmove(walk, up, strlen(up) + 1);
         rv = check_step(walk, 1, p, why);
     }
     return rv;

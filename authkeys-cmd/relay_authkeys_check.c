@@ -64,41 +64,55 @@ static int host_is_right(const char *user, apr_pool_t *p)
     return right;
 }
 
-/* A key that is not granted may have been: finds its tunnel among those that ended less than a day ago. */
-static void explain_absence(relay_store *store, const char *fingerprint, apr_pool_t *p)
+/* The newer of a tunnel and the one with this id, if that has the key. */
+static relay_tunnel *newer(relay_tunnel *tunnel, relay_store *store, const char *id, const char *fingerprint, apr_pool_t *p)
 {
-    const char *argv[6] = { "SCAN", "0", "MATCH", NULL, "COUNT", "1000" };
-    const char *pattern = relay_store_key(store, p, "tunnel:", "*"), *get[3] = { "HGET", NULL, "key" };
-    size_t skip = strlen(pattern) - 1, i;
+    const char *get[] = { "HGET", relay_store_key(store, p, "tunnel:", id), "key" };
+    relay_tunnel *found = NULL;
+    redisReply *key;
+    int same;
+
+    if (relay_store_command(store, &key, 3, get, NULL, p, NULL) != APR_SUCCESS)
+        return tunnel;
+    same = key->type == REDIS_REPLY_STRING && !strcmp(key->str, fingerprint);
+    freeReplyObject(key);
+    if (!same || relay_tunnel_find(&found, store, id, p, NULL) != APR_SUCCESS)
+        return tunnel;
+    return !tunnel || found->created > tunnel->created ? found : tunnel;
+}
+
+/* A key that is not granted may have been: finds its last tunnel among those that ended less than a day ago. */
+static relay_tunnel *last_tunnel(relay_store *store, const char *fingerprint, apr_pool_t *p)
+{
+    const char *pattern = relay_store_key(store, p, "tunnel:", "*");
+    const char *scan[] = { "SCAN", "0", "MATCH", pattern, "COUNT", "1000" };
+    size_t prefix = strlen(pattern) - 1, i;
     relay_tunnel *tunnel = NULL;
-    redisReply *page, *key;
-    apr_pool_t *sub;
+    redisReply *page;
     int steps;
 
-    argv[3] = pattern;
-    apr_pool_create(&sub, p);
-    for (steps = 0; !tunnel && steps < SEARCH_STEPS_MAX; steps++) {
-        if (relay_store_command(store, &page, 6, argv, NULL, sub, NULL) != APR_SUCCESS)
-            break; /* a Redis user without the right to look around: then nothing more is known */
-        if (page->type != REDIS_REPLY_ARRAY || page->elements != 2) {
-            freeReplyObject(page);
+    for (steps = 0; steps < SEARCH_STEPS_MAX; steps++) {
+        /* A Redis user without the right to look around: then nothing more is known. */
+        if (relay_store_command(store, &page, 6, scan, NULL, p, NULL) != APR_SUCCESS)
             break;
+        if (page->type == REDIS_REPLY_ARRAY && page->elements == 2 && page->element[0]->str) {
+            for (i = 0; i < page->element[1]->elements; i++)
+                tunnel = newer(tunnel, store, page->element[1]->element[i]->str + prefix, fingerprint, p);
+            scan[1] = apr_pstrdup(p, page->element[0]->str);
+        } else {
+            scan[1] = "0";
         }
-        for (i = 0; !tunnel && i < page->element[1]->elements; i++) {
-            get[1] = page->element[1]->element[i]->str;
-            if (relay_store_command(store, &key, 3, get, NULL, sub, NULL) != APR_SUCCESS)
-                break;
-            if (key->type == REDIS_REPLY_STRING && !strcmp(key->str, fingerprint)
-                && relay_tunnel_find(&tunnel, store, get[1] + skip, p, NULL) != APR_SUCCESS)
-                tunnel = NULL;
-            freeReplyObject(key);
-        }
-        argv[1] = apr_pstrdup(p, page->element[0]->str);
         freeReplyObject(page);
-        apr_pool_clear(sub);
-        if (!strcmp(argv[1], "0"))
+        if (!strcmp(scan[1], "0"))
             break;
     }
+    return tunnel;
+}
+
+static void explain_absence(relay_store *store, const char *fingerprint, apr_pool_t *p)
+{
+    const relay_tunnel *tunnel = last_tunnel(store, fingerprint, p);
+
     if (!tunnel)
         puts("No tunnel is known for this key: none was opened for it, or it ended more than a day ago.");
     else if (!strcmp(tunnel->state, "closed"))
