@@ -1,0 +1,102 @@
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""For the tests of relay-authkeys by itself: a real Redis, and the helper run as sshd runs it, as user
+relay-authkeys with sshd's environment; what it says to syslog is caught.
+"""
+import os
+import pwd
+import subprocess
+import sys
+import time
+
+import tap
+from privatelog import PrivateLog
+
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../script/lib"))
+from relayrig import Rig  # noqa: E402
+
+LOG_AUTHPRIV = 10
+LISTEN = "127.77.0.0/24:10000-10099 127.0.0.1:20000-20099"
+TIMEOUT = 0.4
+
+log = PrivateLog()
+rig = Rig(start=False, listen=LISTEN, relay_conf={"redis": {"timeout": "400ms"}})
+rig._start_redis()
+PROGRAM = rig.program("relay-authkeys")
+USER = pwd.getpwnam("relay-authkeys")
+
+
+def make_key(kind="ed25519", *args):
+    """(fingerprint, type, base64, path of the public key)"""
+    path = f"{rig.dir}/key-{len(os.listdir(rig.dir))}"
+    subprocess.run(["ssh-keygen", "-q", "-t", kind, *args, "-N", "", "-f", path], check=True)
+    fingerprint = subprocess.run(["ssh-keygen", "-lf", path + ".pub"], check=True, capture_output=True,
+                                 text=True).stdout.split()[1]
+    with open(path + ".pub") as f:
+        kind, blob = f.read().split()[:2]
+    return fingerprint, kind, blob, path + ".pub"
+
+
+FP, TYPE, BLOB, PUB = make_key()
+
+
+def grant(fingerprint=FP, **fields):
+    """Writes key:<fingerprint> with these fields over a good record's; None leaves a field out."""
+    record = {"v": "1", "tunnel": "abcdefgh23456789", "relay": "relay1", "listen": "127.77.0.5:10000",
+              "expires": str(int(time.time() * 1000) + 3600000)}
+    record.update(fields)
+    rig.redis("DEL", f"relay:key:{fingerprint}")
+    words = [w for k, v in record.items() if v is not None for w in (k, v)]
+    if words:
+        rig.redis("HSET", f"relay:key:{fingerprint}", *words)
+
+
+class Answer:
+    def __init__(self, status, out, err, log_lines, seconds):
+        self.status, self.out, self.err, self.log, self.seconds = status, out, err, log_lines, seconds
+
+    def __repr__(self):
+        return f"status {self.status}, {self.seconds:.2f} s, stdout {self.out!r}, stderr {self.err!r}, syslog {self.log}"
+
+
+def ask(*args, conf=rig.conf, env=None, program=(PROGRAM,), as_root=False, **kwargs):
+    """Runs the helper as sshd does."""
+    log.lines()
+    began = time.monotonic()
+    if not as_root:
+        kwargs.update(user=USER.pw_uid, group=USER.pw_gid, extra_groups=[])
+    result = subprocess.run([*program, *(["-c", conf] if conf else []), *args], stdin=subprocess.DEVNULL,
+                            stdout=kwargs.pop("stdout", subprocess.PIPE), stderr=subprocess.PIPE, timeout=60,
+                            env={"PATH": "/usr/bin:/bin", "USER": "relay-authkeys", "LOGNAME": "relay-authkeys",
+                                 "HOME": "/nonexistent", "LANG": "C.UTF-8", **(env or {})}, **kwargs)
+    return Answer(result.returncode, (result.stdout or b"").decode(), result.stderr.decode(),
+                  log.lines(), time.monotonic() - began)
+
+
+def query(**kwargs):
+    return ask("relay", FP, TYPE, BLOB, **kwargs)
+
+
+def denied(answer, tag, name, words=""):
+    """The error path: nothing on stdout, non-zero, one line in syslog (authpriv) with that tag."""
+    good = (answer.status not in (0, None) and answer.out == "" and len(answer.log) == 1
+            and answer.log[0][0] == LOG_AUTHPRIV and answer.log[0][1] <= 4 and f" {tag}: " in " " + answer.log[0][2]
+            and "relay-authkeys[" in answer.log[0][2] and words in answer.log[0][2])
+    tap.ok(good, name, f"wanted {tag} {words}; {answer}")
+
+
+def nothing(answer, name):
+    """No such key: nothing on stdout, status 0."""
+    tap.ok(answer.status == 0 and answer.out == "", name, answer)
+
+
+def conf_with(name, text, mode=0o644):
+    path = f"{rig.dir}/etc/{name}"
+    with open(path, "w") as f:
+        f.write(text)
+    os.chmod(path, mode)
+    return path
+
+
+def conf_for(name, url):
+    with open(rig.conf) as f:
+        return conf_with(name, f.read().replace(f"unix://{rig.redis_sock}", url))
