@@ -5,9 +5,11 @@
 #include "mod_relay.h"
 #include "relay_duration.h"
 
+#include <apr_lib.h>
 #include <http_core.h>
 
 #define UNSET (-1)
+#define SSH_TLS_MAX_DEFAULT 16
 #define CACHE_TTL_DEFAULT apr_time_from_sec(60)
 #define STALE_MAX_DEFAULT apr_time_from_sec(300)
 #define BACKEND_TIMEOUT_DEFAULT apr_time_from_sec(60)
@@ -27,6 +29,8 @@ void *mod_relay_server_create(apr_pool_t *p, server_rec *s)
 
     (void)s;
     conf->engine = UNSET;
+    conf->ssh = UNSET;
+    conf->ssh_tls_max = UNSET;
     conf->cache_ttl = UNSET;
     conf->stale_max = UNSET;
     conf->backend_timeout = UNSET;
@@ -42,6 +46,8 @@ void *mod_relay_server_merge(apr_pool_t *p, void *base, void *add)
     mod_relay_server *conf = apr_pcalloc(p, sizeof(*conf)), *b = base, *a = add;
 
     MERGE(engine);
+    MERGE(ssh);
+    MERGE(ssh_tls_max);
     MERGE(cache_ttl);
     MERGE(stale_max);
     MERGE(backend_timeout);
@@ -55,6 +61,25 @@ static const char *set_engine(cmd_parms *cmd, void *dummy, int on)
 {
     (void)dummy;
     mod_relay_server_of(cmd->server)->engine = on;
+    return NULL;
+}
+
+static const char *set_ssh(cmd_parms *cmd, void *dummy, int on)
+{
+    (void)dummy;
+    mod_relay_server_of(cmd->server)->ssh = on;
+    return NULL;
+}
+
+static const char *set_ssh_tls_max(cmd_parms *cmd, void *dummy, const char *arg)
+{
+    char *end;
+    apr_int64_t n = apr_strtoi64(arg, &end, 10);
+
+    (void)dummy;
+    if (!apr_isdigit(*arg) || *end || n > 10000)
+        return apr_pstrcat(cmd->pool, "RelaySSHTLSMax: `", arg, "' is not a number from 0 (none) to 10000", NULL);
+    mod_relay_server_of(cmd->server)->ssh_tls_max = (int)n;
     return NULL;
 }
 
@@ -85,6 +110,10 @@ static const char *set_span(cmd_parms *cmd, void *dummy, const char *arg)
 const command_rec mod_relay_directives[] = {
     AP_INIT_FLAG("RelayEngine", set_engine, NULL, RSRC_CONF,
                  "on|off: whether this server sends requests for NAME.domain to devices; default off"),
+    AP_INIT_FLAG("RelaySSH", set_ssh, NULL, RSRC_CONF,
+                 "on|off: whether SSH connections to this server's addresses go to rlyd; default off"),
+    AP_INIT_TAKE1("RelaySSHTLSMax", set_ssh_tls_max, NULL, RSRC_CONF,
+                  "how many SSH connections inside TLS one process carries, a thread each; default 16, 0: none"),
     AP_INIT_TAKE1("RelayConfig", set_conf_file, NULL, RSRC_CONF,
                   "the relay.conf to use; default is the file all parts read"),
     SPAN("RelayCacheTTL", cache_ttl,
@@ -101,6 +130,8 @@ const command_rec mod_relay_directives[] = {
 
 static void set_defaults(mod_relay_server *conf, const relay_config *relay)
 {
+    if (conf->ssh_tls_max == UNSET)
+        conf->ssh_tls_max = SSH_TLS_MAX_DEFAULT;
     if (conf->cache_ttl == UNSET)
         conf->cache_ttl = CACHE_TTL_DEFAULT;
     if (conf->stale_max == UNSET)
@@ -149,7 +180,7 @@ static int check_config(apr_pool_t *p, apr_pool_t *plog, apr_pool_t *ptemp, serv
         mod_relay_server *conf = mod_relay_server_of(s);
         const char *file = conf->conf_file ? conf->conf_file : relay_config_default_path();
 
-        if (conf->engine != 1)
+        if (conf->engine != 1 && conf->ssh != 1)
             continue;
         if (missing) {
             ap_log_error(APLOG_MARK, APLOG_STARTUP | APLOG_ERR, 0, s, "RLY105 RelayEngine on: %s", missing);
@@ -168,6 +199,7 @@ static int check_config(apr_pool_t *p, apr_pool_t *plog, apr_pool_t *ptemp, serv
             return HTTP_INTERNAL_SERVER_ERROR;
         }
     }
+    mod_relay_handoff_servers(p, main_server);
     return OK;
 }
 

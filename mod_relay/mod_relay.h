@@ -11,6 +11,8 @@
  *   backend.c     a pooled proxy worker of its own for each route
  *   attempt.c     when a request that failed is sent again
  *   pages.c       what a visitor sees when there is no answer
+ *   handoff.c     SSH on the HTTPS port: the socket goes to rlyd
+ *   handoff_tls.c SSH inside TLS: through a socket pair to rlyd
  *   status.c      lines for mod_status
  *
  * A realm is one relay.conf as this process sees it: its cache, its watcher, its connections to
@@ -51,6 +53,8 @@ typedef struct mod_relay_realm {
 /** A server's settings, after the merge; -1 or NULL where nothing was given. */
 typedef struct mod_relay_server {
     int engine;
+    int ssh;
+    int ssh_tls_max;
     const char *conf_file;
     apr_interval_time_t cache_ttl;
     apr_interval_time_t stale_max;
@@ -182,6 +186,15 @@ void mod_relay_attempt_begin(request_rec *r, mod_relay_request *rr, apr_interval
 /** mod_proxy is done, with *status; tries again where that is right, and leaves what came of it in *status. */
 void mod_relay_attempt_end(request_rec *r, mod_relay_request *rr, int *status);
 void mod_relay_attempt_register_hooks(apr_pool_t *p);
+
+/* ---- handoff.c, handoff_tls.c */
+
+/** Notes the servers with RelaySSH on; check_config, after the merge. */
+void mod_relay_handoff_servers(apr_pool_t *p, server_rec *main_server);
+/** The settings of the server that takes SSH at the address a connection came to, or NULL. */
+const mod_relay_server *mod_relay_handoff_server(const conn_rec *c);
+void mod_relay_handoff_register_hooks(apr_pool_t *p);
+void mod_relay_handoff_tls_register_hooks(apr_pool_t *p);
 
 /* ---- pages.c */
 

@@ -1,0 +1,190 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/*
+ * SSH on the HTTPS port. A connection that begins with `SSH-` is not httpd's: before mod_ssl or mod_reqtimeout
+ * touch it, the socket itself goes to rlyd, and httpd forgets it. Nothing is read from it (MSG_PEEK), so
+ * that sshd finds the client's first words where they were.
+ *
+ * A client that has said too little yet is waited for. Where the MPM can (event from 2.4.63 on), it waits without a
+ * thread: SO_RCVLOWAT makes the socket readable only when there is more to see than last time.
+ */
+
+#include "mod_relay.h"
+#include "relay_rlyd.h"
+
+#include <ap_mpm.h>
+#include <ap_mmn.h>
+#include <errno.h>
+#include <http_connection.h>
+#include <http_core.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+static const char SSH[] = "SSH-";
+#define SSH_LEN ((ssize_t)sizeof(SSH) - 1)
+
+/* How long a thread waits for a client to say something, where no MPM does: as RequestReadTimeout by default. */
+#define SILENCE_MAX apr_time_from_sec(20)
+
+/* The servers with RelaySSH on, for connections to an address they are not the default of. */
+static apr_array_header_t *ssh_servers;
+
+void mod_relay_handoff_servers(apr_pool_t *p, server_rec *main_server)
+{
+    server_rec *s;
+
+    ssh_servers = apr_array_make(p, 2, sizeof(server_rec *));
+    for (s = main_server; s; s = s->next)
+        if (mod_relay_server_of(s)->ssh == 1)
+            APR_ARRAY_PUSH(ssh_servers, server_rec *) = s;
+}
+
+static int serves_address(const server_rec *s, const apr_sockaddr_t *local)
+{
+    const server_addr_rec *a;
+
+    for (a = s->addrs; a; a = a->next)
+        if ((a->host_port == 0 || a->host_port == local->port)
+            && (apr_sockaddr_is_wildcard(a->host_addr) || apr_sockaddr_equal(a->host_addr, local)))
+            return 1;
+    return 0;
+}
+
+const mod_relay_server *mod_relay_handoff_server(const conn_rec *c)
+{
+    int i;
+
+    if (!ssh_servers || !ssh_servers->nelts)
+        return NULL;
+    if (mod_relay_server_of(c->base_server)->ssh == 1)
+        return mod_relay_server_of(c->base_server);
+    /* Which name-based vhost is meant is not known before TLS: one with RelaySSH on speaks for the address. */
+    for (i = 0; i < ssh_servers->nelts; i++) {
+        const server_rec *s = APR_ARRAY_IDX(ssh_servers, i, server_rec *);
+
+        if (s->is_virtual && serves_address(s, c->local_addr))
+            return mod_relay_server_of(s);
+    }
+    return NULL;
+}
+
+typedef enum { IS_SSH, IS_OTHER, IS_SILENT } protocol;
+
+/* What the first bytes say; *seen counts them. */
+static protocol peek(int fd, int *seen)
+{
+    char buf[sizeof(SSH)];
+    ssize_t n;
+
+    do
+        n = recv(fd, buf, (size_t)SSH_LEN, MSG_PEEK | MSG_DONTWAIT);
+    while (n < 0 && errno == EINTR);
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+        n = 0;
+    else if (n <= 0) /* closed, or broken: for httpd to notice */
+        return IS_OTHER;
+    *seen = (int)n;
+    if (memcmp(buf, SSH, (size_t)n))
+        return IS_OTHER;
+    return n == SSH_LEN ? IS_SSH : IS_SILENT;
+}
+
+static void set_low_water(int fd, int bytes)
+{
+    setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof(bytes));
+}
+
+/* For MPMs that cannot wait: here. Ends when there is more to see, or the client has closed or stays silent. */
+static int wait_here(int fd, apr_time_t until)
+{
+    struct pollfd pfd = {fd, POLLIN, 0};
+    apr_interval_time_t left = until - mod_relay_clock();
+
+    return left > 0 && poll(&pfd, 1, (int)apr_time_as_msec(left) + 1) > 0 && !(pfd.revents & (POLLERR | POLLHUP));
+}
+
+static int mpm_waits(const conn_rec *c)
+{
+#if AP_MODULE_MAGIC_AT_LEAST(20120211, 135)
+    static int can = -1;
+
+    if (can < 0 && ap_mpm_query(AP_MPMQ_CAN_WAITIO, &can) != APR_SUCCESS)
+        can = 0;
+    return can && c->cs && !c->clogging_input_filters;
+#else
+    (void)c;
+    return 0;
+#endif
+}
+
+/* httpd lets go of the socket without a word: no lingering, no shutdown(), no TLS alert. */
+static int let_go(conn_rec *c)
+{
+    c->aborted = 1;
+    c->keepalive = AP_CONN_CLOSE;
+    if (c->cs)
+        c->cs->state = CONN_STATE_LINGER;
+    return OK;
+}
+
+static int hand_over(conn_rec *c, int fd, const mod_relay_server *conf)
+{
+    const char *why = NULL;
+
+    set_low_water(fd, 1);
+    if (relay_rlyd_handoff(conf->realm->relay->rlyd_socket, fd, RELAY_RLYD_DIRECT, NULL, NULL, c->pool, &why)
+        != APR_SUCCESS) {
+        char waste[512];
+
+        ap_log_cerror(APLOG_MARK, APLOG_ERR, 0, c, "RLY150 an SSH connection is refused: %s", why);
+        /* What was not read would turn the close into a reset. */
+        while (recv(fd, waste, sizeof(waste), MSG_DONTWAIT) > 0)
+            ;
+    }
+    else {
+        ap_log_cerror(APLOG_MARK, APLOG_DEBUG, 0, c, "RLY151 an SSH connection went to rlyd");
+    }
+    return let_go(c);
+}
+
+static int process_connection(conn_rec *c)
+{
+    const mod_relay_server *conf;
+    apr_socket_t *socket;
+    apr_os_sock_t fd;
+    apr_time_t until;
+    protocol what;
+    int seen = 0;
+
+    if (c->master || (conf = mod_relay_handoff_server(c)) == NULL || (socket = ap_get_conn_socket(c)) == NULL
+        || apr_os_sock_get(&fd, socket) != APR_SUCCESS)
+        return DECLINED;
+    until = mod_relay_clock() + (SILENCE_MAX < c->base_server->timeout ? SILENCE_MAX : c->base_server->timeout);
+    while ((what = peek(fd, &seen)) == IS_SILENT) {
+        set_low_water(fd, seen + 1);
+        if (mpm_waits(c)) {
+#if AP_MODULE_MAGIC_AT_LEAST(20120211, 135)
+            c->cs->state = CONN_STATE_ASYNC_WAITIO;
+            c->cs->sense = CONN_SENSE_WANT_READ;
+#endif
+            return OK;
+        }
+        if (!wait_here(fd, until))
+            break;
+    }
+    if (what == IS_SSH)
+        return hand_over(c, fd, conf);
+    set_low_water(fd, 1);
+    if (what == IS_SILENT) {
+        ap_log_cerror(APLOG_MARK, APLOG_INFO, 0, c, "RLY152 a client said nothing, or half a word, and is let go");
+        return let_go(c);
+    }
+    return DECLINED;
+}
+
+void mod_relay_handoff_register_hooks(apr_pool_t *p)
+{
+    (void)p;
+    /* mod_reqtimeout is FIRST, mod_ssl MIDDLE (it forces the handshake). */
+    ap_hook_process_connection(process_connection, NULL, NULL, APR_HOOK_REALLY_FIRST);
+}
