@@ -68,7 +68,15 @@ const mod_relay_server *mod_relay_handoff_server(const conn_rec *c)
     return NULL;
 }
 
-typedef enum { IS_SSH, IS_OTHER, IS_SILENT } protocol;
+typedef enum { IS_SSH, IS_OTHER, IS_SILENT, IS_CLOSED } protocol;
+
+/* No more will come: a socket in this state is readable for ever, whatever its low-water mark. */
+static int has_closed(int fd)
+{
+    struct pollfd pfd = {fd, POLLRDHUP, 0};
+
+    return poll(&pfd, 1, 0) > 0 && (pfd.revents & (POLLRDHUP | POLLHUP | POLLERR));
+}
 
 /* What the first bytes say; *seen counts them. */
 static protocol peek(int fd, int *seen)
@@ -86,7 +94,7 @@ static protocol peek(int fd, int *seen)
     *seen = (int)n;
     if (memcmp(buf, SSH, (size_t)n))
         return IS_OTHER;
-    return n == SSH_LEN ? IS_SSH : IS_SILENT;
+    return n == SSH_LEN ? IS_SSH : has_closed(fd) ? IS_CLOSED : IS_SILENT;
 }
 
 static void set_low_water(int fd, int bytes)
@@ -100,7 +108,7 @@ static int wait_here(int fd, apr_time_t until)
     struct pollfd pfd = {fd, POLLIN, 0};
     apr_interval_time_t left = until - mod_relay_clock();
 
-    return left > 0 && poll(&pfd, 1, (int)apr_time_as_msec(left) + 1) > 0 && !(pfd.revents & (POLLERR | POLLHUP));
+    return left > 0 && poll(&pfd, 1, (int)apr_time_as_msec(left) + 1) > 0;
 }
 
 static int mpm_waits(const conn_rec *c)
@@ -127,6 +135,16 @@ static int let_go(conn_rec *c)
     return OK;
 }
 
+/* A clean end: what was not read would turn the close into a reset. */
+static int refuse(conn_rec *c, int fd)
+{
+    char waste[512];
+
+    while (recv(fd, waste, sizeof(waste), MSG_DONTWAIT) > 0)
+        ;
+    return let_go(c);
+}
+
 static int hand_over(conn_rec *c, int fd, const mod_relay_server *conf)
 {
     const char *why = NULL;
@@ -134,16 +152,10 @@ static int hand_over(conn_rec *c, int fd, const mod_relay_server *conf)
     set_low_water(fd, 1);
     if (relay_rlyd_handoff(conf->realm->relay->rlyd_socket, fd, RELAY_RLYD_DIRECT, NULL, NULL, c->pool, &why)
         != APR_SUCCESS) {
-        char waste[512];
-
         ap_log_cerror(APLOG_MARK, APLOG_ERR, 0, c, "RLY150 an SSH connection is refused: %s", why);
-        /* What was not read would turn the close into a reset. */
-        while (recv(fd, waste, sizeof(waste), MSG_DONTWAIT) > 0)
-            ;
+        return refuse(c, fd);
     }
-    else {
-        ap_log_cerror(APLOG_MARK, APLOG_DEBUG, 0, c, "RLY151 an SSH connection went to rlyd");
-    }
+    ap_log_cerror(APLOG_MARK, APLOG_DEBUG, 0, c, "RLY151 an SSH connection went to rlyd");
     return let_go(c);
 }
 
@@ -175,11 +187,10 @@ static int process_connection(conn_rec *c)
     if (what == IS_SSH)
         return hand_over(c, fd, conf);
     set_low_water(fd, 1);
-    if (what == IS_SILENT) {
-        ap_log_cerror(APLOG_MARK, APLOG_INFO, 0, c, "RLY152 a client said nothing, or half a word, and is let go");
-        return let_go(c);
-    }
-    return DECLINED;
+    if (what == IS_OTHER)
+        return DECLINED;
+    ap_log_cerror(APLOG_MARK, APLOG_INFO, 0, c, "RLY152 a client said nothing, or half a word, and is let go");
+    return refuse(c, fd);
 }
 
 void mod_relay_handoff_register_hooks(apr_pool_t *p)

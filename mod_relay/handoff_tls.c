@@ -96,8 +96,8 @@ static const char *address(const apr_sockaddr_t *sa, const char *ip, apr_pool_t 
     return apr_psprintf(p, strchr(ip, ':') ? "[%s]:%u" : "%s:%u", ip, sa->port);
 }
 
-/* httpd's end of the pair as a connection that mod_proxy's tunnel can use. The socket is c->pool's. */
-static conn_rec *wrap(conn_rec *c, int fd)
+/* httpd's end of the pair as a connection that mod_proxy's tunnel can use; NULL if that fails. */
+static conn_rec *wrap(conn_rec *c, int fd, apr_socket_t **out)
 {
     struct sockaddr_un {
         unsigned short family;
@@ -105,31 +105,36 @@ static conn_rec *wrap(conn_rec *c, int fd)
     } none = {AF_UNIX, ""};
     apr_os_sock_info_t info = {&fd, (struct sockaddr *)&none, (struct sockaddr *)&none, AF_UNIX, SOCK_STREAM, 0};
     apr_socket_t *socket;
+    conn_rec *inner;
+    int rc;
 
     if (apr_os_sock_make(&socket, &info, c->pool) != APR_SUCCESS)
         return NULL;
     apr_socket_timeout_set(socket, -1);
-    return ap_run_create_connection(c->pool, c->base_server, socket, c->id, NULL, c->bucket_alloc);
+    inner = ap_run_create_connection(c->pool, c->base_server, socket, c->id, NULL, c->bucket_alloc);
+    if (!inner)
+        return NULL;
+    inner->outgoing = 1;
+    *out = socket;
+    rc = ap_run_pre_connection(inner, socket);
+    return rc == OK || rc == DONE ? inner : NULL;
 }
 
 static void run_tunnel(conn_rec *c, int fd)
 {
-    conn_rec *inner = wrap(c, fd);
     request_rec *r = ap_create_request(c);
     proxy_tunnel_rec *tunnel;
+    apr_socket_t *socket;
+    conn_rec *inner = wrap(c, fd, &socket);
 
-    if (!inner) {
-        ap_log_cerror(APLOG_MARK, APLOG_ERR, 0, c, "RLY156 SSH inside TLS: no connection can be made of a socket pair");
+    if (!inner || ap_proxy_tunnel_create(&tunnel, r, inner, "SSH") != APR_SUCCESS) {
+        ap_log_cerror(APLOG_MARK, APLOG_ERR, 0, c, "RLY156 SSH inside TLS is refused: no tunnel can be made");
         close(fd);
         return;
     }
-    inner->outgoing = 1;
-    if (ap_run_pre_connection(inner, ap_get_conn_socket(inner)) == OK
-        && ap_proxy_tunnel_create(&tunnel, r, inner, "SSH") == APR_SUCCESS) {
-        tunnel->timeout = -1; /* sshd's keepalives say when it is over */
-        ap_proxy_tunnel_run(tunnel);
-    }
-    apr_socket_close(ap_get_conn_socket(inner));
+    tunnel->timeout = -1; /* sshd's keepalives say when it is over */
+    ap_proxy_tunnel_run(tunnel);
+    apr_socket_close(socket);
 }
 
 static int carry(conn_rec *c, const mod_relay_server *conf)
