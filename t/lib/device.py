@@ -6,7 +6,7 @@ Prints one line of JSON, {"id": port, …}, when it listens; ends when its stand
 All answers carry `X-Device: ID`, so that a test can judge whose answer it got.
 
   /                 the id; with --page FILE that file's bytes
-  /echo             JSON: method, target, headers (list of pairs), body's length
+  /echo, /echo/…    JSON: method, target, headers (list of pairs), body's length
   /big?n=N          N bytes, the same ones each time; chunked=1: without a length; rate=B: bytes per second
   /upload           reads the body: {"bytes": N, "sha256": …}
   /slow?s=S         waits S seconds before the answer
@@ -15,7 +15,7 @@ All answers carry `X-Device: ID`, so that a test can judge whose answer it got.
   /conns            {"accepted": TCP connections so far, "open": now, "requests": so far}
   /status?code=C    that status
   /redirect?to=URL  302 to URL
-  /cookie           sets a cookie
+  /cookie           sets a cookie; domain=D: with that Domain
   /garbage /close /half   what a broken device does: no HTTP; no answer; a body that stops in the middle
 """
 import argparse
@@ -118,6 +118,8 @@ class Device:
         req = Request(method, target, version, headers, reader, writer)
         keep = version == "HTTP/1.1" and "close" not in req.header("connection").lower()
         route = getattr(self, "do_" + (req.path.strip("/") or "index"), None)
+        if route is None and req.path.startswith("/echo/"):
+            route = self.do_echo
         if route is None:
             await self.drain(req)
             await self.answer(req, 404, f"{self.ident}: no {req.path}\n".encode(), "text/plain")
@@ -216,7 +218,9 @@ class Device:
 
     async def do_cookie(self, req):
         await self.drain(req)
-        await self.answer(req, 200, self.ident.encode(), extra=[("Set-Cookie", f"device={self.ident}; Path=/; HttpOnly")])
+        domain = f"; Domain={req.args['domain']}" if "domain" in req.args else ""
+        await self.answer(req, 200, self.ident.encode(),
+                          extra=[("Set-Cookie", f"device={self.ident}{domain}; Path=/; HttpOnly")])
 
     async def do_garbage(self, req):
         req.writer.write(b"\x00\x01\x02 this is not HTTP at all\r\n\r\n")

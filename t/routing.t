@@ -1,0 +1,295 @@
+#!/usr/bin/python3
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""Which requests go to which device, and what the device gets of them: Host, path, environment, redirects."""
+import json
+import os
+import sys
+
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
+import h2.connection
+import h2.events
+import tap
+from relayrig import Rig
+
+VHOST = """
+    Alias "/icons/" "/usr/share/apache2/icons/"
+    Alias "/alias" "{www}/aliased"
+    <Directory "/usr/share/apache2/icons">
+        Require all granted
+    </Directory>
+    <Location "/relay-status">
+        SetHandler server-status
+    </Location>
+    <Location "/">
+        Require expr "reqenv('RELAY_DEVICE') != 'forbidden'"
+    </Location>
+    Header always set X-Env "%{{RELAY_NAME}}e|%{{RELAY_TUNNEL}}e|%{{RELAY_DEVICE}}e" env=RELAY_NAME
+    LogFormat "%{{RELAY_NAME}}e|%{{RELAY_TUNNEL}}e|%{{RELAY_DEVICE}}e|%U|%>s" relayenv
+    CustomLog "{dir}/log/env.log" relayenv
+"""
+
+
+def status_of(answer):
+    first = answer.split(b"\r\n", 1)[0].split()
+    return int(first[1]) if len(first) > 1 and first[1].isdigit() else None
+
+
+def send(rig, host, path=b"/", version=b"1.1", line=None, sni=None, extra=b""):
+    """One request with exactly these bytes; host None: no Host header. Returns (status, answer)."""
+    head = line or b"GET %s HTTP/%s" % (path, version)
+    host = b"" if host is None else b"Host: %s\r\n" % host
+    answer = rig.raw(head + b"\r\n" + host + extra + b"Connection: close\r\n\r\n", sni)
+    return status_of(answer), answer
+
+
+def where(answer):
+    """Who answered: a device's id, `site` (the vhost's own content), `unknown` (mod_relay's 404) or a status."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    for line in head.split(b"\r\n"):
+        if line.lower().startswith(b"x-device: "):
+            return line[10:].decode()
+    if b"the site itself" in body:
+        return "site"
+    if b"There is nothing at this address" in body:
+        return "unknown"
+    return status_of(answer)
+
+
+def test_hosts(rig, name, other):
+    full = f"{name}.{rig.domain}"
+    cases = [
+        ("the name", full, "nas"),
+        ("with a port", f"{full}:{rig.https_port}", "nas"),
+        ("with another port", f"{full}:1", "nas"),
+        ("an empty port (httpd itself refuses it)", f"{full}:", 400),
+        ("a trailing dot", f"{full}.", "nas"),
+        ("a trailing dot and a port", f"{full}.:443", "nas"),
+        ("upper case", full.upper(), "nas"),
+        ("spaces around it", f"  {full}\t", "nas"),
+        ("another's name", f"{other}.{rig.domain}", "cam"),
+        ("the domain itself", rig.domain, "site"),
+        ("the domain itself with a dot", f"{rig.domain}.", "site"),
+        ("a reserved name", f"www.{rig.domain}", "site"),
+        ("an unknown name", f"unheard-of.{rig.domain}", "unknown"),
+        ("a name under another domain", f"{name}.example.com", "site"),
+        ("a domain that only ends alike", f"{name}.x{rig.domain}", "site"),
+        ("a domain with ours in front", f"{full}.example.com", "site"),
+        ("a label and no domain", name, "site"),
+        ("localhost", "localhost", "site"),
+        ("an IPv4 address", "127.0.0.1", "site"),
+        ("an IPv4 address with a port", "127.0.0.1:443", "site"),
+        ("an IPv6 address", "[::1]", "site"),
+        ("an IPv6 address with a port", "[::1]:443", "site"),
+        ("several labels", f"www.{full}", "unknown"),
+        ("several labels, the name first", f"{name}.www.{rig.domain}", "unknown"),
+        ("an IDN label", f"xn--bcher-kva.{rig.domain}", "unknown"),
+        ("a label of 63", f"{'a' * 63}.{rig.domain}", "unknown"),
+        ("a label of 64", f"{'a' * 64}.{rig.domain}", "unknown"),
+        ("a label of 4,000", f"{'a' * 4000}.{rig.domain}", "unknown"),
+        ("a name with an underscore", f"{name}_.{rig.domain}", "unknown"),
+        ("a name with a hyphen in front", f"-{name}.{rig.domain}", "unknown"),
+        ("no label", f".{rig.domain}", "unknown"),
+        ("two dots", f"{name}..{rig.domain}", 400),
+        ("two dots at the end", f"{full}..", 400),
+        ("a port that is none", f"{full}:x", 400),
+        ("a port over 65535", f"{full}:65536", 400),
+        ("a user", f"user@{full}", 400),
+        ("two names", f"{full}, {other}.{rig.domain}", 400),
+        ("a path", f"{full}/", 400),
+        ("a percent escape", f"%61{full}", 400),
+        ("10 kB", f"{'a' * 10240}.{rig.domain}", 400),
+        ("empty", "", 400),
+    ]
+    for what, host, expected in cases:
+        answer = send(rig, host.encode())[1]
+        tap.is_(where(answer), expected, f"Host: {what}")
+    for what, host in (("a NUL byte in the name", full.encode().replace(b".", b"\0.", 1)), ("a NUL byte after it", full.encode() + b"\0"),
+                       ("a byte over 127", b"\xe4" + full.encode()), ("a control character", full.encode() + b"\x01"),
+                       ("an escape", b"\x1b[2J" + full.encode())):
+        tap.is_(status_of(send(rig, host)[1]), 400, f"Host: {what}")
+    tap.is_(send(rig, None)[0], 400, "no Host, HTTP/1.1")
+    rig.expect("AH02031: Hostname .* provided via SNI, but no hostname provided in HTTP request")
+    tap.is_(send(rig, None, version=b"1.0")[0], 400, "no Host, HTTP/1.0, but SNI")
+    tap.is_(where(send(rig, full.encode(), version=b"1.0")[1]), "nas", "Host in HTTP/1.0")
+    both = f"Host: {other}.{rig.domain}\r\n".encode()
+    tap.is_(send(rig, full.encode(), extra=both)[0], 400, "two Host headers")
+
+
+def test_other_ways(rig, name, other):
+    """SNI, absolute URI and :authority."""
+    full, second = f"{name}.{rig.domain}", f"{other}.{rig.domain}"
+    tap.is_(where(send(rig, full.encode(), sni=second)[1]), "nas", "SNI says another name: Host counts")
+    tap.is_(where(send(rig, rig.domain.encode(), sni=full)[1]), "site", "SNI says a name, Host the domain: Host counts")
+    for scheme in (b"https", b"http"):
+        line = b"GET %s://%s/echo/abs?q=1 HTTP/1.1" % (scheme, full.encode())
+        answer = send(rig, full.encode(), line=line)[1]
+        tap.is_(where(answer), "nas", f"an absolute URI ({scheme.decode()}) in the request line")
+        if where(answer) == "nas":
+            tap.is_(json.loads(answer.partition(b"\r\n\r\n")[2])["target"], "/echo/abs?q=1", "… the device gets its path")
+    line = b"GET https://%s/echo HTTP/1.1" % full.encode()
+    answer = send(rig, second.encode(), line=line)[1]
+    tap.ok(where(answer) in ("nas", 400), "an absolute URI counts where Host differs (RFC 9112, 3.2.2)", answer)
+    if where(answer) == "nas":
+        headers = dict(json.loads(answer.partition(b"\r\n\r\n")[2])["headers"])
+        tap.is_((headers["Host"], headers["X-Forwarded-Host"]), (full, full), "… and the device is told that name only")
+    answer = send(rig, full.encode(), line=b"GET https://%s HTTP/1.1" % full.encode())[1]
+    tap.is_(where(answer), "nas", "an absolute URI without a path")
+    tap.ok(send(rig, full.encode(), line=b"OPTIONS * HTTP/1.1")[0] == 200, "OPTIONS * is answered by the server itself")
+    tap.is_(send(rig, full.encode(), line=b"CONNECT %s:443 HTTP/1.1" % full.encode())[0], 405, "CONNECT is refused")
+    tap.is_(send(rig, full.encode(), line=b"GET echo HTTP/1.1")[0], 400, "a path without a slash")
+
+
+def h2_request(rig, headers):
+    """One request over HTTP/2 with exactly these headers: (status, headers, body); status `reset` for a refused stream."""
+    with rig.tls(rig.domain, alpn=["h2"]) as sock:
+        conn = h2.connection.H2Connection(config=h2.config.H2Configuration(
+            header_encoding="latin-1", validate_outbound_headers=False, normalize_outbound_headers=False))
+        conn.initiate_connection()
+        conn.send_headers(1, headers, end_stream=True)
+        sock.sendall(conn.data_to_send())
+        got, body = {}, b""
+        while True:
+            data = sock.recv(65536)
+            if not data:
+                return "closed", got, body
+            for event in conn.receive_data(data):
+                if isinstance(event, h2.events.ResponseReceived):
+                    got = dict(event.headers)
+                elif isinstance(event, h2.events.DataReceived):
+                    body += event.data
+                elif isinstance(event, h2.events.StreamEnded):
+                    return int(got[":status"]), got, body
+                elif isinstance(event, (h2.events.StreamReset, h2.events.ConnectionTerminated)):
+                    return "reset", got, body
+            sock.sendall(conn.data_to_send())
+
+
+def test_http2(rig, name, other):
+    full, second = f"{name}.{rig.domain}", f"{other}.{rig.domain}"
+
+    def ask(authority, path="/", extra=()):
+        pseudo = [(":method", "GET"), (":scheme", "https"), (":path", path)]
+        if authority is not None:
+            pseudo.append((":authority", authority))
+        return h2_request(rig, pseudo + list(extra))
+
+    for what, authority in (("the name", full), ("with a port", f"{full}:443"), ("upper case", full.upper()), ("a trailing dot", full + ".")):
+        tap.is_(ask(authority)[1].get("x-device"), "nas", f":authority: {what}")
+    tap.is_(ask(second)[1].get("x-device"), "cam", ":authority of another route on the same certificate")
+    tap.ok(b"the site itself" in ask(rig.domain)[2], ":authority: the domain itself")
+    tap.ok(b"There is nothing at this address" in ask(f"a.b.{rig.domain}")[2], ":authority: several labels")
+    status, headers, body = ask(full, "/echo", [("host", second)])
+    tap.ok(status in ("reset", 400) or headers.get("x-device") == "nas", "Host and :authority differ: :authority counts", (status, headers))
+    if headers.get("x-device") == "nas":
+        told = {k.lower(): v for k, v in json.loads(body)["headers"]}
+        tap.is_((told["host"], told["x-forwarded-host"]), (full, full), "… and the device is told that name only")
+    tap.is_(ask(None, "/", [("host", full)])[1].get("x-device"), "nas", "Host without :authority")
+    tap.ok(ask(None)[0] in ("reset", 400), "neither Host nor :authority")
+    for path in PATHS:
+        if path.isascii():
+            status, headers, body = ask(full, path)
+            got = json.loads(body)["target"] if headers.get("x-device") == "nas" else (status, body[:200])
+            tap.is_(got, path, f"over HTTP/2, as sent: {path[:60]}")
+
+
+PATHS = [
+    "/echo/a%2Fb", "/echo/a%2fb", "/echo//double///slash//", "/echo/%41%e4%FF%c3%a4", "/echo/a%252Fb", "/echo/%5c%5C",
+    "/echo/;p=1;q", "/echo/a+b%20c", "/echo/~user/:x@y!$&'()*,=", "/echo/./x/", "/echo/a/../b", "/echo/%2e%2e/%2E/b",
+    "/echo/?", "/echo/?a=b&c=%20+&d=%2F%3F", "/echo/a?b?c=//d", "/echo/?%00%0a", "/echo/?" + "x" * 7000, "/echo/%7Fx",
+    "/echo/%0d%0aX-Injected:%20y", "/echo/proxy:http://127.0.0.1:1/", "/echo/unix:/tmp/x|http://y/", "/echo/a%3Fb", "/echo/a%23b",
+]
+
+
+def test_paths(rig, tunnel, name):
+    for path in PATHS:
+        if "|" in path:  # not in a URI (RFC 3986): httpd refuses it as such
+            continue
+        status, headers, body = rig.get(tunnel, path)
+        got = json.loads(body)["target"] if headers.get("X-Device") == "nas" else (status, body[:200])
+        tap.is_(got, path, f"as sent: {path[:60]}")
+    rig.expect("AH10244: invalid URI path")
+    for what, target in (("an escaped NUL", b"/echo/%00x"), ("an escape cut short", b"/echo/%4"), ("no escape", b"/echo/%zz")):
+        status, answer = send(rig, f"{name}.{rig.domain}".encode(), path=target)
+        tap.ok(where(answer) == "nas" or status in (400, 404), f"{what} gives an answer, {status}", answer)
+    status, answer = send(rig, f"{name}.{rig.domain}".encode(), path=b"/../../etc/passwd")
+    tap.ok(status == 400 or where(answer) == "nas", "a path above the root stays outside of the relay's files", answer)
+
+
+def test_own_content(rig, tunnel):
+    status, headers, body = rig.get(rig.domain, "/icons/text.gif")
+    tap.ok(status == 200 and "X-Device" not in headers, "the domain's own Alias works")
+    status, headers, body = rig.get(rig.domain, "/alias/file.txt")
+    tap.is_((status, body), (200, b"aliased\n"), "another Alias works")
+    tap.is_(rig.get(tunnel, "/icons/text.gif")[1].get("X-Device"), "nas", "/icons/ on a device's name is the device's")
+    tap.is_(rig.get(tunnel, "/alias/file.txt")[1].get("X-Device"), "nas", "and so is every other Alias")
+    tap.is_(rig.get(tunnel, "/relay-status")[1].get("X-Device"), "nas", "and every path with a handler")
+    status, headers, body = rig.get(rig.domain, "/relay-status?auto")
+    tap.like(body.decode(), r"RelayLink: up\nRelayCachedRoutes: \d+\nRelayCachedAbsent: \d+\nRelayBackends: \d+\n",
+             "mod_status has the relay's lines")
+    tap.like(rig.get(rig.domain, "/relay-status")[2].decode(), r"<h2>Relay relay1 \(this process\)</h2>", "and its page")
+    tap.is_(rig.get(rig.domain, "/missing")[0], 404, "a missing file of the domain's own is 404")
+    tap.unlike(rig.get(rig.domain, "/missing")[2].decode(), "tunnel", "with httpd's page")
+
+
+def test_environment(rig, tunnel, name):
+    headers = rig.get(tunnel, "/echo/env")[1]
+    expected = f"{name}|{tunnel['id']}|The NAS, 2nd floor"
+    tap.is_(headers["X-Env"], expected, "Header sees RELAY_NAME, RELAY_TUNNEL, RELAY_DEVICE")
+    with open(f"{rig.dir}/log/env.log") as f:
+        tap.is_(f.read().splitlines()[-1], f"{expected}|/echo/env|200", "LogFormat sees them")
+    tap.is_(rig.get(f"unheard-of.{rig.domain}")[1]["X-Env"], "unheard-of|(null)|(null)", "an unknown name: RELAY_NAME alone")
+    tap.is_(rig.get(rig.domain)[1].get("X-Env"), None, "a request that is not ours has none of them")
+    rig.expect("AH01630: client denied by server configuration: proxy:")
+    secret = rig.open("9", device="forbidden")
+    status, headers, body = rig.get(secret)
+    tap.is_(status, 403, "Require expr with RELAY_DEVICE refuses before the device is asked")
+    tap.is_(rig.get(tunnel)[0], 200, "and lets others through")
+
+
+def test_redirects(rig, tunnel, name):
+    full = f"{name}.{rig.domain}"
+    cases = [
+        ("http://192.168.1.9/login?a=b", "/login?a=b"), ("https://10.0.0.1:8443/x", "/x"), ("http://127.0.0.1:8080", "/"),
+        ("http://localhost/a//b", "/a//b"), ("http://172.16.3.4?x=1", "/?x=1"), ("http://[::1]:80/y", "/y"), ("http://[fe80::1]/z", "/z"),
+        ("http://172.32.3.4/", "http://172.32.3.4/"), ("http://192.168.1.9.example.com/", "http://192.168.1.9.example.com/"),
+        ("http://example.com/", "http://example.com/"), ("/relative", "/relative"), ("//example.com/x", "//example.com/x"),
+        (f"http://{full}/x", f"https://{full}/x"), (f"http://{full}:80/x", f"https://{full}/x"), (f"https://{full}/x", f"https://{full}/x"),
+        (f"http://{full}:{rig.https_port}/x", f"https://{full}:{rig.https_port}/x"),
+    ]
+    for to, expected in cases:
+        status, headers, _ = rig.get(tunnel, f"/redirect?to={to.replace('&', '%26')}")
+        tap.is_((status, headers["Location"]), (302, expected), f"a device's redirect to {to}")
+    cookie = rig.get(tunnel, f"/cookie?domain={rig.domain}")[1]["Set-Cookie"]
+    tap.is_(cookie, "device=nas; Path=/; HttpOnly", "a cookie for the whole domain becomes one for this name")
+    status, headers, _ = rig.get(tunnel, "/cookie")
+    tap.is_(headers["Set-Cookie"], "device=nas; Path=/; HttpOnly", "another cookie stays as it is")
+
+
+def main():
+    rig = Rig(start=False)
+    os.mkdir(f"{rig.www}/aliased")
+    for path, text in (("index.html", "the site itself\n"), ("aliased/file.txt", "aliased\n")):
+        with open(f"{rig.www}/{path}", "w") as f:
+            f.write(text)
+    rig.vhost_extra = VHOST.format(www=rig.www, dir=rig.dir)
+    rig.start()
+    nas, cam = rig.devices_("nas", "cam")
+    tunnel = rig.open(nas.url, device="The NAS, 2nd floor")
+    second = rig.open(cam.url, name="my-cam")
+    rig.connect(tunnel)
+    rig.connect(second)
+    name, other = tunnel["routes"][0]["name"], "my-cam"
+    test_hosts(rig, name, other)
+    test_other_ways(rig, name, other)
+    test_http2(rig, name, other)
+    test_paths(rig, tunnel, name)
+    test_own_content(rig, tunnel)
+    test_environment(rig, tunnel, name)
+    test_redirects(rig, tunnel, name)
+    rig.check_logs()
+    tap.is_(rig.stop(), [], "the rig ends cleanly")
+    tap.done()
+
+
+main()
