@@ -16,7 +16,8 @@ under the scratch directory, never from the system's own directories.
 Everything ends with stop(), and also when the program dies (keeper.py).
 
 Environment: RELAY_BUILD is the build directory (default: build/ of the checkout); RELAY_ROOT is a
-directory that `make install DESTDIR=…` has filled already, so that not each rig does it again.
+directory that `make install DESTDIR=…` has filled already, so that not each rig does it again; RELAY_KEEP one
+that each rig's logs and configuration are copied to at its end.
 """
 import atexit
 import json
@@ -531,8 +532,8 @@ class Rig(Client):
         problems += self.log_problems()
         keep_dir = os.environ.get("RELAY_KEEP")
         if keep_dir:
-            shutil.copytree(self.dir, os.path.join(keep_dir, os.path.basename(self.dir)), symlinks=True,
-                            ignore=lambda d, names: [n for n in names if n in ("root", "run")])
+            for name in ("log", "etc"):
+                shutil.copytree(f"{self.dir}/{name}", os.path.join(keep_dir, os.path.basename(self.dir), name))
         shutil.rmtree(self.dir, ignore_errors=True)
         return problems
 

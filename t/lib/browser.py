@@ -64,7 +64,7 @@ class Browser:
         finally:
             connection.close()
         if isinstance(value, dict) and "error" in value:
-            raise BrowserError(f"{value['error']}: {value['message'].splitlines()[0]}")
+            raise BrowserError(f"{value['error']}: {value['message'][:1000]}")
         return value
 
     def open(self, url):
