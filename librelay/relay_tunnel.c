@@ -4,6 +4,7 @@
 #include "relay_duration.h"
 #include "relay_log.h"
 #include "relay_name.h"
+#include "relay_text.h"
 
 #include <apr_lib.h>
 #include <apr_tables.h>
@@ -12,25 +13,6 @@
 
 /* ---- rules */
 
-/* UTF-8 without control characters; the name ends up in logs, tables and the environment of requests. */
-static int is_text(const char *s)
-{
-    const unsigned char *c = (const unsigned char *)s;
-
-    while (*c) {
-        int more = *c < 0x80 ? 0 : *c >= 0xc2 && *c < 0xe0 ? 1 : *c >= 0xe0 && *c < 0xf0 ? 2 : *c >= 0xf0 && *c < 0xf5 ? 3 : -1;
-
-        if (more < 0 || *c < ' ' || *c == 127)
-            return 0;
-        if (more == 1 && c[0] == 0xc2 && c[1] < 0xa0)
-            return 0; /* C1 control characters */
-        for (c++; more; more--, c++)
-            if ((*c & 0xc0) != 0x80)
-                return 0;
-    }
-    return 1;
-}
-
 static apr_status_t check_request(const relay_config *cfg, const relay_tunnel_request *req, apr_pool_t *p,
                                   const char **why)
 {
@@ -38,8 +20,9 @@ static apr_status_t check_request(const relay_config *cfg, const relay_tunnel_re
         RELAY_WHY(why, p, "a tunnel has 1 to %d services, not %d", RELAY_TUNNEL_ROUTES_MAX, req->nservices);
         return RELAY_EINPUT;
     }
-    if (req->device && (strlen(req->device) > RELAY_DEVICE_MAX || !is_text(req->device))) {
-        RELAY_WHY(why, p, "the device's name must be at most %d bytes of UTF-8 without control characters",
+    if (req->device && (strlen(req->device) > RELAY_DEVICE_MAX || !relay_text_is_plain(req->device))) {
+        RELAY_WHY(why, p, "the device's name must be at most %d bytes of UTF-8 without control characters and "
+                          "marks that turn the direction of text",
                   RELAY_DEVICE_MAX);
         return RELAY_EINPUT;
     }

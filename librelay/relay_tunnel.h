@@ -34,7 +34,7 @@ typedef struct relay_tunnel {
 } relay_tunnel;
 
 typedef struct relay_tunnel_request {
-    const char *device;      /* may be NULL; checked: printable UTF-8, at most RELAY_DEVICE_MAX bytes */
+    const char *device;      /* may be NULL; checked: relay_text_is_plain(), at most RELAY_DEVICE_MAX bytes */
     apr_interval_time_t ttl; /* 0: the configured default */
     const char *name;        /* NULL: random. With several services: for the first; the others are random,
                                 or from `names` */

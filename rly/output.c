@@ -1,6 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 #include "output.h"
+#include "relay_text.h"
 
 #include <locale.h>
 #include <stdio.h>
@@ -17,33 +18,6 @@ struct rly_table {
     int has_headings;
 };
 
-/* Decodes one character; returns its bytes, or 0 where they are no UTF-8 (RFC 3629). */
-static int decode(const char *text, unsigned long *code)
-{
-    static const unsigned long least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-    const unsigned char *s = (const unsigned char *)text;
-    int n = s[0] < 0x80 ? 1 : s[0] >= 0xc2 && s[0] < 0xe0 ? 2 : s[0] >= 0xe0 && s[0] < 0xf0 ? 3
-                                                          : s[0] >= 0xf0 && s[0] < 0xf5     ? 4
-                                                                                            : 0;
-
-    if (n == 0)
-        return 0;
-    *code = n == 1 ? s[0] : s[0] & (0x7f >> n);
-    for (int i = 1; i < n; i++) {
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-        *code = *code << 6 | (s[i] & 0x3f);
-    }
-    return *code < least[n] || *code > 0x10ffff || (*code >= 0xd800 && *code < 0xe000) ? 0 : n;
-}
-
-static int is_harmful(unsigned long c)
-{
-    return c < 0x20 || (c >= 0x7f && c < 0xa0)      /* controls */
-           || c == 0x061c || c == 0x200e || c == 0x200f /* marks, overrides and isolates of direction */
-           || (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069) || c == 0xfeff;
-}
-
 /* Copies text; what is no UTF-8, and what is harmful where asked, is replaced. */
 static const char *copy(const char *text, const char *replacement, int harmful_too, apr_pool_t *p)
 {
@@ -53,8 +27,8 @@ static const char *copy(const char *text, const char *replacement, int harmful_t
     int n;
 
     while (*text) {
-        n = decode(text, &code);
-        if (n == 0 || (harmful_too && is_harmful(code))) {
+        n = relay_text_decode(text, &code);
+        if (n == 0 || (harmful_too && relay_text_is_harmful(code))) {
             memcpy(to, replacement, rlen);
             to += rlen;
         } else {
@@ -74,18 +48,7 @@ const char *rly_text_clean(const char *text, apr_pool_t *p)
 
 const char *rly_text_utf8(const char *text, apr_pool_t *p)
 {
-    return rly_text_is_utf8(text) ? text : copy(text, "\xef\xbf\xbd", 0, p);
-}
-
-int rly_text_is_utf8(const char *text)
-{
-    unsigned long code;
-    int n;
-
-    for (; *text; text += n)
-        if ((n = decode(text, &code)) == 0)
-            return 0;
-    return 1;
+    return relay_text_is_utf8(text) ? text : copy(text, "\xef\xbf\xbd", 0, p);
 }
 
 const char *rly_shell_quote(const char *word, apr_pool_t *p)
@@ -116,7 +79,7 @@ static int width(const char *text)
     unsigned long code;
     int n, w, total = 0;
 
-    for (; (n = decode(text, &code)) != 0 && code != 0; text += n) {
+    for (; (n = relay_text_decode(text, &code)) != 0 && code != 0; text += n) {
         w = code < 0x80 ? 1 : wcwidth((wchar_t)code);
         total += w < 0 ? 1 : w;
     }

@@ -17,9 +17,6 @@ const char *rly_text_clean(const char *text, apr_pool_t *p);
 /** The text as valid UTF-8, for JSON: bytes that are none become U+FFFD. */
 const char *rly_text_utf8(const char *text, apr_pool_t *p);
 
-/** Whether a text is valid UTF-8. */
-int rly_text_is_utf8(const char *text);
-
 /** A word as a POSIX shell reads it back. */
 const char *rly_shell_quote(const char *word, apr_pool_t *p);
 

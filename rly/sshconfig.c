@@ -2,7 +2,7 @@
 
 #include "sshconfig.h"
 #include "describe.h"
-#include "output.h"
+#include "relay_text.h"
 
 #include <string.h>
 
@@ -22,7 +22,7 @@ const char *rly_sshconfig_path(const char *path, apr_pool_t *p, const char **why
                       path);
             return NULL;
         }
-    if (!rly_text_is_utf8(path)) {
+    if (!relay_text_is_utf8(path)) {
         RELAY_WHY(why, p, "%s: the path is not UTF-8; choose another", path);
         return NULL;
     }

@@ -80,7 +80,15 @@ def test_values():
         refused(f"service `{service}'", USAGE, "", "open", "--", service, bundle=False)
     refused("a device name with control characters", USAGE, "device", "open", "80", "-d", "a\x1bb")
     refused("a device name of 201 bytes", USAGE, "200", "open", "80", "-d", "x" * 201)
-    refused("a device name that is no UTF-8", USAGE, "UTF-8", "open", "80", "-d", b"\xff\xfe")
+    for what, name in (("no UTF-8", b"\xff\xfe"), ("overlong: a `/' of two bytes", b"a\xc0\xafb"),
+                       ("overlong: a `/' of three bytes", b"a\xe0\x80\xafb"), ("overlong: an escape of four", b"\xf0\x80\x80\x9b"),
+                       ("a surrogate", b"a\xed\xa0\x80"), ("beyond U+10FFFF", b"\xf4\x90\x80\x80"), ("half a character", b"a\xe2\x82"),
+                       ("a C1 control", "a\u009bb".encode()), ("a bidirectional override", "nas \u202egnp.exe".encode()),
+                       ("a bidirectional isolate", "\u2066nas".encode()), ("a right-to-left mark", "nas\u200f".encode()),
+                       ("a line separator", "nas\u2028up".encode())):
+        refused(f"a device name that has {what}", USAGE, "UTF-8", "open", "80", "-d", name)
+    for name in ("Büro 3", "サーバー", "جهاز", "\U0001f4be"):
+        is_(store.open("80", "-d", name, "-o", f"text-{len(os.listdir(store.dir))}")["device"], name, f"and `{name}' is taken")
 
 
 def test_rules():
