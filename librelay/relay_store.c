@@ -69,13 +69,7 @@ static apr_status_t broken(relay_store *s, apr_pool_t *p, const char **why)
     return RELAY_EUNREACHABLE;
 }
 
-typedef struct command {
-    int argc;
-    const char **argv;
-    const size_t *argvlen;
-} command;
-
-static void free_replies(redisReply **replies, int n)
+void relay_store_free(redisReply **replies, int n)
 {
     while (n--)
         if (replies[n])
@@ -83,7 +77,7 @@ static void free_replies(redisReply **replies, int n)
 }
 
 /* One round trip with n commands. Error replies are passed on. */
-static apr_status_t round_trip(relay_store *s, const command *cmds, int n, redisReply **replies)
+static apr_status_t round_trip(relay_store *s, const relay_store_cmd *cmds, int n, redisReply **replies)
 {
     int i;
 
@@ -95,20 +89,16 @@ static apr_status_t round_trip(relay_store *s, const command *cmds, int n, redis
     }
     for (i = 0; i < n; i++) {
         if (redisGetReply(s->ctx, (void **)&replies[i]) != REDIS_OK) {
-            free_replies(replies, i);
+            relay_store_free(replies, i);
             return APR_EGENERAL;
         }
     }
     return APR_SUCCESS;
 }
 
-/*
- * Sends commands that only read. A connection that was idle may have been closed by Redis in the meantime
- * (a restart, its `timeout`): then a second, fresh one is tried. A time-out is not tried again: it has
- * cost its deadline already.
- */
-static apr_status_t read_commands(relay_store *s, const command *cmds, int n, redisReply **replies, apr_pool_t *p,
-                                  const char **why)
+/* A time-out is not tried again: it has cost its deadline already. */
+apr_status_t relay_store_read(relay_store *s, const relay_store_cmd *cmds, int n, redisReply **replies, apr_pool_t *p,
+                              const char **why)
 {
     int was_idle = s->ctx != NULL;
     apr_status_t rv = connected(s, p, why);
@@ -125,9 +115,8 @@ static apr_status_t read_commands(relay_store *s, const command *cmds, int n, re
     return round_trip(s, cmds, n, replies) == APR_SUCCESS ? APR_SUCCESS : broken(s, p, why);
 }
 
-/* An error reply as RELAY_EUNREACHABLE; of a wrong type as RELAY_ERECORD. */
-static apr_status_t check_reply(relay_store *s, const redisReply *reply, const char *key, apr_pool_t *p,
-                                const char **why)
+apr_status_t relay_store_check(relay_store *s, const redisReply *reply, const char *key, apr_pool_t *p,
+                               const char **why)
 {
     if (reply->type != REDIS_REPLY_ERROR)
         return APR_SUCCESS;
@@ -144,7 +133,7 @@ static apr_status_t check_reply(relay_store *s, const redisReply *reply, const c
 apr_status_t relay_store_command(relay_store *s, redisReply **reply, int argc, const char **argv,
                                  const size_t *argvlen, apr_pool_t *p, const char **why)
 {
-    command cmd = {argc, argv, argvlen};
+    relay_store_cmd cmd = {argc, argv, argvlen};
     redisReply *got;
     apr_status_t rv = connected(s, p, why);
 
@@ -152,7 +141,7 @@ apr_status_t relay_store_command(relay_store *s, redisReply **reply, int argc, c
         return rv;
     if (round_trip(s, &cmd, 1, &got) != APR_SUCCESS)
         return broken(s, p, why);
-    if ((rv = check_reply(s, got, NULL, p, why)) != APR_SUCCESS) {
+    if ((rv = relay_store_check(s, got, NULL, p, why)) != APR_SUCCESS) {
         freeReplyObject(got);
         return rv;
     }
@@ -164,7 +153,7 @@ apr_status_t relay_store_script(relay_store *s, redisReply **reply, relay_script
                                 apr_pool_t *p, const char **why)
 {
     const char **argv = apr_palloc(p, (apr_size_t)(nargs + 4) * sizeof(*argv));
-    command cmd = {nargs + 4, argv, NULL};
+    relay_store_cmd cmd = {nargs + 4, argv, NULL};
     redisReply *got;
     apr_status_t rv = connected(s, p, why);
 
@@ -182,7 +171,7 @@ apr_status_t relay_store_script(relay_store *s, redisReply **reply, relay_script
             *why = apr_pstrcat(p, *why, "; whether `", scripts[id].name, "' was carried out is not known", NULL);
         return rv;
     }
-    if ((rv = check_reply(s, got, NULL, p, why)) == APR_SUCCESS && (got->type != REDIS_REPLY_ARRAY || !got->elements)) {
+    if ((rv = relay_store_check(s, got, NULL, p, why)) == APR_SUCCESS && (got->type != REDIS_REPLY_ARRAY || !got->elements)) {
         RELAY_WHY(why, p, "script `%s' gave an answer of an unknown form", scripts[id].name);
         rv = RELAY_ERECORD;
     }
@@ -192,6 +181,28 @@ apr_status_t relay_store_script(relay_store *s, redisReply **reply, relay_script
     }
     *reply = got;
     return APR_SUCCESS;
+}
+
+apr_status_t relay_store_now(apr_time_t *now, relay_store *s, apr_pool_t *p, const char **why)
+{
+    const char *argv[] = {"TIME"};
+    relay_store_cmd cmd = {1, argv, NULL};
+    redisReply *reply;
+    apr_status_t rv = relay_store_read(s, &cmd, 1, &reply, p, why);
+
+    if (rv != APR_SUCCESS)
+        return rv;
+    if ((rv = relay_store_check(s, reply, NULL, p, why)) == APR_SUCCESS) {
+        if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 && reply->element[0]->str && reply->element[1]->str) {
+            *now = apr_time_make(apr_atoi64(reply->element[0]->str), apr_atoi64(reply->element[1]->str));
+        }
+        else {
+            RELAY_WHY(why, p, "Redis at %s does not know the time", s->cfg->redis->shown);
+            rv = RELAY_EUNREACHABLE;
+        }
+    }
+    freeReplyObject(reply);
+    return rv;
 }
 
 const char *relay_reply_field(const redisReply *hash, const char *field)
@@ -317,15 +328,15 @@ apr_status_t relay_store_route(relay_store *s, const char *name, relay_route *ro
 {
     const char *key = relay_store_key(s, p, "route:", name), *gone_key = relay_store_key(s, p, "gone:", name);
     const char *get[] = {"HGETALL", key}, *ttl[] = {"PTTL", key}, *get_gone[] = {"HGETALL", gone_key};
-    command cmds[] = {{2, get, NULL}, {2, ttl, NULL}, {2, get_gone, NULL}};
+    relay_store_cmd cmds[] = {{2, get, NULL}, {2, ttl, NULL}, {2, get_gone, NULL}};
     relay_route found = {0};
     redisReply *r[3];
     apr_status_t rv;
 
-    if ((rv = read_commands(s, cmds, 3, r, p, why)) != APR_SUCCESS)
+    if ((rv = relay_store_read(s, cmds, 3, r, p, why)) != APR_SUCCESS)
         return rv;
-    if ((rv = check_reply(s, r[0], key, p, why)) != APR_SUCCESS || (rv = check_reply(s, r[1], NULL, p, why)) != APR_SUCCESS
-        || (rv = check_reply(s, r[2], gone_key, p, why)) != APR_SUCCESS)
+    if ((rv = relay_store_check(s, r[0], key, p, why)) != APR_SUCCESS || (rv = relay_store_check(s, r[1], NULL, p, why)) != APR_SUCCESS
+        || (rv = relay_store_check(s, r[2], gone_key, p, why)) != APR_SUCCESS)
         goto out;
     /* PTTL is -2 when the key has expired between the two, -1 when it would live for ever. */
     if (r[0]->type != REDIS_REPLY_ARRAY || r[0]->elements == 0 || r[1]->type != REDIS_REPLY_INTEGER
@@ -343,7 +354,7 @@ apr_status_t relay_store_route(relay_store *s, const char *name, relay_route *ro
     found.lives = apr_time_from_msec(r[1]->integer);
     *route = found;
 out:
-    free_replies(r, 3);
+    relay_store_free(r, 3);
     return rv;
 }
 
@@ -383,16 +394,16 @@ apr_status_t relay_store_grant(relay_store *s, const char *fingerprint, relay_gr
                                const char **why)
 {
     const char *key = relay_store_key(s, p, "key:", fingerprint), *get[] = {"HGETALL", key};
-    command cmd = {2, get, NULL};
+    relay_store_cmd cmd = {2, get, NULL};
     relay_grant found = {0};
     redisReply *r;
     apr_status_t rv;
 
     if (!relay_fingerprint_is_valid(fingerprint))
         return RELAY_ENOTFOUND;
-    if ((rv = read_commands(s, &cmd, 1, &r, p, why)) != APR_SUCCESS)
+    if ((rv = relay_store_read(s, &cmd, 1, &r, p, why)) != APR_SUCCESS)
         return rv;
-    if ((rv = check_reply(s, r, key, p, why)) == APR_SUCCESS)
+    if ((rv = relay_store_check(s, r, key, p, why)) == APR_SUCCESS)
         rv = r->type == REDIS_REPLY_ARRAY && r->elements ? read_grant(&found, r, key, p, why) : RELAY_ENOTFOUND;
     freeReplyObject(r);
     if (rv == APR_SUCCESS)

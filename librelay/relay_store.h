@@ -98,6 +98,36 @@ int relay_fingerprint_is_valid(const char *text);
 apr_status_t relay_store_command(relay_store *s, redisReply **reply, int argc, const char **argv,
                                  const size_t *argvlen, apr_pool_t *p, const char **why);
 
+/** One command, as redisCommandArgv() takes it; argvlen may be NULL. */
+typedef struct relay_store_cmd {
+    int argc;
+    const char **argv;
+    const size_t *argvlen;
+} relay_store_cmd;
+
+/**
+ * Runs n commands that only read, in one round trip. Where the connection broke while it was idle they are sent
+ * again on a fresh one.
+ * @param replies out: n of them, to be given to relay_store_free(); each may be an error reply
+ * @return APR_SUCCESS, or RELAY_EUNREACHABLE with *why
+ */
+apr_status_t relay_store_read(relay_store *s, const relay_store_cmd *cmds, int n, redisReply **replies,
+                              apr_pool_t *p, const char **why);
+
+/**
+ * What an error reply means; APR_SUCCESS for any other.
+ * @param key the record that was read, or NULL
+ * @return RELAY_ERECORD when the record is not of the type that was expected, else RELAY_EUNREACHABLE; with *why
+ */
+apr_status_t relay_store_check(relay_store *s, const redisReply *reply, const char *key, apr_pool_t *p,
+                               const char **why);
+
+/** Frees n replies; an entry may be NULL. */
+void relay_store_free(redisReply **replies, int n);
+
+/** Redis's clock, which the times in records go by. */
+apr_status_t relay_store_now(apr_time_t *now, relay_store *s, apr_pool_t *p, const char **why);
+
 /** A key with the configured prefix: relay_store_key(s, p, "live:", name). */
 const char *relay_store_key(const relay_store *s, apr_pool_t *p, const char *kind, const char *id);
 

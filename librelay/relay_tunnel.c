@@ -265,30 +265,28 @@ static apr_status_t read_tunnel(relay_tunnel **out, const redisReply *hash, cons
     return APR_SUCCESS;
 }
 
-static apr_status_t redis_now(apr_time_t *now, relay_store *s, apr_pool_t *p, const char **why)
+/* A tunnel from the answer to HGETALL; RELAY_ENOTFOUND when there is no such record. */
+static apr_status_t tunnel_of_reply(relay_tunnel **out, relay_store *s, const redisReply *reply, const char *key,
+                                    apr_time_t now, apr_pool_t *p, const char **why)
 {
-    const char *argv[] = {"TIME"};
-    redisReply *reply;
-    apr_status_t rv = relay_store_command(s, &reply, 1, argv, NULL, p, why);
+    apr_status_t rv = relay_store_check(s, reply, key, p, why);
 
     if (rv != APR_SUCCESS)
         return rv;
-    *now = apr_time_make(apr_atoi64(element(reply, 0)), apr_atoi64(element(reply, 1)));
-    freeReplyObject(reply);
-    return APR_SUCCESS;
+    return reply->elements ? read_tunnel(out, reply, key, now, p, why) : RELAY_ENOTFOUND;
 }
 
-/* RELAY_ENOTFOUND when there is no such record. */
 static apr_status_t load_tunnel(relay_tunnel **out, relay_store *s, const char *id, apr_time_t now, apr_pool_t *p,
                                 const char **why)
 {
     const char *key = relay_store_key(s, p, "tunnel:", id), *argv[] = {"HGETALL", key};
+    relay_store_cmd cmd = {2, argv, NULL};
     redisReply *reply;
-    apr_status_t rv = relay_store_command(s, &reply, 2, argv, NULL, p, why);
+    apr_status_t rv = relay_store_read(s, &cmd, 1, &reply, p, why);
 
     if (rv != APR_SUCCESS)
         return rv;
-    rv = reply->elements ? read_tunnel(out, reply, key, now, p, why) : RELAY_ENOTFOUND;
+    rv = tunnel_of_reply(out, s, reply, key, now, p, why);
     freeReplyObject(reply);
     return rv;
 }
@@ -326,7 +324,7 @@ apr_status_t relay_tunnel_find(relay_tunnel **out, relay_store *s, const char *i
     /* Ids have the form of labels as well. */
     if (relay_name_check(id_or_name, strlen(id_or_name), NULL, NULL) != APR_SUCCESS)
         return no_such_tunnel(id_or_name, p, why);
-    if ((rv = redis_now(&now, s, p, why)) != APR_SUCCESS)
+    if ((rv = relay_store_now(&now, s, p, why)) != APR_SUCCESS)
         return rv;
     if ((rv = load_tunnel(out, s, id_or_name, now, p, why)) != RELAY_ENOTFOUND)
         return rv;
@@ -339,6 +337,47 @@ apr_status_t relay_tunnel_find(relay_tunnel **out, relay_store *s, const char *i
     return no_such_tunnel(id_or_name, p, why);
 }
 
+/* So many records are asked for in one round trip: a list of thousands waits for a few answers only, and neither
+ * side has to hold all of it at once. */
+#define LIST_BATCH 256
+
+/* Adds the tunnels with these ids to a list. */
+static apr_status_t load_batch(apr_array_header_t *list, relay_store *s, redisReply *const *ids, int n, apr_time_t now,
+                               apr_pool_t *p, const char **why)
+{
+    const char *argv[LIST_BATCH][2];
+    relay_store_cmd cmds[LIST_BATCH];
+    redisReply *replies[LIST_BATCH];
+    apr_status_t rv;
+    int i;
+
+    for (i = 0; i < n; i++) {
+        argv[i][0] = "HGETALL";
+        argv[i][1] = relay_store_key(s, p, "tunnel:", ids[i]->str);
+        cmds[i] = (relay_store_cmd){2, argv[i], NULL};
+    }
+    if ((rv = relay_store_read(s, cmds, n, replies, p, why)) != APR_SUCCESS)
+        return rv;
+    for (i = 0; i < n && rv == APR_SUCCESS; i++) {
+        const char *fault = "its record is missing";
+        relay_tunnel *t;
+
+        rv = tunnel_of_reply(&t, s, replies[i], argv[i][1], now, p, &fault);
+        if (rv == APR_SUCCESS && !strcmp(t->state, "open")) {
+            APR_ARRAY_PUSH(list, relay_tunnel *) = t;
+        }
+        else if (rv == RELAY_ERECORD || rv == RELAY_ENOTFOUND) {
+            relay_log(RELAY_LOG_WARNING, "RLY001 tunnel %s is left out: %s", ids[i]->str, fault);
+            rv = APR_SUCCESS;
+        }
+        else if (rv != APR_SUCCESS) {
+            RELAY_WHY(why, p, "%s", fault);
+        }
+    }
+    relay_store_free(replies, n);
+    return rv;
+}
+
 apr_status_t relay_tunnel_list(apr_array_header_t **out, relay_store *s, apr_pool_t *p, const char **why)
 {
     const char *argv[] = {"ZRANGEBYSCORE", relay_store_key(s, p, "tunnels", ""), NULL, "+inf"};
@@ -346,29 +385,17 @@ apr_status_t relay_tunnel_list(apr_array_header_t **out, relay_store *s, apr_poo
     redisReply *ids;
     apr_time_t now;
     apr_status_t rv;
-    size_t i;
+    int i, n, total;
 
-    if ((rv = redis_now(&now, s, p, why)) != APR_SUCCESS)
+    if ((rv = relay_store_now(&now, s, p, why)) != APR_SUCCESS)
         return rv;
     argv[2] = number(apr_time_as_msec(now), p);
     if ((rv = relay_store_command(s, &ids, 4, argv, NULL, p, why)) != APR_SUCCESS)
         return rv;
-    for (i = 0; i < ids->elements && rv == APR_SUCCESS; i++) {
-        const char *fault = NULL;
-        relay_tunnel *t;
-
-        rv = load_tunnel(&t, s, element(ids, i), now, p, &fault);
-        if (rv == APR_SUCCESS && !strcmp(t->state, "open")) {
-            APR_ARRAY_PUSH(list, relay_tunnel *) = t;
-        }
-        else if (rv == RELAY_ERECORD || rv == RELAY_ENOTFOUND) {
-            relay_log(RELAY_LOG_WARNING, "RLY001 tunnel %s is left out: %s", element(ids, i),
-                      fault ? fault : "its record is missing");
-            rv = APR_SUCCESS;
-        }
-        else if (rv != APR_SUCCESS) {
-            RELAY_WHY(why, p, "%s", fault);
-        }
+    total = ids->type == REDIS_REPLY_ARRAY ? (int)ids->elements : 0;
+    for (i = 0; i < total && rv == APR_SUCCESS; i += n) {
+        n = total - i < LIST_BATCH ? total - i : LIST_BATCH;
+        rv = load_batch(list, s, ids->element + i, n, now, p, why);
     }
     freeReplyObject(ids);
     if (rv == APR_SUCCESS)

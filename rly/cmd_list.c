@@ -49,7 +49,7 @@ static apr_status_t print_table(rly_links *links, const apr_array_header_t *tunn
         puts("No tunnel is open.");
         return APR_SUCCESS;
     }
-    if ((rv = rly_redis_now(&now, links->r, why)) != APR_SUCCESS)
+    if ((rv = relay_store_now(&now, links->r->store, links->r->p, why)) != APR_SUCCESS)
         return rv;
     for (int i = 0; i < tunnels->nelts; i++)
         if ((rv = add_tunnel(table, links, APR_ARRAY_IDX(tunnels, i, relay_tunnel *), now, why)) != APR_SUCCESS)

@@ -75,7 +75,7 @@ static int show(rly *r, const char *id_or_name, int json)
         rv = rly_tunnel_json(&object, links, t, &why);
         if (rv == APR_SUCCESS)
             return rly_json_print(object);
-    } else if (rv == APR_SUCCESS && (rv = rly_redis_now(&now, r, &why)) == APR_SUCCESS) {
+    } else if (rv == APR_SUCCESS && (rv = relay_store_now(&now, r->store, r->p, &why)) == APR_SUCCESS) {
         print_facts(t, now, r->p);
         rv = print_routes(r, links, t, now, &why);
     }

@@ -84,18 +84,3 @@ int rly_json_print(json_t *json)
     free(text);
     return RLY_DONE;
 }
-
-apr_status_t rly_redis_now(apr_time_t *now, rly *r, const char **why)
-{
-    const char *argv[] = { "TIME" };
-    redisReply *reply;
-    apr_status_t rv = relay_store_command(r->store, &reply, 1, argv, NULL, r->p, why);
-
-    if (rv != APR_SUCCESS)
-        return rv;
-    *now = apr_time_now(); /* for a Redis that answers nonsense */
-    if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 && reply->element[0]->str && reply->element[1]->str)
-        *now = apr_time_make(apr_atoi64(reply->element[0]->str), apr_atoi64(reply->element[1]->str));
-    freeReplyObject(reply);
-    return APR_SUCCESS;
-}

@@ -50,8 +50,4 @@ json_t *rly_json_text(const char *text, apr_pool_t *p);
 /** Prints one line, and drops the reference. @return RLY_DONE, or RLY_REFUSED when memory ran out */
 int rly_json_print(json_t *json);
 
-/** Redis's time, which the times in records go by.
- * @return APR_SUCCESS, or RELAY_EUNREACHABLE with *why */
-apr_status_t rly_redis_now(apr_time_t *now, rly *r, const char **why);
-
 #endif

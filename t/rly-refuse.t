@@ -177,7 +177,11 @@ def test_records():
         is_(result.returncode, 0, f"list: a record {what} is left out")
         like(result.stderr, f"RLY001 tunnel {t['id']} is left out: .*{error}", "with a warning")
         unlike(result.stdout, t["id"], "of course")
-    store.redis("DEL", key)
+    for what, command in (("that is not a hash", ["SET", key, "x"]), ("that is missing", ["DEL", key])):
+        store.redis(*command)
+        result = store.rly("list")
+        is_(result.returncode, 0, f"list: a record {what} is left out")
+        like(result.stderr, f"RLY001 tunnel {t['id']} is left out: .*{what[5:]}", "with a warning")
 
 
 def test_redis():

@@ -117,6 +117,25 @@ def test_options():
         like(store.rly("help").stdout, rf"(?m)^  rly {command} ", f"help names {command}")
 
 
+def test_list_many():
+    """More than are asked for in one round trip: copies of one record, of which every seventh has ended."""
+    before = [t["id"] for t in json.loads(store.rly("list", "--json").stdout)["tunnels"]]
+    script = """
+        local fields = redis.call('HGETALL', KEYS[1] .. 'tunnel:' .. ARGV[1])
+        for i = 1, 1000 do
+            local id, expires = string.format('copy%05d', i), string.format('%d', 1900000000000 + i)
+            redis.call('HSET', KEYS[1] .. 'tunnel:' .. id, unpack(fields))
+            redis.call('HSET', KEYS[1] .. 'tunnel:' .. id, 'id', id, 'state', i % 7 == 0 and 'closed' or 'open', 'expires', expires)
+            redis.call('ZADD', KEYS[1] .. 'tunnels', expires, id)
+        end"""
+    store.redis("EVAL", script, 1, "relay:", before[0])
+    listed = [t["id"] for t in json.loads(store.rly("list", "--json").stdout)["tunnels"]]
+    is_(listed, before + [f"copy{i:05d}" for i in range(1, 1001) if i % 7], "list: 1,000 records, the open ones in their order")
+    script = "for i = 1, 1000 do redis.call('ZREM', KEYS[1] .. 'tunnels', string.format('copy%05d', i)) end"
+    store.redis("EVAL", script, 1, "relay:")
+    is_([t["id"] for t in json.loads(store.rly("list", "--json").stdout)["tunnels"]], before, "and without them as before")
+
+
 def test_show():
     t = shown("nas")
     is_(list(t), ["v", "id", "device", "state", "relay", "key", "by", "created", "expires", "ended", "routes"],
