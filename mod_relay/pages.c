@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #define RETRY_AFTER "5"
+#define DROPPED_MAX 65536
 /* Loopback answers at once, unless the listener's queue is full. */
 #define PROBE_MS 500
 
@@ -73,7 +74,7 @@ static int matches(const char *range, const char *type)
     return !ap_cstr_casecmpn(range, type, (apr_size_t)(slash - type) + 1) && !strcmp(range + (slash - type) + 1, "*") ? 2 : 0;
 }
 
-/* The q of a type: that of the most specific range. HTML wins a draw. */
+/* The q of a type: that of the most specific range. In a draw the one that was named wins, and then HTML. */
 static form preferred(request_rec *r)
 {
     const char *accept = apr_table_get(r->headers_in, "Accept");
@@ -101,7 +102,7 @@ static form preferred(request_rec *r)
         }
     }
     for (f = JSON; f <= TEXT; f++)
-        if (best[f] > best[chosen])
+        if (best[f] > best[chosen] || (best[f] > 0 && best[f] == best[chosen] && how[f] > how[chosen]))
             chosen = (form)f;
     return chosen;
 }
@@ -136,6 +137,29 @@ static const char *body_for(request_rec *r, form f, const struct page *page, con
     }
 }
 
+/*
+ * A small body is taken in, and dropped, before a page is sent. HTTP/2's streams are reset when an answer overtakes
+ * the request's body (RFC 9113, 8.1), and some clients take that for an error.
+ */
+static void drop_small_body(request_rec *r)
+{
+    apr_bucket_brigade *bb;
+    apr_off_t total = 0, len;
+
+    if (!r->connection->master || r->expecting_100 || !ap_request_has_body(r))
+        return;
+    bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
+    while (total < DROPPED_MAX
+           && ap_get_brigade(r->input_filters, bb, AP_MODE_READBYTES, APR_BLOCK_READ, HUGE_STRING_LEN) == APR_SUCCESS
+           && !APR_BRIGADE_EMPTY(bb) && !APR_BUCKET_IS_EOS(APR_BRIGADE_LAST(bb))) {
+        if (apr_brigade_length(bb, 1, &len) != APR_SUCCESS)
+            break;
+        total += len;
+        apr_brigade_cleanup(bb);
+    }
+    apr_brigade_destroy(bb);
+}
+
 int mod_relay_page_send(request_rec *r, const mod_relay_request *rr, mod_relay_answer answer)
 {
     const struct page *page = &pages[answer];
@@ -144,6 +168,7 @@ int mod_relay_page_send(request_rec *r, const mod_relay_request *rr, mod_relay_a
 
     ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "%s: name %s%s%s", page->log, *rr->name ? rr->name : "(invalid)",
                   rr->route.tunnel ? ", tunnel " : "", rr->route.tunnel ? rr->route.tunnel : "");
+    drop_small_body(r);
     if (page->status == 503)
         apr_table_setn(r->err_headers_out, "Retry-After", RETRY_AFTER);
     apr_table_setn(r->err_headers_out, "Cache-Control", "no-store");
@@ -161,8 +186,8 @@ int mod_relay_page_send(request_rec *r, const mod_relay_request *rr, mod_relay_a
     apr_table_setn(r->headers_out, "Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'");
     body = body_for(r, f, page, rr->name);
     ap_set_content_length(r, (apr_off_t)strlen(body));
-    /* A body that nobody will read: rather a new connection than to swallow gigabytes. */
-    if (ap_request_has_body(r))
+    /* A body that nobody will read: rather a new connection than to swallow gigabytes. In HTTP/2 it is a stream's. */
+    if (ap_request_has_body(r) && !r->connection->master)
         r->connection->keepalive = AP_CONN_CLOSE;
     if (!r->header_only)
         ap_rputs(body, r);
@@ -192,6 +217,16 @@ static int is_listening(relay_listen_addr addr)
     return error != ECONNREFUSED;
 }
 
+/* Not what the device says itself, but that it could not be asked. */
+static int is_failure(const request_rec *r, int status)
+{
+    if (apr_table_get(r->notes, "proxy-error-override")) /* ProxyErrorOverride: the device's own status */
+        return 0;
+    if (status == HTTP_INTERNAL_SERVER_ERROR) /* a TLS handshake that failed; without a note a fault of this server */
+        return apr_table_get(r->notes, "error-notes") != NULL;
+    return status == HTTP_SERVICE_UNAVAILABLE || status == HTTP_BAD_GATEWAY || status == HTTP_GATEWAY_TIME_OUT;
+}
+
 /*
  * mod_proxy tells connection refused (503), no or a broken answer (502) and time-out (504) apart; what they mean
  * depends on whether the device is connected, and on whether its tunnel has ended while it was asked.
@@ -205,9 +240,7 @@ static int request_status(int *status, request_rec *r)
     if (!rr || !rr->worker)
         return OK;
     mod_relay_attempt_end(r, rr, status);
-    if (*status != HTTP_SERVICE_UNAVAILABLE && *status != HTTP_BAD_GATEWAY && *status != HTTP_GATEWAY_TIME_OUT)
-        return OK;
-    if (r->connection->aborted)
+    if (!is_failure(r, *status) || r->connection->aborted)
         return OK;
     if (r->bytes_sent || r->eos_sent) { /* mod_proxy_http2 has spoken for itself */
         *status = OK;

@@ -116,10 +116,21 @@ static mod_relay_answer answer_for(apr_status_t rv)
     return rv == RELAY_ENOTFOUND ? MOD_RELAY_UNKNOWN : rv == RELAY_EGONE ? MOD_RELAY_GONE : MOD_RELAY_UNAVAILABLE;
 }
 
-/* An ErrorDocument is fetched by an internal redirect: it is the server's own, not the device's. */
-static int is_error_document(const request_rec *r)
+/*
+ * An ErrorDocument is fetched by an internal redirect: it is the server's own, not the device's, and so is what it
+ * includes. Its logs and headers see the environment of the request that it answers.
+ */
+static int is_error_document(request_rec *r)
 {
-    return r->prev && ap_is_HTTP_ERROR(r->prev->status);
+    const request_rec *first = r;
+
+    while (first->main)
+        first = first->main;
+    if (!first->prev || !ap_is_HTTP_ERROR(first->prev->status))
+        return 0;
+    if (mod_relay_request_of(first->prev))
+        set_environment(r, mod_relay_request_of(first->prev));
+    return 1;
 }
 
 static int translate_name(request_rec *r)
@@ -144,7 +155,7 @@ static int translate_name(request_rec *r)
     rr = apr_pcalloc(r->pool, sizeof(*rr));
     rr->realm = conf->realm;
     rr->server = conf;
-    rr->name = apr_pstrdup(r->pool, name);
+    rr->name = kind == RELAY_HOST_NAME ? apr_pstrdup(r->pool, name) : "";
     rr->answer = -1;
     ap_set_module_config(r->request_config, &relay_module, rr);
     if (kind == RELAY_HOST_NAME)

@@ -1,0 +1,60 @@
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""One HTTP/2 request with exactly the headers that a test wants, and every event of its answer seen."""
+import h2.config
+import h2.connection
+import h2.events
+import h2.exceptions
+
+
+class Answer:
+    """status: a number, or `reset` or `closed` when none came; headers (a dict), body, trailers (a dict);
+    ended: whether the answer came to its end; reset: the error code of the stream's reset, or None."""
+
+    def __init__(self):
+        self.status, self.headers, self.body, self.trailers = "closed", {}, b"", {}
+        self.ended, self.reset = False, None
+
+
+def _send_body(conn, left):
+    """As much as the windows allow; returns what is left, None once all is sent."""
+    while left is not None:
+        size = min(conn.local_flow_control_window(1), conn.max_outbound_frame_size, len(left))
+        if left and size <= 0:
+            return left
+        conn.send_data(1, left[:size], end_stream=size == len(left))
+        left = left[size:] or None
+    return None
+
+
+def request(rig, headers, body=None, name=None, timeout=10):
+    """headers: a list of pairs, pseudo-headers first. Sends, and reads until the answer is over."""
+    answer = Answer()
+    with rig.tls(name or rig.domain, alpn=["h2"], timeout=timeout) as sock:
+        conn = h2.connection.H2Connection(config=h2.config.H2Configuration(
+            header_encoding="latin-1", validate_outbound_headers=False, normalize_outbound_headers=False))
+        conn.initiate_connection()
+        conn.send_headers(1, headers, end_stream=body is None)
+        left = body
+        while not answer.ended and answer.reset is None:
+            if answer.status == "closed" or left is None:
+                left = _send_body(conn, left)
+            sock.sendall(conn.data_to_send())
+            data = sock.recv(65536)
+            if not data:
+                return answer
+            for event in conn.receive_data(data):
+                if isinstance(event, h2.events.ResponseReceived):
+                    answer.headers = dict(event.headers)
+                    answer.status = int(answer.headers[":status"])
+                elif isinstance(event, h2.events.DataReceived):
+                    answer.body += event.data
+                    conn.acknowledge_received_data(event.flow_controlled_length, 1)
+                elif isinstance(event, h2.events.TrailersReceived):
+                    answer.trailers = dict(event.headers)
+                elif isinstance(event, h2.events.StreamEnded):
+                    answer.ended = True
+                elif isinstance(event, (h2.events.StreamReset, h2.events.ConnectionTerminated)):
+                    answer.reset = int(event.error_code)
+        if answer.status == "closed":
+            answer.status = "reset"
+    return answer
