@@ -358,6 +358,21 @@ out:
     return rv;
 }
 
+apr_status_t relay_store_route_check(const relay_config *cfg, const relay_route *route, apr_pool_t *p,
+                                     const char **why)
+{
+    if (strcmp(route->relay, cfg->name)) {
+        RELAY_WHY(why, p, "tunnel %s is on relay %s, this is %s", route->tunnel, route->relay, cfg->name);
+        return RELAY_ERECORD;
+    }
+    if (!relay_listen_contains(cfg->listen, route->listen)) {
+        RELAY_WHY(why, p, "tunnel %s has the listen address %s, which is outside of [relay] listen (%s)",
+                  route->tunnel, relay_listen_addr_print(route->listen, p), cfg->listen->text);
+        return RELAY_ERECORD;
+    }
+    return APR_SUCCESS;
+}
+
 int relay_fingerprint_is_valid(const char *text)
 {
     return !strncmp(text, "SHA256:", 7) && strlen(text) == 50

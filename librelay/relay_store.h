@@ -79,6 +79,14 @@ apr_status_t relay_store_route(relay_store *s, const char *name, relay_route *ro
                                apr_pool_t *p, const char **why);
 
 /**
+ * Whether a route that was found is one this relay may connect to: it is on this relay, and its listen address is inside
+ * the listen space. To be asked before anything connects there, whatever wrote the record.
+ * @return APR_SUCCESS, or RELAY_ERECORD with *why
+ */
+apr_status_t relay_store_route_check(const relay_config *cfg, const relay_route *route, apr_pool_t *p,
+                                     const char **why);
+
+/**
  * Looks up what a key may do: one round trip.
  * @param fingerprint `SHA256:` and 43 characters of base64; anything else is RELAY_ENOTFOUND
  * @return APR_SUCCESS; RELAY_ENOTFOUND; RELAY_ERECORD or RELAY_EUNREACHABLE with *why

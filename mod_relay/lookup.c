@@ -88,21 +88,6 @@ static void complain(mod_relay_lookups *l, const char *name, const char *why)
         ap_log_error(APLOG_MARK, APLOG_ERR, 0, l->realm->server, "RLY120 route %s cannot be looked up: %s", name, why);
 }
 
-/* What Redis says is checked against what this relay may do, before anything connects to it. */
-static apr_status_t check_route(const relay_config *relay, const relay_route *route, apr_pool_t *p, const char **why)
-{
-    if (strcmp(route->relay, relay->name)) {
-        *why = apr_psprintf(p, "tunnel %s is on relay %s, this is %s", route->tunnel, route->relay, relay->name);
-        return RELAY_ERECORD;
-    }
-    if (!relay_listen_contains(relay->listen, route->listen)) {
-        *why = apr_psprintf(p, "tunnel %s has the listen address %s, which is outside of [relay] listen (%s)",
-                            route->tunnel, relay_listen_addr_print(route->listen, p), relay->listen->text);
-        return RELAY_ERECORD;
-    }
-    return APR_SUCCESS;
-}
-
 static apr_status_t from_cache(mod_relay_realm *realm, const char *name, apr_interval_time_t max_age, int absent_counts,
                                relay_route *route, const char **gone, apr_pool_t *p)
 {
@@ -131,7 +116,7 @@ static apr_status_t from_redis(mod_relay_realm *realm, const char *name, relay_r
         rv = relay_store_route(c->store, name, route, gone, p, &why);
         give_back(realm->lookups, c, rv == RELAY_EUNREACHABLE);
         if (rv == APR_SUCCESS)
-            rv = check_route(realm->relay, route, p, &why);
+            rv = relay_store_route_check(realm->relay, route, p, &why);
         if (rv == RELAY_EUNREACHABLE || rv == RELAY_ERECORD)
             complain(realm->lookups, name, why);
     }
