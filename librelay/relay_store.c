@@ -18,10 +18,11 @@ struct relay_store {
 
 static const struct {
     const char *name, *text;
+    const char *unanswered; /* what is known when no answer came */
 } scripts[] = {
-    [RELAY_SCRIPT_OPEN] = {"open", relay_script_open},
-    [RELAY_SCRIPT_EXTEND] = {"extend", relay_script_extend},
-    [RELAY_SCRIPT_CLOSE] = {"close", relay_script_close},
+    [RELAY_SCRIPT_OPEN] = {"open", relay_script_open, "if `open' has not been carried out by now it will not be"},
+    [RELAY_SCRIPT_EXTEND] = {"extend", relay_script_extend, "if `extend' has not been carried out by now it will not be"},
+    [RELAY_SCRIPT_CLOSE] = {"close", relay_script_close, "whether `close' was carried out is not known"},
 };
 
 static void disconnect(relay_store *s)
@@ -168,12 +169,16 @@ apr_status_t relay_store_script(relay_store *s, redisReply **reply, relay_script
     if (round_trip(s, &cmd, 1, &got) != APR_SUCCESS) {
         rv = broken(s, p, why);
         if (why)
-            *why = apr_pstrcat(p, *why, "; whether `", scripts[id].name, "' was carried out is not known", NULL);
+            *why = apr_pstrcat(p, *why, "; ", scripts[id].unanswered, NULL);
         return rv;
     }
     if ((rv = relay_store_check(s, got, NULL, p, why)) == APR_SUCCESS && (got->type != REDIS_REPLY_ARRAY || !got->elements)) {
         RELAY_WHY(why, p, "script `%s' gave an answer of an unknown form", scripts[id].name);
         rv = RELAY_ERECORD;
+    }
+    if (rv == APR_SUCCESS && got->element[0]->type == REDIS_REPLY_STRING && !strcmp(got->element[0]->str, "late")) {
+        RELAY_WHY(why, p, "Redis at %s took too long ([redis] timeout), and did not `%s'", s->cfg->redis->shown, scripts[id].name);
+        rv = RELAY_EUNREACHABLE;
     }
     if (rv != APR_SUCCESS) {
         freeReplyObject(got);
@@ -181,6 +186,17 @@ apr_status_t relay_store_script(relay_store *s, redisReply **reply, relay_script
     }
     *reply = got;
     return APR_SUCCESS;
+}
+
+/* The last quarter of the time that the caller waits is for the answer's way back. */
+apr_status_t relay_store_deadline(const char **latest, relay_store *s, apr_pool_t *p, const char **why)
+{
+    apr_time_t now;
+    apr_status_t rv = relay_store_now(&now, s, p, why);
+
+    if (rv == APR_SUCCESS)
+        *latest = apr_psprintf(p, "%" APR_INT64_T_FMT, apr_time_as_msec(now + s->cfg->redis_timeout / 4 * 3));
+    return rv;
 }
 
 apr_status_t relay_store_now(apr_time_t *now, relay_store *s, apr_pool_t *p, const char **why)

@@ -150,6 +150,14 @@ typedef enum { RELAY_SCRIPT_OPEN, RELAY_SCRIPT_EXTEND, RELAY_SCRIPT_CLOSE } rela
 apr_status_t relay_store_script(relay_store *s, redisReply **reply, relay_script_id id, int nargs,
                                 const char **args, apr_pool_t *p, const char **why);
 
+/**
+ * The latest time at which a script may begin, as an argument for one that should not be carried out after its
+ * caller has given up: a Redis that hung runs what it finds waiting. Costs a round trip, to ask Redis's clock.
+ * A script that refuses for it answers `late', which relay_store_script() makes RELAY_EUNREACHABLE.
+ * @param latest out: milliseconds since 1970 by Redis's clock
+ */
+apr_status_t relay_store_deadline(const char **latest, relay_store *s, apr_pool_t *p, const char **why);
+
 /** The value of a field in a reply to HGETALL, or NULL. */
 const char *relay_reply_field(const redisReply *hash, const char *field);
 

@@ -101,7 +101,7 @@ static void push(apr_array_header_t *args, const char *value)
 
 /* ARGV of open.lua. */
 static apr_array_header_t *open_args(const char *id, const relay_config *cfg, const relay_tunnel_request *req,
-                                     const char **names, apr_pool_t *p)
+                                     const char **names, const char *latest, apr_pool_t *p)
 {
     apr_array_header_t *args = apr_array_make(p, 64, sizeof(const char *));
     int i;
@@ -113,6 +113,7 @@ static apr_array_header_t *open_args(const char *id, const relay_config *cfg, co
     push(args, req->by ? req->by : "");
     push(args, number(apr_time_as_msec(req->ttl ? req->ttl : cfg->ttl), p));
     push(args, number(apr_time_as_msec(cfg->cooldown), p));
+    push(args, latest);
     push(args, number(cfg->listen->nblocks, p));
     for (i = 0; i < cfg->listen->nblocks; i++) {
         const relay_listen_block *b = &cfg->listen->block[i];
@@ -159,6 +160,7 @@ apr_status_t relay_tunnel_open(relay_tunnel **out, relay_store *s, const relay_c
 {
     const char **names = apr_palloc(p, RELAY_TUNNEL_ROUTES_MAX * sizeof(*names));
     char *id = apr_palloc(p, RELAY_NAME_RANDOM_LEN + 1);
+    const char *latest;
     apr_array_header_t *args;
     relay_tunnel *t;
     redisReply *reply;
@@ -166,10 +168,10 @@ apr_status_t relay_tunnel_open(relay_tunnel **out, relay_store *s, const relay_c
     int i;
 
     if ((rv = check_request(cfg, req, p, why)) != APR_SUCCESS || (rv = make_names(names, req, p, why)) != APR_SUCCESS
-        || (rv = relay_name_random(id)) != APR_SUCCESS)
+        || (rv = relay_name_random(id)) != APR_SUCCESS || (rv = relay_store_deadline(&latest, s, p, why)) != APR_SUCCESS)
         return rv;
     id[RELAY_TUNNEL_ID_LEN] = '\0';
-    args = open_args(id, cfg, req, names, p);
+    args = open_args(id, cfg, req, names, latest, p);
     rv = relay_store_script(s, &reply, RELAY_SCRIPT_OPEN, args->nelts, (const char **)args->elts, p, why);
     if (rv != APR_SUCCESS)
         return rv;
@@ -439,7 +441,7 @@ apr_status_t relay_tunnel_close(relay_store *s, const relay_config *cfg, const c
 apr_status_t relay_tunnel_extend(relay_store *s, const relay_config *cfg, const char *id, apr_interval_time_t ttl,
                                  const char *by, apr_time_t *expires, apr_pool_t *p, const char **why)
 {
-    const char *args[] = {id, number(apr_time_as_msec(ttl), p), number(apr_time_as_msec(cfg->cooldown), p), by};
+    const char *args[] = {id, number(apr_time_as_msec(ttl), p), number(apr_time_as_msec(cfg->cooldown), p), by, NULL};
     redisReply *reply;
     apr_status_t rv;
 
@@ -452,7 +454,8 @@ apr_status_t relay_tunnel_extend(relay_store *s, const relay_config *cfg, const 
                   relay_duration_print(cfg->ttl_max, p));
         return RELAY_EREFUSED;
     }
-    if ((rv = relay_store_script(s, &reply, RELAY_SCRIPT_EXTEND, 4, args, p, why)) != APR_SUCCESS)
+    if ((rv = relay_store_deadline(&args[4], s, p, why)) != APR_SUCCESS
+        || (rv = relay_store_script(s, &reply, RELAY_SCRIPT_EXTEND, 5, args, p, why)) != APR_SUCCESS)
         return rv;
     if (!strcmp(element(reply, 0), "ok")) {
         *expires = apr_atoi64(element(reply, 1)) * 1000;

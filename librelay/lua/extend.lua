@@ -1,12 +1,19 @@
 -- Sets the end of an open tunnel to ttl from now; never makes it shorter.
 -- KEYS[1] prefix
--- ARGV    id, ttl ms, cooldown ms, by
--- returns {'ok', expires ms} {'none'} {'gone', 'closed'|'expired'} {'version', v} {'shorter', ms it still has}
+-- ARGV    id, ttl ms, cooldown ms, by, latest start ms
+-- returns {'ok', expires ms} {'late'} {'none'} {'gone', 'closed'|'expired'} {'version', v} {'shorter', ms it still has}
 local prefix = KEYS[1]
-local id, ttl, cooldown, by = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
+local id, ttl, cooldown, by, latest = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
 
 local function integer(n)
   return string.format('%.0f', n)
+end
+
+-- Who asked has given up by then; the end would move from a later now.
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+if now > latest then
+  return {'late'}
 end
 
 local record = prefix .. 'tunnel:' .. id
@@ -17,8 +24,6 @@ local v = redis.call('HGET', record, 'v')
 if v ~= '1' then
   return {'version', v or '?'}
 end
-local time = redis.call('TIME')
-local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local f = redis.call('HMGET', record, 'state', 'expires', 'relay', 'key', 'routes')
 if f[1] ~= 'open' then
   return {'gone', f[1] or '?'}

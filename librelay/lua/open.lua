@@ -1,20 +1,20 @@
 -- Opens a tunnel: all of its records, or none.
 -- KEYS[1] prefix
--- ARGV    id, relay, device, fingerprint, by, ttl ms, cooldown ms, blocks, then for each block of the listen
---         space: first address as a number, addresses, low port, ports; then routes, then for each route:
---         name, scheme, service
+-- ARGV    id, relay, device, fingerprint, by, ttl ms, cooldown ms, latest start ms, blocks, then for each block of
+--         the listen space: first address as a number, addresses, low port, ports; then routes, then for each
+--         route: name, scheme, service
 -- returns {'ok', created ms, expires ms, listen address of each route…}
---         {'name', taken name} {'key', tunnel that has the key} {'id'} {'full', positions tried}
+--         {'late'} {'name', taken name} {'key', tunnel that has the key} {'id'} {'full', positions tried}
 local prefix = KEYS[1]
 local id, relay, device, fingerprint, by = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local ttl, cooldown = tonumber(ARGV[6]), tonumber(ARGV[7])
+local ttl, cooldown, latest = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
 local DAY = 86400000
 -- Beyond this many tries a crowded space counts as used up: a script must not hold Redis for long.
 local TRIES = 65536
 -- A space this large is walked by the clock at least, so that a Redis restored from an old copy repeats nothing.
 local WIDE = 4294967296
 
-local at = 8
+local at = 9
 local blocks, size = {}, 0
 for i = 1, tonumber(ARGV[at]) do
   local b = {first = tonumber(ARGV[at + 1]), count = tonumber(ARGV[at + 2]),
@@ -46,7 +46,12 @@ local function address(position)
     math.floor(ip / 256) % 256, ip % 256, b.port + math.floor(position / b.count))
 end
 
--- First everything that can refuse, then the writes.
+-- First everything that can refuse, then the writes. Who asked has given up by then, and would not know the tunnel.
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+if now > latest then
+  return {'late'}
+end
 if redis.call('EXISTS', prefix .. 'tunnel:' .. id) == 1 then
   return {'id'}
 end
@@ -60,8 +65,6 @@ for _, r in ipairs(routes) do
   end
 end
 
-local time = redis.call('TIME')
-local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local expires = now + ttl
 
 -- The counter never goes back: one that was lost goes on from the clock.
