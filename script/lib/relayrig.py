@@ -206,7 +206,8 @@ class Rig(Client):
     vhost, httpd_conf   directives added to the HTTPS vhost and at server level
     sshd_conf           lines put at the top of sshd's configuration (sshd keeps the first value it meets)
     http2               False: without mod_http2's protocols
-    rlyd                True: run rlyd, too
+    rlyd                True: run rlyd, with RelaySSH on, and let devices connect to the HTTPS port; the
+                        listening sshd is there as well, on ssh_port
     address             where Apache and sshd listen
     say                 a function that is told each step, for people
     """
@@ -272,7 +273,8 @@ class Rig(Client):
 
     def _write_relay_conf(self, listen, cooldown, changes):
         conf = {
-            "relay": {"name": "relay1", "domain": self.domain, "ssh": f"{self.address}:{self.ssh_port}",
+            "relay": {"name": "relay1", "domain": self.domain,
+                      "ssh": f"{self.address}:{self.https_port if self.with_rlyd else self.ssh_port}",
                       "user": "relay", "listen": listen, "https-port": self.https_port},
             "redis": {"url": f"unix://{self.redis_sock}"},
             "rlyd": {"socket": f"{self.dir}/run/rlyd.sock", "pid-file": f"{self.dir}/run/rlyd.pid",
@@ -406,6 +408,8 @@ class Rig(Client):
             (r"^ *DocumentRoot .*$", f"    DocumentRoot {self.www}"),
             (r"^RelayConfig .*$", f"RelayConfig {self.conf}"),
         ], "relay-vhost.conf")
+        if self.with_rlyd:
+            text = edit(text, [(r"^ *#RelaySSH on$", "    RelaySSH on")], "relay-vhost.conf")
         if not self.http2:
             text = edit(text, [(r"^ *Protocols .*$", "    Protocols http/1.1")], "relay-vhost.conf")
         head, end, tail = text.rpartition("</VirtualHost>")

@@ -9,7 +9,7 @@ SUSPECT = {
     "relay": r"\[[\w]*:(warn|error|crit|alert|emerg)\]",
     "sshd": r"^(error|fatal|Warning|WARNING)|: (error|fatal): |AuthorizedKeysCommand .* failed|Bad owner|deprecated",
     "redis": r"^\d+:[A-Z] .{20,30} # |^\*\*\* ",
-    "rlyd": r"(?i)\b(error|warning|warn|crit|fatal)\b|AddressSanitizer|runtime error:",
+    "rlyd": r"rlyd: (error|warning): |AddressSanitizer|runtime error:",
 }
 # Lines that stand in every run and mean nothing here.
 HARMLESS = [
