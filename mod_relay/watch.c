@@ -8,6 +8,7 @@
  */
 
 #include "mod_relay.h"
+#include "changes.h"
 
 #include <apr_atomic.h>
 #include <apr_thread_proc.h>
@@ -27,6 +28,7 @@
 
 struct mod_relay_watch {
     mod_relay_realm *realm;
+    mod_relay_changes changes; /* where what Redis reports goes */
     apr_thread_t *thread;
     int wake; /* eventfd: written to once, to stop */
     volatile apr_uint32_t stopping;
@@ -129,52 +131,35 @@ static apr_status_t connect_both(mod_relay_watch *w, const char **why)
         || !command(w->sub, cfg->redis, 2, subscribe, NULL, w->pool, why))
         return w->sub->err ? RELAY_EUNREACHABLE : RELAY_EREFUSED;
     track[4] = apr_psprintf(w->pool, "%" APR_INT64_T_FMT, id);
-    track[7] = apr_pstrcat(w->pool, cfg->prefix, "route:", NULL);
+    track[7] = w->changes.prefix;
     if (!command(w->tracker, cfg->redis, 8, track, NULL, w->pool, why))
         return w->tracker->err ? RELAY_EUNREACHABLE : RELAY_EREFUSED;
     return APR_SUCCESS;
 }
 
-static void invalidate(mod_relay_watch *w, const redisReply *keys)
+static void one_changed(void *baton, const char *name)
 {
-    apr_size_t skip = strlen(w->realm->relay->prefix) + strlen("route:");
-    size_t i;
+    mod_relay_watch *w = baton;
 
-    if (keys->type != REDIS_REPLY_ARRAY) { /* nil: FLUSHALL and the like */
-        mod_relay_cache_flush(w->realm->cache);
-        mod_relay_backends_doubt_all(w->realm->backends);
-        return;
-    }
-    for (i = 0; i < keys->elements; i++) {
-        const redisReply *key = keys->element[i];
+    mod_relay_cache_drop(w->realm->cache, name);
+    mod_relay_backends_doubt(w->realm->backends, name);
+}
 
-        if (key->type != REDIS_REPLY_STRING || (size_t)key->len < skip)
-            continue;
-        mod_relay_cache_drop(w->realm->cache, key->str + skip);
-        mod_relay_backends_doubt(w->realm->backends, key->str + skip);
-    }
+static void all_changed(void *baton)
+{
+    mod_relay_watch *w = baton;
+
+    mod_relay_cache_flush(w->realm->cache);
+    mod_relay_backends_doubt_all(w->realm->backends);
 }
 
 /* Takes in what has arrived. 0 when the connection is dead. */
 static int receive(mod_relay_watch *w)
 {
-    void *reply;
-
     if (redisBufferRead(w->sub) != REDIS_OK)
         return 0;
     w->heard = mod_relay_clock();
-    for (;;) {
-        redisReply *r;
-
-        if (redisGetReplyFromReader(w->sub, &reply) != REDIS_OK)
-            return 0;
-        if ((r = reply) == NULL)
-            return 1;
-        if (r->type == REDIS_REPLY_ARRAY && r->elements == 3 && r->element[0]->type == REDIS_REPLY_STRING
-            && !strcmp(r->element[0]->str, "message"))
-            invalidate(w, r->element[2]);
-        freeReplyObject(r);
-    }
+    return mod_relay_changes_read(w->sub->reader, &w->changes);
 }
 
 /* 0 when one of the connections is dead or has not answered in time. */
@@ -245,8 +230,7 @@ static void *APR_THREAD_FUNC watch(apr_thread_t *thread, void *data)
         rv = connect_both(w, &why);
         if (rv == APR_SUCCESS) {
             /* What changed while nobody told us. */
-            mod_relay_cache_flush(w->realm->cache);
-            mod_relay_backends_doubt_all(w->realm->backends);
+            all_changed(w);
             set_link(w, MOD_RELAY_LINK_UP);
             mod_relay_lookups_resume(w->realm->lookups);
             if (w->troubled)
@@ -277,6 +261,7 @@ apr_status_t mod_relay_watch_start(mod_relay_realm *realm, apr_pool_t *p)
     apr_status_t rv;
 
     w->realm = realm;
+    w->changes = (mod_relay_changes){apr_pstrcat(p, realm->relay->prefix, "route:", NULL), one_changed, all_changed, w};
     w->link = MOD_RELAY_LINK_DOWN;
     w->down_since = mod_relay_clock();
     if ((w->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0)
