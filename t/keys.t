@@ -5,6 +5,8 @@ an administrators' sshd with sshd-conf/'s Match block. A refusal is seen in what
 """
 import http.client
 import os
+import pwd
+import re
 import socket
 import subprocess
 import sys
@@ -15,9 +17,15 @@ sys.path[:0] = [os.path.join(os.path.dirname(os.path.abspath(__file__)), d) for 
 import paramiko  # noqa: E402
 import tap  # noqa: E402
 from relayrig import Rig, Server, edit, free_port, listeners, wait_for  # noqa: E402
+from privatelog import PrivateLog  # noqa: E402
 from sshclients import Attempt, Clients, Raw, Watch, look, string  # noqa: E402
 
+# The tunnel user has a real shell and home here: what is refused must not be owed to nologin.
+namespace = PrivateLog()
+with open("/etc/passwd") as passwd:
+    namespace.replace("/etc/passwd", re.sub(r"^(relay:.*):[^:]*:[^:]*$", r"\1:/:/bin/sh", passwd.read(), flags=re.M))
 rig = Rig(start=False)
+namespace.collect()
 rig._start_redis()
 rig._start_sshd()
 HOSTKEY = f"{rig.dir}/etc/ssh_host_ed25519_key.pub"
@@ -71,12 +79,18 @@ class Case:
         """Waits until no session is left."""
         wait_for(lambda: not look(self.server.pid)[0] and len(children(self.server.pid)) == 0, "sessions end", 15)
 
-    def refused(self, what, argv, listens=(), **kwargs):
-        """Runs a client; nothing but `listens` may come to listen, nothing may run, nothing may have left a trace."""
-        before = (bait.seen, unix_bait.seen)
+    def refused(self, what, argv, listens=(), settle=True, **kwargs):
+        """Runs a client; nothing but `listens` may come to listen, nothing may run, nothing may have left a trace.
+        settle: its session is the only one, wait for its end."""
+        before, sessions = (bait.seen, unix_bait.seen), log_of(self.server).count("Starting session:")
         attempt = Attempt(self.server, argv, **kwargs)
+        if settle:
+            self.quiet()
         left = os.listdir(witness_dir)
-        self.ok(attempt.listens <= set(listens) and not attempt.programs and not left and before == (bait.seen, unix_bait.seen),
+        for name in left:
+            os.unlink(f"{witness_dir}/{name}")
+        self.ok(attempt.listens <= set(listens) and not attempt.programs and not left and before == (bait.seen, unix_bait.seen)
+                and sessions == log_of(self.server).count("Starting session:"),
                 f"{what}: nothing listens, nothing ran, nobody was reached", f"{attempt!r}, left {left}")
         return attempt
 
@@ -159,10 +173,10 @@ def test_sessions(case):
     wait_for(lambda: case.listen in look(case.server.pid)[0], "the master's forward")
     for i in range(3):
         case.refused(f"a session over a connection that stands ({i + 1})",
-                     ["ssh", "-F", "none", "-S", master, "relay@127.0.0.1", touch], listens=[case.listen])
+                     ["ssh", "-F", "none", "-S", master, "relay@127.0.0.1", touch], listens=[case.listen], settle=False)
     case.refused("a forward added to it: another port",
                  ["ssh", "-F", "none", "-S", master, "-O", "forward", "-R", f"{case.ip}:{case.listen_port + 1}:{case.target}", "relay@x"],
-                 listens=[case.listen])
+                 listens=[case.listen], settle=False)
     process.terminate()
     process.wait()
     case.quiet()
@@ -273,7 +287,7 @@ def test_raw_channels(case):
         for kind, body in kinds:
             case.ok(raw.open(kind, body) is None, f"channel {kind[:40] or '(empty)'}: refused")
         case.ok(raw.alive(), "the login stands")
-        for name, body in (("streamlocal-forward@openssh.com", string(f"{witness_dir}/sock")), ("streamlocal-forward@openssh.com", string("\0abstract")),
+        for name, body in (("streamlocal-forward@openssh.com", string(f"{witness_dir}/raw")), ("streamlocal-forward@openssh.com", string("\0abstract")),
                            ("cancel-streamlocal-forward@openssh.com", string(bait_path)), ("auth-agent-req@openssh.com", b""),
                            ("x11-req", b"\0" + string("MIT-MAGIC-COOKIE-1") + string("00") + zero), ("keepalive@openssh.com", b""),
                            ("env", string("A") + string("B")), ("shell", b""), ("exec", string(f"touch {witness_dir}/ran")), ("", b"")):
@@ -430,6 +444,7 @@ def another_sshd(name, conf, port):
     return server, port
 
 
+tap.is_(pwd.getpwnam("relay").pw_shell, "/bin/sh", "(the tunnel user has a shell in this test)")
 # The silent session takes its minute on an sshd of its own, while the rest goes on.
 silent = Silent(Case("sshd_config", *another_sshd("sshd-silent", f"{rig.dir}/etc/sshd_config", free_port())))
 for name, make in (("sshd_config", lambda: (rig.servers["sshd"], rig.ssh_port)), ("sshd_config-match", administrators_sshd)):
@@ -438,6 +453,8 @@ for name, make in (("sshd_config", lambda: (rig.servers["sshd"], rig.ssh_port)),
     for test in (test_right, test_sessions, test_addresses, test_raw_addresses, test_forwardings, test_raw_channels, test_logins, test_ends):
         test(case)
 silent.check()
+said = [text for _, _, text in namespace.lines() if "relay-authkeys" in text]
+tap.ok(said and all("RLY204" in text for text in said), "relay-authkeys had nothing to report but that Redis was away", "\n".join(said))
 rig.check_logs()
 rig.stop()
 tap.done()

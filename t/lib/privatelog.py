@@ -2,14 +2,17 @@
 """Catches what programs hand to syslog(3), without a syslog daemon and without disturbing the host's.
 
 PrivateLog() moves this process, and what it starts from then on, into a mount namespace with a /dev of its own, whose /dev/log
-is a socket that it reads. Make it before any thread is started.
+is a socket that it reads. Make it before any thread is started. In that namespace other files can be replaced, too.
 """
 import ctypes
 import os
+import select
 import socket
 import stat
 import subprocess
 import tempfile
+import threading
+import time
 
 CLONE_NEWNS = 0x20000
 
@@ -39,6 +42,17 @@ class PrivateLog:
         self.socket.bind("/dev/log")
         os.chmod("/dev/log", 0o666)
         self.socket.setblocking(False)
+        self.collected = None
+
+    def replace(self, path, text):
+        """Puts a file with this text in the place of path, for this test only."""
+        mode = os.stat(path).st_mode & 0o7777
+        fd, new = tempfile.mkstemp(prefix="relay-file-", dir="/run")
+        with os.fdopen(fd, "w") as f:
+            f.write(text)
+        os.chmod(new, mode)
+        self._run("mount", "--bind", new, path)
+        os.unlink(new)
 
     @staticmethod
     def _run(*argv):
@@ -46,6 +60,23 @@ class PrivateLog:
 
     def lines(self):
         """What has arrived since the last call: a list of (facility, severity, text)."""
+        if self.collected is not None:
+            time.sleep(0.2)
+            found, self.collected[:] = list(self.collected), []
+            return found
+        return self._receive()
+
+    def collect(self):
+        """Reads all the time from now on: a dozen lines that nobody reads make the next syslog(3) wait. Starts a thread."""
+        def run():
+            while True:
+                select.select([self.socket], [], [])
+                self.collected += self._receive()
+        self.collected = []
+        self.collector = threading.Thread(target=run, daemon=True)
+        self.collector.start()
+
+    def _receive(self):
         found = []
         while True:
             try:
