@@ -8,16 +8,21 @@
 
 #include "mod_relay.h"
 
-#include <apr_atomic.h>
 #include <apr_thread_mutex.h>
 
 #define HOLD_OFF apr_time_from_msec(250)
+/* At most this many lines in this time, and the same one only once. */
 #define COMPLAIN_EVERY apr_time_from_sec(5)
+#define COMPLAINTS_MAX 10
+/* What a rush has left is closed after this. */
+#define UNUSED_MAX apr_time_from_sec(30)
 #define FOR_EVER ((apr_interval_time_t)APR_INT64_MAX)
 
 typedef struct connection {
     struct connection *next;
+    apr_pool_t *pool;
     relay_store *store;
+    apr_time_t used;
 } connection;
 
 struct mod_relay_lookups {
@@ -25,8 +30,11 @@ struct mod_relay_lookups {
     apr_pool_t *pool;
     apr_thread_mutex_t *mutex; /* of all below */
     connection *idle;
-    apr_time_t try_again;  /* before this nobody asks */
-    apr_time_t complained; /* when trouble was last logged */
+    apr_time_t try_again; /* before this nobody asks; 0 while Redis answers */
+    /* trouble that was logged of late: */
+    apr_time_t complaining; /* since when */
+    int complaints;
+    char complaint[200];
 };
 
 void mod_relay_lookups_create(mod_relay_lookups **out, mod_relay_realm *realm, apr_pool_t *p)
@@ -43,29 +51,54 @@ void mod_relay_lookups_create(mod_relay_lookups **out, mod_relay_realm *realm, a
 static connection *take(mod_relay_lookups *l)
 {
     connection *c = NULL;
+    apr_time_t now = mod_relay_clock();
     apr_pool_t *p;
     int allowed;
 
     apr_thread_mutex_lock(l->mutex);
-    if ((allowed = mod_relay_clock() >= l->try_again) && (c = l->idle) != NULL)
-        l->idle = c->next;
+    if ((allowed = now >= l->try_again) != 0) {
+        /* Who tries after a failure tries alone. */
+        if (l->try_again)
+            l->try_again = now + 4 * l->realm->relay->redis_timeout;
+        if ((c = l->idle) != NULL)
+            l->idle = c->next;
+    }
     apr_thread_mutex_unlock(l->mutex);
     if (!allowed || c)
         return c;
     apr_pool_create(&p, l->pool);
     c = apr_pcalloc(p, sizeof(*c));
+    c->pool = p;
     relay_store_create(&c->store, l->realm->relay, p);
     return c;
 }
 
 static void give_back(mod_relay_lookups *l, connection *c, int failed)
 {
+    c->used = mod_relay_clock();
     apr_thread_mutex_lock(l->mutex);
     c->next = l->idle;
     l->idle = c;
-    if (failed)
-        l->try_again = mod_relay_clock() + HOLD_OFF;
+    l->try_again = failed ? c->used + HOLD_OFF : 0;
     apr_thread_mutex_unlock(l->mutex);
+}
+
+void mod_relay_lookups_sweep(mod_relay_lookups *l)
+{
+    apr_time_t now = mod_relay_clock();
+    connection **at, *old, *next;
+
+    apr_thread_mutex_lock(l->mutex);
+    /* It is a stack: behind one that has long been unused none was used later. */
+    for (at = &l->idle; *at && now - (*at)->used < UNUSED_MAX; at = &(*at)->next)
+        ;
+    old = *at;
+    *at = NULL;
+    apr_thread_mutex_unlock(l->mutex);
+    for (; old; old = next) {
+        next = old->next;
+        apr_pool_destroy(old->pool);
+    }
 }
 
 void mod_relay_lookups_resume(mod_relay_lookups *l)
@@ -81,8 +114,16 @@ static void complain(mod_relay_lookups *l, const char *name, const char *why)
     int due;
 
     apr_thread_mutex_lock(l->mutex);
-    if ((due = !l->complained || now - l->complained >= COMPLAIN_EVERY))
-        l->complained = now;
+    if (!l->complaining || now - l->complaining >= COMPLAIN_EVERY) {
+        l->complaining = now;
+        l->complaints = 0;
+        l->complaint[0] = '\0';
+    }
+    due = l->complaints < COMPLAINTS_MAX && strncmp(why, l->complaint, sizeof(l->complaint) - 1);
+    if (due) {
+        l->complaints++;
+        apr_cpystrn(l->complaint, why, sizeof(l->complaint));
+    }
     apr_thread_mutex_unlock(l->mutex);
     if (due)
         ap_log_error(APLOG_MARK, APLOG_ERR, 0, l->realm->server, "RLY120 route %s cannot be looked up: %s", name, why);
@@ -108,7 +149,7 @@ static apr_status_t from_redis(mod_relay_realm *realm, const char *name, relay_r
 {
     apr_uint32_t ticket = mod_relay_cache_ticket(realm->cache, name);
     apr_interval_time_t down_for;
-    const char *why = "Redis was away a moment ago";
+    const char *why = "";
     connection *c = take(realm->lookups);
     apr_status_t rv = RELAY_EUNREACHABLE;
 

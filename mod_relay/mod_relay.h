@@ -155,12 +155,14 @@ void mod_relay_watch_stop(mod_relay_watch *w);
 void mod_relay_lookups_create(mod_relay_lookups **out, mod_relay_realm *realm, apr_pool_t *p);
 /**
  * Cache, else Redis.
- * @return as relay_store_route(), without *why: trouble is logged here, at most once in a few seconds
+ * @return as relay_store_route(), without *why: trouble is logged here, each kind at most once in a few seconds
  */
 apr_status_t mod_relay_lookup(mod_relay_realm *realm, const mod_relay_server *conf, const char *name,
                               relay_route *route, const char **gone, apr_pool_t *p);
 /** The watcher has reached Redis again: the next look-up may, too. */
 void mod_relay_lookups_resume(mod_relay_lookups *l);
+/** Closes what has long been unused; the watcher calls it about once a second. */
+void mod_relay_lookups_sweep(mod_relay_lookups *l);
 
 /* ---- route.c */
 

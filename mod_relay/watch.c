@@ -39,7 +39,7 @@ struct mod_relay_watch {
     apr_pool_t *pool; /* cleared for each attempt to connect */
     redisContext *sub, *tracker;
     apr_time_t heard, pinged, swept;
-    int troubled; /* trouble was logged */
+    char trouble[200]; /* the one that was logged last, "" when all is well */
 };
 
 static void set_link(mod_relay_watch *w, mod_relay_link link)
@@ -71,6 +71,7 @@ static void sweep_when_due(mod_relay_watch *w)
     if (now - w->swept >= SWEEP_EVERY) {
         w->swept = now;
         mod_relay_backends_sweep(w->realm->backends);
+        mod_relay_lookups_sweep(w->realm->lookups);
     }
 }
 
@@ -97,29 +98,45 @@ static void disconnect(mod_relay_watch *w)
     w->sub = w->tracker = NULL;
 }
 
-/* One command whose answer must not be an error; *number takes an integer answer. */
-static int command(redisContext *c, const relay_redis_url *url, int argc, const char **argv, apr_int64_t *number,
-                   apr_pool_t *p, const char **why)
+/* Errors by which Redis refuses everything, and not just one command. */
+static int is_general(const char *error)
+{
+    static const char *const codes[] = {"NOAUTH", "LOADING", "MASTERDOWN", "BUSY"};
+    unsigned i;
+
+    for (i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
+        if (!strncmp(error, codes[i], strlen(codes[i])))
+            return 1;
+    return 0;
+}
+
+/* One command; *number takes an integer answer. RELAY_EREFUSED: Redis is there, but refuses this. */
+static apr_status_t command(redisContext *c, const relay_redis_url *url, int argc, const char **argv, apr_int64_t *number,
+                            apr_pool_t *p, const char **why)
 {
     redisReply *reply = redisCommandArgv(c, argc, argv, NULL);
-    int done = reply && reply->type != REDIS_REPLY_ERROR;
+    apr_status_t rv = APR_SUCCESS;
 
-    if (!reply)
+    if (!reply) {
         *why = apr_psprintf(p, "Redis at %s did not answer: %s", url->shown, c->errstr);
-    else if (!done)
+        return RELAY_EUNREACHABLE;
+    }
+    if (reply->type == REDIS_REPLY_ERROR) {
         *why = relay_redis_explain(url, reply->str, p);
-    else if (number)
+        rv = is_general(reply->str) ? RELAY_EUNREACHABLE : RELAY_EREFUSED;
+    }
+    else if (number) {
         *number = reply->integer;
-    if (reply)
-        freeReplyObject(reply);
-    return done;
+    }
+    freeReplyObject(reply);
+    return rv;
 }
 
 /* RELAY_EREFUSED: Redis is there, but does not let us track. */
 static apr_status_t connect_both(mod_relay_watch *w, const char **why)
 {
     const relay_config *cfg = w->realm->relay;
-    const char *client_id[] = {"CLIENT", "ID"}, *subscribe[] = {"SUBSCRIBE", CHANNEL};
+    const char *client_id[] = {"CLIENT", "ID"}, *alive[] = {"PING"}, *subscribe[] = {"SUBSCRIBE", CHANNEL};
     const char *track[] = {"CLIENT", "TRACKING", "ON", "REDIRECT", NULL, "BCAST", "PREFIX", NULL};
     apr_int64_t id = 0;
     apr_status_t rv;
@@ -127,14 +144,14 @@ static apr_status_t connect_both(mod_relay_watch *w, const char **why)
     if ((rv = relay_redis_connect(&w->sub, cfg->redis, cfg->redis_timeout, w->pool, why)) != APR_SUCCESS
         || (rv = relay_redis_connect(&w->tracker, cfg->redis, cfg->redis_timeout, w->pool, why)) != APR_SUCCESS)
         return rv;
-    if (!command(w->sub, cfg->redis, 2, client_id, &id, w->pool, why)
-        || !command(w->sub, cfg->redis, 2, subscribe, NULL, w->pool, why))
-        return w->sub->err ? RELAY_EUNREACHABLE : RELAY_EREFUSED;
+    /* A Redis that is still loading its data has no routes to tell yet. */
+    if ((rv = command(w->tracker, cfg->redis, 1, alive, NULL, w->pool, why)) != APR_SUCCESS
+        || (rv = command(w->sub, cfg->redis, 2, client_id, &id, w->pool, why)) != APR_SUCCESS
+        || (rv = command(w->sub, cfg->redis, 2, subscribe, NULL, w->pool, why)) != APR_SUCCESS)
+        return rv;
     track[4] = apr_psprintf(w->pool, "%" APR_INT64_T_FMT, id);
     track[7] = w->changes.prefix;
-    if (!command(w->tracker, cfg->redis, 8, track, NULL, w->pool, why))
-        return w->tracker->err ? RELAY_EUNREACHABLE : RELAY_EREFUSED;
-    return APR_SUCCESS;
+    return command(w->tracker, cfg->redis, 8, track, NULL, w->pool, why);
 }
 
 static void one_changed(void *baton, const char *name)
@@ -179,7 +196,7 @@ static int ping(mod_relay_watch *w)
     while (!flushed)
         if (redisBufferWrite(w->sub, &flushed) != REDIS_OK)
             return 0;
-    return command(w->tracker, w->realm->relay->redis, 1, argv, NULL, w->pool, &why);
+    return command(w->tracker, w->realm->relay->redis, 1, argv, NULL, w->pool, &why) == APR_SUCCESS;
 }
 
 /* Until the link breaks or the thread is to stop. */
@@ -199,11 +216,12 @@ static void follow(mod_relay_watch *w)
     }
 }
 
+/* Each reason once: the link breaks, and then Redis may refuse for one that somebody can mend. */
 static void complain(mod_relay_watch *w, apr_status_t rv, const char *why)
 {
-    if (w->troubled)
+    if (!strncmp(why, w->trouble, sizeof(w->trouble) - 1))
         return;
-    w->troubled = 1;
+    apr_cpystrn(w->trouble, why, sizeof(w->trouble));
     if (rv == RELAY_EREFUSED)
         ap_log_error(APLOG_MARK, APLOG_ERR, 0, w->realm->server,
                      "RLY110 routes cannot be cached, each request asks Redis: it refuses to report changes: %s", why);
@@ -233,9 +251,9 @@ static void *APR_THREAD_FUNC watch(apr_thread_t *thread, void *data)
             all_changed(w);
             set_link(w, MOD_RELAY_LINK_UP);
             mod_relay_lookups_resume(w->realm->lookups);
-            if (w->troubled)
+            if (*w->trouble)
                 ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, w->realm->server, "RLY112 the link to Redis is back");
-            w->troubled = 0;
+            w->trouble[0] = '\0';
             retry = RETRY_MIN;
             follow(w);
             set_link(w, MOD_RELAY_LINK_DOWN);

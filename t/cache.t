@@ -1,0 +1,258 @@
+#!/usr/bin/python3
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""The cache: right at once after close, extend and expiry; bounded; no bad record gets through; no clock is trusted."""
+import email.utils
+import os
+import subprocess
+import sys
+import time
+
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
+import keeper
+import tap
+from relayrig import Rig, wait_for
+
+STATUS = """
+    <Location "/relay-status">
+        SetHandler server-status
+    </Location>
+"""
+# One process, so that what is asked first is what is known later; room for the next one in a graceful restart.
+ONE_CHILD = "ServerLimit 4\nStartServers 1\nThreadsPerChild 25\nMaxRequestWorkers 25\nMinSpareThreads 1\nMaxSpareThreads 25"
+
+
+def status_lines(rig):
+    text = rig.get(rig.domain, "/relay-status?auto")[2].decode()
+    return {k: v for k, _, v in (line.partition(": ") for line in text.splitlines()) if k.startswith("Relay")}
+
+
+def rss(pid):
+    with open(f"/proc/{pid}/status") as f:
+        return next(int(line.split()[1]) for line in f if line.startswith("VmRSS:"))
+
+
+def expires(rig, tunnel):
+    """When a tunnel ends, by time.monotonic()."""
+    left = int(rig.redis("PTTL", f"relay:route:{tunnel['routes'][0]['name']}"))
+    return time.monotonic() + left / 1000
+
+
+def ask_until(connection, status, timeout):
+    """Asks as fast as it goes until the status comes; the time it took, and the statuses before it."""
+    began, before = time.monotonic(), set()
+    while time.monotonic() - began < timeout:
+        connection.request("GET", "/")
+        answer = connection.getresponse()
+        answer.read()
+        if answer.status == status:
+            return time.monotonic() - began, before
+        before.add(answer.status)
+    return None, before
+
+
+def test_close_and_extend(rig, device):
+    for round_ in range(5):
+        tunnel = rig.open(device.url)
+        rig.connect(tunnel)
+        connection = rig.connection(tunnel)
+        tap.is_([rig.get(tunnel)[0] for _ in range(3)], [200] * 3, f"round {round_}: warm")
+        rig.rly("close", tunnel["id"])
+        took, before = ask_until(connection, 410, 2)
+        tap.ok(took is not None and took < 0.2 and before <= {200}, f"round {round_}: 410 at once after close",
+               f"took {took}, before: {before}")
+        connection.close()
+        reopened = rig.open(device.url, name=tunnel["routes"][0]["name"])
+        tap.is_(rig.get(reopened)[0], 503, f"round {round_}: the name, opened again, is the new tunnel's at once")
+        rig.rly("close", reopened["id"])
+    tunnel = rig.open(device.url, ttl="2s")
+    rig.connect(tunnel)
+    end = expires(rig, tunnel)
+    tap.is_(rig.get(tunnel)[0], 200, "a tunnel for 2 s")
+    rig.rly("extend", "-t", "1h", tunnel["id"])
+    time.sleep(max(0, end + 0.2 - time.monotonic()))
+    tap.is_(rig.get(tunnel)[0], 200, "works on after its first end when it was extended")
+    rig.redis("FLUSHALL")
+    took, before = ask_until(rig.connection(tunnel), 404, 2)
+    tap.ok(took is not None and took < 0.2, "FLUSHALL empties the cache, too", f"took {took}, before: {before}")
+
+
+def test_counters(rig, device):
+    tunnel = rig.open(device.url)
+    rig.connect(tunnel)
+    wait_for(lambda: status_lines(rig)["RelayLink"] == "up", "the link to Redis")
+    for _ in range(3):
+        rig.get(tunnel)
+    lines = status_lines(rig)
+    tap.ok(int(lines["RelayCachedRoutes"]) >= 1 and int(lines["RelayBackends"]) >= 1, "routes and pools are counted", lines)
+    before = int(rig.redis("INFO", "commandstats").partition("cmdstat_hgetall:calls=")[2].partition(",")[0])
+    for _ in range(50):
+        rig.get(tunnel)
+    after = int(rig.redis("INFO", "commandstats").partition("cmdstat_hgetall:calls=")[2].partition(",")[0])
+    tap.is_(after - before, 0, "50 requests for a known route ask Redis nothing")
+    before = after
+    for _ in range(50):
+        rig.get("nobody-here")
+    after = int(rig.redis("INFO", "commandstats").partition("cmdstat_hgetall:calls=")[2].partition(",")[0])
+    tap.between(after - before, 1, 4, "50 requests for one unknown name ask it once")
+    late = rig.open(device.url, name="nobody-here")
+    rig.connect(late)
+    tap.is_(rig.get("nobody-here")[0], 200, "a name that was unknown works at once when it is opened")
+
+
+def test_expiry(rig, device):
+    """Within 1 s of its end a tunnel is gone, whether Redis can say so or not."""
+    for redis_up in (True, False):
+        tunnel = rig.open(device.url, ttl="3s")
+        rig.connect(tunnel)
+        tap.is_(rig.get(tunnel)[0], 200, "a tunnel for 3 s")
+        end = expires(rig, tunnel)
+        if not redis_up:
+            rig.redis("SAVE")
+            rig.servers["redis"].kill()
+        time.sleep(max(0, end - 0.5 - time.monotonic()))
+        tap.is_(rig.get(tunnel)[0], 200, "half a second before its end it still works")
+        took, before = ask_until(rig.connection(tunnel), 410, 5)
+        late = time.monotonic() - end
+        tap.ok(took is not None and before <= {200} and -0.1 < late < 0.5, f"410 at its end, Redis {'up' if redis_up else 'down'}",
+               f"{late:.3f} s after it, before: {before}")
+    rig.servers["redis"].start()
+    wait_for(lambda: status_lines(rig)["RelayLink"] == "up", "the link to Redis")
+
+
+def flood(rig, names, batch=200):
+    """Asks for names that nobody has, many at once on one connection; the statuses."""
+    seen = {}
+    with rig.tls(rig.domain) as sock:
+        for at in range(0, len(names), batch):
+            part = names[at:at + batch]
+            sock.sendall(b"".join(b"HEAD / HTTP/1.1\r\nHost: %s.%s\r\n\r\n" % (n.encode(), rig.domain.encode()) for n in part))
+            answer, count = b"", 0
+            while count < len(part):
+                piece = sock.recv(262144)
+                if not piece:
+                    return seen
+                answer += piece
+                count = answer.count(b"HTTP/1.1 ")
+                if count == len(part) and not answer.endswith(b"\r\n\r\n"):
+                    count -= 1
+            for piece in answer.split(b"HTTP/1.1 ")[1:]:
+                seen[piece[:3]] = seen.get(piece[:3], 0) + 1
+    return seen
+
+
+def test_flood(rig, tunnel):
+    child, = [pid for pid in keeper.descendants([rig.servers["httpd"].pid]) if rss(pid)]
+    tap.is_(flood(rig, [f"warm-{i}" for i in range(6000)]), {b"404": 6000}, "6,000 unknown names, for a start")
+    before = rss(child)
+    tap.is_(flood(rig, [f"probe-{i}-{'x' * 40}" for i in range(20000)]), {b"404": 20000}, "20,000 more")
+    grown = rss(child) - before
+    lines = status_lines(rig)
+    tap.note(f"httpd's memory grew by {grown} kB")
+    tap.ok(grown < 2048, "httpd's memory does not grow with them", f"{grown} kB")
+    tap.between(int(lines["RelayCachedAbsent"]), 1, 4096, "of the names few are kept")
+    tap.is_(rig.get(tunnel)[0], 200, "a route answers after it")
+    tap.ok(int(rig.redis("DBSIZE")) < 100, "and Redis has no keys more")
+
+
+def test_records(rig, device):
+    """Records that cannot be used are no routes, and the log says why."""
+    good = rig.open(device.url, name="good-one")
+    rig.connect(good)
+    tap.is_(rig.get(good)[0], 200, "a good record")
+    fields = rig.redis("HGETALL", "relay:route:good-one").split("\n")
+    record = dict(zip(fields[::2], fields[1::2]))
+    outside = record["listen"].replace("127.", "10.", 1)
+    rig.expect("RLY120 route bad-")
+    # the log has the first ten of them: not more within 5 s
+    cases = [
+        ("newer", {"v": "2"}, "has version 2, this program knows up to 1: upgrade it"), ("bad-v", {"v": "one"}, "no valid version"),
+        ("no-tunnel", {"tunnel": None}, "field tunnel"), ("bad-listen", {"listen": "127.0.0.1"}, "field listen"),
+        ("outside", {"listen": outside}, "outside of"), ("scheme", {"scheme": "file"}, "field scheme"),
+        ("no-expires", {"expires": None}, "field expires"), ("other-relay", {"relay": "relay2"}, "is on relay relay2, this is relay1"),
+        ("eternal", {}, "it has no expiry"), ("wrong-type", "string", "is not a hash"),
+        ("gone-type", "gone", None), ("empty", None, None), ("huge-v", {"v": "99999999999999999999"}, None), ("no-v", {"v": None}, None),
+        ("bad-tunnel", {"tunnel": "a b"}, None), ("no-listen", {"listen": None}, None), ("name-listen", {"listen": "localhost:80"}, None),
+        ("redis-itself", {"listen": "127.0.0.1:6379"}, None), ("bad-expires", {"expires": "-1"}, None), ("no-relay", {"relay": None}, None),
+        ("device", {"device": "a\nb"}, None), ("service", {"service": "x\x1b[2J"}, None),
+    ]
+    for what, change, why in cases:
+        name, key = f"bad-{what}", f"relay:route:bad-{what}"
+        if change == "string":
+            rig.redis("SET", key, "x", "EX", "100")
+        elif change == "gone":
+            rig.redis("SET", f"relay:gone:{name}", "x", "EX", "100")
+        else:
+            values = {"x": "y"} if change is None else {k: v for k, v in {**record, **change}.items() if v is not None}
+            rig.redis("HSET", key, *[part for pair in values.items() for part in pair])
+            if what != "eternal":
+                rig.redis("EXPIRE", key, "100")
+        began = time.monotonic()
+        status, headers, body = rig.get(name, headers={"Accept": "text/plain"})
+        tap.is_((status, headers["X-Device"], time.monotonic() - began < 0.3), (503, None, True), f"record `{what}': 503, and no device is asked")
+        tap.like(body.decode(), "The relay cannot look this address up", f"record `{what}': the page says whose fault it is")
+        with open(f"{rig.dir}/log/httpd-error.log") as f, open(f"{rig.dir}/log/relay-error.log") as g:
+            lines = [line for line in f.read().splitlines() + g.read().splitlines() if f"RLY120 route {name} " in line]
+        if why:
+            tap.ok(len(lines) == 1 and why in lines[0], f"record `{what}': the log says why", f"lacks {why}:\n" + "\n".join(lines))
+        else:
+            tap.is_(lines, [], f"record `{what}': the log is not flooded")
+    tap.is_(rig.get(good)[0], 200, "the good one still answers")
+    mended = {**record}
+    rig.redis("HSET", "relay:route:bad-scheme", *[part for pair in mended.items() for part in pair])
+    tap.is_(rig.get("bad-scheme")[0], 200, "a record that was mended works at once")
+
+
+def test_clock(rig, device):
+    """httpd's own idea of the time has no say."""
+    library, shift = f"{rig.dir}/clockshift.so", f"{rig.dir}/clockshift"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-O2", "-o", library, f"{TOP}/t/lib/clockshift.c"], check=True)
+
+    def set_clock(seconds):
+        with open(f"{shift}.new", "w") as f:
+            f.write(str(seconds))
+        os.rename(f"{shift}.new", shift)
+
+    def off_by():
+        date = email.utils.parsedate_to_datetime(rig.get(rig.domain, "/relay-status?auto")[1]["Date"]).timestamp()
+        return date - time.time()
+
+    server = rig.servers["httpd"]
+    server.env.update(LD_PRELOAD=library, CLOCKSHIFT=shift)
+    tunnel = rig.open(device.url, ttl="20s")
+    rig.connect(tunnel)
+    for seconds in (86400, -86400):
+        set_clock(seconds)
+        server.restart()
+        tap.between(off_by(), seconds - 3, seconds + 3, f"httpd's clock is off by {seconds} s")
+        tap.is_([rig.get(tunnel)[0] for _ in range(2)], [200, 200], "a tunnel for seconds works")
+        set_clock(-seconds)
+        tap.between(off_by(), -seconds - 3, -seconds + 3, "the clock jumps")
+        tap.is_([rig.get(tunnel)[0] for _ in range(2)], [200, 200], "and the known route works on")
+    brief = rig.open(device.url, ttl="2s")
+    rig.connect(brief)
+    end = expires(rig, brief)
+    tap.is_(rig.get(brief)[0], 200, "a tunnel for 2 s")
+    set_clock(-40000)
+    took, before = ask_until(rig.connection(brief), 410, 5)
+    tap.ok(took is not None and -0.1 < time.monotonic() - end < 0.5, "ends in time although the clock was put back", f"{took} {before}")
+
+
+def main():
+    rig = Rig(vhost=STATUS, httpd_conf=ONE_CHILD)
+    rig.expect(r"RLY111 no link to Redis|RLY120 route \S+ cannot be looked up: (cannot connect|Redis at)|Redis is now ready|AH01102|AH00898|AH00957|AH01114")
+    device = rig.device("nas")
+    test_close_and_extend(rig, device)
+    test_counters(rig, device)
+    test_records(rig, device)
+    test_expiry(rig, device)
+    tunnel = rig.open(device.url)
+    rig.connect(tunnel)
+    test_flood(rig, tunnel)
+    test_clock(rig, device)
+    rig.check_logs()
+    tap.is_(rig.stop(), [], "the rig ends cleanly")
+    tap.done()
+
+
+main()
