@@ -15,7 +15,8 @@ DEVICE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "t
 class Device:
     """A device's web server in a process of its own: .id, .port, .url (the service), .stop().
 
-    start(…, page=FILE) serves FILE at /; tls=True: HTTPS with a self-signed certificate; port=: not a free one.
+    start(…, page=FILE) serves FILE at /; tls=True: HTTPS with a self-signed certificate; port=: not a free one;
+    idle=S: closes a connection after S seconds without a request.
     """
 
     def __init__(self, ident, port, scheme, process):
@@ -23,12 +24,14 @@ class Device:
         self.url = f"{scheme}://127.0.0.1:{port}"
 
     @classmethod
-    def start(cls, rig, ids, page=None, tls=False, port=0):
+    def start(cls, rig, ids, page=None, tls=False, port=0, idle=None):
         argv = ["/usr/bin/python3", DEVICE, "--port", str(port)]
         for ident in ids:
             argv += ["--id", ident]
         if page:
             argv += ["--page", os.path.abspath(page)]
+        if idle:
+            argv += ["--idle", str(idle)]
         if tls:
             cert = f"{rig.dir}/pki/device.pem"
             if not os.path.exists(cert):

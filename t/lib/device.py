@@ -83,8 +83,8 @@ class Request:
 
 
 class Device:
-    def __init__(self, ident, page):
-        self.ident, self.page = ident, page
+    def __init__(self, ident, page, idle=None):
+        self.ident, self.page, self.idle = ident, page, idle
         self.accepted = self.open = self.requests = 0
 
     async def connection(self, reader, writer):
@@ -100,7 +100,10 @@ class Device:
             writer.close()
 
     async def one(self, reader, writer):
-        line = await reader.readline()
+        try:
+            line = await asyncio.wait_for(reader.readline(), self.idle)
+        except asyncio.TimeoutError:
+            return False
         if not line:
             return False
         try:
@@ -284,6 +287,7 @@ async def main():
     parser.add_argument("--id", action="append", required=True)
     parser.add_argument("--page")
     parser.add_argument("--port", type=int, default=0, help="of the first; 0: a free one")
+    parser.add_argument("--idle", type=float, help="close a connection after so many seconds without a request")
     parser.add_argument("--address", default="127.0.0.1")
     parser.add_argument("--tls", metavar="CERT", help="serve HTTPS with this certificate and key (PEM)")
     options = parser.parse_args()
@@ -294,7 +298,7 @@ async def main():
     ports = {}
     servers = []
     for ident in options.id:
-        server = await asyncio.start_server(Device(ident, options.page).connection, options.address,
+        server = await asyncio.start_server(Device(ident, options.page, options.idle).connection, options.address,
                                             options.port if not ports else 0, ssl=context, backlog=512)
         servers.append(server)
         ports[ident] = server.sockets[0].getsockname()[1]
