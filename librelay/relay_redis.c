@@ -147,11 +147,13 @@ apr_status_t relay_redis_url_parse(relay_redis_url **out, const char *text, apr_
     return APR_SUCCESS;
 }
 
-const char *relay_redis_explain(const relay_redis_url *url, const char *error, apr_pool_t *p)
+typedef struct redis_error {
+    const char *code, *meaning;
+} redis_error;
+
+static const redis_error *meaning_of(const char *error)
 {
-    static const struct {
-        const char *code, *meaning;
-    } known[] = {
+    static const redis_error known[] = {
         {"READONLY", "it is a read-only replica: give [redis] url of the primary"},
         {"OOM", "it is out of memory (maxmemory): nothing was changed; raise maxmemory or remove what fills it"},
         {"WRONGPASS", "user or password in [redis] url is wrong"},
@@ -169,7 +171,16 @@ const char *relay_redis_explain(const relay_redis_url *url, const char *error, a
 
     for (i = 0; i < sizeof(known) / sizeof(known[0]); i++)
         if (!strncmp(error, known[i].code, strlen(known[i].code)))
-            return apr_psprintf(p, "Redis at %s refuses: %s (%s)", url->shown, known[i].meaning, known[i].code);
+            return &known[i];
+    return NULL;
+}
+
+const char *relay_redis_explain(const relay_redis_url *url, const char *error, apr_pool_t *p)
+{
+    const redis_error *known = meaning_of(error);
+
+    if (known)
+        return apr_psprintf(p, "Redis at %s refuses: %s (%s)", url->shown, known->meaning, known->code);
     return apr_psprintf(p, "Redis at %s refuses: %.200s", url->shown, error);
 }
 
@@ -192,6 +203,16 @@ static int tls_start(redisContext *c)
 }
 #endif
 
+/* A server that does not know AUTH (rename-command) repeats what it was sent: `unknown command 'AUTH', with args
+ * beginning with: 'PASSWORD'`. Of an answer that is none of those we know, only the code is shown. */
+static const char *explain_login(const relay_redis_url *url, const char *error, apr_pool_t *p)
+{
+    if (meaning_of(error))
+        return relay_redis_explain(url, error, p);
+    return apr_psprintf(p, "Redis at %s refuses the login that [redis] url has (%.*s)", url->shown,
+                        (int)strspn(error, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"), error);
+}
+
 /* One step of the login; 1 when Redis said yes. */
 static int login_step(redisContext *c, const relay_redis_url *url, int argc, const char **argv, apr_pool_t *p,
                       const char **why)
@@ -202,7 +223,7 @@ static int login_step(redisContext *c, const relay_redis_url *url, int argc, con
     if (!reply)
         RELAY_WHY(why, p, "Redis at %s did not answer: %s", url->shown, c->errstr);
     else if (!done)
-        RELAY_WHY(why, p, "%s", relay_redis_explain(url, reply->str, p));
+        RELAY_WHY(why, p, "%s", strcmp(argv[0], "AUTH") ? relay_redis_explain(url, reply->str, p) : explain_login(url, reply->str, p));
     if (reply)
         freeReplyObject(reply);
     return done;
