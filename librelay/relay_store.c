@@ -1,6 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 #include "relay_store.h"
+#include "relay_duration.h"
 #include "relay_name.h"
 #include "relay_scripts.h"
 #include "relay_service.h"
@@ -199,8 +200,34 @@ apr_status_t relay_store_deadline(const char **latest, relay_store *s, apr_pool_
     return rv;
 }
 
+/* Digits only, and so few that what is reckoned with them does not overflow. */
+static int read_number(apr_int64_t *out, const char *text, apr_size_t digits)
+{
+    char *end;
+    apr_int64_t n;
+
+    if (!text || !apr_isdigit(*text) || strlen(text) > digits)
+        return 0;
+    n = apr_strtoi64(text, &end, 10);
+    if (*end)
+        return 0;
+    *out = n;
+    return 1;
+}
+
+int relay_time_parse(apr_time_t *out, const char *ms)
+{
+    apr_int64_t n;
+
+    if (!read_number(&n, ms, 15))
+        return 0;
+    *out = n * 1000;
+    return 1;
+}
+
 apr_status_t relay_store_now(apr_time_t *now, relay_store *s, apr_pool_t *p, const char **why)
 {
+    apr_int64_t sec, usec;
     const char *argv[] = {"TIME"};
     relay_store_cmd cmd = {1, argv, NULL};
     redisReply *reply;
@@ -209,8 +236,9 @@ apr_status_t relay_store_now(apr_time_t *now, relay_store *s, apr_pool_t *p, con
     if (rv != APR_SUCCESS)
         return rv;
     if ((rv = relay_store_check(s, reply, NULL, p, why)) == APR_SUCCESS) {
-        if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 && reply->element[0]->str && reply->element[1]->str) {
-            *now = apr_time_make(apr_atoi64(reply->element[0]->str), apr_atoi64(reply->element[1]->str));
+        if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 && read_number(&sec, reply->element[0]->str, 12)
+            && read_number(&usec, reply->element[1]->str, 6)) {
+            *now = apr_time_make(sec, usec);
         }
         else {
             RELAY_WHY(why, p, "Redis at %s does not know the time", s->cfg->redis->shown);
@@ -282,21 +310,6 @@ static int text_field(const redisReply *hash, const char *field, const char **ou
     return 1;
 }
 
-static int time_field(const redisReply *hash, const char *field, apr_time_t *out)
-{
-    const char *v = relay_reply_field(hash, field);
-    char *end;
-    apr_int64_t ms;
-
-    if (!v || !apr_isdigit(*v) || strlen(v) > 15)
-        return 0;
-    ms = apr_strtoi64(v, &end, 10);
-    if (*end)
-        return 0;
-    *out = ms * 1000;
-    return 1;
-}
-
 static apr_status_t read_route(relay_route *r, const redisReply *hash, const char *name, const char *key,
                                apr_pool_t *p, const char **why)
 {
@@ -315,7 +328,7 @@ static apr_status_t read_route(relay_route *r, const redisReply *hash, const cha
     if ((v = relay_reply_field(hash, "scheme")) == NULL || !relay_scheme_is_known(v))
         return bad_field(key, "scheme", p, why);
     r->scheme = apr_pstrdup(p, v);
-    if (!time_field(hash, "expires", &r->expires))
+    if (!relay_time_parse(&r->expires, relay_reply_field(hash, "expires")))
         return bad_field(key, "expires", p, why);
     if (!text_field(hash, "device", &r->device, p))
         return bad_field(key, "device", p, why);
@@ -367,7 +380,8 @@ apr_status_t relay_store_route(relay_store *s, const char *name, relay_route *ro
         rv = RELAY_ERECORD;
         goto out;
     }
-    found.lives = apr_time_from_msec(r[1]->integer);
+    /* What would outlive us is asked for again: no arithmetic with it overflows. */
+    found.lives = r[1]->integer < apr_time_as_msec(RELAY_DURATION_MAX) ? apr_time_from_msec(r[1]->integer) : RELAY_DURATION_MAX;
     *route = found;
 out:
     relay_store_free(r, 3);
@@ -409,7 +423,7 @@ static apr_status_t read_grant(relay_grant *g, const redisReply *hash, const cha
         return bad_field(key, "tunnel", p, why);
     if ((g->relay = label_field(hash, "relay", p)) == NULL)
         return bad_field(key, "relay", p, why);
-    if (!time_field(hash, "expires", &g->expires))
+    if (!relay_time_parse(&g->expires, relay_reply_field(hash, "expires")))
         return bad_field(key, "expires", p, why);
     if ((v = relay_reply_field(hash, "listen")) == NULL || strlen(v) > 4096)
         return bad_field(key, "listen", p, why);

@@ -161,6 +161,11 @@ apr_status_t relay_store_deadline(const char **latest, relay_store *s, apr_pool_
 /** The value of a field in a reply to HGETALL, or NULL. */
 const char *relay_reply_field(const redisReply *hash, const char *field);
 
+/** Milliseconds since 1970, as records and the scripts' answers have them: 1 to 15 digits.
+ * @param ms may be NULL
+ * @return whether it is that; *out is untouched if not */
+int relay_time_parse(apr_time_t *out, const char *ms);
+
 /** Checks a record's `v` and says what is wrong.
  * @return APR_SUCCESS, or RELAY_ERECORD with *why */
 apr_status_t relay_reply_version(const redisReply *hash, const char *key, apr_pool_t *p, const char **why);

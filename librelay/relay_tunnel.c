@@ -132,9 +132,20 @@ static apr_array_header_t *open_args(const char *id, const relay_config *cfg, co
     return args;
 }
 
+static const char *text_of(const redisReply *reply)
+{
+    return reply->type == REDIS_REPLY_STRING ? reply->str : "";
+}
+
 static const char *element(const redisReply *reply, size_t i)
 {
-    return i < reply->elements && reply->element[i]->type == REDIS_REPLY_STRING ? reply->element[i]->str : "";
+    return i < reply->elements ? text_of(reply->element[i]) : "";
+}
+
+static apr_status_t bad_answer(const char *script, apr_pool_t *p, const char **why)
+{
+    RELAY_WHY(why, p, "script `%s' gave an answer of an unknown form", script);
+    return RELAY_ERECORD;
 }
 
 static apr_status_t open_refused(const redisReply *reply, const relay_config *cfg, apr_pool_t *p, const char **why)
@@ -186,15 +197,17 @@ apr_status_t relay_tunnel_open(relay_tunnel **out, relay_store *s, const relay_c
     t->key = apr_pstrdup(p, req->fingerprint);
     t->state = "open";
     t->by = apr_pstrdup(p, req->by ? req->by : "");
-    t->created = apr_atoi64(element(reply, 1)) * 1000;
-    t->expires = apr_atoi64(element(reply, 2)) * 1000;
+    if (!relay_time_parse(&t->created, element(reply, 1)) || !relay_time_parse(&t->expires, element(reply, 2))) {
+        rv = bad_answer("open", p, why);
+        goto out;
+    }
     t->nroutes = req->nservices;
     t->routes = apr_pcalloc(p, (apr_size_t)t->nroutes * sizeof(*t->routes));
     for (i = 0; i < t->nroutes; i++) {
         t->routes[i].name = names[i];
         t->routes[i].service = req->services[i]->url;
-        if ((rv = relay_listen_addr_parse(&t->routes[i].listen, element(reply, (size_t)i + 3))) != APR_SUCCESS) {
-            RELAY_WHY(why, p, "script `open' gave an answer of an unknown form");
+        if (relay_listen_addr_parse(&t->routes[i].listen, element(reply, (size_t)i + 3)) != APR_SUCCESS) {
+            rv = bad_answer("open", p, why);
             goto out;
         }
     }
@@ -208,9 +221,10 @@ out:
 
 static apr_time_t time_of(const redisReply *hash, const char *field)
 {
-    const char *v = relay_reply_field(hash, field);
+    apr_time_t time = 0;
 
-    return v ? apr_atoi64(v) * 1000 : 0;
+    relay_time_parse(&time, relay_reply_field(hash, field));
+    return time;
 }
 
 static const char *string_of(const redisReply *hash, const char *field, apr_pool_t *p)
@@ -355,7 +369,7 @@ static apr_status_t load_batch(apr_array_header_t *list, relay_store *s, redisRe
 
     for (i = 0; i < n; i++) {
         argv[i][0] = "HGETALL";
-        argv[i][1] = relay_store_key(s, p, "tunnel:", ids[i]->str);
+        argv[i][1] = relay_store_key(s, p, "tunnel:", text_of(ids[i]));
         cmds[i] = (relay_store_cmd){2, argv[i], NULL};
     }
     if ((rv = relay_store_read(s, cmds, n, replies, p, why)) != APR_SUCCESS)
@@ -369,7 +383,7 @@ static apr_status_t load_batch(apr_array_header_t *list, relay_store *s, redisRe
             APR_ARRAY_PUSH(list, relay_tunnel *) = t;
         }
         else if (rv == RELAY_ERECORD || rv == RELAY_ENOTFOUND) {
-            relay_log(RELAY_LOG_WARNING, "RLY001 tunnel %s is left out: %s", ids[i]->str, fault);
+            relay_log(RELAY_LOG_WARNING, "RLY001 tunnel %s is left out: %s", text_of(ids[i]), fault);
             rv = APR_SUCCESS;
         }
         else if (rv != APR_SUCCESS) {
@@ -458,13 +472,16 @@ apr_status_t relay_tunnel_extend(relay_store *s, const relay_config *cfg, const 
         || (rv = relay_store_script(s, &reply, RELAY_SCRIPT_EXTEND, 5, args, p, why)) != APR_SUCCESS)
         return rv;
     if (!strcmp(element(reply, 0), "ok")) {
-        *expires = apr_atoi64(element(reply, 1)) * 1000;
+        if (!relay_time_parse(expires, element(reply, 1)))
+            rv = bad_answer("extend", p, why);
     }
     else if (!strcmp(element(reply, 0), "shorter")) {
+        apr_interval_time_t left = 0;
+
+        relay_time_parse(&left, element(reply, 1));
         RELAY_WHY(why, p, "tunnel %s still lives for %s, longer than %s from now: extend never shortens; "
                           "close it to end it sooner",
-                  id, relay_duration_print(apr_time_from_sec(apr_atoi64(element(reply, 1)) / 1000), p),
-                  relay_duration_print(ttl, p));
+                  id, relay_duration_print(apr_time_from_sec(apr_time_sec(left)), p), relay_duration_print(ttl, p));
         rv = RELAY_EREFUSED;
     }
     else {
