@@ -160,7 +160,7 @@ def test_connected():
     route = shown("nas")["routes"][0]
     is_((route["connected"], route["since"], route["peer"]), (True, "2023-11-14T22:13:20Z", "192.0.2.7:1234"),
         "it is connected: since when, and from where")
-    like(store.rly("show", "nas").stdout, r"for \d+ d \d+ h, from 192\.0\.2\.7:1234", "the same for people")
+    like(store.rly("show", "nas").stdout, r"for \d+ d( \d+ h)?, from 192\.0\.2\.7:1234", "the same for people")
     like(store.rly("list").stdout, rf"(?m)^{t['id']} .* yes ", "list says so, too")
     for what, text in (("another tunnel's", json.dumps({**live, "tunnel": "x" * 16})), ("malformed", "{"),
                        ("of another form", '["tunnel"]')):
