@@ -64,6 +64,12 @@ void mod_relay_attempt_end(request_rec *r, mod_relay_request *rr, int *status)
         r->status_line = NULL;
         *status = proxy_run_scheme_handler(r, rr->worker, rr->proxy, r->filename + strlen("proxy:"), NULL, 0);
     }
+    /*
+     * mod_proxy_http2 does not see that an idle connection was closed if the device has said good-bye before. When a
+     * service is restarted each pooled connection would cost a call.
+     */
+    if (*status != OK && *status != DONE && !strcmp(rr->route.scheme, "h2c"))
+        mod_relay_backend_retire(rr->backend);
     show_keepalives(r->connection, rr);
 }
 

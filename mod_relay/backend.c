@@ -23,7 +23,7 @@
 /* How long a doubted worker waits for the request that shows that its route is unchanged. */
 #define DOUBT_GRACE apr_time_from_sec(1)
 
-typedef struct backend {
+typedef struct mod_relay_backend {
     char *key;
     const char *name;
     apr_pool_t *pool; /* it and all it has, with the connections */
@@ -33,6 +33,7 @@ typedef struct backend {
     apr_time_t doubted; /* since when, or 0 */
     apr_time_t used;    /* when a request last began or ended, 0 at first */
     mod_relay_backends *all;
+    struct mod_relay_backend *next; /* of those that are retired */
 } backend;
 
 struct mod_relay_backends {
@@ -40,6 +41,7 @@ struct mod_relay_backends {
     apr_pool_t *pool;
     apr_thread_mutex_t *mutex; /* of the table and of refs, doubted, used of all */
     apr_hash_t *table;         /* key -> backend */
+    backend *retired;          /* not in the table any more, perhaps still in use */
 };
 
 void mod_relay_backends_create(mod_relay_backends **out, mod_relay_realm *realm, apr_pool_t *p)
@@ -88,10 +90,11 @@ void mod_relay_backends_sweep(mod_relay_backends *b)
     apr_time_t now = mod_relay_clock();
     apr_hash_index_t *i;
     apr_pool_t *p;
+    backend **at;
     int n;
 
     apr_thread_mutex_lock(b->mutex);
-    if (!apr_hash_count(b->table)) {
+    if (!apr_hash_count(b->table) && !b->retired) {
         apr_thread_mutex_unlock(b->mutex);
         return;
     }
@@ -108,11 +111,32 @@ void mod_relay_backends_sweep(mod_relay_backends *b)
         apr_hash_set(b->table, be->key, APR_HASH_KEY_STRING, NULL);
         APR_ARRAY_PUSH(old, backend *) = be;
     }
+    for (at = &b->retired; *at;) {
+        if ((*at)->refs) {
+            at = &(*at)->next;
+            continue;
+        }
+        APR_ARRAY_PUSH(old, backend *) = *at;
+        *at = (*at)->next;
+    }
     apr_thread_mutex_unlock(b->mutex);
     /* Closing connections takes its time: not under the lock. */
     for (n = 0; n < old->nelts; n++)
         apr_pool_destroy(APR_ARRAY_IDX(old, n, backend *)->pool);
     apr_pool_destroy(p);
+}
+
+void mod_relay_backend_retire(mod_relay_backend *be)
+{
+    mod_relay_backends *b = be->all;
+
+    apr_thread_mutex_lock(b->mutex);
+    if (apr_hash_get(b->table, be->key, APR_HASH_KEY_STRING) == be) {
+        apr_hash_set(b->table, be->key, APR_HASH_KEY_STRING, NULL);
+        be->next = b->retired;
+        b->retired = be;
+    }
+    apr_thread_mutex_unlock(b->mutex);
 }
 
 int mod_relay_backends_count(mod_relay_backends *b)
@@ -224,6 +248,7 @@ static int pre_request(proxy_worker **worker, proxy_balancer **balancer, request
         return DECLINED;
     if ((be = acquire(r, rr, &unused)) == NULL)
         return HTTP_INTERNAL_SERVER_ERROR;
+    rr->backend = be;
     *worker = rr->worker = be->worker;
     *balancer = NULL;
     rr->proxy = conf;

@@ -39,6 +39,7 @@ typedef struct mod_relay_cache mod_relay_cache;
 typedef struct mod_relay_watch mod_relay_watch;
 typedef struct mod_relay_lookups mod_relay_lookups;
 typedef struct mod_relay_backends mod_relay_backends;
+typedef struct mod_relay_backend mod_relay_backend;
 
 typedef struct mod_relay_realm {
     const relay_config *relay;
@@ -73,6 +74,7 @@ typedef struct mod_relay_request {
     int answer;        /* a mod_relay_answer when a page is to be shown, else -1 */
     relay_route route; /* where answer is -1 */
     /* while mod_proxy has it: */
+    mod_relay_backend *backend;
     struct proxy_worker *worker;
     void *proxy;           /* mod_proxy's proxy_server_conf */
     int pooled;            /* its connection may have served others before */
@@ -177,6 +179,8 @@ void mod_relay_backends_doubt(mod_relay_backends *b, const char *name);
 void mod_relay_backends_doubt_all(mod_relay_backends *b);
 /** Ends what nobody uses any more; the watcher calls it about once a second. */
 void mod_relay_backends_sweep(mod_relay_backends *b);
+/** Its connections are for requests that have them already; the next request gets new ones. */
+void mod_relay_backend_retire(mod_relay_backend *be);
 int mod_relay_backends_count(mod_relay_backends *b);
 /** What httpd lacks for reaching devices, or NULL. */
 const char *mod_relay_backend_missing(void);
