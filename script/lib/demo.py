@@ -64,7 +64,7 @@ class Demo:
         build = subprocess.run([f"{relayrig.TOP}/script/build"], stdin=subprocess.DEVNULL, stdout=sys.stderr)
         if build.returncode:
             raise relayrig.RigError("the build failed; what it said stands above")
-        self.rig = rig = relayrig.Rig(say=self.step)
+        self.rig = rig = relayrig.Rig(say=self.step, rlyd="auto")
         self.step("opening a tunnel for the device")
         self.device = self.start_device()
         args = ("open", "-d", "demo-nas", "-t", "1h", "-o", f"{rig.dir}/bundles/1", self.device.url)

@@ -207,7 +207,7 @@ class Rig(Client):
     sshd_conf           lines put at the top of sshd's configuration (sshd keeps the first value it meets)
     http2               False: without mod_http2's protocols
     rlyd                True: run rlyd, with RelaySSH on, and let devices connect to the HTTPS port; the
-                        listening sshd is there as well, on ssh_port
+                        listening sshd is there as well, on ssh_port. "auto": if the build has it
     address             where Apache and sshd listen
     say                 a function that is told each step, for people
     """
@@ -242,6 +242,8 @@ class Rig(Client):
         if listen is None:
             listen = f"127.{random.randint(64, 126)}.{random.randrange(0, 256, 4)}.0/22:10000-59999"
         self.root = os.environ.get("RELAY_ROOT") or self._install()
+        if rlyd == "auto":
+            self.with_rlyd = os.path.exists(f"{self.root}/usr/sbin/rlyd")
         self.ca, self.cert, self.key = rigpki.make(f"{self.dir}/pki", self.domain)
         self._write_relay_conf(listen, cooldown, relay_conf or {})
         if start:
