@@ -171,6 +171,19 @@ static int set_count(relay_config *cfg, void *field, const char *value, apr_pool
     return 0;
 }
 
+static int set_switch(relay_config *cfg, void *field, const char *value, apr_pool_t *p, const char **why)
+{
+    int on = !strcmp(value, "on");
+
+    (void)cfg;
+    if (on || !strcmp(value, "off")) {
+        *(int *)field = on;
+        return 1;
+    }
+    RELAY_WHY(why, p, "it must be on or off");
+    return 0;
+}
+
 static int set_startups(relay_config *cfg, void *field, const char *value, apr_pool_t *p, const char **why)
 {
     int start, rate, full;
@@ -227,6 +240,8 @@ static const struct {
     {"rlyd", "socket", set_path, FIELD(rlyd_socket)},
     {"rlyd", "sshd", set_path, FIELD(sshd)},
     {"rlyd", "sshd-config", set_path, FIELD(sshd_config)},
+    {"rlyd", "sshd-log", set_path, FIELD(sshd_log)},
+    {"rlyd", "merge", set_switch, FIELD(merge)},
     {"rlyd", "pid-file", set_path, FIELD(rlyd_pidfile)},
     {"rlyd", "users", set_string, FIELD(rlyd_users)},
     {"rlyd", "max-startups", set_startups, FIELD(max_startups_start)},

@@ -37,6 +37,9 @@ typedef struct relay_config {
     const char *rlyd_users;       /* `users`: who may talk to the socket besides root: names separated by
                                      spaces; default `www-data relay-authkeys` */
     int max_startups_start, max_startups_rate, max_startups_full; /* `max-startups`, default 100:30:500 */
+    const char *sshd_log;         /* `sshd-log`: the file that handed-off sshd processes log to (sshd -E); NULL,
+                                     the default: syslog */
+    int merge;                    /* `merge`, on or off: samepage merging for handed-off sshd; default off */
     int per_source_startups;      /* `per-source-startups`: unauthenticated at once from one IPv4 address or
                                      IPv6 /64; default 20; 0: no limit */
 } relay_config;

@@ -195,22 +195,27 @@ static void tls_setup(void)
     redisInitOpenSSL();
     tls_context = redisCreateSSLContext(NULL, "/etc/ssl/certs", NULL, NULL, NULL, &error);
 }
-
-static int tls_start(redisContext *c)
-{
-    pthread_once(&tls_once, tls_setup);
-    return tls_context && redisInitiateSSLWithContext(c, tls_context) == REDIS_OK;
-}
 #endif
 
 /* A server that does not know AUTH (rename-command) repeats what it was sent: `unknown command 'AUTH', with args
  * beginning with: 'PASSWORD'`. Of an answer that is none of those we know, only the code is shown. */
-static const char *explain_login(const relay_redis_url *url, const char *error, apr_pool_t *p)
+const char *relay_redis_explain_login(const relay_redis_url *url, const char *error, apr_pool_t *p)
 {
     if (meaning_of(error))
         return relay_redis_explain(url, error, p);
     return apr_psprintf(p, "Redis at %s refuses the login that [redis] url has (%.*s)", url->shown,
                         (int)strspn(error, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"), error);
+}
+
+apr_status_t relay_redis_tls(redisContext *c)
+{
+#ifdef HAVE_HIREDIS_SSL
+    pthread_once(&tls_once, tls_setup);
+    return tls_context && redisInitiateSSLWithContext(c, tls_context) == REDIS_OK ? APR_SUCCESS : APR_EGENERAL;
+#else
+    (void)c;
+    return APR_ENOTIMPL;
+#endif
 }
 
 /* One step of the login; 1 when Redis said yes. */
@@ -223,7 +228,8 @@ static int login_step(redisContext *c, const relay_redis_url *url, int argc, con
     if (!reply)
         RELAY_WHY(why, p, "Redis at %s did not answer: %s", url->shown, c->errstr);
     else if (!done)
-        RELAY_WHY(why, p, "%s", strcmp(argv[0], "AUTH") ? relay_redis_explain(url, reply->str, p) : explain_login(url, reply->str, p));
+        RELAY_WHY(why, p, "%s", strcmp(argv[0], "AUTH") ? relay_redis_explain(url, reply->str, p)
+                                                            : relay_redis_explain_login(url, reply->str, p));
     if (reply)
         freeReplyObject(reply);
     return done;
@@ -262,12 +268,10 @@ apr_status_t relay_redis_connect(redisContext **out, const relay_redis_url *url,
         goto fail;
     }
     redisSetTimeout(c, tv);
-#ifdef HAVE_HIREDIS_SSL
-    if (url->tls && !tls_start(c)) {
+    if (url->tls && relay_redis_tls(c) != APR_SUCCESS) {
         RELAY_WHY(why, p, "TLS with Redis at %s failed: %s", url->shown, c->errstr);
         goto fail;
     }
-#endif
     if (!login(c, url, p, why))
         goto fail;
     *out = c;

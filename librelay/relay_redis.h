@@ -38,9 +38,18 @@ apr_status_t relay_redis_connect(redisContext **out, const relay_redis_url *url,
                                  apr_pool_t *p, const char **why);
 
 /**
+ * Starts TLS on a connection that has just been made, for rediss://; for those who connect in a way of their own.
+ * @return APR_SUCCESS; APR_ENOTIMPL where this build's hiredis has no TLS; or APR_EGENERAL
+ */
+apr_status_t relay_redis_tls(redisContext *c);
+
+/**
  * What an error reply of Redis's means for people (read-only replica, out of memory, wrong password,
  * missing right, still loading), from pool p: `cannot write to Redis at X: it is a read-only replica …`.
  */
 const char *relay_redis_explain(const relay_redis_url *url, const char *error, apr_pool_t *p);
+
+/** The same for the answer to AUTH, which may hold the password: nothing of it is quoted. */
+const char *relay_redis_explain_login(const relay_redis_url *url, const char *error, apr_pool_t *p);
 
 #endif

@@ -9,7 +9,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-static apr_status_t open_socket(int *out, const char *path, apr_pool_t *p, const char **why) {
+static apr_status_t open_socket(int *out, const char *path, apr_pool_t *p, const char **why)
+{
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
     int fd, err;
 
@@ -34,7 +35,8 @@ static apr_status_t open_socket(int *out, const char *path, apr_pool_t *p, const
 }
 
 static apr_status_t send_message(int sock, const char *path, const char *text, int fd, apr_pool_t *p,
-                                 const char **why) {
+                                 const char **why)
+{
     union {
         struct cmsghdr align;
         char room[CMSG_SPACE(sizeof(int))];
@@ -67,7 +69,8 @@ static apr_status_t send_message(int sock, const char *path, const char *text, i
 }
 
 apr_status_t relay_rlyd_handoff(const char *socket_path, int fd, relay_rlyd_way way, const char *peer,
-                                const char *local, apr_pool_t *p, const char **why) {
+                                const char *local, apr_pool_t *p, const char **why)
+{
     const char *text;
     apr_status_t rv;
     int sock;
@@ -83,7 +86,8 @@ apr_status_t relay_rlyd_handoff(const char *socket_path, int fd, relay_rlyd_way 
 }
 
 /** Waits for one packet until the deadline. @return its length, or -1 */
-static ssize_t receive_until(int sock, char *buf, size_t size, apr_time_t deadline) {
+static ssize_t receive_until(int sock, char *buf, size_t size, apr_time_t deadline)
+{
     for (;;) {
         struct pollfd pfd = {.fd = sock, .events = POLLIN};
         apr_interval_time_t left = deadline - apr_time_now();
@@ -103,7 +107,8 @@ static ssize_t receive_until(int sock, char *buf, size_t size, apr_time_t deadli
 }
 
 apr_status_t relay_rlyd_login(const char *socket_path, const relay_grant *grant, const char *fingerprint,
-                              apr_interval_time_t timeout, apr_pool_t *p, const char **why) {
+                              apr_interval_time_t timeout, apr_pool_t *p, const char **why)
+{
     static const char ok[] = RELAY_RLYD_PROTOCOL " ok", no[] = RELAY_RLYD_PROTOCOL " no ";
     apr_time_t deadline = apr_time_now() + timeout;
     char answer[RELAY_RLYD_MESSAGE_MAX + 1];
