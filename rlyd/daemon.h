@@ -1,0 +1,26 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/**
+ * What makes a program a daemon: going to the background and saying there when it is ready, the pid file, limits.
+ */
+#ifndef RLYD_DAEMON_H
+#define RLYD_DAEMON_H
+
+#include "relay.h"
+
+/**
+ * Forks. The child returns; the parent waits until the child calls daemon_is_ready() and exits with status 0, or with
+ * 1 when the child ended before.
+ */
+apr_status_t daemon_start(apr_pool_t *p, const char **why);
+void daemon_is_ready(void);
+
+/** Writes the pid file and keeps it locked as long as this process lives.
+ * @return APR_SUCCESS; or an error with *why, above all when another one runs */
+apr_status_t daemon_pidfile(const char *path, apr_pool_t *p, const char **why);
+void daemon_pidfile_remove(const char *path);
+
+/** Raises the soft limit of open files to the hard one. */
+void daemon_raise_limits(void);
+
+#endif

@@ -1,0 +1,24 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/**
+ * The socket that mod_relay and relay-authkeys speak to (relay_rlyd.h). A peer is who the kernel says it is; what
+ * breaks a rule is dropped, and only that.
+ */
+#ifndef RLYD_DOOR_H
+#define RLYD_DOOR_H
+
+#include "rlyd.h"
+
+/** Opens the socket, in place of one that a former rlyd left. Call it after the pid file is locked.
+ * @return APR_SUCCESS, or an error with *why */
+apr_status_t door_open(rlyd *d, apr_pool_t *p, const char **why);
+
+/** After a reload: who may speak, and where the socket is. */
+apr_status_t door_reload(rlyd *d, apr_pool_t *p, const char **why);
+
+void door_close(rlyd *d);
+
+/** Takes in all that waits now. */
+void door_drain(rlyd *d);
+
+#endif

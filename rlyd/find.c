@@ -1,0 +1,93 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+#include "find.h"
+#include "listeners.h"
+
+#include <dirent.h>
+#include <stdlib.h>
+
+#define SLICE_MS 3
+/* Where unknown listeners stay unknown the searches must not follow each other closely. */
+#define PAUSE_MS 100
+
+struct finder {
+    DIR *dir;
+    struct event *timer;
+    int pending;
+};
+
+typedef struct match {
+    rlyd *d;
+    const proc_info *child;
+    session *s;
+} match;
+
+static int on_socket(void *baton, int fd, uint32_t inode)
+{
+    match *m = baton;
+    port *p = listeners_unknown(m->d, inode);
+
+    (void)fd;
+    if (!p)
+        return 0;
+    if (!m->s)
+        m->s = session_found(m->d, m->child);
+    if (!m->s)
+        return 1;
+    /* It may have been claimed while the session was made. */
+    if ((p = listeners_unknown(m->d, inode)))
+        listeners_claim(m->d, p, m->s);
+    return 0;
+}
+
+static void look_at(rlyd *d, pid_t pid)
+{
+    proc_info info;
+    match m = {.d = d, .child = &info};
+
+    if (proc_read(pid, &info) == 0 && info.euid == d->tunnel_uid && info.state != 'Z')
+        proc_each_socket(pid, on_socket, &m);
+}
+
+static void on_slice(evutil_socket_t fd, short what, void *arg)
+{
+    rlyd *d = arg;
+    struct finder *f = d->finder;
+    int64_t until = now_ms() + SLICE_MS;
+    struct dirent *entry;
+
+    (void)fd;
+    (void)what;
+    if (!f->dir && !(f->dir = opendir("/proc"))) {
+        timer_arm(f->timer, 1000);
+        return;
+    }
+    while (listeners_unknowns(d) && (entry = readdir(f->dir))) {
+        pid_t pid = (pid_t)atoi(entry->d_name);
+
+        if (pid > 0)
+            look_at(d, pid);
+        if (now_ms() >= until) {
+            timer_arm(f->timer, 0);
+            return;
+        }
+    }
+    closedir(f->dir);
+    f->dir = NULL;
+    f->pending = 0;
+    listeners_searched(d);
+}
+
+void find_init(rlyd *d)
+{
+    d->finder = apr_pcalloc(d->pool, sizeof *d->finder);
+    d->finder->timer = timer_new(d, on_slice, d);
+}
+
+void find_start(rlyd *d)
+{
+    if (d->finder->pending)
+        return;
+    d->finder->pending = 1;
+    timer_arm(d->finder->timer, listeners_are_settled(d) ? PAUSE_MS : 1);
+}

@@ -1,0 +1,263 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+#include "config.h"
+
+#include "live.h"
+#include "lifetime.h"
+#include "listeners.h"
+#include "relay_hostkeys.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+
+#define HEARTBEAT_MS 15000
+#define LIVES "60000" /* ms: four heartbeats */
+#define BATCH 200
+
+struct live {
+    struct event *heartbeat;
+    int64_t hostkeys_gate;
+};
+
+static const char *live_key(rlyd *d, char *buf, size_t size)
+{
+    apr_snprintf(buf, size, "%slive:%s", d->cfg->prefix, d->cfg->name);
+    return buf;
+}
+
+static const char *print_addr(relay_listen_addr a, char *buf, size_t size)
+{
+    apr_snprintf(buf, size, "%u.%u.%u.%u:%u", a.ip >> 24, a.ip >> 16 & 255, a.ip >> 8 & 255, a.ip & 255, a.port);
+    return buf;
+}
+
+/** All of its strings were checked to need no escaping. */
+static const char *print_entry(rlyd *d, const session *s, char *buf, size_t size)
+{
+    apr_snprintf(buf, size,
+                 "{\"tunnel\":\"%s\",\"pid\":%d,\"since\":%" APR_INT64_T_FMT ",\"peer\":\"%s\",\"way\":\"%s\"}",
+                 s->tunnel, (int)s->monitor,
+                 (apr_int64_t)lifetime_redis_ms(d, now_ms() - proc_age_ms(s->child_start)), s->peer,
+                 session_way_name(s->way));
+    return buf;
+}
+
+void live_up(rlyd *d, relay_listen_addr addr, const session *s)
+{
+    char name[160], field[32], entry[320];
+
+    if (s->tunnel[0])
+        redis_call(lifetime_link(d), NULL, 0, "HSET", live_key(d, name, sizeof name),
+                   print_addr(addr, field, sizeof field), print_entry(d, s, entry, sizeof entry), NULL);
+}
+
+void live_down(rlyd *d, relay_listen_addr addr)
+{
+    char name[160], field[32];
+
+    redis_call(lifetime_link(d), NULL, 0, "HDEL", live_key(d, name, sizeof name),
+               print_addr(addr, field, sizeof field), NULL);
+}
+
+void live_event(rlyd *d, const char *what, const session *s, const char *field, const char *value)
+{
+    char name[160], by[96];
+
+    if (!s->tunnel[0])
+        return;
+    apr_snprintf(name, sizeof name, "%sevents", d->cfg->prefix);
+    apr_snprintf(by, sizeof by, "rlyd@%s", d->cfg->name);
+    redis_call(lifetime_link(d), NULL, 0, "XADD", name, "MAXLEN", "~", "10000", "*", "what", what, "tunnel", s->tunnel,
+               "relay", d->cfg->name, "by", by, "peer", s->peer[0] ? s->peer : "?", "way", session_way_name(s->way),
+               field, value, NULL);
+}
+
+void live_foreign(rlyd *d, const char *listen, uid_t uid)
+{
+    char name[160], by[96], who[16];
+
+    apr_snprintf(name, sizeof name, "%sevents", d->cfg->prefix);
+    apr_snprintf(by, sizeof by, "rlyd@%s", d->cfg->name);
+    apr_snprintf(who, sizeof who, "%d", (int)uid);
+    redis_call(lifetime_link(d), NULL, 0, "XADD", name, "MAXLEN", "~", "10000", "*", "what", "foreign", "tunnel", "",
+               "relay", d->cfg->name, "by", by, "listen", listen, "uid", who, NULL);
+}
+
+/* ---- putting it right */
+
+/** Reads what an entry says. @return the monitor's pid, 0 if it is none of ours */
+static pid_t read_entry(const char *text, session_way *way, int *way_known)
+{
+    json_t *entry = json_loads(text, 0, NULL);
+    const char *name = json_string_value(json_object_get(entry, "way"));
+    pid_t pid = (pid_t)json_integer_value(json_object_get(entry, "pid"));
+    int i;
+
+    *way_known = 0;
+    for (i = WAY_DIRECT; name && i <= WAY_LISTENING; i++)
+        if (strcmp(name, session_way_name((session_way)i)) == 0) {
+            *way = (session_way)i;
+            *way_known = 1;
+        }
+    json_decref(entry);
+    return pid;
+}
+
+typedef struct batch {
+    rlyd *d;
+    int argc;
+    const char *argv[2 + 2 * BATCH];
+    char key[160];
+    char fields[BATCH][32];
+    char entries[BATCH][320];
+} batch;
+
+static void batch_flush(batch *b)
+{
+    if (b->argc > 2)
+        redis_send(lifetime_link(b->d), NULL, 0, b->argc, b->argv);
+    b->argc = 2;
+}
+
+static void batch_add(const port *p, void *baton)
+{
+    batch *b = baton;
+    int n = (b->argc - 2) / 2;
+
+    if (!p->owner->tunnel[0])
+        return;
+    b->argv[b->argc++] = print_addr(p->addr, b->fields[n], sizeof b->fields[n]);
+    b->argv[b->argc++] = print_entry(b->d, p->owner, b->entries[n], sizeof b->entries[n]);
+    if (n + 1 == BATCH)
+        batch_flush(b);
+}
+
+static void write_all(rlyd *d)
+{
+    batch *b = must_alloc(sizeof *b);
+
+    b->d = d;
+    b->argv[0] = "HSET";
+    b->argv[1] = live_key(d, b->key, sizeof b->key);
+    b->argc = 2;
+    listeners_each_owned(d, batch_add, b);
+    batch_flush(b);
+    free(b);
+}
+
+static void on_present(rlyd *d, redisReply *r, uint64_t id)
+{
+    char name[160];
+    size_t i;
+
+    (void)id;
+    if (!r || r->type != REDIS_REPLY_ARRAY)
+        return;
+    live_key(d, name, sizeof name);
+    for (i = 0; i + 1 < r->elements; i += 2) {
+        const char *field = r->element[i]->str;
+        relay_listen_addr addr;
+        session *s = NULL;
+        session_way way = WAY_LISTENING;
+        int way_known;
+        pid_t pid = read_entry(r->element[i + 1]->str, &way, &way_known);
+
+        if (relay_listen_addr_parse(&addr, field) == APR_SUCCESS)
+            s = listeners_owner(d, addr);
+        if (!s)
+            redis_call(lifetime_link(d), NULL, 0, "HDEL", name, field, NULL);
+        else if (s->monitor == pid && way_known)
+            s->way = way; /* what we knew before we were restarted */
+    }
+    write_all(d);
+    redis_call(lifetime_link(d), NULL, 0, "PEXPIRE", name, LIVES, NULL);
+}
+
+void live_sync(rlyd *d)
+{
+    char name[160];
+
+    if (listeners_are_settled(d))
+        redis_call(lifetime_link(d), on_present, 0, "HGETALL", live_key(d, name, sizeof name), NULL);
+}
+
+void live_identified(rlyd *d, session *s)
+{
+    int i;
+
+    for (i = 0; i < s->naddrs; i++)
+        if (listeners_owner(d, s->addrs[i]) == s)
+            live_up(d, s->addrs[i], s);
+    s->announced = 1; /* it was up before: no event */
+}
+
+/* ---- heartbeat */
+
+static const char *hostkeys(rlyd *d, apr_pool_t *p)
+{
+    apr_array_header_t *lines;
+    const char *why = NULL;
+
+    if (relay_hostkeys_read(&lines, d->cfg, p, &why) == APR_SUCCESS)
+        return apr_array_pstrcat(p, lines, '\n');
+    if (gate_open(&d->live->hostkeys_gate, 3600000))
+        relay_log(RELAY_LOG_WARNING, "RLY434 %s", why ? why : "no host keys to publish");
+    return "";
+}
+
+static void on_count(rlyd *d, redisReply *r, uint64_t id)
+{
+    (void)id;
+    if (r && r->type == REDIS_REPLY_INTEGER && r->integer != (long long)listeners_owned(d))
+        live_sync(d);
+}
+
+static void beat(rlyd *d)
+{
+    char name[160], ssh[300], load[32] = "0", sessions[16], live[160];
+    double average;
+    struct utsname host;
+    apr_pool_t *p;
+
+    if (!redis_link_is_ready(lifetime_link(d)))
+        return;
+    apr_pool_create(&p, d->pool);
+    uname(&host);
+    if (getloadavg(&average, 1) == 1)
+        apr_snprintf(load, sizeof load, "%.2f", average);
+    apr_snprintf(name, sizeof name, "%srelay:%s", d->cfg->prefix, d->cfg->name);
+    apr_snprintf(ssh, sizeof ssh, "%s:%d", d->cfg->ssh_host, d->cfg->ssh_port);
+    apr_snprintf(sessions, sizeof sessions, "%u", session_count(d));
+    redis_call(lifetime_link(d), NULL, 0, "HSET", name, "v", APR_STRINGIFY(RELAY_RECORD_VERSION), "ssh", ssh,
+               "hostkeys", hostkeys(d, p), "load", load, "sessions", sessions, "versions",
+               apr_psprintf(p, "rlyd %s, %s %s", PACKAGE_VERSION, host.sysname, host.release), NULL);
+    redis_call(lifetime_link(d), NULL, 0, "PEXPIRE", name, LIVES, NULL);
+    redis_call(lifetime_link(d), NULL, 0, "PEXPIRE", live_key(d, live, sizeof live), LIVES, NULL);
+    redis_call(lifetime_link(d), on_count, 0, "HLEN", live, NULL);
+    apr_pool_destroy(p);
+}
+
+static void on_heartbeat(evutil_socket_t fd, short what, void *arg)
+{
+    rlyd *d = arg;
+
+    (void)fd;
+    (void)what;
+    beat(d);
+    timer_arm(d->live->heartbeat, HEARTBEAT_MS);
+}
+
+void live_ready(rlyd *d)
+{
+    live_sync(d);
+    timer_arm(d->live->heartbeat, 0);
+}
+
+void live_init(rlyd *d)
+{
+    d->live = apr_pcalloc(d->pool, sizeof *d->live);
+    d->live->heartbeat = timer_new(d, on_heartbeat, d);
+}

@@ -1,0 +1,153 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+#include "message.h"
+
+#include <string.h>
+
+/** Splits the next word off. @return it, terminated, or NULL at the end */
+static char *next_word(char **at)
+{
+    char *word = *at, *space;
+
+    if (!word)
+        return NULL;
+    space = strchr(word, ' ');
+    if (space)
+        *space++ = '\0';
+    *at = space;
+    return word;
+}
+
+static int copy_value(char *to, size_t size, const char *value, const char *allowed)
+{
+    size_t len = strlen(value);
+
+    if (to[0] || len == 0 || len >= size || strspn(value, allowed) != len)
+        return -1;
+    memcpy(to, value, len + 1);
+    return 0;
+}
+
+static int parse_addrs(message *m, char *value)
+{
+    char *comma;
+
+    if (m->naddrs)
+        return -1;
+    for (; value; value = comma) {
+        if ((comma = strchr(value, ',')))
+            *comma++ = '\0';
+        if (m->naddrs == RELAY_TUNNEL_ROUTES_MAX ||
+            relay_listen_addr_parse(&m->addrs[m->naddrs], value) != APR_SUCCESS)
+            return -1;
+        m->naddrs++;
+    }
+    return 0;
+}
+
+static int parse_ms(int64_t *ms, const char *value)
+{
+    int64_t n = 0;
+
+    if (*ms || !*value || strlen(value) > 15)
+        return -1;
+    for (; *value; value++) {
+        if (*value < '0' || *value > '9')
+            return -1;
+        n = n * 10 + (*value - '0');
+    }
+    *ms = n;
+    return n > 0 ? 0 : -1;
+}
+
+static int parse_way(message *m, int *seen, const char *value)
+{
+    if (*seen)
+        return -1;
+    *seen = 1;
+    m->way = strcmp(value, "tls") == 0 ? RELAY_RLYD_TLS : RELAY_RLYD_DIRECT;
+    return m->way == RELAY_RLYD_TLS || strcmp(value, "direct") == 0 ? 0 : -1;
+}
+
+static int parse_handoff(message *m, char *rest, const char **why)
+{
+    static const char allowed[] = "0123456789abcdefABCDEF.:[]%_-";
+    int seen_way = 0, rc = 0;
+    char *word, *value;
+
+    while (rc == 0 && (word = next_word(&rest))) {
+        if (!(value = strchr(word, '=')))
+            return *why = "a word that is no NAME=VALUE", -1;
+        *value++ = '\0';
+        if (strcmp(word, "way") == 0)
+            rc = parse_way(m, &seen_way, value);
+        else if (strcmp(word, "peer") == 0)
+            rc = copy_value(m->peer, sizeof m->peer, value, allowed);
+        else if (strcmp(word, "local") == 0)
+            rc = copy_value(m->local, sizeof m->local, value, allowed);
+        else
+            rc = -1;
+    }
+    if (rc < 0)
+        return *why = "an unknown, repeated or bad value in a hand-off", -1;
+    if (!seen_way || (m->way == RELAY_RLYD_TLS && !m->peer[0]))
+        return *why = "a hand-off without way, or one by tls without peer", -1;
+    return 0;
+}
+
+static int parse_login(message *m, char *rest, const char **why)
+{
+    static const char base32[] = "abcdefghijklmnopqrstuvwxyz0123456789";
+    static const char print[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/:";
+    char *word, *value;
+    int rc = 0;
+
+    while (rc == 0 && (word = next_word(&rest))) {
+        if (!(value = strchr(word, '=')))
+            return *why = "a word that is no NAME=VALUE", -1;
+        *value++ = '\0';
+        if (strcmp(word, "tunnel") == 0)
+            rc = copy_value(m->tunnel, sizeof m->tunnel, value, base32);
+        else if (strcmp(word, "key") == 0)
+            rc = copy_value(m->fingerprint, sizeof m->fingerprint, value, print);
+        else if (strcmp(word, "expires") == 0)
+            rc = parse_ms(&m->expires_redis_ms, value);
+        else if (strcmp(word, "listen") == 0)
+            rc = parse_addrs(m, value);
+        else
+            rc = -1;
+    }
+    if (rc < 0)
+        return *why = "an unknown, repeated or bad value in a login report", -1;
+    if (!m->tunnel[0] || !m->naddrs || !m->expires_redis_ms || !relay_fingerprint_is_valid(m->fingerprint))
+        return *why = "a login report without tunnel, key, expires or listen", -1;
+    return 0;
+}
+
+int message_parse(message *m, const char *text, size_t len, const char **why)
+{
+    char copy[RELAY_RLYD_MESSAGE_MAX + 1], *rest = copy, *word;
+    size_t i;
+
+    memset(m, 0, sizeof *m);
+    if (len > RELAY_RLYD_MESSAGE_MAX)
+        return *why = "a message that is too long", -1;
+    for (i = 0; i < len; i++)
+        if (text[i] < 0x20 || text[i] > 0x7e)
+            return *why = "a message with other bytes than printable ASCII", -1;
+    memcpy(copy, text, len);
+    copy[len] = '\0';
+    word = next_word(&rest);
+    if (strcmp(word, RELAY_RLYD_PROTOCOL) != 0)
+        return *why = "a message of another protocol than " RELAY_RLYD_PROTOCOL, -1;
+    word = next_word(&rest);
+    if (word && strcmp(word, "handoff") == 0) {
+        m->verb = MESSAGE_HANDOFF;
+        return parse_handoff(m, rest, why);
+    }
+    if (word && strcmp(word, "login") == 0) {
+        m->verb = MESSAGE_LOGIN;
+        return parse_login(m, rest, why);
+    }
+    return *why = "an unknown verb", -1;
+}

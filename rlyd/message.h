@@ -1,0 +1,35 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/**
+ * The messages of rlyd's socket, as relay_rlyd.h describes them: from bytes to a struct. Pure; takes any bytes.
+ */
+#ifndef RLYD_MESSAGE_H
+#define RLYD_MESSAGE_H
+
+#include "relay_rlyd.h"
+#include "relay_tunnel.h"
+#include "rlyd.h"
+
+typedef enum { MESSAGE_HANDOFF, MESSAGE_LOGIN } message_verb;
+
+typedef struct message {
+    message_verb verb;
+    /* handoff */
+    relay_rlyd_way way;
+    char peer[RLYD_PEER_MAX], local[RLYD_PEER_MAX]; /* "" if not given */
+    /* login */
+    char tunnel[RLYD_TUNNEL_MAX];
+    char fingerprint[RLYD_FINGERPRINT_MAX];
+    int64_t expires_redis_ms;
+    int naddrs;
+    relay_listen_addr addrs[RELAY_TUNNEL_ROUTES_MAX];
+} message;
+
+/**
+ * @param text len bytes, not terminated
+ * @param why out on failure: a constant sentence
+ * @return 0, or -1
+ */
+int message_parse(message *m, const char *text, size_t len, const char **why);
+
+#endif

@@ -1,0 +1,206 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+#include "proc.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+/** Reads a small file of /proc whole. @return its length, or -1 */
+static ssize_t slurp(pid_t pid, const char *name, char *buf, size_t size)
+{
+    char path[64];
+    ssize_t n, len = 0;
+    int fd;
+
+    snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, name);
+    if ((fd = open(path, O_RDONLY | O_CLOEXEC)) < 0)
+        return -1;
+    while ((size_t)len < size - 1 && (n = read(fd, buf + len, size - 1 - (size_t)len)) != 0) {
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0) {
+            len = -1;
+            break;
+        }
+        len += n;
+    }
+    close(fd);
+    if (len >= 0)
+        buf[len] = '\0';
+    return len;
+}
+
+/** Fields 3 (state), 4 (ppid) and 22 (start time) of /proc/PID/stat; the second, the name, may hold anything. */
+static int read_stat(pid_t pid, proc_info *info)
+{
+    char buf[1024], *at;
+    int field;
+
+    if (slurp(pid, "stat", buf, sizeof buf) <= 0)
+        return -1;
+    at = strrchr(buf, ')');
+    if (!at || at[1] != ' ' || !at[2]) {
+        errno = EPROTO;
+        return -1;
+    }
+    at += 2;
+    info->state = *at;
+    for (field = 3; field < 22; field++) {
+        if (!(at = strchr(at, ' '))) {
+            errno = EPROTO;
+            return -1;
+        }
+        at++;
+        if (field == 3)
+            info->ppid = (pid_t)strtol(at, NULL, 10);
+    }
+    info->start = strtoull(at, NULL, 10);
+    return 0;
+}
+
+int proc_read(pid_t pid, proc_info *info)
+{
+    char buf[4096], *uid;
+    unsigned ruid, euid;
+    proc_info found = {.pid = pid};
+
+    if (read_stat(pid, &found) < 0 || slurp(pid, "status", buf, sizeof buf) <= 0)
+        return -1;
+    uid = strstr(buf, "\nUid:");
+    if (!uid || sscanf(uid + 5, "%u %u", &ruid, &euid) != 2) {
+        errno = EPROTO;
+        return -1;
+    }
+    found.ruid = ruid;
+    found.euid = euid;
+    *info = found;
+    return 0;
+}
+
+int proc_start(pid_t pid, uint64_t *start)
+{
+    proc_info info;
+
+    if (read_stat(pid, &info) < 0)
+        return -1;
+    *start = info.start;
+    return 0;
+}
+
+int proc_is_alive(pid_t pid, uint64_t start)
+{
+    proc_info info;
+
+    return pid > 0 && read_stat(pid, &info) == 0 && info.start == start && info.state != 'Z' && info.state != 'X';
+}
+
+int64_t proc_age_ms(uint64_t start)
+{
+    struct timespec boot;
+    int64_t hz = sysconf(_SC_CLK_TCK);
+
+    clock_gettime(CLOCK_BOOTTIME, &boot);
+    return (int64_t)boot.tv_sec * 1000 + boot.tv_nsec / 1000000 - (int64_t)start * 1000 / hz;
+}
+
+int proc_is_sshd(pid_t pid, const char *sshd)
+{
+    static const char deleted[] = " (deleted)";
+    char path[64], exe[PATH_MAX];
+    const char *base, *own = strrchr(sshd, '/');
+    ssize_t n;
+
+    snprintf(path, sizeof path, "/proc/%d/exe", (int)pid);
+    if ((n = readlink(path, exe, sizeof exe - 1)) <= 0)
+        return 0;
+    exe[n] = '\0';
+    /* What runs on after its package was upgraded. */
+    if ((size_t)n > sizeof deleted && strcmp(exe + n - (sizeof deleted - 1), deleted) == 0)
+        exe[(size_t)n - (sizeof deleted - 1)] = '\0';
+    base = strrchr(exe, '/');
+    base = base ? base + 1 : exe;
+    own = own ? own + 1 : sshd;
+    return strcmp(base, own) == 0 || strcmp(base, "sshd") == 0 || strcmp(base, "sshd-session") == 0 ||
+           strcmp(base, "sshd-auth") == 0;
+}
+
+int proc_children(pid_t pid, pid_t *children, int max)
+{
+    char name[32], buf[1024], *at = buf, *end;
+    int n = 0;
+
+    snprintf(name, sizeof name, "task/%d/children", (int)pid);
+    if (slurp(pid, name, buf, sizeof buf) <= 0)
+        return 0;
+    while (n < max) {
+        long child = strtol(at, &end, 10);
+
+        if (end == at || child <= 0)
+            break;
+        children[n++] = (pid_t)child;
+        at = end;
+    }
+    return n;
+}
+
+int proc_each_socket(pid_t pid, int (*fn)(void *baton, int fd, uint32_t inode), void *baton)
+{
+    char path[64], target[64];
+    struct dirent *entry;
+    int rc = 0;
+    DIR *dir;
+
+    snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
+    if (!(dir = opendir(path)))
+        return 0;
+    while (rc == 0 && (entry = readdir(dir))) {
+        unsigned inode;
+        ssize_t n;
+
+        if (!isdigit((unsigned char)entry->d_name[0]))
+            continue;
+        n = readlinkat(dirfd(dir), entry->d_name, target, sizeof target - 1);
+        if (n <= 0)
+            continue;
+        target[n] = '\0';
+        if (sscanf(target, "socket:[%u]", &inode) == 1)
+            rc = fn(baton, atoi(entry->d_name), inode);
+    }
+    closedir(dir);
+    return rc;
+}
+
+static int is_inode(void *baton, int fd, uint32_t inode)
+{
+    (void)fd;
+    return *(uint32_t *)baton == inode;
+}
+
+int proc_holds_socket(pid_t pid, uint32_t inode)
+{
+    return proc_each_socket(pid, is_inode, &inode);
+}
+
+int proc_pidfd_open(pid_t pid)
+{
+    return (int)syscall(SYS_pidfd_open, pid, 0); /* always close-on-exec */
+}
+
+int proc_pidfd_signal(int pidfd, int sig)
+{
+    return (int)syscall(SYS_pidfd_send_signal, pidfd, sig, NULL, 0);
+}
+
+int proc_pidfd_getfd(int pidfd, int fd)
+{
+    return (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0); /* always close-on-exec */
+}

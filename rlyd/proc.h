@@ -1,0 +1,51 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/**
+ * Processes as /proc shows them. A pid alone names nobody: pid and start time together do, and only
+ * what was read while a pidfd of the process was open can be relied upon for a signal through it.
+ */
+#ifndef RLYD_PROC_H
+#define RLYD_PROC_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+typedef struct proc_info {
+    pid_t pid, ppid;
+    uint64_t start; /* clock ticks since boot */
+    char state;     /* R S D Z … */
+    uid_t ruid, euid;
+} proc_info;
+
+/** Reads the process's stat and status. @return 0, or -1 with errno (ENOENT, ESRCH: it is gone) */
+int proc_read(pid_t pid, proc_info *info);
+
+/** Only its start time. @return 0, or -1 */
+int proc_start(pid_t pid, uint64_t *start);
+
+/** Whether it is the process with that start time, and no zombie. */
+int proc_is_alive(pid_t pid, uint64_t start);
+
+/** How long ago a process with that start time was started, in ms. */
+int64_t proc_age_ms(uint64_t start);
+
+/** Whether its program is sshd or a part of it (sshd-session, sshd-auth), also one replaced by an upgrade.
+ * @param sshd relay.conf's path of sshd */
+int proc_is_sshd(pid_t pid, const char *sshd);
+
+/** Its children. @return how many were stored, at most max */
+int proc_children(pid_t pid, pid_t *children, int max);
+
+/** Calls fn for each descriptor of it that is a socket, until fn returns non-zero.
+ * @return what fn returned last, or 0 */
+int proc_each_socket(pid_t pid, int (*fn)(void *baton, int fd, uint32_t inode), void *baton);
+
+/** Whether one of its descriptors is that socket. */
+int proc_holds_socket(pid_t pid, uint32_t inode);
+
+int proc_pidfd_open(pid_t pid);
+int proc_pidfd_signal(int pidfd, int sig);
+/** A copy of descriptor fd of the process. @return it, or -1 */
+int proc_pidfd_getfd(int pidfd, int fd);
+
+#endif

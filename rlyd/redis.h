@@ -1,0 +1,43 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/**
+ * A connection to Redis in the loop: made by itself, logged in, made again when it breaks, and with a deadline on
+ * each command. A command whose deadline passes breaks the connection, as its answer could come at any time.
+ */
+#ifndef RLYD_REDIS_H
+#define RLYD_REDIS_H
+
+#include "rlyd.h"
+
+#include <hiredis/hiredis.h>
+
+typedef struct redis_link redis_link;
+
+/** The answer. r is NULL when none came or Redis refused; it is freed afterwards. id is the caller's. */
+typedef void redis_answer_fn(rlyd *d, redisReply *r, uint64_t id);
+
+/** Called each time the connection has been made and Redis serves. */
+typedef void redis_ready_fn(rlyd *d);
+
+/** @param name for the log; @param report whether this link is the one to say that Redis went and came back */
+redis_link *redis_link_open(rlyd *d, const char *name, int report, redis_ready_fn *ready);
+
+/** Breaks the connection and makes it again, with d->cfg as it is now. */
+void redis_link_restart(redis_link *link);
+
+int redis_link_is_ready(const redis_link *link);
+
+/**
+ * Sends a command; its strings are copied.
+ * @param fn called once, later, never from within this call; NULL: the answer does not matter
+ * @return 0; -1 when the link is not ready, and then fn is never called
+ */
+int redis_send(redis_link *link, redis_answer_fn *fn, uint64_t id, int argc, const char **argv);
+
+/** The same with the words of the command as arguments, ended by NULL. */
+int redis_call(redis_link *link, redis_answer_fn *fn, uint64_t id, ...) __attribute__((sentinel));
+
+/** For a command that waits in Redis: grants it that much more time. */
+int redis_call_waiting(redis_link *link, int64_t ms, redis_answer_fn *fn, uint64_t id, ...) __attribute__((sentinel));
+
+#endif

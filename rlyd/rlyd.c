@@ -1,0 +1,333 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+#include "config.h"
+
+#include "rlyd.h"
+#include "admission.h"
+#include "daemon.h"
+#include "door.h"
+#include "find.h"
+#include "lifetime.h"
+#include "listeners.h"
+#include "live.h"
+#include "nodelay.h"
+#include "notify.h"
+#include "proof.h"
+#include "session.h"
+#include "spawn.h"
+
+#include <apr_general.h>
+#include <apr_getopt.h>
+#include <errno.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <syslog.h>
+#include <time.h>
+#include <unistd.h>
+
+static const char usage[] =
+    "usage: rlyd [-f] [-t] [-c FILE]\n"
+    "       rlyd --merge-exec PROGRAM [ARGUMENT...]\n"
+    "\n"
+    "One per relay host: hands SSH connections to sshd, knows every session and ends it when its grant ends.\n"
+    "\n"
+    "  -c, --config FILE   relay.conf, instead of %s\n"
+    "  -f, --foreground    stay in the foreground and log to stderr\n"
+    "  -t, --test          check the configuration and exit\n"
+    "  --merge-exec        run PROGRAM with samepage merging: for the listening sshd, `sshd -D -r`\n"
+    "  -h, --help          this\n"
+    "  -V, --version       the version\n"
+    "\n"
+    "SIGHUP reads the configuration again. SIGTERM stops rlyd; sessions go on, and are found again at the next start.\n";
+
+int64_t now_ms(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+static void out_of_memory(void)
+{
+    relay_log(RELAY_LOG_ERR, "RLY400 out of memory");
+    abort();
+}
+
+void *must_alloc(size_t size)
+{
+    void *mem = malloc(size ? size : 1);
+
+    if (!mem)
+        out_of_memory();
+    return mem;
+}
+
+struct event *timer_new(rlyd *d, event_callback_fn fn, void *arg)
+{
+    struct event *timer = evtimer_new(d->base, fn, arg);
+
+    if (!timer)
+        out_of_memory();
+    return timer;
+}
+
+void timer_arm(struct event *timer, int64_t ms)
+{
+    struct timeval tv = {.tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
+
+    evtimer_add(timer, &tv);
+}
+
+int gate_open(int64_t *gate, int64_t every)
+{
+    int64_t now = now_ms();
+
+    if (*gate && now - *gate < every)
+        return 0;
+    *gate = now;
+    return 1;
+}
+
+/** The foreground's log. */
+static void log_to_stderr(void *baton, relay_log_level level, const char *line)
+{
+    static const char *const words[] = {"error: ", "warning: ", "", "", "debug: "};
+
+    (void)baton;
+    if (level < RELAY_LOG_DEBUG)
+        fprintf(stderr, "rlyd: %s%s\n", words[level], line);
+}
+
+/* ---- configuration */
+
+/** Reads relay.conf and what depends on it; d is changed only when all is well. */
+static apr_status_t configure(rlyd *d, apr_pool_t *p, const char **why)
+{
+    apr_pool_t *pool, *old = d->cfg_pool;
+    relay_config *cfg;
+    struct passwd *pw;
+    apr_status_t rv;
+
+    apr_pool_create(&pool, d->pool);
+    if ((rv = relay_config_load(&cfg, d->cfg_path, pool, why)) != APR_SUCCESS)
+        goto fail;
+    if (!(pw = getpwnam(cfg->user)) || pw->pw_uid == 0) {
+        RELAY_WHY(why, p, "%s: [relay] user: %s", cfg->file,
+                  apr_psprintf(p, pw ? "%s is root" : "there is no user %s", cfg->user));
+        rv = APR_EGENERAL;
+        goto fail;
+    }
+    d->cfg = cfg;
+    d->cfg_pool = pool;
+    d->tunnel_uid = pw->pw_uid;
+    if (old)
+        apr_pool_destroy(old);
+    return APR_SUCCESS;
+fail:
+    if (why && *why)
+        *why = apr_pstrdup(p, *why);
+    apr_pool_destroy(pool);
+    return rv;
+}
+
+static void report_status(rlyd *d)
+{
+    char text[128];
+
+    apr_snprintf(text, sizeof text, "%u sessions, %u logging in, Redis %s", session_count(d), admission_count(d),
+                 redis_link_is_ready(lifetime_link(d)) ? "connected" : "away");
+    notify_ready(text);
+}
+
+static void on_hup(evutil_socket_t sig, short what, void *arg)
+{
+    rlyd *d = arg;
+    const char *why = NULL;
+    char text[64];
+    apr_pool_t *p;
+
+    (void)sig;
+    (void)what;
+    apr_pool_create(&p, d->pool);
+    apr_snprintf(text, sizeof text, "RELOADING=1\nMONOTONIC_USEC=%" APR_INT64_T_FMT, (apr_int64_t)now_ms() * 1000);
+    notify_send(text);
+    if (configure(d, p, &why) != APR_SUCCESS) {
+        relay_log(RELAY_LOG_ERR, "RLY451 not reloaded, the old configuration stays: %s", why ? why : "?");
+    }
+    else {
+        if (door_reload(d, p, &why) != APR_SUCCESS)
+            relay_log(RELAY_LOG_ERR, "RLY452 %s", why);
+        lifetime_reload(d);
+        listeners_reload(d);
+        relay_log(RELAY_LOG_NOTICE, "RLY453 configuration reloaded from %s", d->cfg->file);
+    }
+    report_status(d);
+    apr_pool_destroy(p);
+}
+
+static void on_stop(evutil_socket_t sig, short what, void *arg)
+{
+    rlyd *d = arg;
+
+    (void)what;
+    relay_log(RELAY_LOG_NOTICE, "RLY454 stopping (signal %d); %u sessions go on", (int)sig, session_count(d));
+    d->stopping = 1;
+    notify_send("STOPPING=1");
+    event_base_loopbreak(d->base);
+}
+
+static void on_watchdog(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    (void)arg;
+    notify_send("WATCHDOG=1");
+}
+
+static void start_watchdog(rlyd *d)
+{
+    int64_t ms = notify_watchdog_ms();
+    struct timeval tv = {.tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
+
+    if (ms)
+        event_add(event_new(d->base, -1, EV_PERSIST, on_watchdog, d), &tv);
+}
+
+/* ---- running */
+
+static void log_from_libevent(int severity, const char *text)
+{
+    if (severity >= EVENT_LOG_WARN)
+        relay_log(RELAY_LOG_ERR, "RLY455 libevent: %s", text);
+}
+
+static int make_base(rlyd *d)
+{
+    struct event_config *config = event_config_new();
+
+    event_set_log_callback(log_from_libevent);
+    event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER);
+    d->base = event_base_new_with_config(config);
+    event_config_free(config);
+    return d->base ? 0 : -1;
+}
+
+static void watch_signal(rlyd *d, int sig, event_callback_fn fn)
+{
+    event_add(evsignal_new(d->base, sig, fn, d), NULL);
+}
+
+static apr_status_t start(rlyd *d, apr_pool_t *p, const char **why)
+{
+    apr_status_t rv;
+
+    if ((rv = daemon_pidfile(d->cfg->rlyd_pidfile, p, why)) != APR_SUCCESS)
+        return rv;
+    if (make_base(d) < 0) {
+        RELAY_WHY(why, p, "cannot make an event loop: %s", strerror(errno));
+        return APR_EGENERAL;
+    }
+    if (d->cfg->merge && spawn_merge_pages() < 0)
+        relay_log(RELAY_LOG_WARNING, "RLY456 [rlyd] merge: this kernel cannot merge pages: %s", strerror(errno));
+    sessions_init(d);
+    admission_init(d);
+    find_init(d);
+    lifetime_init(d);
+    live_init(d);
+    proof_init(d);
+    listeners_init(d);
+    nodelay_init(d);
+    watch_signal(d, SIGHUP, on_hup);
+    watch_signal(d, SIGTERM, on_stop);
+    watch_signal(d, SIGINT, on_stop);
+    start_watchdog(d);
+    return door_open(d, p, why);
+}
+
+static int run(rlyd *d, int foreground)
+{
+    const char *why = NULL;
+
+    if (!foreground && daemon_start(d->pool, &why) != APR_SUCCESS) {
+        fprintf(stderr, "rlyd: %s\n", why);
+        return 1;
+    }
+    signal(SIGPIPE, SIG_IGN);
+    umask(022);
+    if (chdir("/") < 0)
+        return 1;
+    notify_init();
+    daemon_raise_limits();
+    if (start(d, d->pool, &why) != APR_SUCCESS) {
+        fprintf(stderr, "rlyd: %s\n", why ? why : "cannot start");
+        return 1;
+    }
+    if (!foreground) {
+        openlog("rlyd", LOG_PID | LOG_NDELAY, LOG_DAEMON);
+        relay_log_install(relay_log_to_syslog, NULL);
+    }
+    relay_log(RELAY_LOG_NOTICE, "RLY450 rlyd %s for relay %s is ready", PACKAGE_VERSION, d->cfg->name);
+    report_status(d);
+    daemon_is_ready();
+    event_base_dispatch(d->base);
+    door_close(d);
+    daemon_pidfile_remove(d->cfg->rlyd_pidfile);
+    return d->stopping ? 0 : 1;
+}
+
+static int merge_exec(char **argv)
+{
+    if (!argv[0]) {
+        fprintf(stderr, usage, relay_config_default_path());
+        return 2;
+    }
+    if (spawn_merge_pages() < 0)
+        fprintf(stderr, "rlyd: this kernel cannot merge pages (%s); %s runs without\n", strerror(errno), argv[0]);
+    execvp(argv[0], argv);
+    fprintf(stderr, "rlyd: cannot run %s: %s\n", argv[0], strerror(errno));
+    return 1;
+}
+
+int main(int argc, char **argv)
+{
+    static const apr_getopt_option_t options[] = {
+        {"config", 'c', 1, NULL},  {"foreground", 'f', 0, NULL}, {"test", 't', 0, NULL},
+        {"help", 'h', 0, NULL},    {"version", 'V', 0, NULL},    {NULL, 0, 0, NULL},
+    };
+    rlyd d = {.cfg_path = NULL};
+    int foreground = 0, test = 0, opt;
+    const char *arg, *why = NULL;
+    apr_getopt_t *os;
+    apr_status_t rv;
+
+    if (argc > 1 && strcmp(argv[1], "--merge-exec") == 0)
+        return merge_exec(argv + (argc > 2 && strcmp(argv[2], "--") == 0 ? 3 : 2));
+    apr_initialize();
+    apr_pool_create(&d.pool, NULL);
+    relay_log_install(log_to_stderr, NULL);
+    apr_getopt_init(&os, d.pool, argc, (const char *const *)argv);
+    while ((rv = apr_getopt_long(os, options, &opt, &arg)) == APR_SUCCESS) {
+        if (opt == 'c')
+            d.cfg_path = arg;
+        foreground |= opt == 'f';
+        test |= opt == 't';
+        if (opt == 'h')
+            return printf(usage, relay_config_default_path()) < 0;
+        if (opt == 'V')
+            return puts("rlyd " PACKAGE_VERSION) < 0;
+    }
+    if (rv != APR_EOF || os->ind < argc) {
+        fprintf(stderr, usage, relay_config_default_path());
+        return 2;
+    }
+    if (configure(&d, d.pool, &why) != APR_SUCCESS) {
+        fprintf(stderr, "rlyd: %s\n", why);
+        return 1;
+    }
+    return test ? 0 : run(&d, foreground);
+}

@@ -1,0 +1,64 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/**
+ * rlyd, one per relay host: hands SSH connections to sshd, knows every session and ends it when its grant ends.
+ * One process, one thread, one libevent loop; nothing in the loop waits for anything. This header is what its
+ * parts share; each part has a file of its own:
+ *
+ *   door        the socket: hand-offs and login reports          message    what is said there
+ *   admission   who may start to log in                          spawn      sshd for a connection
+ *   session     what is known of each session, and its end       ending     signals, to verified processes only
+ *   proof       notices that a login has been authenticated      proc       /proc
+ *   listeners   the kernel's listen table, mirrored              sockdiag   asks the kernel for it
+ *   find        which process holds a listener nobody expected   transport  a session's TCP connection
+ *   redis       connections to Redis with deadlines              lifetime   close, expiry, extension
+ *   live        what Redis is told: live:, events, relay:        nodelay    the listening sshd's socket
+ *
+ * Times named *_ms are milliseconds of CLOCK_MONOTONIC unless the name says redis.
+ */
+#ifndef RLYD_H
+#define RLYD_H
+
+#include "relay_config.h"
+#include "relay_log.h"
+
+#include <event2/event.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define RLYD_TUNNEL_MAX 64
+#define RLYD_FINGERPRINT_MAX 64
+#define RLYD_PEER_MAX 64 /* [IPv6%scope]:port */
+
+typedef struct rlyd {
+    struct event_base *base;
+    apr_pool_t *pool;     /* as long as the process */
+    apr_pool_t *cfg_pool; /* as long as cfg; a reload makes a new one */
+    const relay_config *cfg;
+    const char *cfg_path;
+    uid_t tunnel_uid;     /* of cfg->user */
+    int stopping;
+    struct door *door;
+    struct admission *admission;
+    struct sessions *sessions;
+    struct proofs *proofs;
+    struct listeners *listeners;
+    struct finder *finder;
+    struct lifetimes *lifetime;
+    struct live *live;
+    struct nodelay *nodelay;
+} rlyd;
+
+int64_t now_ms(void);
+
+/** A timer of the loop that calls fn(…, arg) after ms; made once, armed with timer_arm(). */
+struct event *timer_new(rlyd *d, event_callback_fn fn, void *arg);
+void timer_arm(struct event *timer, int64_t ms);
+
+/** The loop's memory runs out only when the host's does: give up with a message. */
+void *must_alloc(size_t size);
+
+/** For lines that could come in floods: true at most once in `every` ms for one such gate (start it at 0). */
+int gate_open(int64_t *gate, int64_t every);
+
+#endif

@@ -1,0 +1,494 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+#include "session.h"
+#include "admission.h"
+#include "door.h"
+#include "lifetime.h"
+#include "listeners.h"
+#include "live.h"
+#include "transport.h"
+
+#include <apr_hash.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct sessions {
+    apr_hash_t *by_id, *by_monitor, *by_tunnel, *by_addr;
+    uint64_t last_id;
+    int64_t pidfd_gate;
+    unsigned char ports[65536 / 8]; /* those of the listen addresses that were ever seen */
+};
+
+const char *session_way_name(session_way way)
+{
+    static const char *const names[] = {[WAY_DIRECT] = "direct", [WAY_TLS] = "tls", [WAY_LISTENING] = "listening"};
+
+    return names[way];
+}
+
+void sessions_init(rlyd *d)
+{
+    struct sessions *all = apr_pcalloc(d->pool, sizeof *all);
+
+    all->by_id = apr_hash_make(d->pool);
+    all->by_monitor = apr_hash_make(d->pool);
+    all->by_tunnel = apr_hash_make(d->pool);
+    all->by_addr = apr_hash_make(d->pool);
+    d->sessions = all;
+}
+
+/* ---- looking up */
+
+session *session_by_id(rlyd *d, uint64_t id)
+{
+    return apr_hash_get(d->sessions->by_id, &id, sizeof id);
+}
+
+session *session_by_monitor(rlyd *d, pid_t monitor)
+{
+    return apr_hash_get(d->sessions->by_monitor, &monitor, sizeof monitor);
+}
+
+session *session_of_tunnel(rlyd *d, const char *tunnel)
+{
+    return apr_hash_get(d->sessions->by_tunnel, tunnel, APR_HASH_KEY_STRING);
+}
+
+unsigned session_count(const rlyd *d)
+{
+    return apr_hash_count(d->sessions->by_id);
+}
+
+void session_each(rlyd *d, void (*fn)(session *s, void *baton), void *baton)
+{
+    unsigned i, n = 0, count = session_count(d);
+    uint64_t *ids = must_alloc(count * sizeof *ids);
+    apr_pool_t *scratch;
+    apr_hash_index_t *hi;
+    const void *id;
+
+    /* By id: fn may change the table. */
+    apr_pool_create(&scratch, d->pool);
+    for (hi = apr_hash_first(scratch, d->sessions->by_id); hi && n < count; hi = apr_hash_next(hi)) {
+        apr_hash_this(hi, &id, NULL, NULL);
+        memcpy(&ids[n++], id, sizeof *ids);
+    }
+    apr_pool_destroy(scratch);
+    for (i = 0; i < n; i++) {
+        session *s = session_by_id(d, ids[i]);
+
+        if (s)
+            fn(s, baton);
+    }
+    free(ids);
+}
+
+/** Addresses as keys of a hash: one holder an address, the newest. */
+typedef struct addr_entry {
+    uint64_t key;
+    session *s;
+} addr_entry;
+
+static uint64_t addr_key(relay_listen_addr addr)
+{
+    return (uint64_t)addr.ip << 16 | addr.port;
+}
+
+session *session_expecting(rlyd *d, relay_listen_addr addr)
+{
+    uint64_t key = addr_key(addr);
+    addr_entry *entry = apr_hash_get(d->sessions->by_addr, &key, sizeof key);
+
+    return entry ? entry->s : NULL;
+}
+
+static void expect_addrs(session *s)
+{
+    int i;
+
+    for (i = 0; i < s->naddrs; i++) {
+        uint64_t key = addr_key(s->addrs[i]);
+        addr_entry *entry = apr_hash_get(s->d->sessions->by_addr, &key, sizeof key);
+
+        if (!entry) {
+            entry = must_alloc(sizeof *entry);
+            entry->key = key;
+            apr_hash_set(s->d->sessions->by_addr, &entry->key, sizeof entry->key, entry);
+        }
+        entry->s = s;
+    }
+}
+
+static void forget_addrs(session *s)
+{
+    int i;
+
+    for (i = 0; i < s->naddrs; i++) {
+        uint64_t key = addr_key(s->addrs[i]);
+        addr_entry *entry = apr_hash_get(s->d->sessions->by_addr, &key, sizeof key);
+
+        if (entry && entry->s == s) {
+            apr_hash_set(s->d->sessions->by_addr, &entry->key, sizeof entry->key, NULL);
+            free(entry);
+        }
+    }
+}
+
+int session_uses_port(const rlyd *d, uint16_t n)
+{
+    return d->sessions->ports[n / 8] >> n % 8 & 1;
+}
+
+void session_set_addrs(session *s, int naddrs, const relay_listen_addr *addrs)
+{
+    int i, expected = s->state == SESSION_PROVED;
+
+    if (naddrs == s->naddrs && memcmp(addrs, s->addrs, (size_t)naddrs * sizeof *addrs) == 0)
+        return;
+    if (expected)
+        forget_addrs(s);
+    free(s->addrs);
+    s->addrs = must_alloc((size_t)naddrs * sizeof *addrs);
+    memcpy(s->addrs, addrs, (size_t)naddrs * sizeof *addrs);
+    s->naddrs = naddrs;
+    for (i = 0; i < naddrs; i++)
+        s->d->sessions->ports[addrs[i].port / 8] |= (unsigned char)(1 << addrs[i].port % 8);
+    if (expected)
+        expect_addrs(s);
+}
+
+static void leave_tunnel(session *s)
+{
+    apr_hash_t *by_tunnel = s->d->sessions->by_tunnel;
+    session *first, **at;
+
+    if (!s->tunnel[0])
+        return;
+    first = session_of_tunnel(s->d, s->tunnel);
+    for (at = &first; *at; at = &(*at)->next_of_tunnel)
+        if (*at == s) {
+            *at = s->next_of_tunnel;
+            break;
+        }
+    /* The key of the entry is memory of the first session: take it out before it may go. */
+    apr_hash_set(by_tunnel, s->tunnel, APR_HASH_KEY_STRING, NULL);
+    if (first)
+        apr_hash_set(by_tunnel, first->tunnel, APR_HASH_KEY_STRING, first);
+    s->next_of_tunnel = NULL;
+    s->tunnel[0] = '\0';
+}
+
+static void join_tunnel(session *s, const char *tunnel, const char *fingerprint)
+{
+    session *first;
+
+    apr_cpystrn(s->fingerprint, fingerprint, sizeof s->fingerprint);
+    if (strcmp(s->tunnel, tunnel) == 0)
+        return;
+    leave_tunnel(s);
+    first = session_of_tunnel(s->d, tunnel);
+    apr_cpystrn(s->tunnel, tunnel, sizeof s->tunnel);
+    if (first) {
+        s->next_of_tunnel = first->next_of_tunnel;
+        first->next_of_tunnel = s;
+    }
+    else {
+        apr_hash_set(s->d->sessions->by_tunnel, s->tunnel, APR_HASH_KEY_STRING, s);
+    }
+}
+
+/* ---- coming and going */
+
+static void on_exited(evutil_socket_t fd, short what, void *arg)
+{
+    session *s = arg;
+
+    (void)fd;
+    (void)what;
+    session_gone(s);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    session *s = arg;
+
+    (void)fd;
+    (void)what;
+    if (s->state == SESSION_ENDING)
+        ending_step(s);
+    else
+        lifetime_deadline(s);
+}
+
+static void watch_exit(session *s)
+{
+    rlyd *d = s->d;
+
+    s->pidfd = proc_pidfd_open(s->monitor);
+    if (s->pidfd < 0) {
+        if (errno != ESRCH && gate_open(&d->sessions->pidfd_gate, 60000))
+            relay_log(RELAY_LOG_WARNING, "RLY420 no pidfd for process %d: %s; sessions are watched by polling",
+                      (int)s->monitor, strerror(errno));
+        return;
+    }
+    s->exited = event_new(d->base, s->pidfd, EV_READ | EV_PERSIST, on_exited, s);
+    if (s->exited)
+        event_add(s->exited, NULL);
+}
+
+static session *session_make(rlyd *d, pid_t monitor, uint64_t monitor_start, session_way way)
+{
+    session *s = must_alloc(sizeof *s), *stale = session_by_monitor(d, monitor);
+
+    if (stale)
+        session_gone(stale); /* its pid belongs to another process already */
+    memset(s, 0, sizeof *s);
+    s->d = d;
+    s->id = ++d->sessions->last_id;
+    s->monitor = monitor;
+    s->monitor_start = monitor_start;
+    s->way = way;
+    s->began_ms = now_ms();
+    s->timer = timer_new(d, on_timer, s);
+    apr_hash_set(d->sessions->by_id, &s->id, sizeof s->id, s);
+    apr_hash_set(d->sessions->by_monitor, &s->monitor, sizeof s->monitor, s);
+    watch_exit(s);
+    return s;
+}
+
+session *session_started(rlyd *d, pid_t pid, session_way way, const char *peer, struct source *source)
+{
+    uint64_t start = 0;
+    session *s;
+
+    proc_start(pid, &start); /* it is our child: the pid cannot be another's yet */
+    s = session_make(d, pid, start, way);
+    s->our_child = 1;
+    s->source = source;
+    apr_cpystrn(s->peer, peer, sizeof s->peer);
+    return s;
+}
+
+/** Looks into the connection: who is there; and sees to its options, whoever accepted it. */
+static void learn_transport(session *s)
+{
+    int fd = transport_open(s->monitor, s->pidfd);
+
+    if (fd < 0)
+        return;
+    if (!s->peer[0])
+        transport_peer(fd, s->peer, sizeof s->peer);
+    transport_tune(fd);
+    close(fd);
+}
+
+static int is_silent(session *s)
+{
+    int fd = transport_open(s->monitor, s->pidfd), silent;
+
+    if (fd < 0)
+        return 0;
+    silent = transport_is_silent(fd);
+    close(fd);
+    return silent;
+}
+
+void session_offered(rlyd *d, const proc_info *monitor, const message *login)
+{
+    session *s = session_by_monitor(d, monitor->pid), *other, *next;
+
+    if (s && s->monitor_start != monitor->start) {
+        session_gone(s);
+        s = NULL;
+    }
+    if (!s) {
+        s = session_make(d, monitor->pid, monitor->start, WAY_LISTENING);
+        learn_transport(s);
+    }
+    if (s->state > SESSION_OFFERED)
+        return;
+    s->state = SESSION_OFFERED;
+    join_tunnel(s, login->tunnel, login->fingerprint);
+    session_set_addrs(s, login->naddrs, login->addrs);
+    lifetime_offered(s, login->expires_redis_ms);
+
+    for (other = session_of_tunnel(d, s->tunnel); other; other = next) {
+        next = other->next_of_tunnel;
+        if (other != s && other->state == SESSION_PROVED && is_silent(other))
+            session_end(other, "silent");
+    }
+}
+
+/** Ends what was there before s. */
+static void supersede(session *s)
+{
+    session *other, *next;
+
+    for (other = session_of_tunnel(s->d, s->tunnel); other; other = next) {
+        next = other->next_of_tunnel;
+        if (other != s && other->state == SESSION_PROVED)
+            session_end(other, "superseded");
+    }
+}
+
+static void become_proved(session *s, const proc_info *child)
+{
+    s->child = child->pid;
+    s->child_start = child->start;
+    s->uid = child->euid;
+    s->state = SESSION_PROVED;
+    s->proved_ms = now_ms();
+    if (s->source)
+        admission_leave(s->d, s->source);
+    s->source = NULL;
+    expect_addrs(s);
+}
+
+void session_proved(session *s, const proc_info *child)
+{
+    if (s->state >= SESSION_PROVED)
+        return;
+    /* The report of the key that did it may still wait at the door, and it decides whose this session is. */
+    door_drain(s->d);
+    become_proved(s, child);
+    if (!s->tunnel[0])
+        return; /* nobody reported: its listener will tell */
+    supersede(s);
+    listeners_await(s);
+    lifetime_check(s);
+}
+
+session *session_found(rlyd *d, const proc_info *child)
+{
+    proc_info monitor;
+    session *s = session_by_monitor(d, child->ppid);
+    int orphan = 0;
+
+    if (child->euid != d->tunnel_uid || child->ruid != d->tunnel_uid || !proc_is_sshd(child->pid, d->cfg->sshd))
+        return NULL;
+    if (s && s->state < SESSION_PROVED && proc_is_alive(s->monitor, s->monitor_start)) {
+        session_proved(s, child);
+        return s;
+    }
+    if (s && s->child == child->pid && s->child_start == child->start)
+        return s;
+    if (proc_read(child->ppid, &monitor) < 0 || monitor.ruid != getuid() || !proc_is_sshd(monitor.pid, d->cfg->sshd)) {
+        /* A child whose monitor has died is still a session. */
+        s = session_by_monitor(d, child->pid);
+        if (s && s->monitor_start == child->start)
+            return s;
+        monitor = *child;
+        orphan = 1;
+    }
+    s = session_make(d, monitor.pid, monitor.start,
+                     !orphan && proc_is_sshd(monitor.ppid, d->cfg->sshd) ? WAY_LISTENING : WAY_DIRECT);
+    learn_transport(s);
+    become_proved(s, child);
+    lifetime_identify(s);
+    return s;
+}
+
+void session_identify(session *s, const char *tunnel, const char *fingerprint, int naddrs,
+                      const relay_listen_addr *addrs)
+{
+    session *other, *next;
+
+    join_tunnel(s, tunnel, fingerprint);
+    session_set_addrs(s, naddrs, addrs);
+    for (other = session_of_tunnel(s->d, tunnel); other; other = next) {
+        next = other->next_of_tunnel;
+        if (other == s || other->state != SESSION_PROVED)
+            continue;
+        session_end(other->child_start < s->child_start ? other : s, "superseded");
+    }
+}
+
+void session_set_deadline(session *s, int64_t deadline_ms)
+{
+    int64_t left = deadline_ms - now_ms();
+
+    s->deadline_ms = deadline_ms;
+    if (s->state != SESSION_ENDING)
+        timer_arm(s->timer, left > 0 ? left : 0);
+}
+
+void session_end(session *s, const char *why)
+{
+    if (s->state == SESSION_ENDING)
+        return;
+    if (s->state == SESSION_PROVED)
+        forget_addrs(s);
+    s->state = SESSION_ENDING;
+    s->why = why;
+    s->ending_ms = now_ms();
+    ending_release(s);
+    ending_signal(s, SIGTERM);
+    timer_arm(s->timer, 10);
+}
+
+static void log_end(const session *s)
+{
+    double seconds = (double)(now_ms() - s->began_ms) / 1000;
+
+    if (s->child)
+        seconds = (double)proc_age_ms(s->child_start) / 1000;
+    if (s->child || s->state == SESSION_ENDING)
+        relay_log(RELAY_LOG_NOTICE, "RLY410 tunnel %s: session ended: %s%s; peer %s, way in %s, %.1f s",
+                  s->tunnel[0] ? s->tunnel : "(unknown)", s->why ? s->why : "disconnected",
+                  s->killed ? " (had to be killed)" : "", s->peer[0] ? s->peer : "(unknown)",
+                  session_way_name(s->way), seconds);
+    else
+        relay_log(RELAY_LOG_INFO, "RLY411 %s%s: login not completed; peer %s, way in %s, %.1f s",
+                  s->tunnel[0] ? "tunnel " : "no tunnel", s->tunnel, s->peer[0] ? s->peer : "(unknown)",
+                  session_way_name(s->way), seconds);
+}
+
+/** The monitor is gone, its child lives on: a session of one process from now on. */
+static void become_orphan(session *s)
+{
+    struct sessions *all = s->d->sessions;
+
+    apr_hash_set(all->by_monitor, &s->monitor, sizeof s->monitor, NULL);
+    s->monitor = s->child;
+    s->monitor_start = s->child_start;
+    s->our_child = 0;
+    apr_hash_set(all->by_monitor, &s->monitor, sizeof s->monitor, s);
+    watch_exit(s);
+    session_end(s, s->why ? s->why : "its monitor process was ended");
+}
+
+void session_gone(session *s)
+{
+    rlyd *d = s->d;
+
+    if (s->exited)
+        event_free(s->exited);
+    s->exited = NULL;
+    if (s->our_child)
+        waitpid(s->monitor, NULL, WNOHANG);
+    if (s->pidfd >= 0)
+        close(s->pidfd);
+    s->pidfd = -1;
+    if (s->child && s->child != s->monitor && proc_is_alive(s->child, s->child_start)) {
+        become_orphan(s);
+        return;
+    }
+    if (s->state == SESSION_PROVED)
+        forget_addrs(s);
+    listeners_session_gone(s);
+    log_end(s);
+    if (s->announced)
+        live_event(d, "down", s, "why", s->why ? s->why : "disconnected");
+    if (s->source)
+        admission_leave(d, s->source);
+    leave_tunnel(s);
+    apr_hash_set(d->sessions->by_id, &s->id, sizeof s->id, NULL);
+    apr_hash_set(d->sessions->by_monitor, &s->monitor, sizeof s->monitor, NULL);
+    event_free(s->timer);
+    free(s->addrs);
+    free(s);
+}

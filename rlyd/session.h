@@ -1,0 +1,116 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/**
+ * Sessions: what is known of each SSH login on this relay, from the first sign of it until its processes are gone.
+ *
+ *   STARTED   we started sshd on a connection that was handed over; nobody has said for which tunnel
+ *   OFFERED   relay-authkeys reported: somebody offers the key of that tunnel, and may not have it
+ *   PROVED    the monitor has a child with the tunnel user's uid: the login succeeded, and the last key that was
+ *             reported is the one that did it. Only now does the session count as the tunnel's
+ *   ENDING    its processes are being ended
+ *
+ * A session that was found by its listener (after a restart of ours) enters as PROVED without a tunnel; lifetime
+ * asks Redis whose it is.
+ */
+#ifndef RLYD_SESSION_H
+#define RLYD_SESSION_H
+
+#include "message.h"
+#include "proc.h"
+#include "rlyd.h"
+
+typedef enum { SESSION_STARTED, SESSION_OFFERED, SESSION_PROVED, SESSION_ENDING } session_state;
+typedef enum { WAY_DIRECT, WAY_TLS, WAY_LISTENING } session_way;
+
+typedef struct session session;
+struct session {
+    rlyd *d;
+    uint64_t id; /* never used again: what callbacks hold instead of a pointer */
+    session_state state;
+    session_way way;
+    pid_t monitor, child; /* child 0: not authenticated. Equal: the monitor has died, the child lives */
+    uint64_t monitor_start, child_start;
+    uid_t uid;            /* of the child */
+    int pidfd;            /* of the monitor; -1: the kernel had none left, then `listeners` looks after it */
+    int our_child;        /* we are its parent: reap it */
+    struct event *exited; /* pidfd became readable */
+    struct event *timer;  /* deadline; while ENDING the next look */
+    char tunnel[RLYD_TUNNEL_MAX]; /* "" while unknown */
+    char fingerprint[RLYD_FINGERPRINT_MAX];
+    char peer[RLYD_PEER_MAX];
+    struct source *source; /* counted in admission while set */
+    int64_t began_ms;
+    int64_t proved_ms;
+    int64_t deadline_ms;   /* 0: not known yet */
+    int64_t ending_ms;
+    int killed;            /* SIGKILL was needed */
+    int missing;           /* how often its record was not there, in a row */
+    int announced;         /* an `up` event was written */
+    const char *why;       /* it ends; constant */
+    int naddrs;
+    relay_listen_addr *addrs; /* its tunnel's listen addresses */
+    int nports;               /* listeners it holds now: `listeners` counts */
+    relay_listen_addr port;   /* the last one of them that came up */
+    session *next_of_tunnel;
+};
+
+void sessions_init(rlyd *d);
+
+/** sshd was started on a handed-over connection. */
+session *session_started(rlyd *d, pid_t pid, session_way way, const char *peer, struct source *source);
+
+/**
+ * relay-authkeys asked on behalf of that monitor, whose identity has been checked. Ends a session of the same tunnel
+ * whose peer has been silent for too long to be alive.
+ */
+void session_offered(rlyd *d, const proc_info *monitor, const message *login);
+
+/** The monitor has an authenticated child. Ends older sessions of the same tunnel. */
+void session_proved(session *s, const proc_info *child);
+
+/** A process that holds a listener in our space; finds or makes its session. @return NULL if it is none of ours */
+session *session_found(rlyd *d, const proc_info *child);
+
+/** Says whose a found session is. Of two sessions of a tunnel the newer one stays. */
+void session_identify(session *s, const char *tunnel, const char *fingerprint, int naddrs,
+                      const relay_listen_addr *addrs);
+
+/** The tunnel's listen addresses as its record has them. */
+void session_set_addrs(session *s, int naddrs, const relay_listen_addr *addrs);
+
+/** (Re)sets the end of the session; ends it when that has passed. */
+void session_set_deadline(session *s, int64_t deadline_ms);
+
+/** Begins to end it: its processes get SIGTERM now, SIGKILL soon. @param why a constant: closed, expired, … */
+void session_end(session *s, const char *why);
+
+/** Its processes are gone: forgets it, with a log line. */
+void session_gone(session *s);
+
+session *session_by_id(rlyd *d, uint64_t id);
+session *session_by_monitor(rlyd *d, pid_t monitor);
+/** The first of a tunnel's sessions; next_of_tunnel has the others. */
+session *session_of_tunnel(rlyd *d, const char *tunnel);
+/** The newest authenticated session whose tunnel has that address, or NULL. */
+session *session_expecting(rlyd *d, relay_listen_addr addr);
+/** Whether a tunnel with a listen address on that port has been seen since the start. */
+int session_uses_port(const rlyd *d, uint16_t n);
+unsigned session_count(const rlyd *d);
+/** Calls fn for each session that there is now and that is still there when its turn comes. */
+void session_each(rlyd *d, void (*fn)(session *s, void *baton), void *baton);
+
+const char *session_way_name(session_way way);
+
+/* ending.c */
+
+/** Takes its listeners away at once, before its processes come round to ending: a newer session can bind the addresses
+ * there and then, and no visitor is let in any more. */
+void ending_release(session *s);
+/** Sends the signal to each process of the session that proves to be its own. @return how many there were */
+int ending_signal(session *s, int sig);
+/** Whether one of its processes is still there. */
+int ending_is_alive(const session *s);
+/** The timer's turn while a session is ENDING. */
+void ending_step(session *s);
+
+#endif
