@@ -29,6 +29,7 @@
 #include "config.h"
 #include "authkeys.h"
 #include "relay_log.h"
+#include "relay_rlyd.h"
 
 #define USAGE \
     "usage: relay-authkeys [-c FILE] [-l] USER FINGERPRINT TYPE BASE64      (by sshd: %u %f %t %k)\n" \
@@ -93,6 +94,21 @@ static int run_check(char **argv)
     return EXIT_FAILURE;
 }
 
+/* Tells rlyd, before sshd learns of the grant, whose login this may become. rlyd finds sessions without it as well,
+ * only later: whatever goes wrong here refuses nobody. */
+static void report(const relay_config *cfg, const relay_grant *grant, const char *fingerprint, apr_pool_t *p)
+{
+    const char *why = NULL;
+    apr_status_t rv;
+
+    if (access(cfg->rlyd_socket, F_OK))
+        return; /* this relay has none */
+    limit_lifetime(cfg->redis_timeout); /* counted anew: the answer is there already */
+    rv = relay_rlyd_login(cfg->rlyd_socket, grant, fingerprint, cfg->redis_timeout, p, &why);
+    if (rv != APR_SUCCESS)
+        relay_log(rv == RELAY_EREFUSED ? RELAY_LOG_NOTICE : RELAY_LOG_INFO, "RLY209: tunnel %s: %s", grant->tunnel, why);
+}
+
 /* The one decision. @return the exit status */
 static int answer(const authkeys_request *req, const char *conf, int loopback_only, apr_pool_t *p)
 {
@@ -133,8 +149,7 @@ static int answer(const authkeys_request *req, const char *conf, int loopback_on
 
     line = apr_pstrcat(p, authkeys_options(&grant, loopback_only, p), " ", req->type, " ", req->blob, "\n", NULL);
 
-    /* Here, before sshd learns of the grant, is the place of relay_rlyd_login(). */
-
+    report(cfg, &grant, req->fingerprint, p);
     if ((rv = put_line(line)) != APR_SUCCESS) {
         char buf[120];
 
