@@ -58,7 +58,7 @@ static void on_time(rlyd *d, redisReply *r, uint64_t id)
 
 static void ask_time(rlyd *d)
 {
-    redis_call(d->lifetime->link, on_time, 0, "TIME", NULL);
+    redis_call(d->lifetime->link, on_time, 0, "TIME");
 }
 
 /* ---- one session's record */
@@ -145,7 +145,7 @@ static int ask_record(session *s)
     char buf[160];
 
     return redis_call(s->d->lifetime->link, on_record, s->id, "HGETALL",
-                      key(s->d, "tunnel:", s->tunnel, buf, sizeof buf), NULL);
+                      key(s->d, "tunnel:", s->tunnel, buf, sizeof buf));
 }
 
 void lifetime_offered(session *s, int64_t expires_redis_ms)
@@ -239,7 +239,7 @@ static void on_slot(rlyd *d, redisReply *r, uint64_t id)
         return;
     }
     ask_time(d);
-    redis_call(d->lifetime->link, on_candidate, id, "HGETALL", key(d, "tunnel:", r->str, buf, sizeof buf), NULL);
+    redis_call(d->lifetime->link, on_candidate, id, "HGETALL", key(d, "tunnel:", r->str, buf, sizeof buf));
 }
 
 /** Asked once its listener is known; and again and again while Redis is away. */
@@ -253,7 +253,7 @@ void lifetime_identify(session *s)
         return;
     apr_snprintf(buf, sizeof buf, "%sslot:%s:%u.%u.%u.%u:%u", s->d->cfg->prefix, s->d->cfg->name, a.ip >> 24,
                  a.ip >> 16 & 255, a.ip >> 8 & 255, a.ip & 255, a.port);
-    redis_call(s->d->lifetime->link, on_slot, s->id, "GET", buf, NULL);
+    redis_call(s->d->lifetime->link, on_slot, s->id, "GET", buf);
 }
 
 /* ---- events */
@@ -314,7 +314,7 @@ static void wait_for_events(rlyd *d)
 
     apr_snprintf(wait, sizeof wait, "%d", EVENTS_WAIT_MS);
     redis_call_waiting(d->lifetime->events, EVENTS_WAIT_MS, on_events, 0, "XREAD", "BLOCK", wait, "COUNT", "500",
-                       "STREAMS", key(d, "events", "", buf, sizeof buf), d->lifetime->last_event, NULL);
+                       "STREAMS", key(d, "events", "", buf, sizeof buf), d->lifetime->last_event);
 }
 
 static void check_one(session *s, void *baton)
@@ -352,7 +352,7 @@ static void on_events_ready(rlyd *d)
     char buf[128];
 
     redis_call(d->lifetime->events, on_last_event, 0, "XREVRANGE", key(d, "events", "", buf, sizeof buf), "+", "-",
-               "COUNT", "1", NULL);
+               "COUNT", "1");
 }
 
 static void on_ready(rlyd *d)
@@ -385,7 +385,7 @@ static void on_sweep(evutil_socket_t fd, short what, void *arg)
     session_each(d, session_count(d) <= SWEEP_MIN ? check_one : sweep_some, &turn);
     if (l->sweeps++ % EXPIRE_EVERY == 0) {
         apr_snprintf(by, sizeof by, "rlyd@%s", d->cfg->name);
-        redis_call(l->link, NULL, 0, "EVAL", rlyd_script_expire, "1", d->cfg->prefix, by, NULL);
+        redis_call(l->link, NULL, 0, "EVAL", rlyd_script_expire, "1", d->cfg->prefix, by);
     }
 }
 

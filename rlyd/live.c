@@ -51,7 +51,7 @@ void live_up(rlyd *d, relay_listen_addr addr, const session *s)
 
     if (s->tunnel[0])
         redis_call(lifetime_link(d), NULL, 0, "HSET", live_key(d, name, sizeof name),
-                   print_addr(addr, field, sizeof field), print_entry(d, s, entry, sizeof entry), NULL);
+                   print_addr(addr, field, sizeof field), print_entry(d, s, entry, sizeof entry));
 }
 
 void live_down(rlyd *d, relay_listen_addr addr)
@@ -59,7 +59,7 @@ void live_down(rlyd *d, relay_listen_addr addr)
     char name[160], field[32];
 
     redis_call(lifetime_link(d), NULL, 0, "HDEL", live_key(d, name, sizeof name),
-               print_addr(addr, field, sizeof field), NULL);
+               print_addr(addr, field, sizeof field));
 }
 
 void live_event(rlyd *d, const char *what, const session *s, const char *field, const char *value)
@@ -72,7 +72,7 @@ void live_event(rlyd *d, const char *what, const session *s, const char *field, 
     apr_snprintf(by, sizeof by, "rlyd@%s", d->cfg->name);
     redis_call(lifetime_link(d), NULL, 0, "XADD", name, "MAXLEN", "~", "10000", "*", "what", what, "tunnel", s->tunnel,
                "relay", d->cfg->name, "by", by, "peer", s->peer[0] ? s->peer : "?", "way", session_way_name(s->way),
-               field, value, NULL);
+               field, value);
 }
 
 void live_foreign(rlyd *d, const char *listen, uid_t uid)
@@ -83,7 +83,7 @@ void live_foreign(rlyd *d, const char *listen, uid_t uid)
     apr_snprintf(by, sizeof by, "rlyd@%s", d->cfg->name);
     apr_snprintf(who, sizeof who, "%d", (int)uid);
     redis_call(lifetime_link(d), NULL, 0, "XADD", name, "MAXLEN", "~", "10000", "*", "what", "foreign", "tunnel", "",
-               "relay", d->cfg->name, "by", by, "listen", listen, "uid", who, NULL);
+               "relay", d->cfg->name, "by", by, "listen", listen, "uid", who);
 }
 
 /* ---- putting it right */
@@ -118,7 +118,7 @@ typedef struct batch {
 static void batch_flush(batch *b)
 {
     if (b->argc > 2)
-        redis_send(lifetime_link(b->d), NULL, 0, b->argc, b->argv);
+        redis_send(lifetime_link(b->d), 0, NULL, 0, b->argc, b->argv);
     b->argc = 2;
 }
 
@@ -168,12 +168,12 @@ static void on_present(rlyd *d, redisReply *r, uint64_t id)
         if (relay_listen_addr_parse(&addr, field) == APR_SUCCESS)
             s = listeners_owner(d, addr);
         if (!s)
-            redis_call(lifetime_link(d), NULL, 0, "HDEL", name, field, NULL);
+            redis_call(lifetime_link(d), NULL, 0, "HDEL", name, field);
         else if (s->monitor == pid && way_known)
             s->way = way; /* what we knew before we were restarted */
     }
     write_all(d);
-    redis_call(lifetime_link(d), NULL, 0, "PEXPIRE", name, LIVES, NULL);
+    redis_call(lifetime_link(d), NULL, 0, "PEXPIRE", name, LIVES);
 }
 
 void live_sync(rlyd *d)
@@ -181,7 +181,7 @@ void live_sync(rlyd *d)
     char name[160];
 
     if (listeners_are_settled(d))
-        redis_call(lifetime_link(d), on_present, 0, "HGETALL", live_key(d, name, sizeof name), NULL);
+        redis_call(lifetime_link(d), on_present, 0, "HGETALL", live_key(d, name, sizeof name));
 }
 
 void live_identified(rlyd *d, session *s)
@@ -233,10 +233,10 @@ static void beat(rlyd *d)
     apr_snprintf(sessions, sizeof sessions, "%u", session_count(d));
     redis_call(lifetime_link(d), NULL, 0, "HSET", name, "v", APR_STRINGIFY(RELAY_RECORD_VERSION), "ssh", ssh,
                "hostkeys", hostkeys(d, p), "load", load, "sessions", sessions, "versions",
-               apr_psprintf(p, "rlyd %s, %s %s", PACKAGE_VERSION, host.sysname, host.release), NULL);
-    redis_call(lifetime_link(d), NULL, 0, "PEXPIRE", name, LIVES, NULL);
-    redis_call(lifetime_link(d), NULL, 0, "PEXPIRE", live_key(d, live, sizeof live), LIVES, NULL);
-    redis_call(lifetime_link(d), on_count, 0, "HLEN", live, NULL);
+               apr_psprintf(p, "rlyd %s, %s %s", PACKAGE_VERSION, host.sysname, host.release));
+    redis_call(lifetime_link(d), NULL, 0, "PEXPIRE", name, LIVES);
+    redis_call(lifetime_link(d), NULL, 0, "PEXPIRE", live_key(d, live, sizeof live), LIVES);
+    redis_call(lifetime_link(d), on_count, 0, "HLEN", live);
     apr_pool_destroy(p);
 }
 

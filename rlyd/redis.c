@@ -8,14 +8,12 @@
 #include <hiredis/async.h>
 /* hiredis 0.14.1 ships its adapter with unused static functions in older compilers' eyes. */
 #include <hiredis/adapters/libevent.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define BACKOFF_MIN_MS 20
 #define BACKOFF_MAX_MS 250
 #define CHECK_EVERY_MS 50
-#define ARGS_MAX 64
 
 typedef enum { LINK_DOWN, LINK_RESOLVING, LINK_CONNECTING, LINK_READY } link_state;
 
@@ -106,7 +104,9 @@ static void on_answer(redisAsyncContext *ac, void *reply, void *priv)
             apr_pool_t *scratch;
 
             apr_pool_create(&scratch, link->d->pool);
-            relay_log(RELAY_LOG_WARNING, "RLY431 %s", relay_redis_explain(link->d->cfg->redis, r->str, scratch));
+            relay_log(RELAY_LOG_WARNING, "RLY431 %s",
+                      (link->state == LINK_READY ? relay_redis_explain : relay_redis_explain_login)(
+                          link->d->cfg->redis, r->str, scratch));
             apr_pool_destroy(scratch);
         }
         r = NULL;
@@ -320,41 +320,11 @@ int redis_link_is_ready(const redis_link *link)
     return link->state == LINK_READY;
 }
 
-int redis_send(redis_link *link, redis_answer_fn *fn, uint64_t id, int argc, const char **argv)
+int redis_send(redis_link *link, int64_t wait_ms, redis_answer_fn *fn, uint64_t id, int argc, const char *const *argv)
 {
-    return link->state == LINK_READY ? submit(link, 0, fn, id, argc, argv) : -1;
-}
+    int n = 0;
 
-static int send_words(redis_link *link, int64_t extra_ms, redis_answer_fn *fn, uint64_t id, va_list ap)
-{
-    const char *argv[ARGS_MAX];
-    int argc = 0;
-
-    if (link->state != LINK_READY)
-        return -1;
-    while (argc < ARGS_MAX && (argv[argc] = va_arg(ap, const char *)))
-        argc++;
-    return submit(link, extra_ms, fn, id, argc, argv);
-}
-
-int redis_call(redis_link *link, redis_answer_fn *fn, uint64_t id, ...)
-{
-    va_list ap;
-    int rc;
-
-    va_start(ap, id);
-    rc = send_words(link, 0, fn, id, ap);
-    va_end(ap);
-    return rc;
-}
-
-int redis_call_waiting(redis_link *link, int64_t ms, redis_answer_fn *fn, uint64_t id, ...)
-{
-    va_list ap;
-    int rc;
-
-    va_start(ap, id);
-    rc = send_words(link, ms, fn, id, ap);
-    va_end(ap);
-    return rc;
+    while (n < argc && argv[n])
+        n++;
+    return link->state == LINK_READY ? submit(link, wait_ms, fn, id, n, (const char **)argv) : -1;
 }

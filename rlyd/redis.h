@@ -28,16 +28,17 @@ void redis_link_restart(redis_link *link);
 int redis_link_is_ready(const redis_link *link);
 
 /**
- * Sends a command; its strings are copied.
+ * Sends a command; its strings are copied. A NULL among them ends it.
+ * @param wait_ms how much longer than others it may take, as it waits in Redis
  * @param fn called once, later, never from within this call; NULL: the answer does not matter
  * @return 0; -1 when the link is not ready, and then fn is never called
  */
-int redis_send(redis_link *link, redis_answer_fn *fn, uint64_t id, int argc, const char **argv);
+int redis_send(redis_link *link, int64_t wait_ms, redis_answer_fn *fn, uint64_t id, int argc, const char *const *argv);
 
-/** The same with the words of the command as arguments, ended by NULL. */
-int redis_call(redis_link *link, redis_answer_fn *fn, uint64_t id, ...) __attribute__((sentinel));
-
-/** For a command that waits in Redis: grants it that much more time. */
-int redis_call_waiting(redis_link *link, int64_t ms, redis_answer_fn *fn, uint64_t id, ...) __attribute__((sentinel));
+/** The same, with the words of the command as arguments. */
+#define redis_call(link, fn, id, ...) redis_call_waiting(link, 0, fn, id, __VA_ARGS__)
+#define redis_call_waiting(link, wait_ms, fn, id, ...) \
+    redis_send(link, wait_ms, fn, id, (int)(sizeof((const char *[]){__VA_ARGS__}) / sizeof(const char *)), \
+               (const char *const[]){__VA_ARGS__})
 
 #endif
