@@ -339,6 +339,53 @@ static apr_status_t forget(void *data)
     return APR_SUCCESS;
 }
 
+#define PEM_BEGIN "-----BEGIN OPENSSH PRIVATE KEY-----\n"
+#define PEM_END "-----END OPENSSH PRIVATE KEY-----\n"
+/* What stands before the private part's length: magic, cipher none, kdf none, no options, one key, the public key. */
+#define ED25519_HEAD (15 + 8 + 8 + 4 + 4 + 4 + 51)
+#define PADDING_TOO_MUCH 8
+
+/*
+ * libssh pads the private part to 16 bytes where the format has 8 for a key that is not encrypted; OpenSSH does not
+ * mind, strict readers (asyncssh) refuse the file. The padding counts 1, 2, 3 …, so its end can simply go.
+ * @return the text with the least padding, from pool p, or pem itself when it is not of the expected form
+ */
+static char *with_least_padding(const char *pem, apr_pool_t *p)
+{
+    const char *text = pem + strlen(PEM_BEGIN), *end = strstr(pem, PEM_END);
+    char base64[1024], *out = apr_pstrdup(p, pem), *w;
+    unsigned char blob[768], *len = blob + ED25519_HEAD;
+    apr_size_t n = 0, i, n64 = 0;
+
+    for (; end && text < end && n64 < sizeof base64 - 1; text++)
+        if (*text != '\n')
+            base64[n64++] = *text;
+    base64[n64] = '\0';
+    if (text != end || apr_decode_base64_binary(blob, base64, (apr_ssize_t)n64, APR_ENCODE_NONE, &n) != APR_SUCCESS
+        || n < ED25519_HEAD + 4 + 16 || n - ED25519_HEAD - 4 != ((apr_size_t)len[2] << 8 | len[3])
+        || blob[n - 1] <= PADDING_TOO_MUCH || blob[n - 1] != blob[n - 2] + 1)
+        goto done;
+    n -= PADDING_TOO_MUCH;
+    len[2] = (unsigned char)((n - ED25519_HEAD - 4) >> 8);
+    len[3] = (unsigned char)(n - ED25519_HEAD - 4);
+    if (apr_encode_base64_binary(base64, blob, (apr_ssize_t)n, APR_ENCODE_NONE, &n64) != APR_SUCCESS)
+        goto done;
+    n64 = strlen(base64);
+    w = out + strlen(PEM_BEGIN); /* shorter than what was there */
+    for (i = 0; i < n64; i += 70, *w++ = '\n') {
+        apr_size_t line = n64 - i < 70 ? n64 - i : 70;
+
+        memcpy(w, base64 + i, line);
+        w += line;
+    }
+    explicit_bzero(w, strlen(w));
+    memcpy(w, PEM_END, sizeof PEM_END);
+done:
+    explicit_bzero(blob, sizeof blob);
+    explicit_bzero(base64, sizeof base64);
+    return out;
+}
+
 apr_status_t relay_key_generate(relay_key **out, apr_pool_t *p, const char **why)
 {
     ssh_key pair = NULL;
@@ -358,7 +405,7 @@ apr_status_t relay_key_generate(relay_key **out, apr_pool_t *p, const char **why
         goto out;
     }
     key->public_line = apr_pstrcat(p, "ssh-ed25519 ", b64, NULL);
-    key->private_pem = apr_pstrdup(p, pem);
+    key->private_pem = with_least_padding(pem, p);
     apr_pool_cleanup_register(p, key->private_pem, forget, apr_pool_cleanup_null);
     *out = key;
     rv = APR_SUCCESS;

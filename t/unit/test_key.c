@@ -378,6 +378,9 @@ static void test_generate(void)
                    NULL),
        key->public_line, "ssh-keygen -y reads the private key");
     is(word(run("ssh-keygen -lf made"), 1), key->fingerprint, "ssh-keygen -l prints that fingerprint");
+    run("ssh-keygen -q -t ed25519 -N '' -C '' -f own");
+    is(run("wc < made"), run("wc < own"), "it has lines and bytes as ssh-keygen would write them");
+    is(run("grep -v -e --- made | base64 -d | tail -c 6 | od -An -tx1"), " 00 01 02 03 04 05\n", "and no more padding than the format asks for");
 }
 
 int main(void)
