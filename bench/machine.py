@@ -1,0 +1,114 @@
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""What the benches change of the machine, and put back: samepage merging, the number of processes, a memory cgroup."""
+import atexit
+import os
+
+KSM = "/sys/kernel/mm/ksm"
+
+
+def _read(path):
+    with open(path) as f:
+        return f.read().strip()
+
+
+class Setting:
+    """A file below /proc/sys or /sys with another value until the end."""
+
+    def __init__(self, path, value):
+        self.path, self.before = path, _read(path)
+        atexit.register(self.restore)
+        self.set(value)
+
+    def set(self, value):
+        with open(self.path, "w") as f:
+            f.write(str(value))
+
+    def restore(self):
+        if self.before is not None:
+            with open(self.path, "w") as f:
+                f.write(self.before)
+        self.before = None
+
+
+class Merging:
+    """Samepage merging for processes that ask for it. usable is False where the kernel has none or does not let us."""
+
+    # Pages each 20 ms: while tunnels come, and afterwards, which is the kernel's own default
+    FAST, SLOW = 3000, 100
+
+    def __init__(self):
+        self.usable = True
+        try:
+            self.pace_file = Setting(f"{KSM}/pages_to_scan", self.FAST)
+            self.others = [Setting(f"{KSM}/sleep_millisecs", 20), Setting(f"{KSM}/run", 1)]
+        except OSError:
+            self.usable = False
+
+    def pace(self, pages):
+        if self.usable:
+            self.pace_file.set(pages)
+
+    def restore(self):
+        if self.usable:
+            for setting in [self.pace_file] + self.others:
+                setting.restore()
+
+    @staticmethod
+    def daemon():
+        """ksmd's pid, or None."""
+        for pid in os.listdir("/proc"):
+            try:
+                if pid.isdigit() and _read(f"/proc/{pid}/comm") == "ksmd":
+                    return int(pid)
+            except OSError:
+                pass
+        return None
+
+
+def ksm_passes():
+    try:
+        return int(_read(f"{KSM}/full_scans"))
+    except OSError:
+        return 0
+
+
+class Cgroup:
+    """A memory cgroup: user, page tables, kernel stacks, sockets, all of it. v2, or v1 as it was before."""
+
+    def __init__(self, name):
+        self.path = None
+        for base, usage in (("/sys/fs/cgroup", "memory.current"), ("/sys/fs/cgroup/unified", "memory.current"),
+                            ("/sys/fs/cgroup/memory", "memory.usage_in_bytes")):
+            path = f"{base}/{name}-{os.getpid()}"
+            try:
+                os.mkdir(path)
+            except OSError:
+                continue
+            if not os.path.exists(f"{path}/{usage}"):
+                os.rmdir(path)  # no memory controller here
+                continue
+            self.path, self.usage = path, usage
+            atexit.register(self.remove)
+            break
+
+    def enter(self, pid=None):
+        """The process (by default this one, for preexec), and what it starts from then on, belong to it."""
+        with open(f"{self.path}/cgroup.procs", "w") as f:
+            f.write(str(pid or os.getpid()))
+
+    def megabytes(self):
+        """Without files' pages that could be dropped at once."""
+        used = int(_read(f"{self.path}/{self.usage}"))
+        for line in _read(f"{self.path}/memory.stat").split("\n"):
+            key, value = line.split()
+            if key == "inactive_file":
+                used -= int(value)
+        return used / 1e6
+
+    def remove(self):
+        if self.path:
+            try:
+                os.rmdir(self.path)
+            except OSError:
+                pass
+        self.path = None

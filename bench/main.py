@@ -1,0 +1,130 @@
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""script/bench's work; see there."""
+import argparse
+import importlib
+import json
+import os
+import platform
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path[:0] = [f"{TOP}/bench", f"{TOP}/script/lib", f"{TOP}/t/lib"]
+import keeper  # noqa: E402
+import relayrig  # noqa: E402
+from measure import say  # noqa: E402
+
+NAMES = ["path", "far", "bulk", "ws", "routes", "login", "storm", "scale"]
+
+
+class Options:
+    """How much is done: size is tiny (for the test of this program), quick, normal or full."""
+
+    def __init__(self, size):
+        self.size = size
+
+    def pick(self, **sizes):
+        """The value for this size; for `full` that of `normal` where it has none of its own."""
+        return sizes.get(self.size, sizes["normal"])
+
+
+def version_of(*argv):
+    try:
+        result = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    except OSError:
+        return None
+    text = (result.stdout + result.stderr).strip().split("\n")[0]
+    found = re.search(r"\d+\.\d[\w.~+-]*", text)
+    return found[0] if found else text
+
+
+def machine():
+    """What the figures were found on, a few lines."""
+    with open("/proc/cpuinfo") as f:
+        model = re.search(r"^model name\s*: (.*)$", f.read(), re.M)
+    with open("/proc/meminfo") as f:
+        memory = int(re.search(r"MemTotal:\s+(\d+)", f.read())[1]) / 1e6
+    versions = {"httpd": version_of(relayrig.APACHE2, "-v"), "OpenSSH": version_of("ssh", "-V"),
+                "Redis": version_of("redis-server", "--version"), "nginx": version_of("nginx", "-v"),
+                "haproxy": version_of("haproxy", "-v"), "wrk": version_of("wrk", "-v"), "h2load": version_of("h2load", "--version"),
+                "Chromium": version_of("chromium", "--version")}
+    commit = version_of("git", "-C", TOP, "describe", "--always", "--dirty")
+    return [f"machine: {os.cpu_count()} cores ({model[1].strip() if model else platform.machine()}), {memory:.0f} GB, "
+            f"Linux {platform.release()}", "versions: " + ", ".join(f"{k} {v}" for k, v in versions.items() if v),
+            f"tree: {commit}; {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())}"]
+
+
+def stop_on_signals():
+    def handler(number, frame):
+        for sig in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(sig, signal.SIG_IGN)
+        sys.exit(128 + number)
+    for sig in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(sig, handler)
+
+
+def install():
+    """One install for all benches, below a directory that sshd trusts."""
+    if os.environ.get("RELAY_ROOT"):
+        return
+    scratch = tempfile.mkdtemp(prefix="relay-bench-", dir="/run")
+    keeper.remove_at_end(scratch)
+    os.chmod(scratch, 0o755)
+    build = os.environ.get("RELAY_BUILD", f"{TOP}/build")
+    env = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
+    relayrig.run(["make", "-s", "-C", build, "install", f"DESTDIR={scratch}/root"], "make install", env=env)
+    relayrig.run(["chmod", "-R", "go-w", f"{scratch}/root"], "chmod")
+    os.environ["RELAY_ROOT"] = f"{scratch}/root"
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("names", nargs="*")
+    size = parser.add_mutually_exclusive_group()
+    for name in ("tiny", "quick", "full"):
+        size.add_argument(f"--{name}", dest="size", action="store_const", const=name, default="normal")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    stop_on_signals()
+    keeper.keep()
+    install()
+    results, failed, began = [], [], time.monotonic()
+    for name in options.names or NAMES:
+        began_one = time.monotonic()
+        try:
+            result = importlib.import_module(name).run(Options(options.size))
+        except (relayrig.RigError, OSError, RuntimeError, subprocess.SubprocessError) as e:
+            failed.append(name)
+            say(f"{name} failed: {e}")
+            continue
+        say(f"{name}: done in {time.monotonic() - began_one:.0f} s")
+        results.append(result)
+        if not options.json:
+            print(result.table(), flush=True)
+    if options.json:
+        print(json.dumps({"v": 1, "benches": [r.json() for r in results]}))
+    else:
+        summary(results, failed, options, time.monotonic() - began)
+    sys.exit(1 if failed else 0)
+
+
+def summary(results, failed, options, seconds):
+    targets = [(r.name, t) for r in results for t in r.targets]
+    missed = [(name, t) for name, t in targets if not t["holds"]]
+    print(f"## {len(targets) - len(missed)} of {len(targets)} targets hold")
+    print()
+    for name, t in missed:
+        print(f"- missed: {name}: {t['what']}: {t['value']:g}, the goal is {t['goal']}")
+    for name in failed:
+        print(f"- {name} could not be run; see above")
+    print("\n".join(f"- {line}" for line in machine()))
+    flags = "" if options.size == "normal" else f" --{options.size}"
+    print(f"- command: script/bench{''.join(' ' + n for n in options.names)}{flags}, {seconds / 60:.1f} minutes")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""What a bench finds: values of each side in each round, medians and spreads, ratios, targets; as JSON and as tables.
+
+A value belongs to a side (`mod_relay`), a measure (`https requests`) and a round. Sides run interleaved, so ratios are taken
+round by round: what the machine does beside us changes between rounds, and is about the same for the sides within one.
+"""
+import operator
+import statistics
+import sys
+import time
+
+OPS = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, "==": operator.eq}
+
+
+def say(text):
+    """Progress, for people."""
+    sys.stderr.write(f"{time.strftime('%H:%M:%S')} {text}\n")
+    sys.stderr.flush()
+
+
+def number(value):
+    """Three significant digits, without an exponent."""
+    if value is None:
+        return "-"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    if abs(value) >= 100:
+        return f"{value:.0f}"
+    return f"{value:.3g}" if abs(value) >= 0.01 or value == 0 else f"{value:.2g}"
+
+
+class Result:
+    """One bench's. notes are sentences that stand below its table."""
+
+    def __init__(self, name, what, order=()):
+        """order: sides as they shall stand in tables; ratios there are to the first."""
+        self.name, self.what, self.order = name, what, list(order)
+        self.values = {}  # measure -> side -> [value of each round]
+        self.units, self.base, self.targets, self.notes = {}, {}, [], []
+
+    def add(self, side, measure, unit, value):
+        self.units[measure] = unit
+        self.values.setdefault(measure, {}).setdefault(side, []).append(value)
+
+    def median(self, side, measure):
+        values = self.values.get(measure, {}).get(side)
+        return statistics.median(values) if values else None
+
+    def ratio(self, side, other, measure):
+        """The median of side/other, round by round; None when one of them was not there."""
+        mine, others = (self.values.get(measure, {}).get(s) for s in (side, other))
+        if not mine or not others:
+            return None
+        pairs = [(a, b) for a, b in zip(mine, others) if b]
+        return statistics.median(a / b for a, b in pairs) if pairs else None
+
+    def target(self, what, op, goal, value):
+        """A target; value None means that it could not be measured here, which is not the same as missed."""
+        if value is None:
+            self.notes.append(f"not measured here: {what}")
+            return
+        self.targets.append({"what": what, "goal": f"{op} {goal:g}", "value": round(value, 4),
+                             "holds": bool(OPS[op](value, goal))})
+
+    def target_ratio(self, side, other, measure, op, goal, what=None):
+        self.target(what or f"{measure}: {side} / {other}", op, goal, self.ratio(side, other, measure))
+
+    def note(self, text):
+        self.notes.append(text)
+
+    def json(self):
+        return {"name": self.name,
+                "sides": [{"name": f"{side}: {measure}", "value": statistics.median(values), "unit": self.units[measure],
+                           "min": min(values), "max": max(values)}
+                          for measure, sides in self.values.items() for side, values in sides.items()],
+                "targets": self.targets}
+
+    def table(self):
+        """For people: a block for each measure, with ratios to the first side of it."""
+        lines = [f"## {self.name}: {self.what}", ""]
+        for measure, sides in self.values.items():
+            sides = {s: sides[s] for s in [o for o in self.order if o in sides] + [s for s in sides if s not in self.order]}
+            first = next(iter(sides))
+            rows = [(f"{measure} [{self.units[measure]}]", "median", "min to max", f"x {first}" if len(sides) > 1 else "", "rounds")]
+            for side, values in sides.items():
+                ratio = self.ratio(side, first, measure) if len(sides) > 1 else None
+                rows.append((side, number(statistics.median(values)), f"{number(min(values))} to {number(max(values))}",
+                             "" if ratio is None else f"{ratio:.3f}", str(len(values))))
+            lines += columns(rows) + [""]
+        if self.targets:
+            rows = [("target", "goal", "found", "")]
+            rows += [(t["what"], t["goal"], number(t["value"]), "holds" if t["holds"] else "MISSED") for t in self.targets]
+            lines += columns(rows) + [""]
+        lines += [f"- {note}" for note in self.notes] + ([""] if self.notes else [])
+        return "\n".join(lines)
+
+
+def columns(rows):
+    """A table in Markdown that is readable as text, too."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    out = []
+    for n, row in enumerate(rows):
+        out.append("| " + " | ".join(cell.ljust(w) if i == 0 else cell.rjust(w)
+                                     for i, (cell, w) in enumerate(zip(row, widths))) + " |")
+        if n == 0:
+            out.append("|" + "|".join("-" * (w + 2) if i == 0 else "-" * (w + 1) + ":" for i, w in enumerate(widths)) + "|")
+    return out
+
+
+def interleaved(rounds, sides):
+    """(round, side) for all rounds, each of which starts with another side."""
+    for n in range(rounds):
+        for i in range(len(sides)):
+            yield n, sides[(n + i) % len(sides)]
+
+
+def percentile(values, p):
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * p / 100))]

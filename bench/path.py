@@ -1,0 +1,74 @@
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""1 kB, 16 connections, one tunnel of stock ssh: requests/s, p99 and what the servers' CPUs do for each request."""
+import fronts
+import load
+import peers
+from field import Field, StockClient
+from measure import Result, interleaved, say
+
+WHAT = "1 kB, 16 connections, one tunnel of stock ssh"
+STATIC, OURS, OLD = "static ProxyPass", "mod_relay", "published stack"
+
+
+def sides_of(field):
+    """static and ours over the fast tunnel, the others over the stock one, and the peers of the environment."""
+    device = fronts.device(field)
+    fast = field.rig.open(device.url, name="fast")
+    field.connect(fast)
+    sshd, key = field.stock_sshd()
+    stock, port = field.rig.open(device.url, name="stock"), field.port()
+    target = f"127.0.0.1:{device.port}"
+    StockClient(field, sshd, key, [(stock["routes"][0]["listen"], target), (f"127.0.0.1:{port}", target)])
+    return [field.static(fast), field.mod_relay(fast), field.published(stock, sshd), field.nginx(port, sshd),
+            field.haproxy(port, sshd)] + peers.sides(field, device)
+
+
+def one(field, side, how, seconds):
+    """One run: (Load, CPU seconds of the side's servers)."""
+    address, before = field.rig.address, load.cpu(side.roots())
+    if how == "http":
+        run = load.wrk(f"http://{address}:{side.plain}/", side.host, seconds)
+    elif how == "https":
+        run = load.wrk(f"https://{address}:{side.tls}/", side.host, seconds)
+    else:
+        run = load.h2load(address, side.tls, side.host, "/", seconds)
+    return run, load.cpu(side.roots()) - before
+
+
+def run(options):
+    result = Result("path", WHAT, (STATIC, OURS, OLD))
+    rounds, seconds = options.pick(quick=(5, 1), normal=(7, 4), tiny=(1, 1))
+    field = Field()
+    try:
+        sides = sides_of(field)
+        for how in ("http", "https", "h2"):
+            say(f"path: {how}, {rounds} rounds of {seconds} s for each of {len(sides)} sides")
+            able = [s for s in sides if (s.plain if how == "http" else s.tls)]
+            for n, side in interleaved(rounds + 1, able):
+                found, spent = one(field, side, how, seconds if n else 1)
+                if n == 0:
+                    continue  # to warm up
+                result.add(side.name, f"{how} requests", "1/s", found.rate)
+                if found.p99 is not None:
+                    result.add(side.name, f"{how} p99", "ms", found.p99)
+                result.add(side.name, f"{how} server CPU per request", "us", spent / found.requests * 1e6)
+        judge(result, [s.name for s in sides])
+        result.note(f"static ProxyPass and mod_relay share one tunnel: {field.way_in()}. The others share one of a stock sshd.")
+        result.note("nginx: a proxy_pass with a variable takes no `keepalive` upstream, so each request has a connection of its "
+                    "own. haproxy reuses its connections (http-reuse always).")
+    finally:
+        field.close()
+    return result
+
+
+def judge(result, names):
+    for how in ("http", "https", "h2"):
+        rate = f"{how} requests"
+        result.target_ratio(OURS, STATIC, rate, ">=", 0.97)
+        result.target_ratio(OURS, OLD, rate, ">=", 3)
+        result.target_ratio(OURS, "nginx regex, stock sshd", rate, ">=", 4)
+        for peer in names:
+            if peer not in (STATIC, OURS, OLD, "nginx regex, stock sshd") and result.median(peer, rate):
+                result.target_ratio(OURS, peer, rate, ">=", 1)
+        if result.median(OURS, f"{how} p99"):
+            result.target_ratio(OURS, OLD, f"{how} p99", "<=", 0.25)

@@ -1,0 +1,205 @@
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""Idle tunnels: what each takes of memory, what all take of the CPU, and what they do to one that is in use.
+
+The clients are one asyncssh process, which is not counted. Memory is all that sshd and its sessions make the kernel
+hold (a memory cgroup), or the shares of their pages (PSS) where there is no such cgroup.
+"""
+import os
+import re
+import resource
+import subprocess
+import sys
+import time
+
+import fronts
+import keeper
+import load
+import relayrig
+from field import Field, Sshd, merge_memory, set_nodelay
+from machine import Cgroup, Merging, Setting, ksm_passes
+from measure import Result, say
+from storm import ROOM
+
+MERGED, SHARED, STOCK, HANDED = "listening -r, merging", "listening -r", "listening, re-exec", "handed off"
+AT_ONCE = 24
+
+
+class Clients:
+    """The asyncssh process that holds the idle tunnels."""
+
+    def __init__(self, field, port, target):
+        program = os.path.join(os.path.dirname(os.path.abspath(__file__)), "idleclient.py")
+        self.log = f"{field.rig.dir}/log/bench-idle.log"
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen([sys.executable, "-B", program, field.rig.address, str(port), "relay", str(target), str(AT_ONCE)],
+                                            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True)
+        field.rig.devices.insert(0, self)
+
+    def connect(self, tunnels, timeout):
+        began = time.monotonic()
+        for tunnel in tunnels:
+            address, port = tunnel["routes"][0]["listen"].split(":")
+            self.process.stdin.write(f"{address} {port} {tunnel['bundle']}/id_relay\n")
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
+        for line in self.process.stdout:
+            if line.startswith("done"):
+                return int(line.split()[1])
+            if time.monotonic() - began > timeout:
+                break
+        with open(self.log) as f:
+            raise relayrig.RigError(f"the idle tunnels did not come up: {f.read()[-2000:]}")
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+
+
+class Way:
+    """One way to hold tunnels: its processes in a memory cgroup of their own."""
+
+    def __init__(self, field, name):
+        self.name, self.field = name, field
+        self.cgroup = Cgroup("relay-bench")
+        if name == HANDED:
+            self.port, self.pid, self.sshd = field.rig.https_port, field.rig.servers["rlyd"].pid, None
+            if self.cgroup.path:
+                self.cgroup.enter(self.pid)
+            return
+        with open(f"{field.rig.dir}/etc/sshd_config") as f:
+            config = re.sub(r"^(Port|ListenAddress|HostKey|PidFile|MaxStartups|PerSource\w+) .*\n", "", f.read(), flags=re.M)
+        self.sshd = Sshd(field, "scale", ROOM + config, () if name == STOCK else ("-r",), self._prepare)
+        self.port, self.pid = self.sshd.port, self.sshd.pid
+        set_nodelay(self.pid, self.port)  # as rlyd does for the listener of relay.conf's sshd-config
+
+    def _prepare(self):
+        if self.cgroup.path:
+            self.cgroup.enter()
+        if self.name == MERGED:
+            merge_memory()
+
+    def memory(self):
+        """MB."""
+        return self.cgroup.megabytes() if self.cgroup.path else load.pss([self.pid]) * 1.048576
+
+    def end(self, orderly=True):
+        if self.sshd:
+            sessions = keeper.descendants([self.pid])
+            self.sshd.stop()
+            if not orderly:
+                keeper.kill_all(sessions)
+            relayrig.wait_for(lambda: not keeper.kill_all(sessions, 0), "the sessions' end", 60, 0.2)
+            self.cgroup.remove()
+
+
+def tail(field, side, seconds):
+    """The active tunnel's p99 in ms, over four connections."""
+    return load.wrk(f"https://{field.rig.address}:{side.tls}/", side.host, seconds, connections=4).p99
+
+
+def settle(way, merging):
+    """Until memory falls no more: merging has to come round twice at least."""
+    passes, last, began = ksm_passes(), way.memory(), time.monotonic()
+    while time.monotonic() - began < 240:
+        time.sleep(3)
+        memory = way.memory()
+        if memory > last * 0.995 and (way.name != MERGED or not merging.usable or ksm_passes() >= passes + 3):
+            break
+        last = memory
+
+
+def idle_cpu(field, way, merging, seconds):
+    """Per cent of a core that sshd, sessions, Redis, rlyd, Apache and ksmd take while nothing happens."""
+    rig, daemon = field.rig, merging.daemon() if way.name == MERGED else None
+    roots = [way.pid] + [s.pid for s in rig.servers.values()] + ([daemon] if daemon else [])
+    before, began = load.cpu(roots), time.monotonic()
+    time.sleep(seconds)
+    return (load.cpu(roots) - before) / (time.monotonic() - began) * 100
+
+
+def measure(field, result, name, counts, tunnels, target, options):
+    """One way, filled step by step."""
+    rig, merging = field.rig, Merging()
+    way = Way(field, name)
+    rounds, seconds = options.pick(quick=(5, 1), normal=(5, 4), tiny=(1, 1))
+    try:
+        field_active = relayrig.wait_for(lambda: rig.open(target.url), "a tunnel")
+        active = field.connect(field_active, delay=way.port)
+        side = field.mod_relay(field_active)
+        tail(field, side, 1)
+        alone = [tail(field, side, seconds) for _ in range(rounds)]
+        empty, clients, have = way.memory(), Clients(field, way.port, target.port), 0
+        for count in counts:
+            say(f"scale: {name}, {count} tunnels")
+            merging.pace(Merging.FAST)
+            began = time.monotonic()
+            have = clients.connect(tunnels[have:count], 60 + count)
+            result.add(f"{name}, {count}", "logins", "1/s", (count if count == counts[0] else count - before) / (time.monotonic() - began))
+            if have != count:
+                raise relayrig.RigError(f"{name}: {have} of {count} idle tunnels came up; see {clients.log}")
+            before = count
+            settle(way, merging)
+            result.add(f"{name}, {count}", "memory of an idle tunnel", "MB", (way.memory() - empty) / count)
+            merging.pace(Merging.SLOW)
+            result.add(f"{name}, {count}", "CPU while idle", "% of a core",
+                       idle_cpu(field, way, merging, options.pick(quick=15, normal=45, tiny=2)))
+            for _ in range(rounds):
+                result.add(f"{name}, {count}", "p99 of an active tunnel", "ms", tail(field, side, seconds))
+        clients.stop()
+        left = {t["routes"][0]["listen"] for t in tunnels[:have]}
+        relayrig.wait_for(lambda: not left & relayrig.listeners(), "the idle tunnels' end", 180, 0.5)
+        for p99 in alone + [tail(field, side, seconds) for _ in range(rounds)]:
+            result.add(f"{name}, alone", "p99 of an active tunnel", "ms", p99)
+        active.stop()
+    except Exception:
+        way.end(orderly=False)
+        raise
+    finally:
+        merging.restore()
+    way.end()
+    return way.cgroup.usage if hasattr(way.cgroup, "usage") else None, merging.usable
+
+
+def run(options):
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    counts = options.pick(quick=[100, 300], normal=[100, 1000, 4000], full=[100, 1000, 4000, 16000], tiny=[5])
+    few = options.pick(quick=[100], normal=[100, 1000], full=[100, 1000, 4000], tiny=[5])
+    settings = [Setting("/proc/sys/kernel/pid_max", 4_000_000)] if counts[-1] > 5000 else []
+    result = Result("scale", "idle tunnels, each with a key and an address of its own",
+                    [f"{name}, {n}" for name in (MERGED, SHARED, STOCK, HANDED) for n in ["alone"] + counts])
+    field = Field(rig_options={"relay_conf": {"rlyd": {"max-startups": "1000:30:2000", "per-source-startups": 0}}})
+    try:
+        device = fronts.device(field)
+        say(f"scale: opening {counts[-1]} tunnels")
+        tunnels = [field.rig.open(device.url) for _ in range(counts[-1])]
+        ways = [(MERGED, counts), (SHARED, few), (STOCK, few)] + ([(HANDED, few)] if field.has_rlyd else [])
+        for name, steps in ways:
+            usage, mergeable = measure(field, result, name, steps, tunnels, device, options)
+        judge(result, counts, few, usage, mergeable, field)
+    finally:
+        field.close()
+        for setting in settings:
+            setting.restore()
+    return result
+
+
+def judge(result, counts, few, usage, mergeable, field):
+    most = counts[-1]
+    if mergeable:
+        for count in counts[1:] or counts:
+            result.target(f"MB for each of {count} tunnels, {MERGED}", "<=", 0.55, result.median(f"{MERGED}, {count}", "memory of an idle tunnel"))
+    else:
+        result.note("this kernel does not let us merge pages")
+    idle = 4000 if 4000 in counts else most
+    result.target(f"% of a core that {idle} idle tunnels take, ksmd included", "<", 2, result.median(f"{MERGED}, {idle}", "CPU while idle"))
+    for name, steps in ((MERGED, counts), (HANDED, few)):
+        alone = result.median(f"{name}, alone", "p99 of an active tunnel")
+        if alone:
+            result.target(f"{name}: p99 of an active tunnel beside {steps[-1]} idle ones / alone", "<=", 1.1,
+                          result.median(f"{name}, {steps[-1]}", "p99 of an active tunnel") / alone)
+    result.note(f"memory: {'a cgroup of sshd and its sessions (' + usage + ', less inactive files)' if usage else 'PSS: kernel memory is not in it'}; "
+                "the listener's own is not counted")
+    result.note(f"ksmd: {Merging.FAST} pages each 20 ms while tunnels come, {Merging.SLOW} (the kernel's default) while idle CPU and p99 are measured")
+    result.note("the published figure for this design was 7 MB a tunnel and a pegged machine at 1,100")

@@ -1,0 +1,157 @@
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""Many devices that reconnect at once after sshd was restarted: seconds until all routes answer."""
+import os
+import re
+import signal
+import subprocess
+import threading
+import time
+
+import fronts
+import keeper
+import relayrig
+from field import Field, Sshd
+from measure import Result, interleaved, say
+
+FILE, HELPER, HANDED = "stock sshd, static file", "mod_relay, listening sshd", "mod_relay, handed off"
+# As many may be at the door at once as there are devices: whom MaxStartups drops comes back later, which measures its dice.
+ROOM = "MaxStartups 2000\nPerSourceMaxStartups none\n"
+
+
+class Devices:
+    """Stock ssh in a loop, as many as there are tunnels, each starting again when it has ended, as a bundle's runner does."""
+
+    def __init__(self, tunnels, port):
+        self.tunnels, self.port, self.running, self.ended = tunnels, port, {}, False
+        self.starts = 0
+        self.lock = threading.Lock()
+        self.thread = threading.Thread(target=self._mind, daemon=True)
+        for tunnel in tunnels:
+            self._start(tunnel)
+        self.thread.start()
+
+    def _start(self, tunnel):
+        self.starts += 1
+        process = subprocess.Popen(["ssh", "-N", "-F", f"{tunnel['bundle']}/config", "-o", "ConnectTimeout=60", "-p", str(self.port), "relay"],
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                   start_new_session=True)
+        self.running[process.pid] = (process, tunnel)
+
+    def _mind(self):
+        while not self.ended:
+            with self.lock:
+                gone = [pid for pid, (process, _) in self.running.items() if process.poll() is not None]
+                for pid in gone:
+                    if not self.ended:
+                        self._start(self.running.pop(pid)[1])
+            time.sleep(0.1)
+
+    def stop(self):
+        self.ended = True
+        self.thread.join()
+        for process, _ in self.running.values():
+            process.kill()
+        for process, _ in self.running.values():
+            process.wait()
+
+
+def wait_all(tunnels, timeout):
+    """Until sshd listens for all; the seconds."""
+    wanted, began = {t["routes"][0]["listen"] for t in tunnels}, time.monotonic()
+    while missing := wanted - relayrig.listeners():
+        if time.monotonic() - began > timeout:
+            raise relayrig.RigError(f"after {timeout} s {len(missing)} of {len(wanted)} tunnels are still down")
+        time.sleep(0.05)
+    return time.monotonic() - began
+
+
+def drop_sessions(parents, listener):
+    """Ends every session at once, and the listener with them, as when a machine goes down."""
+    below = keeper.descendants(parents)
+    if listener is not None:
+        listener.process.kill()
+        listener.process.wait()
+    keeper.kill_all(below, signal.SIGKILL)
+    relayrig.wait_for(lambda: not keeper.kill_all(below, 0), "the sessions' end", 30, 0.005)
+
+
+def fetch_all(field, tunnels):
+    """How many of the routes do not answer through Apache."""
+    return sum(field.rig.get(t)[0] != 200 for t in tunnels)
+
+
+class Way:
+    """One way in: its listener (None where that is Apache), the processes that sessions stand below, and where its log is."""
+
+    def __init__(self, name, port, listener, parents, log):
+        self.name, self.port, self.listener, self.parents, self.log = name, port, listener, parents, log
+
+    def refused(self):
+        """Connections that were turned away for their number."""
+        if not os.path.exists(self.log):
+            return 0
+        with open(self.log, errors="replace") as f:
+            return len(re.findall(r"drop connection|MaxStartups throttling|RLY\d+.*refused", f.read()))
+
+
+def ways(field, tunnels):
+    rig = field.rig
+    with open(f"{rig.dir}/etc/sshd_config") as f:
+        config = f.read()
+    base = re.sub(r"^(Port|ListenAddress|HostKey|PidFile|AuthorizedKeysFile|AuthorizedKeysCommand\w*|MaxStartups|PerSource\w+) .*\n", "",
+                  config, flags=re.M)
+    lines = []
+    for tunnel in tunnels:
+        with open(f"{tunnel['bundle']}/id_relay.pub") as f:
+            lines.append(f'restrict,port-forwarding,permitlisten="{tunnel["routes"][0]["listen"]}" {f.read().strip()}')
+    keys = field.authorized_keys("storm_authorized_keys", lines)
+    command = "".join(re.findall(r"^AuthorizedKeys(?:Command|CommandUser|File) .*\n", config, re.M))
+    file = Sshd(field, "storm-file", ROOM + base + f"AuthorizedKeysFile {keys}\n")
+    helper = Sshd(field, "storm-helper", ROOM + base + command)
+    found = [Way(s_name, s.port, s, None, s.log) for s_name, s in ((FILE, file), (HELPER, helper))]
+    if field.has_rlyd:
+        found.append(Way(HANDED, rig.https_port, None, [rig.servers["rlyd"].pid], f"{rig.dir}/log/rlyd.out"))
+    return found
+
+
+def storm(field, way, tunnels):
+    """One storm; (seconds until all are back, routes that do not answer then, connections made)."""
+    devices = Devices(tunnels, way.port)
+    try:
+        wait_all(tunnels, 300)
+        before = devices.starts
+        drop_sessions(way.parents or [way.listener.pid], way.listener)
+        began = time.monotonic()
+        if way.listener:
+            way.listener.start()
+        wait_all(tunnels, 300)
+        seconds = time.monotonic() - began
+        return seconds, fetch_all(field, tunnels), devices.starts - before
+    finally:
+        devices.stop()
+        relayrig.wait_for(lambda: not {t["routes"][0]["listen"] for t in tunnels} & relayrig.listeners(), "the devices' end", 60)
+
+
+def run(options):
+    count = options.pick(quick=60, normal=500, tiny=8)
+    rounds = options.pick(normal=5, tiny=1)
+    result = Result("storm", f"{count} devices reconnect at once after sshd and all sessions ended", (FILE, HELPER, HANDED))
+    field = Field(rig_options={"relay_conf": {"rlyd": {"max-startups": "1000:30:2000", "per-source-startups": 0}}})
+    try:
+        device = fronts.device(field)
+        tunnels = [field.rig.open(device.url) for _ in range(count)]
+        sides = ways(field, tunnels)
+        for n, way in interleaved(rounds, sides):
+            say(f"storm: round {n + 1} of {rounds}, {way.name}")
+            seconds, silent, starts = storm(field, way, tunnels)
+            result.add(way.name, "all tunnels up", "s", seconds)
+            result.add(way.name, "routes that do not answer then", "routes", silent)
+            result.add(way.name, "connections", "a device", starts / count)
+        for way in sides[1:]:
+            result.target_ratio(way.name, FILE, "all tunnels up", "<=", 1.15)
+            result.target(f"{way.name}: connections refused for their number", "==", 0, way.refused())
+            result.target(f"{way.name}: routes that do not answer", "==", 0, result.median(way.name, "routes that do not answer then"))
+        result.note("all sides have room for all devices at once (MaxStartups); with sshd's default of 10:30:100 most would be turned away")
+    finally:
+        field.close()
+    return result

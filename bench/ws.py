@@ -1,0 +1,71 @@
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""200 WebSockets through HTTPS, each sending a small message when the last one has come back."""
+import os
+import subprocess
+
+import load
+import relayrig
+from field import Field, StockClient
+from measure import Result, interleaved, say
+
+STATIC, OURS, OLD = "static ProxyPass", "mod_relay", "published stack"
+
+
+def compile_load(field):
+    program = f"{field.rig.dir}/wsload"
+    source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "wsload.c")
+    relayrig.run(["cc", "-O2", "-D_GNU_SOURCE", "-o", program, source, "-lssl", "-lcrypto"], "compiling wsload.c")
+    return program
+
+
+class Echo:
+    """The device that echoes."""
+
+    def __init__(self, field, program):
+        self.port = field.port()
+        self.process = subprocess.Popen([program, "serve", str(self.port)], stdin=subprocess.DEVNULL)
+        self.url = f"http://127.0.0.1:{self.port}"
+        field.rig.devices.append(self)
+        relayrig.wait_for(lambda: f"127.0.0.1:{self.port}" in relayrig.listeners(), "the echo device")
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait()
+
+
+def one(field, program, side, count, seconds):
+    argv = [program, "run", field.rig.address, str(side.tls), side.host, str(count), str(seconds), "32"]
+    result = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=seconds + 120)
+    if result.returncode:
+        raise load.LoadError(f"{side.name}: {' '.join(argv)} failed: {result.stdout}{result.stderr}")
+    messages, took, p50, p99 = map(float, result.stdout.split())
+    return load.Load(messages, took, p50 / 1000, p99 / 1000)
+
+
+def run(options):
+    count = options.pick(normal=200, tiny=20)
+    result = Result("ws", f"{count} WebSockets through HTTPS, each sends 32 bytes when the last ones have come back",
+                    (STATIC, OURS, OLD))
+    rounds, seconds = options.pick(quick=(5, 2), normal=(9, 5), tiny=(1, 1))
+    field = Field()
+    try:
+        program = compile_load(field)
+        device = Echo(field, program)
+        fast, stock = field.rig.open(device.url, name="fast"), field.rig.open(device.url, name="stock")
+        field.connect(fast)
+        sshd, key = field.stock_sshd()
+        StockClient(field, sshd, key, [(stock["routes"][0]["listen"], f"127.0.0.1:{device.port}")])
+        sides = [field.static(fast), field.mod_relay(fast), field.published(stock, sshd)]
+        say(f"ws: {rounds} rounds of {seconds} s for each of {len(sides)} sides")
+        for n, side in interleaved(rounds, sides):
+            before = load.cpu(side.roots())
+            found = one(field, program, side, count, seconds)
+            spent = load.cpu(side.roots()) - before
+            result.add(side.name, "messages", "1/s", found.rate)
+            result.add(side.name, "p99", "ms", found.p99)
+            result.add(side.name, "server CPU per message", "us", spent / found.requests * 1e6)
+        result.target_ratio(OURS, STATIC, "messages", ">=", 0.97)
+        result.note(f"the tunnel of static ProxyPass and mod_relay: {field.way_in()}")
+    finally:
+        field.close()
+    return result
