@@ -15,8 +15,6 @@
 #include <mod_proxy.h>
 #include <util_filter.h>
 
-#pragma weak proxy_run_scheme_handler
-
 /* After this long without a request a pooled connection is not trusted with one that cannot be repeated. */
 #define TRUSTED_FOR apr_time_from_sec(1)
 /* mod_proxy_http's way to ask for a new connection; it looks at this where c->keepalives is 0. */

@@ -15,11 +15,6 @@
 #include <apr_thread_mutex.h>
 #include <mod_proxy.h>
 
-/* Weak, so that httpd can load the module without mod_proxy, and `configtest` says what is missing. */
-#pragma weak ap_proxy_define_worker
-#pragma weak ap_proxy_initialize_worker
-#pragma weak proxy_hook_pre_request
-
 /* How long a doubted worker waits for the request that shows that its route is unchanged. */
 #define DOUBT_GRACE apr_time_from_sec(1)
 

@@ -133,7 +133,7 @@ static void set_defaults(mod_relay_server *conf, const relay_config *relay)
     if (conf->ssh_tls_max == UNSET)
         conf->ssh_tls_max = SSH_TLS_MAX_DEFAULT;
     if (conf->cache_ttl == UNSET)
-        conf->cache_ttl = CACHE_TTL_DEFAULT;
+        conf->cache_ttl = relay->cooldown / 2 < CACHE_TTL_DEFAULT ? relay->cooldown / 2 : CACHE_TTL_DEFAULT;
     if (conf->stale_max == UNSET)
         conf->stale_max = relay->cooldown / 2 < STALE_MAX_DEFAULT ? relay->cooldown / 2 : STALE_MAX_DEFAULT;
     if (conf->backend_timeout == UNSET)
@@ -167,6 +167,19 @@ static mod_relay_realm *realm_for(const char *file, server_rec *s, apr_pool_t *p
     return realm;
 }
 
+/* An address that was one device's may be another's after the cooldown: nothing may be remembered for so long. */
+static int check_against_cooldown(const char *directive, apr_interval_time_t span, const relay_config *relay,
+                                  server_rec *s, apr_pool_t *p)
+{
+    if (span < relay->cooldown)
+        return 1;
+    ap_log_error(APLOG_MARK, APLOG_STARTUP | APLOG_ERR, 0, s,
+                 "RLY104 %s (%s) must be shorter than [relay] cooldown (%s) in %s: a cache that outlives the cooldown could "
+                 "send a request to another device. Shorten the first or lengthen the second.",
+                 directive, relay_duration_print(span, p), relay_duration_print(relay->cooldown, p), relay->file);
+    return 0;
+}
+
 /* check_config, because that is what `configtest` runs after the directives themselves. */
 static int check_config(apr_pool_t *p, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *main_server)
 {
@@ -183,21 +196,15 @@ static int check_config(apr_pool_t *p, apr_pool_t *plog, apr_pool_t *ptemp, serv
         if (conf->engine != 1 && conf->ssh != 1)
             continue;
         if (missing) {
-            ap_log_error(APLOG_MARK, APLOG_STARTUP | APLOG_ERR, 0, s, "RLY105 RelayEngine on: %s", missing);
+            ap_log_error(APLOG_MARK, APLOG_STARTUP | APLOG_ERR, 0, s, "RLY105 mod_relay: %s", missing);
             return HTTP_INTERNAL_SERVER_ERROR;
         }
         if ((conf->realm = realm_for(file, s, p)) == NULL)
             return HTTP_INTERNAL_SERVER_ERROR;
         set_defaults(conf, conf->realm->relay);
-        if (conf->stale_max >= conf->realm->relay->cooldown) {
-            ap_log_error(APLOG_MARK, APLOG_STARTUP | APLOG_ERR, 0, s,
-                         "RLY104 RelayStaleMax (%s) must be shorter than [relay] cooldown (%s) in %s: a cache that "
-                         "outlives the cooldown could send a request to another device. Shorten the first or "
-                         "lengthen the second.",
-                         relay_duration_print(conf->stale_max, p), relay_duration_print(conf->realm->relay->cooldown, p),
-                         file);
+        if (!check_against_cooldown("RelayStaleMax", conf->stale_max, conf->realm->relay, s, p)
+            || !check_against_cooldown("RelayCacheTTL", conf->cache_ttl, conf->realm->relay, s, p))
             return HTTP_INTERNAL_SERVER_ERROR;
-        }
     }
     mod_relay_handoff_servers(p, main_server);
     return OK;

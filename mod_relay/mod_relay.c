@@ -63,13 +63,17 @@ static void child_init(apr_pool_t *p, server_rec *s)
 
     if (!realms->nelts)
         return;
-    /* Before any pool goes: the watchers use them. */
+    /*
+     * The realms' pools are pconf's, p's parent: they must outlive all requests. Requests' pools can be p's own, and
+     * are then destroyed after those that were made later (prefork's ptrans, when a child is ended in a request).
+     * The watchers end before any pool goes.
+     */
     apr_pool_pre_cleanup_register(p, realms, stop_realms);
     for (i = 0; i < realms->nelts; i++) {
         mod_relay_realm *realm = APR_ARRAY_IDX(realms, i, mod_relay_realm *);
         apr_status_t rv;
 
-        if ((realm->pool = make_locked_pool(p)) == NULL) {
+        if ((realm->pool = make_locked_pool(apr_pool_parent_get(p))) == NULL) {
             ap_log_error(APLOG_MARK, APLOG_CRIT, 0, s, "RLY101 no memory for the routes of %s", realm->relay->file);
             continue;
         }

@@ -35,6 +35,17 @@
 extern module AP_MODULE_DECLARE_DATA relay_module;
 APLOG_USE_MODULE(relay);
 
+/*
+ * All that is used of mod_proxy is weak: httpd can load this module without it, and `configtest` says what is missing
+ * instead of naming an undefined symbol.
+ */
+#pragma weak ap_proxy_define_worker
+#pragma weak ap_proxy_initialize_worker
+#pragma weak ap_proxy_tunnel_create
+#pragma weak ap_proxy_tunnel_run
+#pragma weak proxy_hook_pre_request
+#pragma weak proxy_run_scheme_handler
+
 typedef struct mod_relay_cache mod_relay_cache;
 typedef struct mod_relay_watch mod_relay_watch;
 typedef struct mod_relay_lookups mod_relay_lookups;

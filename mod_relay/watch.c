@@ -46,7 +46,7 @@ static void set_link(mod_relay_watch *w, mod_relay_link link)
 {
     apr_thread_mutex_lock(w->mutex);
     if (w->link == MOD_RELAY_LINK_UP && link != MOD_RELAY_LINK_UP)
-        w->down_since = mod_relay_clock();
+        w->down_since = w->heard; /* the last sign of life: what happened since has perhaps not been told */
     apr_atomic_set32(&w->link, link);
     apr_thread_mutex_unlock(w->mutex);
 }

@@ -1,0 +1,213 @@
+#!/usr/bin/python3
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""The module in httpd: configtest's errors, its symbols, graceful restarts under load, clean ends, under each MPM."""
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
+import keeper
+import tap
+from relayrig import APACHE2, MODULES, Rig
+
+
+def configtest(rig, change):
+    """`apache2 -t` with the rig's configuration changed: (exit status, what it said)."""
+    with open(f"{rig.dir}/etc/httpd.conf") as f:
+        text = change(f.read())
+    with open(f"{rig.dir}/etc/changed.conf", "w") as f:
+        f.write(text)
+    result = subprocess.run([APACHE2, "-d", rig.dir, "-f", f"{rig.dir}/etc/changed.conf", "-t"], stdin=subprocess.DEVNULL, capture_output=True,
+                            text=True, env=rig.servers["httpd"].env)
+    return result.returncode, result.stdout + result.stderr
+
+
+def check(rig, what, change, wanted):
+    """wanted: a regex that the error has to match; None: no error."""
+    status, said = configtest(rig, change)
+    if wanted is None:
+        tap.ok(status == 0 and "Syntax OK" in said, f"configtest: {what}", said)
+    else:
+        tap.ok(status != 0 and re.search(wanted, said), f"configtest: {what}: refused, and says why", f"exit status {status}, lacks {wanted}\n{said}")
+
+
+def in_vhost(line):
+    return lambda text: text.replace("    RelayEngine on\n", f"    RelayEngine on\n    {line}\n")
+
+
+def with_conf(rig, text):
+    """A relay.conf of that text."""
+    path = f"{rig.dir}/etc/other.conf"
+    with open(path, "w") as f:
+        f.write(text)
+    return lambda httpd_conf: httpd_conf.replace(f"RelayConfig {rig.conf}", f"RelayConfig {path}")
+
+
+def test_directives(rig):
+    check(rig, "as it is", lambda text: text, None)
+    for name in ("RelayCacheTTL", "RelayStaleMax", "RelayBackendTimeout", "RelayBackendConnectTimeout", "RelayBackendIdle"):
+        check(rig, f"{name} 7s", in_vhost(f"{name} 7s"), None)
+        for value in ("7", "-7s", "7 s", "1.5s", "s", "7sec", "7S"):
+            check(rig, f"{name} {value}", in_vhost(f"{name} {value}" if value != "7 s" else f'{name} "7 s"'),
+                  rf"line \d+ of [\s\S]*{name}: `.*' is not a time span: write a whole number and a unit, like 90s, 15m, 2h or 7d")
+        check(rig, f"{name} 11 years", in_vhost(f"{name} 4015d"), f"{name}: `4015d' is longer than ten years")
+        check(rig, f"{name} without a value", in_vhost(name), f"{name} takes one argument")
+        check(rig, f"{name} in a directory", lambda text, n=name: text + f'<Directory "/x">\n{n} 7s\n</Directory>\n', f"{name} not allowed (here|in <Directory)")
+        if name == "RelayStaleMax":
+            check(rig, f"{name} 0s", in_vhost(f"{name} 0s"), None)
+        else:
+            check(rig, f"{name} 0s", in_vhost(f"{name} 0s"), f"{name} must be longer than 0")
+    check(rig, "RelayEngine maybe", in_vhost("RelayEngine maybe"), "RelayEngine must be On or Off")
+    for name in ("RelayStaleMax", "RelayCacheTTL"):
+        for value in ("15m", "900s", "1h", "30d"):
+            check(rig, f"{name} {value}, cooldown 15m", in_vhost(f"{name} {value}"),
+                  rf"RLY104 {name} \(\w+\) must be shorter than \[relay\] cooldown \(15m\) in {rig.conf}: .* Shorten the first or lengthen the second")
+        check(rig, f"{name} 14m, cooldown 15m", in_vhost(f"{name} 14m"), None)
+    base = "[relay]\nname = r\ndomain = relay.localhost\n"
+    check(rig, "a short cooldown with the defaults", with_conf(rig, base + "cooldown = 2s\n"), None)
+    check(rig, "RelayEngine off, no relay.conf", lambda text: text.replace("RelayEngine on", "RelayEngine off").replace(rig.conf, "/nonexistent"), None)
+
+
+def test_relay_conf(rig):
+    base = "[relay]\nname = r\ndomain = relay.localhost\n"
+    path = f"{rig.dir}/etc/other.conf"
+    check(rig, "relay.conf is missing", lambda text: text.replace(f"RelayConfig {rig.conf}", "RelayConfig /nonexistent/relay.conf"),
+          r"RLY103 RelayConfig: /nonexistent/relay\.conf: cannot be read: No such file")
+    check(rig, "relay.conf is a directory", lambda text: text.replace(f"RelayConfig {rig.conf}", f"RelayConfig {rig.dir}"), rf"RLY103 RelayConfig: {rig.dir}: cannot be read: Is a directory")
+    check(rig, "no RelayConfig and no default", lambda text: text.replace(f"RelayConfig {rig.conf}", ""), r"RLY103 RelayConfig: /etc/relay/relay\.conf: cannot be read")
+    for what, text, wanted in (
+            ("an unknown key", base + "colour = red\n", ":4: .relay. colour: there is no such key"),
+            ("an unknown section", base + "[web]\nx = y\n", ":5: .web.: there is no such section: "),
+            ("a bad span", base + "cooldown = soon\n", ":4: .relay. cooldown: `soon' is not a time span"),
+            ("a bad listen space", base + "listen = 10.0.0.0/8:1-2\n", ":4: .relay. listen: .*loopback"),
+            ("a bad Redis URL", base + "[redis]\nurl = mysql://x\n", ":5: .redis. url: write unix:"),
+            ("a password in a bad URL", base + "[redis]\nurl = redis://u:s3cret@:6379\n", ":5: .redis. url: "),
+            ("no domain", "[relay]\nname = r\n", r"\[relay\] domain: is missing"), ("nothing", "", r"\[relay\] name: is missing"),
+            ("a line that is none", base + "what is this\n", ":4: this is neither"), ("a key twice", base + "name = q\n", ":4: .relay. name: given twice"),
+            ("a binary file", "\x7fELF\x01\x02\n\n", ":1: ")):
+        check(rig, f"relay.conf with {what}", with_conf(rig, text), f"RLY103 RelayConfig: {path}.*{wanted}")
+    status, said = configtest(rig, with_conf(rig, base + "[redis]\nurl = redis://u:s3cret@:6379\n"))
+    tap.unlike(said, "s3cret", "the password is not shown")
+
+
+def test_modules(rig):
+    def without(*names):
+        pattern = "|".join(f"{name}_module" for name in names)
+        lines = rf"^LoadModule ({pattern}) .*\n" + (r"|^ *Proxy.*\n" if "proxy" in names else "")
+        return lambda text: re.sub(lines, "", text, flags=re.M)
+
+    check(rig, "without mod_proxy", without("proxy", "proxy_http", "proxy_http2"), "RLY105 mod_relay: it needs mod_proxy and mod_proxy_http: `a2enmod proxy proxy_http`")
+    check(rig, "without mod_proxy_http", without("proxy_http"), "RLY105 mod_relay: it needs mod_proxy and mod_proxy_http")
+
+    def late(text):
+        lines = re.findall(r"^LoadModule (?:proxy|proxy_http|proxy_http2)_module .*\n", text, re.M)
+        for line in lines:
+            text = text.replace(line, "")
+        return re.sub(r"^(LoadModule relay_module .*\n)", lambda m: m.group(1) + "".join(lines), text, flags=re.M)
+
+    check(rig, "mod_proxy loaded after it", late, "RLY105 mod_relay: the LoadModule line of proxy_module must stand before that of relay_module")
+    check(rig, "without mod_http2", without("http2", "proxy_http2"), None)
+    check(rig, "without mod_status", lambda text: without("status")(text).replace("SetHandler server-status", ""), None)
+    symbols = subprocess.run(["nm", "-D", "--defined-only", f"{rig.root}{MODULES}/mod_relay.so"], capture_output=True, text=True).stdout
+    tap.is_([line.split()[-1] for line in symbols.splitlines()], ["relay_module"], "mod_relay.so exports relay_module and nothing else")
+
+
+class Load:
+    """Visitors that ask all the time, a connection for each request and one for many."""
+
+    def __init__(self, rig, tunnel, n=4):
+        self.rig, self.tunnel, self.over = rig, tunnel, threading.Event()
+        self.answers = {}
+        self.threads = [threading.Thread(target=self.visit) for _ in range(n)] + [threading.Thread(target=self.slow) for _ in range(2)]
+
+    def count(self, what):
+        self.answers[what] = self.answers.get(what, 0) + 1
+
+    def visit(self):
+        while not self.over.is_set():
+            try:
+                self.count(self.rig.get(self.tunnel)[0])
+            except Exception as e:
+                self.count(repr(e))
+
+    def slow(self):
+        """Requests that are under way when httpd restarts."""
+        while not self.over.is_set():
+            try:
+                status, headers, body = self.rig.get(self.tunnel, "/big?n=200000&rate=200000")
+                self.count(200 if len(body) == 200000 else "short")
+            except Exception as e:
+                self.count(repr(e))
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *exc):
+        self.over.set()
+        for thread in self.threads:
+            thread.join()
+
+
+def test_restarts(mpm):
+    rig = Rig(mpm=mpm, http2=mpm != "prefork", httpd_conf="MaxConnectionsPerChild 200")
+    device = rig.device("nas")
+    tunnel = rig.open(device.url)
+    rig.connect(tunnel)
+    with Load(rig, tunnel) as load:
+        for _ in range(4):
+            time.sleep(0.4)
+            rig.graceful()
+    tap.ok(set(load.answers) == {200} and load.answers[200] > 100, f"{mpm}: four graceful restarts lose no request of {sum(load.answers.values())}", load.answers)
+    # an end while requests are under way and Redis hangs; httpd waits for devices, but kills its children after 8 s
+    rig.expect("RLY111|RLY120")
+    stuck = [threading.Thread(target=lambda: quietly(rig.get, tunnel, "/slow?s=3")) for _ in range(3)]
+    for thread in stuck:
+        thread.start()
+    time.sleep(0.5)
+    rig.servers["redis"].signal(signal.SIGSTOP)
+    time.sleep(1.2)
+    children = keeper.descendants([rig.servers["httpd"].pid])
+    began = time.monotonic()
+    rig.servers["httpd"].stop(30)
+    took = time.monotonic() - began
+    rig.servers["redis"].signal(signal.SIGCONT)
+    with open(f"{rig.dir}/log/httpd-error.log") as f:
+        log = f.read()
+    tap.ok(took < 6, f"{mpm}: httpd ends while requests are under way and Redis hangs", f"{took:.1f} s")
+    tap.unlike(log, r"still did not exit|exit signal|AH00045|AH00046|AH0005[012]", f"{mpm}: no child crashed or had to be killed")
+    tap.ok(len(children) > 0 and not keeper.kill_all(children, 0), f"{mpm}: no process is left")
+    for thread in stuck:
+        thread.join()
+    rig.servers["httpd"].start()
+    tap.is_(rig.get(tunnel)[0], 200, f"{mpm}: and starts again")
+    rig.check_logs()
+    tap.is_(rig.stop(), [], f"{mpm}: the rig ends cleanly")
+
+
+def quietly(function, *args):
+    try:
+        function(*args)
+    except Exception:
+        pass
+
+
+def main():
+    rig = Rig()
+    test_directives(rig)
+    test_relay_conf(rig)
+    test_modules(rig)
+    rig.check_logs()
+    tap.is_(rig.stop(), [], "the rig ends cleanly")
+    for mpm in ("event", "worker", "prefork"):
+        test_restarts(mpm)
+    tap.done()
+
+
+main()
