@@ -29,6 +29,7 @@
 #include <httpd.h>
 #include <http_config.h>
 #include <http_log.h>
+#include <mod_proxy.h>
 
 #include "relay_store.h"
 

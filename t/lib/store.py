@@ -9,6 +9,7 @@ The scratch directory is below /run, for sshd accepts no keys from below a direc
 """
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -54,9 +55,11 @@ class Store:
         self.dir = tempfile.mkdtemp(prefix="relay-store.", dir="/run" if os.access("/run", os.W_OK) else None)
         os.chmod(self.dir, 0o755)
         keeper.remove_at_end(self.dir)
-        self.program = os.path.join(os.environ.get("RELAY_BUILD", f"{TOP}/build"), "rly/rly")
-        if not os.path.exists(self.program):
-            raise RuntimeError(f"{self.program} is missing: build first (script/build)")
+        # Not run from the build directory: users without rights to the checkout have to run it, too.
+        built = os.path.join(os.environ.get("RELAY_BUILD", f"{TOP}/build"), "rly/rly")
+        if not os.path.exists(built):
+            raise RuntimeError(f"{built} is missing: build first (script/build)")
+        self.program = shutil.copy(built, f"{self.dir}/rly")
         self.redis = Redis(self.dir)
         self.hostkey = f"{self.dir}/hostkey"
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", self.hostkey], check=True)
