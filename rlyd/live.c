@@ -35,21 +35,21 @@ static const char *print_addr(relay_listen_addr a, char *buf, size_t size)
 }
 
 /** All of its strings were checked to need no escaping. */
-static const char *print_entry(rlyd *d, const session *s, char *buf, size_t size)
+static const char *print_entry(rlyd *d, session *s, char *buf, size_t size)
 {
+    if (!s->since_redis_ms)
+        s->since_redis_ms = lifetime_redis_ms(d, now_ms() - proc_age_ms(s->child_start));
     apr_snprintf(buf, size,
                  "{\"tunnel\":\"%s\",\"pid\":%d,\"since\":%" APR_INT64_T_FMT ",\"peer\":\"%s\",\"way\":\"%s\"}",
-                 s->tunnel, (int)s->monitor,
-                 (apr_int64_t)lifetime_redis_ms(d, now_ms() - proc_age_ms(s->child_start)), s->peer,
-                 session_way_name(s->way));
+                 s->tunnel, (int)s->monitor, (apr_int64_t)s->since_redis_ms, s->peer, session_way_name(s->way));
     return buf;
 }
 
-void live_up(rlyd *d, relay_listen_addr addr, const session *s)
+void live_up(rlyd *d, relay_listen_addr addr, session *s)
 {
     char name[160], field[32], entry[320];
 
-    if (s->tunnel[0])
+    if (s->tunnel[0] && s->described)
         redis_call(lifetime_link(d), NULL, 0, "HSET", live_key(d, name, sizeof name),
                    print_addr(addr, field, sizeof field), print_entry(d, s, entry, sizeof entry));
 }
@@ -88,24 +88,6 @@ void live_foreign(rlyd *d, const char *listen, uid_t uid)
 
 /* ---- putting it right */
 
-/** Reads what an entry says. @return the monitor's pid, 0 if it is none of ours */
-static pid_t read_entry(const char *text, session_way *way, int *way_known)
-{
-    json_t *entry = json_loads(text, 0, NULL);
-    const char *name = json_string_value(json_object_get(entry, "way"));
-    pid_t pid = (pid_t)json_integer_value(json_object_get(entry, "pid"));
-    int i;
-
-    *way_known = 0;
-    for (i = WAY_DIRECT; name && i <= WAY_LISTENING; i++)
-        if (strcmp(name, session_way_name((session_way)i)) == 0) {
-            *way = (session_way)i;
-            *way_known = 1;
-        }
-    json_decref(entry);
-    return pid;
-}
-
 typedef struct batch {
     rlyd *d;
     int argc;
@@ -129,6 +111,10 @@ static void batch_add(const port *p, void *baton)
 
     if (!p->owner->tunnel[0])
         return;
+    if (!p->owner->described) { /* the answer about it was lost */
+        live_identified(b->d, p->owner);
+        return;
+    }
     b->argv[b->argc++] = print_addr(p->addr, b->fields[n], sizeof b->fields[n]);
     b->argv[b->argc++] = print_entry(b->d, p->owner, b->entries[n], sizeof b->entries[n]);
     if (n + 1 == BATCH)
@@ -157,20 +143,11 @@ static void on_present(rlyd *d, redisReply *r, uint64_t id)
     if (!r || r->type != REDIS_REPLY_ARRAY)
         return;
     live_key(d, name, sizeof name);
-    for (i = 0; i + 1 < r->elements; i += 2) {
-        const char *field = r->element[i]->str;
+    for (i = 0; i < r->elements; i++) {
         relay_listen_addr addr;
-        session *s = NULL;
-        session_way way = WAY_LISTENING;
-        int way_known;
-        pid_t pid = read_entry(r->element[i + 1]->str, &way, &way_known);
 
-        if (relay_listen_addr_parse(&addr, field) == APR_SUCCESS)
-            s = listeners_owner(d, addr);
-        if (!s)
-            redis_call(lifetime_link(d), NULL, 0, "HDEL", name, field);
-        else if (s->monitor == pid && way_known)
-            s->way = way; /* what we knew before we were restarted */
+        if (relay_listen_addr_parse(&addr, r->element[i]->str) != APR_SUCCESS || !listeners_owner(d, addr))
+            redis_call(lifetime_link(d), NULL, 0, "HDEL", name, r->element[i]->str);
     }
     write_all(d);
     redis_call(lifetime_link(d), NULL, 0, "PEXPIRE", name, LIVES);
@@ -181,17 +158,47 @@ void live_sync(rlyd *d)
     char name[160];
 
     if (listeners_are_settled(d))
-        redis_call(lifetime_link(d), on_present, 0, "HGETALL", live_key(d, name, sizeof name));
+        redis_call(lifetime_link(d), on_present, 0, "HKEYS", live_key(d, name, sizeof name));
+}
+
+/** What was written of a session before we were restarted: the way it came in is known to nobody else. */
+static void adopt(session *s, const char *text)
+{
+    json_t *entry = json_loads(text, 0, NULL);
+    const char *way = json_string_value(json_object_get(entry, "way"));
+    int i;
+
+    if (json_integer_value(json_object_get(entry, "pid")) == s->monitor) {
+        s->since_redis_ms = json_integer_value(json_object_get(entry, "since"));
+        for (i = WAY_DIRECT; way && i <= WAY_LISTENING; i++)
+            if (strcmp(way, session_way_name((session_way)i)) == 0)
+                s->way = (session_way)i;
+    }
+    json_decref(entry);
+}
+
+static void on_entry(rlyd *d, redisReply *r, uint64_t id)
+{
+    session *s = session_by_id(d, id);
+    int i;
+
+    if (!s)
+        return;
+    if (r && r->type == REDIS_REPLY_STRING)
+        adopt(s, r->str);
+    s->described = 1;
+    for (i = 0; i < s->naddrs; i++)
+        if (listeners_owner(d, s->addrs[i]) == s)
+            live_up(d, s->addrs[i], s);
 }
 
 void live_identified(rlyd *d, session *s)
 {
-    int i;
+    char name[160], field[32];
 
-    for (i = 0; i < s->naddrs; i++)
-        if (listeners_owner(d, s->addrs[i]) == s)
-            live_up(d, s->addrs[i], s);
     s->announced = 1; /* it was up before: no event */
+    redis_call(lifetime_link(d), on_entry, s->id, "HGET", live_key(d, name, sizeof name),
+               print_addr(s->port, field, sizeof field));
 }
 
 /* ---- heartbeat */

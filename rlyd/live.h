@@ -19,7 +19,7 @@ void live_ready(rlyd *d);
 void live_sync(rlyd *d);
 
 /** A session listens there. */
-void live_up(rlyd *d, relay_listen_addr addr, const session *s);
+void live_up(rlyd *d, relay_listen_addr addr, session *s);
 /** Nobody listens there any more. */
 void live_down(rlyd *d, relay_listen_addr addr);
 /** The tunnel of a found session has become known. */

@@ -252,6 +252,7 @@ static session *session_make(rlyd *d, pid_t monitor, uint64_t monitor_start, ses
     s->monitor = monitor;
     s->monitor_start = monitor_start;
     s->way = way;
+    s->described = 1;
     s->began_ms = now_ms();
     s->timer = timer_new(d, on_timer, s);
     apr_hash_set(d->sessions->by_id, &s->id, sizeof s->id, s);
@@ -341,7 +342,6 @@ static void become_proved(session *s, const proc_info *child)
     s->child_start = child->start;
     s->uid = child->euid;
     s->state = SESSION_PROVED;
-    s->proved_ms = now_ms();
     if (s->source)
         admission_leave(s->d, s->source);
     s->source = NULL;
@@ -386,6 +386,7 @@ session *session_found(rlyd *d, const proc_info *child)
     }
     s = session_make(d, monitor.pid, monitor.start,
                      !orphan && proc_is_sshd(monitor.ppid, d->cfg->sshd) ? WAY_LISTENING : WAY_DIRECT);
+    s->described = 0;
     learn_transport(s);
     become_proved(s, child);
     lifetime_identify(s);

@@ -40,11 +40,12 @@ struct session {
     char peer[RLYD_PEER_MAX];
     struct source *source; /* counted in admission while set */
     int64_t began_ms;
-    int64_t proved_ms;
+    int64_t since_redis_ms; /* when it began, for `live:`; 0: not worked out yet */
     int64_t deadline_ms;   /* 0: not known yet */
     int64_t ending_ms;
     int killed;            /* SIGKILL was needed */
     int missing;           /* how often its record was not there, in a row */
+    int described;         /* all that `live:` says of it is known */
     int announced;         /* an `up` event was written */
     const char *why;       /* it ends; constant */
     int naddrs;

@@ -280,7 +280,7 @@ class Rig(Client):
                       "user": "relay", "listen": listen, "https-port": self.https_port},
             "redis": {"url": f"unix://{self.redis_sock}"},
             "rlyd": {"socket": f"{self.dir}/run/rlyd.sock", "pid-file": f"{self.dir}/run/rlyd.pid",
-                     "sshd-config": f"{self.dir}/etc/sshd_config"},
+                     "sshd-config": f"{self.dir}/etc/sshd_config", "sshd-log": f"{self.dir}/log/sshd-i.log"},
         }
         if cooldown:
             conf["relay"]["cooldown"] = cooldown

@@ -1,0 +1,222 @@
+#!/usr/bin/python3
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""A session lives as long as its tunnel: close, expiry, extension; also with rlyd or Redis away in between."""
+import os
+import signal
+import sys
+import time
+
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
+import tap
+from relayrig import Rig
+from rlydlib import alive, ended, events, live, log, monitor_of, processes, wait, within
+
+rig = Rig(rlyd=True)
+device = rig.device(id="nas")
+
+
+def up(**options):
+    """A tunnel with a session; (tunnel, session, its processes on the relay)."""
+    tunnel = rig.open(device.url, **options)
+    session = rig.connect(tunnel)
+    monitor = monitor_of(rig, tunnel)
+    return tunnel, session, processes(monitor) if monitor else []
+
+
+def gone(tunnel, pids):
+    """A function that says whether the session's processes, its listener and its entry in live: are away."""
+    return lambda: not alive(pids) and not rig.listening(tunnel) and tunnel["routes"][0]["listen"] not in live(rig)
+
+
+def test_up():
+    slowest = 0
+    for _ in range(5):
+        tunnel = rig.open(device.url)
+        session = rig.connect(tunnel, wait=False)
+        address = tunnel["routes"][0]["listen"]
+        wait(lambda: rig.listening(tunnel), 10, 0.001)
+        took = wait(lambda: rig.redis("HEXISTS", "relay:live:relay1", address) == "1", 2, 0.001)
+        slowest = max(slowest, 99 if took is None else took)
+        session.stop()
+        down = wait(lambda: rig.redis("HEXISTS", "relay:live:relay1", address) == "0", 5)
+        tap.ok(within(1.0, down), "a session that disconnects is out of live: within 1 s", down)
+    tap.ok(slowest <= 0.1, "a tunnel that comes up is in live: within 100 ms", f"{slowest:.3f} s")
+    entry_tunnel, session, pids = up()
+    entry = live(rig)[entry_tunnel["routes"][0]["listen"]]
+    tap.is_(entry["tunnel"], entry_tunnel["id"], "live: names the tunnel")
+    tap.ok(abs(entry["since"] / 1000 - time.time()) < 5, "live: says since when", entry)
+    tap.like(entry["peer"], r"^127\.0\.0\.1:\d+$", "live: says who is there")
+    tap.is_(len(pids), 2, "a session is two processes")
+    tap.is_([e["what"] for e in events(rig, tunnel=entry_tunnel)], ["open", "up"], "events: open, up")
+    session.stop()
+    wait(gone(entry_tunnel, pids), 5)
+    tap.is_([e["what"] for e in events(rig, tunnel=entry_tunnel)], ["open", "up", "down"], "events: and down")
+    tap.is_(ended(rig, entry_tunnel), ["disconnected"], "one line in the log for the session")
+
+
+def test_close():
+    tunnel, session, pids = up()
+    other, other_session, other_pids = up()
+    rig.rly("close", tunnel["id"])
+    took = wait(gone(tunnel, pids), 5)
+    tap.ok(within(1.0, took), "close: processes, listener and live: are gone within 1 s", took)
+    tap.ok(within(2.0, wait(lambda: session.process.poll() is not None, 5)), "close: the client notices")
+    tap.is_(ended(rig, tunnel), ["closed"], "close: the log says so")
+    tap.is_((alive(other_pids), other_session.process.poll()), (other_pids, None), "close: others are not touched")
+    other_session.stop()
+
+
+def test_two_routes():
+    tunnel = rig.open(device.url, device.url)
+    rig.connect(tunnel)
+    addresses = {route["listen"] for route in tunnel["routes"]}
+    tap.ok(within(1.0, wait(lambda: addresses <= set(live(rig)), 3)), "a tunnel of two routes is in live: with both")
+    tap.is_(len(events(rig, "up", tunnel)), 1, "and came up once")
+    rig.rly("close", tunnel["id"])
+    tap.ok(within(1.0, wait(lambda: not addresses & set(live(rig)), 3)), "both are gone after the close")
+
+
+def test_expiry():
+    tunnel, session, pids = up(ttl="3s")
+    left = tunnel_ends(tunnel)
+    took = wait(gone(tunnel, pids), 6)
+    tap.ok(took is not None and left - 0.3 <= took <= left + 1.0, "expiry: gone within 1 s, and not before",
+           f"{left:.2f} s were left, gone after {took} s")
+    tap.is_(ended(rig, tunnel), ["expired"], "expiry: the log says so")
+    tap.ok(within(3.0, wait(lambda: events(rig, "expire", tunnel), 5)), "an event tells of the expiry")
+    tap.is_(rig.redis("ZSCORE", "relay:tunnels", tunnel["id"]), "", "an expired tunnel is off the list")
+    session.stop()
+
+
+def tunnel_ends(tunnel):
+    """Seconds until its end, by Redis's clock."""
+    seconds, micro = rig.redis("TIME").split()
+    return int(rig.redis("HGET", f"relay:tunnel:{tunnel['id']}", "expires")) / 1000 - int(seconds) - int(micro) / 1e6
+
+
+def test_extend():
+    tunnel, session, pids = up(ttl="3s")
+    rig.rly("extend", "-t", "1h", tunnel["id"])
+    time.sleep(4)
+    tap.is_(len(alive(pids)), 2, "an extended session goes on after its first end")
+    rig.redis("HSET", f"relay:tunnel:{tunnel['id']}", "expires", str(int(time.time() * 1000) + 500))
+    took = wait(gone(tunnel, pids), 12)
+    tap.ok(within(10, took), "a change that no event tells of is seen by the sweep", took)
+    session.stop()
+
+
+def test_record_lost():
+    tunnel, session, pids = up()
+    rig.redis("DEL", f"relay:tunnel:{tunnel['id']}")
+    took = wait(gone(tunnel, pids), 12)
+    tap.ok(within(10, took), "a session whose tunnel has no record any more is ended", took)
+    session.stop()
+    tunnel, session, pids = up()
+    rig.expect(f"RLY433 record tunnel:{tunnel['id']}")
+    rig.expect("malformed|version")
+    rig.redis("HSET", f"relay:tunnel:{tunnel['id']}", "v", "9")
+    time.sleep(2)
+    tap.is_(len(alive(pids)), 2, "one whose record a newer version wrote goes on")
+    tap.like(log(rig), rf"RLY433 record tunnel:{tunnel['id']} was written by another version", "and the log says so")
+    rig.redis("HSET", f"relay:tunnel:{tunnel['id']}", "v", "1")
+    rig.rly("close", tunnel["id"])
+    tap.ok(within(1.0, wait(gone(tunnel, pids), 5)), "and is ended when it is closed")
+
+
+def test_rlyd_away():
+    tunnel, session, pids = up()
+    other, other_session, other_pids = up()
+    short, _, short_pids = up(ttl="4s")
+    rig.servers["rlyd"].kill()
+    rig.rly("close", tunnel["id"])
+    time.sleep(max(0, tunnel_ends(short)) + 0.5)
+    tap.is_(len(alive(pids + short_pids)), 4, "rlyd away: nothing ends a session")
+    rig.servers["rlyd"].start()
+    took = wait(lambda: gone(tunnel, pids)() and gone(short, short_pids)(), 5)
+    tap.ok(within(1.0, took), "closed and expired while rlyd was away: ended within 1 s of its start", took)
+    tap.is_((alive(other_pids), other_session.process.poll()), (other_pids, None), "others go on")
+    tap.is_(rig.get(other)[2].decode().strip(), "nas", "and serve")
+    rig.rly("close", other["id"])
+    tap.ok(within(1.0, wait(gone(other, other_pids), 5)), "a close right after the restart holds")
+
+
+def expect_redis_away():
+    for line in ("RLY430 Redis", "RLY431 Redis", r"\[relay:", "RLY204"):
+        rig.expect(line)
+
+
+def test_redis_away():
+    expect_redis_away()
+    tunnel, session, pids = up()
+    other, other_session, other_pids = up()
+    short, _, short_pids = up(ttl="4s")
+    left = tunnel_ends(short)
+    rig.redis("SAVE")
+    rig.servers["redis"].kill()
+    took = wait(lambda: not alive(short_pids), 8)
+    tap.ok(took is not None and left - 0.4 <= took <= left + 1.0, "Redis away: a known deadline holds", f"{took}, {left}")
+    tap.is_(len(alive(pids + other_pids)), 4, "Redis away: nothing else ends")
+    other_session.stop()
+    wait(lambda: not alive(other_pids), 3)
+    rig.servers["redis"].start()
+    took = wait(lambda: tunnel["routes"][0]["listen"] in live(rig)
+                and not {r["listen"] for t in (other, short) for r in t["routes"]} & set(live(rig)), 5)
+    tap.ok(within(1.0, took), "Redis back: live: is right within 1 s", f"{took} {live(rig)}")
+    rig.rly("close", tunnel["id"])
+    tap.ok(within(1.0, wait(gone(tunnel, pids), 5)), "Redis back: close holds at once")
+    tap.like(log(rig), r"RLY430 Redis at .* away|RLY430", "the log says that Redis went")
+    tap.like(log(rig), r"RLY432 Redis at .* is back", "and that it came back")
+
+
+def test_redis_and_rlyd_away():
+    tunnel, session, pids = up()
+    other, other_session, other_pids = up()
+    rig.servers["rlyd"].kill()
+    rig.rly("close", tunnel["id"])
+    rig.redis("SAVE")
+    rig.servers["redis"].kill()
+    rig.servers["rlyd"].start()
+    time.sleep(1.5)
+    tap.is_(len(alive(pids + other_pids)), 4, "rlyd started without Redis: it guesses nothing")
+    rig.servers["redis"].start()
+    took = wait(gone(tunnel, pids), 5)
+    tap.ok(within(1.0, took), "the closed one is ended within 1 s of Redis's return", took)
+    tap.ok(within(1.0, wait(lambda: other["routes"][0]["listen"] in live(rig), 3)), "the other one is in live: again")
+    tap.is_(len(alive(other_pids)), 2, "and goes on")
+    rig.rly("close", other["id"])
+    wait(gone(other, other_pids), 5)
+
+
+def test_redis_hangs():
+    tunnel, session, pids = up(ttl="5s")
+    other, other_session, other_pids = up()
+    left = tunnel_ends(tunnel)
+    rig.servers["redis"].signal(signal.SIGSTOP)
+    took = wait(lambda: not alive(pids), 9)
+    tap.ok(took is not None and left - 0.4 <= took <= left + 1.0, "Redis hangs: a known deadline holds", f"{took}, {left}")
+    tap.is_(len(alive(other_pids)), 2, "Redis hangs: nothing else ends")
+    rig.servers["redis"].signal(signal.SIGCONT)
+    rig.rly("close", other["id"])
+    tap.ok(within(2.0, wait(gone(other, other_pids), 5)), "Redis goes on: close holds")
+
+
+def test_redis_empty():
+    tunnel, session, pids = up()
+    rig.servers["redis"].kill()
+    for name in os.listdir(f"{rig.dir}/redis"):
+        os.unlink(f"{rig.dir}/redis/{name}")
+    rig.servers["redis"].start()
+    took = wait(lambda: not alive(pids), 5)
+    tap.ok(within(2.0, took), "Redis came back empty: sessions that nothing grants any more are ended", took)
+    fresh, session, pids = up()
+    tap.is_(len(alive(pids)), 2, "and new ones come up")
+
+
+for test in (test_up, test_close, test_two_routes, test_expiry, test_extend, test_record_lost, test_rlyd_away,
+             test_redis_away, test_redis_and_rlyd_away, test_redis_hangs, test_redis_empty):
+    test()
+rig.check_logs()
+left = rig.stop()
+tap.is_(left, [], "the rig ends cleanly")
+tap.done()

@@ -1,0 +1,196 @@
+#!/usr/bin/python3
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""Sessions outlive rlyd and are found again, and nobody else's process is ever taken for one."""
+import os
+import pwd
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
+import tap
+from relayrig import Rig, listeners
+from rlydlib import alive, events, live, log, monitor_of, processes, wait, within
+
+RELAY_UID = pwd.getpwnam("relay").pw_uid
+
+
+def test_found_again(rig, device):
+    tunnels = [rig.open(device.url) for _ in range(8)] + [rig.open(device.url, device.url)]
+    sessions = [rig.connect(t) for t in tunnels]
+    monitors = [monitor_of(rig, t) for t in tunnels]
+    before = live(rig)
+    for how in ("kill", "stop"):
+        getattr(rig.servers["rlyd"], how)()
+        for s in sessions[:2]:
+            s.stop()
+        dead, tunnels, sessions = tunnels[:2], tunnels[2:], sessions[2:]
+        ghosts = {r["listen"] for t in dead for r in t["routes"]}
+        rig.servers["rlyd"].start()
+        took = wait(lambda: set(live(rig)) == {r["listen"] for t in tunnels for r in t["routes"]}, 5)
+        tap.ok(within(1.0, took), f"{how} and start: within 1 s live: holds what is there, and no more", took)
+        tap.is_(live(rig), {a: e for a, e in before.items() if a in live(rig)},
+                f"{how} and start: as before, to the way in and the time")
+        tap.ok(not ghosts & set(live(rig)), f"{how} and start: what ended meanwhile is not in it")
+        tap.is_([s.process.poll() for s in sessions], [None] * len(sessions), f"{how} and start: no session was ended")
+    tap.is_(len(events(rig, "up", tunnels[0])), 1, "to be found again is not to come up again")
+    monitors = monitors[4:]
+    for t, monitor, s in zip(tunnels, monitors, sessions):
+        pids = processes(monitor)
+        rig.rly("close", t["id"])
+        tap.ok(within(1.0, wait(lambda: not alive(pids), 5)), "a session that was found again is ended by a close")
+    tap.is_(live(rig), {}, "live: is empty")
+
+
+def test_transfer(rig, device):
+    """A long transfer runs through a kill -9 and a restart."""
+    tunnel = rig.open(device.url)
+    session = rig.connect(tunnel)
+    connection = rig.connection(tunnel)
+    size = 30_000_000
+    connection.request("GET", f"/big?n={size}&rate=10000000")
+    response = connection.getresponse()
+    got = len(response.read(1000))
+    rig.servers["rlyd"].kill()
+    got += len(response.read(5_000_000))
+    rig.servers["rlyd"].start()
+    while chunk := response.read(1 << 20):
+        got += len(chunk)
+    tap.is_((response.status, got, session.process.poll()), (200, size, None),
+            "a transfer goes on over rlyd's kill -9 and restart")
+    rig.rly("close", tunnel["id"])
+    wait(lambda: session.process.poll() is not None, 5)
+
+
+def test_login_while_away(rig, device):
+    """A listening sshd needs no rlyd for a login; the session is found afterwards."""
+    tunnel, other = rig.open(device.url), rig.open(device.url)
+    port = ("-o", f"Port={rig.ssh_port}")
+    rig.servers["rlyd"].kill()
+    session = rig.connect(tunnel, args=port)
+    through_apache = rig.connect(other, wait=False)
+    tap.ok(within(5, wait(lambda: through_apache.process.poll() is not None, 10)),
+           "rlyd away: a connection to Apache's port is closed")
+    rig.expect("RLY150")
+    tap.is_(rig.get(tunnel)[0], 200, "rlyd away: HTTPS is not affected")
+    rig.servers["rlyd"].start()
+    address = tunnel["routes"][0]["listen"]
+    tap.ok(within(1.0, wait(lambda: live(rig).get(address, {}).get("tunnel") == tunnel["id"], 5)),
+           "a session that began without rlyd is found within 1 s")
+    tap.is_(live(rig)[address]["way"], "listening", "with the way it came in")
+    pids = processes(live(rig)[address]["pid"])
+    rig.rly("close", tunnel["id"])
+    tap.ok(within(1.0, wait(lambda: not alive(pids), 5)), "and is ended by a close")
+    session.stop()
+    later = rig.connect(other)
+    tap.is_(later.process.poll(), None, "rlyd back: Apache's port takes devices again")
+    rig.rly("close", other["id"])
+
+
+def test_orphan(rig, device):
+    """Somebody kills a monitor: the child alone still holds the address."""
+    tunnel = rig.open(device.url)
+    session = rig.connect(tunnel)
+    pids = processes(monitor_of(rig, tunnel))
+    os.kill(pids[0], signal.SIGKILL)
+    tap.ok(within(1.0, wait(lambda: not alive(pids), 5)), "a child whose monitor was killed is ended")
+    session.stop()
+    tunnel = rig.open(device.url)
+    session = rig.connect(tunnel)
+    pids = processes(monitor_of(rig, tunnel))
+    rig.servers["rlyd"].kill()
+    os.kill(pids[0], signal.SIGKILL)
+    rig.servers["rlyd"].start()
+    wait(lambda: tunnel["routes"][0]["listen"] in live(rig), 3)
+    tap.is_(alive(pids), pids[1:], "one found without its monitor goes on")
+    rig.rly("close", tunnel["id"])
+    tap.ok(within(1.0, wait(lambda: not alive(pids), 5)), "until its tunnel is closed")
+    session.stop()
+
+
+def listen_as(uid, address):
+    """A process of that user, named sshd, that listens there."""
+    ip, port = address.split(":")
+    code = (f"import os,socket,time; s=socket.socket(); s.bind(('{ip}',{port})); s.listen(); os.setresgid({uid},{uid},{uid}); "
+            f"os.setresuid({uid},{uid},{uid}); print('ready',flush=True); time.sleep(600)")
+    p = subprocess.Popen(["sshd: relay@notty", "-c", code], executable="/usr/bin/python3", stdout=subprocess.PIPE)
+    p.stdout.readline()
+    return p
+
+
+def test_foreign(rig, device):
+    rig.expect("RLY440")
+    for uid in (0, RELAY_UID):
+        tunnel = rig.open(device.url)
+        address = tunnel["routes"][0]["listen"]
+        squatter = listen_as(uid, address)
+        took = wait(lambda: f"RLY440 {address} " in log(rig), 5)
+        tap.ok(within(2.0, took), f"a process of uid {uid} that listens where a tunnel should is reported", took)
+        tap.ok(any(e.get("listen") == address for e in events(rig, "foreign")), "and an event tells of it")
+        tap.ok(address not in live(rig), "it is not in live:")
+        rig.servers["rlyd"].restart()
+        rig.rly("close", tunnel["id"])
+        time.sleep(1.5)
+        tap.is_(squatter.poll(), None, "it is never signalled, neither after a restart nor by a close")
+        squatter.kill()
+        squatter.wait()
+        tunnel = rig.open(device.url)
+        session = rig.connect(tunnel)
+        tap.ok(monitor_of(rig, tunnel), "other tunnels are not disturbed")
+        rig.rly("close", tunnel["id"])
+        session.stop()
+
+
+def test_wildcard(rig, device):
+    rig.expect("RLY441")
+    tunnel = rig.open(device.url)
+    session = rig.connect(tunnel)
+    rig.rly("close", tunnel["id"])
+    port = int(tunnel["routes"][0]["listen"].split(":")[1])
+    wait(lambda: not any(a.endswith(f":{port}") for a in listeners()), 5)
+    with socket.socket() as everywhere:
+        everywhere.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        everywhere.bind(("0.0.0.0", port))
+        everywhere.listen()
+        tap.ok(wait(lambda: f"on port {port} of all addresses" in log(rig), 15),
+               "a process that listens on a tunnel's port of all addresses is reported")
+    session.stop()
+
+
+def test_same_address(device):
+    """In a tiny space an address comes back: a session that rlyd missed the end of is not taken for the new tunnel's."""
+    base = f"127.{64 + os.getpid() % 60}.{os.getpid() // 60 % 250}"
+    rig = Rig(rlyd=True, listen=f"{base}.8:21000-21001", cooldown="1s")
+    old = rig.open(device.url)
+    session = rig.connect(old)
+    pids = processes(monitor_of(rig, old))
+    rig.servers["rlyd"].kill()
+    rig.rly("close", old["id"])
+    time.sleep(1.2)
+    new = [rig.open(device.url) for _ in range(2)]
+    again = next(t for t in new if t["routes"][0]["listen"] == old["routes"][0]["listen"])
+    tap.is_(len(alive(pids)), 2, "an address was given out again while its old session was still there")
+    rig.servers["rlyd"].start()
+    tap.ok(within(1.0, wait(lambda: not alive(pids), 5)), "the old session is ended within 1 s of rlyd's start")
+    session.stop()
+    rig.connect(again)
+    tap.is_(live(rig).get(again["routes"][0]["listen"], {}).get("tunnel") or monitor_of(rig, again) and again["id"],
+            again["id"], "the new tunnel gets its address")
+    tap.is_(rig.stop(), [], "the small rig ends cleanly")
+
+
+def main():
+    rig = Rig(rlyd=True)
+    device = rig.device(id="nas")
+    for test in (test_found_again, test_transfer, test_login_while_away, test_orphan, test_foreign, test_wildcard):
+        test(rig, device)
+    test_same_address(device)
+    rig.check_logs()
+    tap.is_(rig.stop(), [], "the rig ends cleanly")
+    tap.done()
+
+
+main()
