@@ -70,22 +70,30 @@ def _program(pid, pam):
     return None if name in OWN_PROGRAMS or (pam and uid == "0") else name
 
 
+def _held(pid):
+    """The inodes of a process's sockets, as far as it can be looked at."""
+    held = set()
+    try:
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            match = re.match(r"socket:\[(\d+)\]", os.readlink(f"/proc/{pid}/fd/{fd}"))
+            if match:
+                held.add(match.group(1))
+    except OSError:
+        pass
+    return held
+
+
 def look(pid, pam=False):
     """(what the processes below pid listen on, the names of those that are no part of sshd)
     pam: that sshd has UsePAM yes, whose modules run programs as root for every login (update-motd.d)"""
     below = keeper.descendants([pid])
     sockets, listens, programs = _sockets(), set(), set()
+    own = _held(pid)  # a child has the listener's sockets as well until it has closed them, right after fork()
     for child in below:
         name = _program(child, pam)
         if name:
             programs.add(name)
-        try:
-            for fd in os.listdir(f"/proc/{child}/fd"):
-                match = re.match(r"socket:\[(\d+)\]", os.readlink(f"/proc/{child}/fd/{fd}"))
-                if match and match.group(1) in sockets:
-                    listens.add(sockets[match.group(1)])
-        except OSError:
-            continue
+        listens |= {sockets[inode] for inode in _held(child) - own if inode in sockets}
     return listens, programs
 
 
