@@ -50,14 +50,24 @@ static int set_label(relay_config *cfg, void *field, const char *value, apr_pool
     return relay_name_check(value, strlen(value), p, why) == APR_SUCCESS && set_string(cfg, field, value, p, why);
 }
 
+/* A name's label, or an IDN's. */
+static int is_dns_label(const char *label, apr_size_t len)
+{
+    if (len > 4 && len <= RELAY_NAME_MAX && !strncmp(label, "xn--", 4)) {
+        label += 4;
+        len -= 4;
+    }
+    return relay_name_check(label, len, NULL, NULL) == APR_SUCCESS;
+}
+
 static int is_dns_name(const char *name)
 {
     const char *dot;
 
     for (; (dot = strchr(name, '.')) != NULL; name = dot + 1)
-        if (relay_name_check(name, (apr_size_t)(dot - name), NULL, NULL) != APR_SUCCESS && strncmp(name, "xn--", 4))
+        if (!is_dns_label(name, (apr_size_t)(dot - name)))
             return 0;
-    return relay_name_check(name, strlen(name), NULL, NULL) == APR_SUCCESS || !strncmp(name, "xn--", 4);
+    return is_dns_label(name, strlen(name));
 }
 
 static int set_domain(relay_config *cfg, void *field, const char *value, apr_pool_t *p, const char **why)
