@@ -1,0 +1,266 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/* relay_config: relay.conf's defaults, values and errors; and the Redis URLs in it. */
+#include "relay_config.h"
+#include "tap.h"
+
+#include <apr_general.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define BASE "[relay]\nname = relay1\ndomain = relay.example.com\n"
+#define X10 "xxxxxxxxxx"
+#define X50 X10 X10 X10 X10 X10
+
+static apr_pool_t *pool;
+static char path[] = "/tmp/test_config.XXXXXX";
+
+static apr_status_t load_bytes(relay_config **cfg, const char *text, size_t len, const char **why)
+{
+    FILE *f = fopen(path, "w");
+
+    if (!f || fwrite(text, 1, len, f) != len || fclose(f))
+        perror(path);
+    *cfg = NULL;
+    *why = "";
+    return relay_config_load(cfg, path, pool, why);
+}
+
+static apr_status_t load(relay_config **cfg, const char *text, const char **why)
+{
+    return load_bytes(cfg, text, strlen(text), why);
+}
+
+static void test_defaults(void)
+{
+    relay_config *c;
+    const char *why;
+
+    if (!ok(load(&c, BASE, &why) == APR_SUCCESS, "name and domain are enough"))
+        return;
+    is(c->file, path, "file");
+    is(c->name, "relay1", "name");
+    is(c->domain, "relay.example.com", "domain");
+    is(c->ssh_host, "relay.example.com", "ssh host");
+    ok(c->ssh_port == 443, "ssh port");
+    is(c->user, "relay", "user");
+    is(c->listen->text, "127.64.0.0/10:10000-59999", "listen");
+    ok(c->cooldown == apr_time_from_sec(900) && c->ttl == apr_time_from_sec(7200) && c->ttl_max == apr_time_from_sec(2592000),
+       "cooldown, ttl, ttl-max");
+    ok(c->https_port == 443 && c->redis_timeout == apr_time_from_msec(500), "https-port, timeout");
+    is(c->redis->unix_path, "/run/redis/redis-server.sock", "redis");
+    is(c->prefix, "relay:", "prefix");
+    is(c->rlyd_users, "www-data relay-authkeys", "users");
+    ok(c->max_startups_start == 100 && c->max_startups_rate == 30 && c->max_startups_full == 500
+       && c->per_source_startups == 20, "max-startups, per-source-startups");
+    ok(relay_config_default_path()[0] == '/' && strstr(relay_config_default_path(), "/relay/relay.conf"), "the default path");
+}
+
+static void test_values(void)
+{
+    relay_config *c;
+    const char *why;
+    apr_status_t rv;
+
+    rv = load(&c, "; a comment\n# another\n\n[relay]\n  name=r-1 ; a comment\n\tdomain =  Relay.Example.COM.\n"
+                  "ssh = [2001:db8::1]:2222\nuser = tunnel_1\nlisten = 127.0.0.1:20000-20009, 127.0.0.2:20000-20009\n"
+                  "cooldown = 90s\nttl = 1h\nttl-max = 2d\nhttps-port = 8443\n"
+                  "[redis]\nurl = redis://u%20x:p%40w@[::1]:6380/3\ntimeout = 250ms\nprefix = my-relay.1:\n"
+                  "[rlyd]\nsocket = /x/y\nsshd = /opt/sshd\nsshd-config = /opt/sshd_config\npid-file = /x/pid\n"
+                  "users = a b\nmax-startups = 1:100:1\nper-source-startups = 0\n", &why);
+    if (!ok(rv == APR_SUCCESS, "all keys, comments, blanks")) {
+        printf("# %s\n", why);
+        return;
+    }
+    is(c->name, "r-1", "name");
+    is(c->domain, "relay.example.com", "domain: lower case, no dot");
+    is(c->ssh_host, "2001:db8::1", "ssh host: an IPv6 address");
+    ok(c->ssh_port == 2222, "ssh port");
+    is(c->user, "tunnel_1", "user");
+    ok(c->listen->nblocks == 2 && c->listen->size == 20, "listen");
+    ok(c->cooldown == apr_time_from_sec(90) && c->ttl == apr_time_from_sec(3600) && c->ttl_max == apr_time_from_sec(172800),
+       "spans");
+    ok(c->https_port == 8443 && c->redis_timeout == apr_time_from_msec(250), "numbers");
+    is(c->redis->user, "u x", "Redis user, decoded");
+    is(c->redis->password, "p@w", "Redis password, decoded");
+    is(c->redis->host, "::1", "Redis host");
+    ok(c->redis->port == 6380 && c->redis->db == 3, "Redis port and database");
+    ok(!strstr(c->redis->shown, "p@w") && !strstr(c->redis->shown, "p%40w"), "no password in what is shown");
+    is(c->prefix, "my-relay.1:", "prefix");
+    is(c->rlyd_socket, "/x/y", "socket");
+    is(c->sshd, "/opt/sshd", "sshd");
+    is(c->sshd_config, "/opt/sshd_config", "sshd-config");
+    is(c->rlyd_pidfile, "/x/pid", "pid-file");
+    is(c->rlyd_users, "a b", "users");
+    ok(c->max_startups_start == 1 && c->max_startups_rate == 100 && c->max_startups_full == 1 && !c->per_source_startups,
+       "startups");
+    ok(load(&c, "[relay]\r\nname = relay1\r\ndomain = relay.example.com\r\n", &why) == APR_SUCCESS
+       && !strcmp(c->domain, "relay.example.com"), "CRLF");
+    ok(load(&c, "\xef\xbb\xbf" BASE, &why) == APR_SUCCESS, "a byte order mark");
+    ok(load(&c, "[relay]\nname = relay1\ndomain = relay.example.com", &why) == APR_SUCCESS, "no newline at the end");
+    ok(load(&c, BASE "ssh = 192.0.2.1\n", &why) == APR_SUCCESS && c->ssh_port == 22, "ssh without a port: 22");
+    ok(load(&c, "[relay]\nname = a\ndomain = xn--bcher-kva.example\n", &why) == APR_SUCCESS, "an IDN domain");
+    ok(load(&c, "[relay]\nname = a\ndomain = localhost\n", &why) == APR_SUCCESS, "a domain of one label");
+}
+
+static const struct {
+    const char *text;
+    int line; /* 0: the message names none */
+    const char *fault;
+} bad[] = {
+    {"", 0, "[relay] name: is missing"},
+    {"[relay]\nname = a\n", 0, "[relay] domain: is missing"},
+    {"[relay]\ndomain = a.b\n", 0, "[relay] name: is missing"},
+    {"name = a\n", 1, "a key before the first [section]"},
+    {BASE "colour = red\n", 4, "[relay] colour: there is no such key"},
+    {BASE "Name = b\n", 4, "[relay] Name: there is no such key"},
+    {BASE "[rly]\nx = y\n", 5, "[rly]: there is no such section"},
+    {BASE "[RELAY]\nx = y\n", 5, "[RELAY]: there is no such section"},
+    {BASE "[redis]\nname = y\n", 5, "[redis] name: there is no such key"},
+    {BASE "name = b\n", 4, "[relay] name: given twice"},
+    {BASE "[redis]\n[relay]\nname = b\n", 6, "[relay] name: given twice"},
+    {BASE "nonsense\n", 4, "this is neither"},
+    {BASE "[relay\n", 4, "this is neither"},
+    {BASE "= x\n", 4, "[relay] : there is no such key"},
+    {BASE "user = " X50 X50 X50 X50 "\n", 4, "longer than"},
+    {"[relay]\nname = -a\n", 2, "[relay] name: a name cannot begin"},
+    {"[relay]\nname =\n", 2, "[relay] name: a name cannot be empty"},
+    {"[relay]\nname = A\n", 2, "[relay] name: a name has only"},
+    {"[relay]\nname = a\ndomain =\n", 3, "[relay] domain: `' is not a DNS name"},
+    {"[relay]\nname = a\ndomain = .\n", 3, "is not a DNS name"},
+    {"[relay]\nname = a\ndomain = a..b\n", 3, "is not a DNS name"},
+    {"[relay]\nname = a\ndomain = .a.b\n", 3, "is not a DNS name"},
+    {"[relay]\nname = a\ndomain = *.a.b\n", 3, "is not a DNS name"},
+    {"[relay]\nname = a\ndomain = https://a.b\n", 3, "is not a DNS name"},
+    {"[relay]\nname = a\ndomain = a_b.c\n", 3, "is not a DNS name"},
+    {"[relay]\nname = a\ndomain = a.b:443\n", 3, "is not a DNS name"},
+    {"[relay]\nname = a\ndomain = xn--a/b.c\n", 3, "is not a DNS name"},
+    {BASE "ssh =\n", 4, "is not HOST:PORT"},
+    {BASE "ssh = :443\n", 4, "is not HOST:PORT"},
+    {BASE "ssh = a:0\n", 4, "is not HOST:PORT"},
+    {BASE "ssh = a:65536\n", 4, "is not HOST:PORT"},
+    {BASE "ssh = a:b\n", 4, "is not HOST:PORT"},
+    {BASE "ssh = -oProxyCommand=x:22\n", 4, "is not HOST:PORT"},
+    {BASE "ssh = a b:22\n", 4, "is not HOST:PORT"},
+    {BASE "user = Root\n", 4, "is not a login name"},
+    {BASE "user = -x\n", 4, "is not a login name"},
+    {BASE "user = a b\n", 4, "is not a login name"},
+    {BASE "listen = 127.0.0.1\n", 4, "[relay] listen: "},
+    {BASE "listen =\n", 4, "[relay] listen: it is empty"},
+    {BASE "listen = 0.0.0.0:20000-20001\n", 4, "loopback"},
+    {BASE "cooldown = 0s\n", 4, "[relay] cooldown: it must be longer than 0"},
+    {BASE "cooldown = 5\n", 4, "is not a time span"},
+    {BASE "ttl = 31d\n", 0, "[relay] ttl: 31d is more than ttl-max, 30d"},
+    {BASE "ttl-max = 1h\n", 0, "[relay] ttl: 2h is more than ttl-max, 1h"},
+    {BASE "https-port = 0\n", 4, "from 1 to 65535"},
+    {BASE "https-port = 443x\n", 4, "from 1 to 65535"},
+    {BASE "https-port = 0x1bb\n", 4, "from 1 to 65535"},
+    {BASE "[redis]\nurl = localhost\n", 5, "[redis] url: write unix:"},
+    {BASE "[redis]\ntimeout = 0ms\n", 5, "longer than 0"},
+    {BASE "[redis]\nprefix = a b\n", 5, "letters, digits"},
+    {BASE "[redis]\nprefix = {x}\n", 5, "letters, digits"},
+    {BASE "[redis]\nprefix = *\n", 5, "letters, digits"},
+    {BASE "[redis]\nprefix =\n", 5, "letters, digits"},
+    {BASE "[rlyd]\nsocket = rlyd.sock\n", 5, "is not an absolute path"},
+    {BASE "[rlyd]\nsshd =\n", 5, "is not an absolute path"},
+    {BASE "[rlyd]\nusers =\n", 5, "the value is missing"},
+    {BASE "[rlyd]\nmax-startups = 100\n", 5, "START:RATE:FULL"},
+    {BASE "[rlyd]\nmax-startups = 100:0:200\n", 5, "START:RATE:FULL"},
+    {BASE "[rlyd]\nmax-startups = 100:101:200\n", 5, "START:RATE:FULL"},
+    {BASE "[rlyd]\nmax-startups = 100:30:99\n", 5, "START:RATE:FULL"},
+    {BASE "[rlyd]\nmax-startups = 100:30:200:1\n", 5, "START:RATE:FULL"},
+    {BASE "[rlyd]\nper-source-startups = -1\n", 5, "a number from 0"},
+    {BASE "[rlyd]\nmerge = yes\n", 5, "on or off"},
+};
+
+static void test_errors(void)
+{
+    relay_config *c;
+    const char *why, *where;
+    unsigned i;
+
+    for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        apr_status_t rv = load(&c, bad[i].text, &why);
+
+        where = apr_psprintf(pool, bad[i].line ? "%s:%d: " : "%s: ", path, bad[i].line);
+        if (!ok(rv == RELAY_EINPUT && !c && !strncmp(why, where, strlen(where)) && strstr(why, bad[i].fault), "bad %u: %s", i,
+                bad[i].fault))
+            printf("# %d, said: %s\n", rv, why);
+        ok(relay_config_load(&c, path, pool, NULL) == rv, "the same without why");
+    }
+    ok(load_bytes(&c, BASE "us\0er = x\n", sizeof(BASE "us\0er = x\n") - 1, &why) == RELAY_EINPUT, "a NUL byte");
+    ok(relay_config_load(&c, "/nonexistent/relay.conf", pool, &why) != APR_SUCCESS && strstr(why, "/nonexistent/relay.conf: cannot be read"),
+       "a missing file");
+    ok(relay_config_load(&c, "/tmp", pool, &why) != APR_SUCCESS && strstr(why, "/tmp: cannot be read"), "a directory");
+}
+
+static const struct {
+    const char *url, *unix_path, *host;
+    int port;
+    const char *user, *password;
+    int db;
+} urls[] = {
+    {"unix:///run/r.sock", "/run/r.sock", NULL, 0, NULL, NULL, 0},
+    {"unix:///run/r.sock?db=7", "/run/r.sock", NULL, 0, NULL, NULL, 7},
+    {"unix://:pw@/run/r.sock", "/run/r.sock", NULL, 0, NULL, "pw", 0},
+    {"unix://me:pw@/run/r.sock?db=1", "/run/r.sock", NULL, 0, "me", "pw", 1},
+    {"redis://localhost", NULL, "localhost", 6379, NULL, NULL, 0},
+    {"redis://localhost/", NULL, "localhost", 6379, NULL, NULL, 0},
+    {"redis://10.0.0.1:6380/2", NULL, "10.0.0.1", 6380, NULL, NULL, 2},
+    {"redis://:p%3Aw@h", NULL, "h", 6379, NULL, "p:w", 0},
+    {"redis://me:a@b@h:1", NULL, "h", 1, "me", "a@b", 0},
+    {"redis://[::1]", NULL, "::1", 6379, NULL, NULL, 0},
+    {"redis://[fe80::1%eth0]:6380", NULL, "fe80::1%eth0", 6380, NULL, NULL, 0},
+};
+
+static const char *const bad_urls[] = {
+    "", "localhost", "localhost:6379", "http://x", "redis:", "redis:/x", "redis://", "redis://:6379",
+    "redis://h:0", "redis://h:65536", "redis://h:x",
+    "redis://h:", "redis://h/x", "redis://h/-1", "redis://h/1/2", "redis://pw@h", "redis://a:b%@h",
+    "redis://a:b%zz@h", "redis://a:b%00@h",
+    "redis://[::1", "redis://[::1]x", "redis://[]", "unix://", "unix://run/x", "unix:/run/x",
+    "unix:///x?db=x", "unix:///x?y=1", "unix://pw@/x",
+};
+
+static void test_urls(void)
+{
+    unsigned i;
+
+    for (i = 0; i < sizeof(urls) / sizeof(urls[0]); i++) {
+        relay_redis_url *u = NULL;
+        const char *why = "";
+
+        if (!ok(relay_redis_url_parse(&u, urls[i].url, pool, &why) == APR_SUCCESS, "%s", urls[i].url)) {
+            printf("# %s\n", why);
+            continue;
+        }
+        is(u->unix_path, urls[i].unix_path, "path");
+        is(u->host, urls[i].host, "host");
+        is(u->user, urls[i].user, "user");
+        is(u->password, urls[i].password, "password");
+        ok((urls[i].unix_path || u->port == urls[i].port) && u->db == urls[i].db && !u->tls, "port and database");
+        ok(!urls[i].password || (!strstr(u->shown, "pw") && !strstr(u->shown, "a@b") && !strstr(u->shown, "p:w")), "%s is shown without them",
+           u->shown);
+    }
+    for (i = 0; i < sizeof(bad_urls) / sizeof(bad_urls[0]); i++) {
+        relay_redis_url *u = NULL;
+        const char *why = "";
+
+        ok(relay_redis_url_parse(&u, bad_urls[i], pool, &why) == RELAY_EINPUT && !u && *why && !strstr(why, "pw"), "no Redis URL: %s",
+           bad_urls[i]);
+    }
+}
+
+int main(void)
+{
+    apr_initialize();
+    apr_pool_create(&pool, NULL);
+    close(mkstemp(path));
+    test_defaults();
+    test_values();
+    test_errors();
+    test_urls();
+    unlink(path);
+    apr_terminate();
+    return done_testing();
+}
