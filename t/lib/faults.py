@@ -1,0 +1,107 @@
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""What befalls the relay in never-wrong.t: each of its parts is ended, stopped or started again, one at a time."""
+import asyncio
+import os
+import shutil
+import signal
+
+LINES = [
+    # Redis went away or came back
+    r" # CONFIG REWRITE|RLY111 |RLY120 |RLY430 |AuthorizedKeysCommand \S*relay-authkeys .* failed, status",
+    # rlyd went away
+    r"RLY150 ",
+    # a request met a device that was not there, or was just going
+    r"AH00957|AH01114|AH01102|AH00898",
+]
+
+
+async def make_redis_lasting(rig):
+    """From now on a restart finds all that was written before."""
+    for pair in (("appendonly", "yes"), ("appendfsync", "always")):
+        await asyncio.to_thread(rig.redis, "CONFIG", "SET", *pair)
+    await asyncio.to_thread(rig.redis, "CONFIG", "REWRITE")
+
+
+async def graceful(world, rng):
+    await asyncio.to_thread(world.rig.graceful)
+
+
+async def redis(world, rng):
+    """kill -9, a while without it, and it is back with all its data."""
+    over = world.judge.trouble()
+    server = world.rig.servers["redis"]
+    await asyncio.to_thread(server.kill)
+    await asyncio.sleep(rng.choice((0, 0.2, 1.5)))
+    await asyncio.to_thread(server.start)
+    over()
+
+
+async def redis_hangs(world, rng):
+    over = world.judge.trouble()
+    world.rig.servers["redis"].signal(signal.SIGSTOP)
+    await asyncio.sleep(rng.choice((0.1, 0.4, 1.5)))
+    world.rig.servers["redis"].signal(signal.SIGCONT)
+    over()
+
+
+async def redis_empty(world, rng):
+    """It comes back and has forgotten everything."""
+    over = world.judge.trouble()
+    server = world.rig.servers["redis"]
+    await asyncio.to_thread(server.kill)
+    now = world.emptied = world.now()
+    lost = [t for tunnels in world.judge.names.values() for t in tunnels if t.opened <= now and not t.lost]
+    for tunnel in lost:
+        tunnel.closed_from = min(tunnel.closed_from, now)
+        tunnel.lost = True
+    for entry in os.listdir(f"{world.rig.dir}/redis"):
+        path = f"{world.rig.dir}/redis/{entry}"
+        shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
+    await asyncio.to_thread(server.start)
+    for tunnel in lost:
+        tunnel.closed = min(tunnel.closed, world.now())
+    over()
+
+
+async def rlyd(world, rng):
+    """kill -9, and another one that has to find the sessions."""
+    span = [world.now(), float("inf")]
+    world.fleet.rlyd_away.append(span)
+    server = world.rig.servers["rlyd"]
+    await asyncio.to_thread(server.kill)
+    await asyncio.sleep(rng.choice((0, 0.3, 1)))
+    await asyncio.to_thread(server.start)
+    span[1] = world.now() + 1
+
+
+async def sshd(world, rng):
+    """The listening sshd; its sessions stay."""
+    await asyncio.to_thread(world.rig.servers["sshd"].restart)
+
+
+KINDS = {"graceful": (graceful, 5), "redis": (redis, 3), "redis hangs": (redis_hangs, 2), "rlyd": (rlyd, 4), "sshd": (sshd, 2)}
+
+
+async def happen(world):
+    """One fault after the other; each kind early once, then by chance. Redis is emptied once, late."""
+    rng = world.rng("faults")
+    await asyncio.sleep(2)
+    first = list(KINDS)
+    rng.shuffle(first)
+    empty_at = world.began + world.seconds * 0.75
+    while not world.stopping:
+        if world.now() > empty_at:
+            empty_at = float("inf")
+            name, fault = "redis empty", redis_empty
+        else:
+            name = first.pop() if first else rng.choices(list(KINDS), [w for _, w in KINDS.values()])[0]
+            fault = KINDS[name][0]
+        span = [world.now(), float("inf"), name]
+        world.happened.append(span)
+        await fault(world, rng)
+        span[1] = world.now() + 1
+        world.counted[name] += 1
+        for _ in range(int(rng.choice((8, 15, 30)))):
+            if world.stopping:
+                return
+            await asyncio.sleep(0.1)

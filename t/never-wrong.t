@@ -1,0 +1,67 @@
+#!/usr/bin/python3
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""Never the wrong device: random operations on many tunnels, and faults, while visitors keep asking; every answer is
+judged. In a listen space like the default one, and in one of 50 addresses that come back after 2 s.
+
+RELAY_SEED repeats a run's decisions (each actor has its own random numbers; what the machine makes of it differs).
+RELAY_SOAK=SECONDS runs that long in each space instead of 25 s. RELAY_SPACE=wide or small: only that one.
+"""
+import asyncio
+import os
+import random
+import sys
+import time
+
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
+import tap
+import chaos
+from relayrig import Rig
+
+SECONDS = float(os.environ.get("RELAY_SOAK", "25"))
+SEED = os.environ.get("RELAY_SEED", str(random.SystemRandom().randrange(10 ** 9)))
+VHOST = "RelayStaleMax 1s\nRelayBackendConnectTimeout 2s\nRelayBackendTimeout 4s"
+
+
+def spaces(rng):
+    # the default's size, so that its counter goes by the clock, but apart from the spaces that other rigs take
+    wide = f"127.{rng.randrange(128, 192, 2)}.0.0/15:10000-59999"
+    low = rng.randrange(10000, 59000)
+    small = f"127.{rng.randrange(192, 198)}.{rng.randrange(256)}.7:{low}-{low + 49}"
+    return {"wide": (wide, "15m"), "small": (small, "2s")}
+
+
+def run(space, listen, cooldown):
+    rig = Rig(listen=listen, cooldown=cooldown, rlyd=True, vhost=VHOST,
+              httpd_conf="LogLevel warn relay:warn")
+    chaos.expected_lines(rig)
+    began = time.monotonic()
+    world = chaos.World(rig, f"{SEED}-{space}", SECONDS, small=space == "small")
+    asyncio.run(world.run())
+    counted, answers = world.counted, world.judge.answers
+    tap.diag(f"{space} ({listen}), {time.monotonic() - began:.0f} s: {world.totals()}")
+    tap.ok(not world.judge.wrong, f"{space}: {answers.total()} answers, each from the right device or the right error page",
+           "\n".join(world.judge.wrong[:20]))
+    for status in (200, 404, 410, 503):
+        tap.ok(answers[status] >= 10, f"{space}: among them {status}s", answers)
+    tap.ok(not world.faults, f"{space}: {counted['open']} opened, {counted['close']} closed, {counted['expire']} expired, "
+           f"{counted['connect']} sessions; all as it should be", "\n".join(world.faults[:20]))
+    for what in ("open", "close", "expire", "extend", "connect", "drop", "freeze", "graceful", "redis", "rlyd", "websocket",
+                 "slow", "race"):
+        tap.ok(counted[what] > 0, f"{space}: {what} was done", counted)
+    for name, leaked in world.leaks:
+        tap.ok(not leaked, f"{space}: {name}", leaked)
+    rig.check_logs()
+    tap.is_(rig.stop(), [], f"{space}: the rig ends cleanly")
+
+
+def main():
+    tap.diag(f"RELAY_SEED={SEED}")
+    os.nice(5)
+    for space, (listen, cooldown) in spaces(random.Random(SEED)).items():
+        if os.environ.get("RELAY_SPACE", space) == space:
+            run(space, listen, cooldown)
+    tap.done()
+
+
+main()
