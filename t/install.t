@@ -32,10 +32,16 @@ STEPS = [
      su -s /bin/sh redis -c 'redis-server /etc/redis/redis.conf --daemonize yes --port 0 >/dev/null'""", False),
     ("relay.conf", "cp /usr/share/mod_relay/relay.conf /etc/relay/relay.conf", True),
     ("its domain", r"sed -i 's/relay\.example\.com/relay.your.domain/g' /etc/relay/relay.conf", True),
-    ("(devices connect to loopback here)", "sed -i 's/^ssh = .*/ssh = 127.0.0.1:2222/' /etc/relay/relay.conf", False),
-    ("sshd starts", """mkdir -p /run/sshd && ssh-keygen -A >/dev/null &&
-     sed -n 's/^ExecStart=\\(.*\\) -D/\\1/p' /usr/share/mod_relay/sshd-conf/relay-sshd.service >/tmp/sshd && test -s /tmp/sshd &&
-     sh /tmp/sshd""", False),
+    ("(devices connect to loopback here)", "sed -i 's/^;ssh = .*/ssh = 127.0.0.1:443/' /etc/relay/relay.conf && "
+     "grep -q '^ssh = 127' /etc/relay/relay.conf", False),
+    ("rlyd's unit", "cp /usr/share/mod_relay/sshd-conf/rlyd.service /etc/systemd/system/", True),
+    ("rlyd starts", """mkdir -p /run/sshd /run/relay && ssh-keygen -A >/dev/null &&
+     sed -n 's/^ExecStart=\\(.*\\)/\\1/p' /usr/share/mod_relay/sshd-conf/rlyd.service >/root/rlyd && test -s /root/rlyd &&
+     { sh /root/rlyd >/root/rlyd.log 2>&1 & } && i=0 && until test -S /run/relay/rlyd.sock; do
+        i=$((i + 1)); test $i -lt 50 || break; sleep 0.1; done; test -S /run/relay/rlyd.sock || { cat /root/rlyd.log; false; }""", False),
+    ("a listening sshd starts", """mkdir -p /run/sshd && ssh-keygen -A >/dev/null &&
+     sed -n 's/^ExecStart=\\(.*\\) -D/\\1/p' /usr/share/mod_relay/sshd-conf/relay-sshd.service >/root/sshd && test -s /root/sshd &&
+     sh /root/sshd && ss -Hltn 'sport = :2222' | grep -q .""", False),
     ("relay.load", "cp /usr/share/mod_relay/apache-conf/relay.load /etc/apache2/mods-available/", True),
     ("the virtual host", "cp /usr/share/mod_relay/apache-conf/relay-vhost.conf /etc/apache2/sites-available/", True),
     ("its domain", r"sed -i 's/relay\.example\.com/relay.your.domain/g' /etc/apache2/sites-available/relay-vhost.conf", True),
@@ -63,6 +69,9 @@ STEPS = [
      cmp /tmp/answer /var/www/html/index.html""", False),
     ("relay-authkeys --check", "/usr/libexec/relay-authkeys --check /root/relay-*/id_relay.pub | grep -q '^Granted'", False),
     ("rly close", "rly close nas && test \"$(get nas.relay.your.domain https://nas.relay.your.domain/)\" = '410 '", False),
+    ("rly close ended the session", """i=0; while ss -Hltn 'src 127.64.0.0/10' | grep -q .; do
+        i=$((i + 1)); test $i -lt 20 || break; sleep 0.1; done; ! ss -Hltn 'src 127.64.0.0/10' | grep .""", False),
+    ("rlyd's log is clean", "! grep -E 'error|warning' /root/rlyd.log", False),
     ("Apache's logs are clean",
      "! grep -h -E ':(warn|error|crit|alert|emerg)\\]' /var/log/apache2/relay-error.log /var/log/apache2/error.log", False),
 ]

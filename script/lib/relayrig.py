@@ -410,8 +410,8 @@ class Rig(Client):
             (r"^ *DocumentRoot .*$", f"    DocumentRoot {self.www}"),
             (r"^RelayConfig .*$", f"RelayConfig {self.conf}"),
         ], "relay-vhost.conf")
-        if self.with_rlyd:
-            text = edit(text, [(r"^ *#RelaySSH on$", "    RelaySSH on")], "relay-vhost.conf")
+        if not self.with_rlyd:
+            text = edit(text, [(r"^ *RelaySSH on$", "    RelaySSH off")], "relay-vhost.conf")
         if not self.http2:
             text = edit(text, [(r"^ *Protocols .*$", "    Protocols http/1.1")], "relay-vhost.conf")
         head, end, tail = text.rpartition("</VirtualHost>")
