@@ -171,16 +171,21 @@ class World:
             if choice < 0.75 - 0.5 * crowd:
                 await self.open(rng)
             elif choice < 0.93 and self.open_tunnels:
-                await self.end_somehow(rng, rng.choice(self.open_tunnels))
+                await self.end_somehow(rng, self.victim(rng))
             elif self.open_tunnels:
                 await self.extend(rng, rng.choice(self.open_tunnels))
             await asyncio.sleep(rng.choice((0, 0, 0.01, 0.05)))
+
+    def victim(self, rng):
+        """Mostly one without a device: these come and go fast around those that stay."""
+        idle = [t for t in self.open_tunnels if not t.session]
+        return rng.choice(idle if idle and rng.random() < 0.85 else self.open_tunnels)
 
     async def open(self, rng):
         """One tunnel; what becomes of it is decided here, too."""
         name = rng.choice(self.names) if rng.random() < 0.5 and self.names else None
         ttl = rng.choice((1000, 1500, 2000, 3000)) if rng.random() < 0.25 else 120000
-        connect, at_once = rng.random() < 0.35, rng.random() < 0.3
+        connect, at_once, ask = rng.random() < 0.35, rng.random() < 0.3, rng.random() < 0.6
         if name:
             self.names.remove(name)
         key = self.fleet.take_key()
@@ -212,6 +217,8 @@ class World:
             return
         self.open_tunnels.append(tunnel)
         self.spawn(self.watch(tunnel))
+        if ask:
+            self.spawn(self.one_request(tunnel.name, "/"))  # whoever had its address before must not answer
         if connect:
             self.fleet.connect(tunnel, rng)
         elif at_once:
