@@ -81,6 +81,13 @@ void daemon_pidfile_remove(const char *path)
     unlink(path);
 }
 
+int daemon_is_scarce(int fd)
+{
+    struct rlimit files;
+
+    return getrlimit(RLIMIT_NOFILE, &files) == 0 && (rlim_t)fd + DAEMON_RESERVE >= files.rlim_cur;
+}
+
 void daemon_raise_limits(void)
 {
     struct rlimit files;

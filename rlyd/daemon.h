@@ -23,4 +23,10 @@ void daemon_pidfile_remove(const char *path);
 /** Raises the soft limit of open files to the hard one. */
 void daemon_raise_limits(void);
 
+/** Descriptors that are kept free for what must work at all times: to look at processes and to end them. */
+#define DAEMON_RESERVE 64
+
+/** Whether this descriptor is one of the last: what can wait must not have it. The kernel gives the lowest free one. */
+int daemon_is_scarce(int fd);
+
 #endif

@@ -2,6 +2,7 @@
 
 #include "door.h"
 #include "admission.h"
+#include "daemon.h"
 #include "message.h"
 #include "session.h"
 #include "spawn.h"
@@ -9,6 +10,7 @@
 
 #include <errno.h>
 #include <event2/util.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pwd.h>
 #include <stdlib.h>
@@ -289,6 +291,19 @@ static void on_pause_over(evutil_socket_t fd, short what, void *arg)
         event_add(d->door->ev, NULL);
 }
 
+/** @return a new peer's descriptor; -1 with errno EMFILE when only the reserve is left */
+static int accept_one(const struct door *door)
+{
+    int probe = fcntl(door->fd, F_DUPFD_CLOEXEC, 0), scarce = probe < 0 || daemon_is_scarce(probe);
+
+    if (probe >= 0)
+        close(probe);
+    if (!scarce)
+        return accept4(door->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    errno = EMFILE;
+    return -1;
+}
+
 static void on_accept(evutil_socket_t fd, short what, void *arg)
 {
     rlyd *d = arg;
@@ -297,7 +312,7 @@ static void on_accept(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     while (d->door->npeers < PEERS_MAX) {
-        one = accept4(d->door->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        one = accept_one(d->door);
         if (one < 0) {
             if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
                 pause_accepting(d, strerror(errno));

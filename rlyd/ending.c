@@ -72,14 +72,17 @@ static int signal_one(const session *s, pid_t pid, int (*is_ours)(const session 
     int pidfd = proc_pidfd_open(pid), ours;
     proc_info info;
 
-    if (pidfd < 0 && errno != EMFILE && errno != ENFILE)
+    if (pidfd < 0) {
+        if (errno != ESRCH)
+            relay_log(RELAY_LOG_ERR, "RLY421 tunnel %s: cannot signal process %d: %s", s->tunnel, (int)pid,
+                      strerror(errno));
         return 0;
+    }
     ours = proc_read(pid, &info) == 0 && info.state != 'Z' && is_ours(s, &info) && proc_is_sshd(pid, s->d->cfg->sshd);
-    if (ours && pidfd >= 0 && sig && proc_pidfd_signal(pidfd, sig) < 0 && errno != ESRCH)
+    if (ours && sig && proc_pidfd_signal(pidfd, sig) < 0 && errno != ESRCH)
         relay_log(RELAY_LOG_ERR, "RLY421 tunnel %s: cannot signal process %d: %s", s->tunnel, (int)pid,
                   strerror(errno));
-    if (pidfd >= 0)
-        close(pidfd);
+    close(pidfd);
     return ours;
 }
 

@@ -2,6 +2,7 @@
 
 #include "session.h"
 #include "admission.h"
+#include "daemon.h"
 #include "door.h"
 #include "lifetime.h"
 #include "listeners.h"
@@ -229,6 +230,11 @@ static void watch_exit(session *s)
     rlyd *d = s->d;
 
     s->pidfd = proc_pidfd_open(s->monitor);
+    if (s->pidfd >= 0 && daemon_is_scarce(s->pidfd)) {
+        close(s->pidfd);
+        s->pidfd = -1;
+        errno = EMFILE;
+    }
     if (s->pidfd < 0) {
         if (errno != ESRCH && gate_open(&d->sessions->pidfd_gate, 60000))
             relay_log(RELAY_LOG_WARNING, "RLY420 no pidfd for process %d: %s; sessions are watched by polling",

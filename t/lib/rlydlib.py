@@ -179,9 +179,9 @@ class Namespace:
     def restore(self):
         self.inside_run("ip", "link", "set", "eth0", "up")
 
-    def move(self):
+    def move(self, host=3):
         """Comes back elsewhere, as behind a new NAT: with another address; the old one answers no more."""
-        self.inside = f"{self.net}.3"
+        self.inside = f"{self.net}.{host}"
         self.inside_run("ip", "address", "flush", "dev", "eth0")
         self.inside_run("ip", "address", "add", f"{self.inside}/24", "dev", "eth0")
         self.restore()

@@ -1,0 +1,220 @@
+#!/usr/bin/python3
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""Newest owner wins: a device that comes back gets its tunnel; who has only the public key gets nothing and ends nothing."""
+import os
+import re
+import subprocess
+import sys
+import time
+
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
+import tap
+from relayrig import Rig
+from rlydlib import Namespace, alive, ended, kill, live, log, monitor_of, processes, wait, within
+
+LINES = ["Timeout, client not responding", "Connection (reset|closed|timed out)", "client_loop|packet_write_poll|Broken pipe",
+         "Address already in use", "cannot listen to port"]
+
+
+def ssh(tunnel, *args):
+    return ["ssh", "-N", "-F", f"{tunnel['bundle']}/config", *args, "relay"]
+
+
+def retry_loop(tunnel):
+    """What a device without our runner does."""
+    return ["/bin/sh", "-c", 'while :; do "$@"; sleep 1; done', "sh", *ssh(tunnel)]
+
+
+def owner(rig, tunnel):
+    return live(rig).get(tunnel["routes"][0]["listen"], {}).get("pid")
+
+
+def test_takeover(rig, device, how, args):
+    """The old session is alive; twenty times a newer one comes."""
+    tunnel = rig.open(device.url)
+    first_try, worst = 0, 0
+    session = rig.connect(tunnel, args=args)
+    pids = processes(monitor_of(rig, tunnel))
+    for _ in range(20):
+        old, old_pids = session, pids
+        start = time.monotonic()
+        session = rig.connect(tunnel, wait=False, args=args)
+        tries = 1
+        while wait(lambda: session.process.poll() is not None or owner(rig, tunnel) not in (None, old_pids[0]), 10) \
+                is not None and session.process.poll() is not None and tries < 5:
+            time.sleep(0.3)
+            session = rig.connect(tunnel, wait=False, args=args)
+            tries += 1
+        worst = max(worst, time.monotonic() - start)
+        first_try += tries == 1
+        monitor = owner(rig, tunnel)
+        if tries > 2 or monitor is None:
+            tap.ok(False, f"{how}: the newer session gets the tunnel at its second attempt", session.output())
+            break
+        pids = processes(monitor)
+        if wait(lambda: not alive(old_pids) and old.process.poll() is not None, 3) is None:
+            tap.ok(False, f"{how}: the older session is ended")
+            break
+    tap.ok(worst <= 3.0, f"{how}: each of twenty takeovers took at most 3 s", f"{worst:.2f}")
+    tap.note(f"{how}: {first_try} of 20 at the first attempt, slowest {worst:.2f} s")
+    time.sleep(1.2)
+    tap.is_((owner(rig, tunnel), alive(pids), session.process.poll()), (pids[0], pids, None),
+            f"{how}: late clean-up of the older ones touches nothing of the newest")
+    tap.is_(set(ended(rig, tunnel)) - {"disconnected"}, {"superseded"}, f"{how}: the log says how they ended")
+    tap.is_(rig.get(tunnel)[2].decode().strip(), "nas", f"{how}: the tunnel serves")
+    rig.rly("close", tunnel["id"])
+    tap.ok(within(1.0, wait(lambda: not alive(pids), 5)), f"{how}: and closes")
+
+
+def test_public_key_only(rig, device):
+    """A client that offers the key, as often as it likes, but cannot sign with it."""
+    import paramiko
+    tunnel = rig.open(device.url)
+    rig.connect(tunnel)
+    pids = processes(monitor_of(rig, tunnel))
+    with open(f"{tunnel['bundle']}/id_relay.pub") as f:
+        blob = f.read().split()[1]
+    import base64
+    public = paramiko.Ed25519Key(data=base64.b64decode(blob))
+    offered = 0
+    for _ in range(10):
+        offered += offer(rig, public)
+    tap.ok(offered >= 10, "sshd says of the public key that it would do", f"{offered} times")
+    wait(lambda: log(rig).count("login not completed") >= 10, 5)
+    tap.like(log(rig), rf"RLY411 tunnel {tunnel['id']}: login not completed", "rlyd has seen the offers")
+    other = rig.open(device.url)
+    other_key = paramiko.Ed25519Key.from_private_key_file(f"{other['bundle']}/id_relay")
+    for _ in range(5):  # offers the one, then proves another
+        offer(rig, public, then=other_key)
+    time.sleep(1)
+    tap.is_((alive(pids), owner(rig, tunnel)), (pids, pids[0]), "the session of the key's owner goes on")
+    rig.rly("close", tunnel["id"])
+    rig.rly("close", other["id"])
+
+
+def offer(rig, public, then=None):
+    """Asks sshd whether that public key would do, five times; 1 if it said yes at least once. then: a key to log in with."""
+    import paramiko
+    from paramiko import Message
+    from paramiko.common import cMSG_SERVICE_REQUEST, cMSG_USERAUTH_REQUEST
+    transport = paramiko.Transport((rig.address, rig.https_port))
+    seen = []
+    try:
+        transport.start_client(timeout=10)
+        handler = paramiko.auth_handler.AuthHandler
+        table = dict(handler._client_handler_table)
+        table[60] = lambda self, m: seen.append(60)  # USERAUTH_PK_OK
+        table[51] = lambda self, m: seen.append(51)  # USERAUTH_FAILURE
+        auth = transport.auth_handler = handler(transport)
+        type(auth)._client_handler_table = table
+        request = Message()
+        request.add_byte(cMSG_SERVICE_REQUEST)
+        request.add_string("ssh-userauth")
+        auth._parse_service_accept = lambda m: seen.append(6)
+        table[6] = lambda self, m: seen.append(6)
+        transport._send_message(request)
+        wait(lambda: 6 in seen, 5)
+        query = Message()
+        query.add_byte(cMSG_USERAUTH_REQUEST)
+        query.add_string("relay")
+        query.add_string("ssh-connection")
+        query.add_string("publickey")
+        query.add_boolean(False)
+        query.add_string("ssh-ed25519")
+        query.add_string(public.asbytes())
+        transport._send_message(query)
+        wait(lambda: 60 in seen or 51 in seen, 5)
+        if then is not None:
+            type(auth)._client_handler_table = handler_table
+            try:
+                transport.auth_publickey("relay", then)
+            except paramiko.SSHException:
+                pass
+    finally:
+        paramiko.auth_handler.AuthHandler._client_handler_table = handler_table
+        transport.close()
+    return int(60 in seen)
+
+
+def test_cut(rig, device, ns):
+    """The line is cut and comes back with another address; the old session still looks alive."""
+    tunnel = rig.open(device.url)
+    client = ns.popen(ssh(tunnel), stderr=subprocess.DEVNULL)
+    pids = processes(monitor_of(rig, tunnel) or 0)
+    tap.is_(len(pids), 2, "a device in a network of its own is connected")
+    with open(f"{rig.dir}/log/sshd-i.log") as f:
+        text = f.read()
+    tap.like(text, rf"Connection from {re.escape(ns.inside)} port", "sshd's log has its real address")
+    tap.ok(live(rig)[tunnel["routes"][0]["listen"]]["peer"].startswith(ns.inside + ":"), "live: has it, too")
+    time.sleep(1)
+    ns.cut()
+    kill(client)
+    time.sleep(3)
+    ns.move()
+    tap.is_(alive(pids), pids, "after a cut of 3 s the old session still looks alive")
+    start = time.monotonic()
+    client = ns.popen(retry_loop(tunnel), stderr=subprocess.DEVNULL)
+    took = wait(lambda: owner(rig, tunnel) not in (None, pids[0]), 10)
+    tap.ok(within(3.0, took), "the device has its tunnel back within 3 s of a plain retry loop", took)
+    tap.ok(within(1.0, wait(lambda: not alive(pids), 5)), "the old session is gone")
+    tap.note(f"back after {time.monotonic() - start:.2f} s")
+    return tunnel, client
+
+
+def test_silent(rig, ns, tunnel, client):
+    """The same, but the line was away for longer than a living peer can be silent."""
+    wait(lambda: owner(rig, tunnel) is not None, 5)
+    pids = processes(owner(rig, tunnel))
+    ns.cut()
+    kill(client)
+    begin = time.monotonic()
+    time.sleep(29.5)
+    ns.move(4)
+    if len(alive(pids)) < 2:
+        tap.note("the kernel was quicker")
+    client = ns.popen(ssh(tunnel), stderr=subprocess.DEVNULL)
+    took = wait(lambda: owner(rig, tunnel) not in (None, pids[0]) or client.poll() is not None, 10)
+    tap.ok(took is not None and client.poll() is None, "after 29 s of silence the first attempt gets the tunnel",
+           f"{took} {client.poll()}")
+    tap.ok(within(60, wait(lambda: not alive(pids), 60 - (time.monotonic() - begin))), "the old session is gone")
+    tap.like(" ".join(ended(rig, tunnel)), r"silent|disconnected", "and not by the newcomer's proof")
+    return client
+
+
+def test_half_open(rig, ns, tunnel, client):
+    """Nobody comes back: a half-open session ends by itself."""
+    pids = processes(owner(rig, tunnel))
+    ns.cut()
+    kill(client)
+    took = wait(lambda: not alive(pids), 70)
+    tap.ok(within(60, took), "a half-open session ends by itself within 60 s", took)
+    tap.note(f"after {took:.1f} s" if took else "never")
+    tap.ok(within(1.0, wait(lambda: tunnel["routes"][0]["listen"] not in live(rig), 3)), "and live: is right")
+
+
+def main():
+    global handler_table
+    import paramiko
+    handler_table = paramiko.auth_handler.AuthHandler._client_handler_table
+    ns = Namespace()
+    rig = Rig(rlyd=True, address=ns.outside)
+    try:
+        for line in LINES:
+            rig.expect(line)
+        device = rig.device(id="nas")
+        test_takeover(rig, device, "handed over", ())
+        test_takeover(rig, device, "listening sshd", ("-o", f"Port={rig.ssh_port}"))
+        test_public_key_only(rig, device)
+        tunnel, client = test_cut(rig, device, ns)
+        client = test_silent(rig, ns, tunnel, client)
+        test_half_open(rig, ns, tunnel, client)
+        rig.check_logs()
+        tap.is_(rig.stop(), [], "the rig ends cleanly")
+    finally:
+        rig.stop()
+        ns.close()
+    tap.done()
+
+
+main()
