@@ -151,8 +151,8 @@ class StockClient:
     def __init__(self, field, sshd, key, forwards, args=()):
         rig = field.rig
         self.log = f"{rig.dir}/log/bench-ssh-{sshd.name}-{os.path.basename(key)}.log"
-        argv = ["ssh", "-F", "none", "-N", "-p", str(sshd.port), "-i", key, "-o", "IdentitiesOnly=yes", "-o", "ExitOnForwardFailure=yes",
-                "-o", f"UserKnownHostsFile={rig.dir}/etc/known_hosts", "-o", "StrictHostKeyChecking=accept-new", *args]
+        argv = ["ssh", "-F", "none", "-N", *(args if "-p" in args else ["-p", str(sshd.port), *args]), "-i", key, "-o", "IdentitiesOnly=yes", "-o", "ExitOnForwardFailure=yes",
+                "-o", f"UserKnownHostsFile={rig.dir}/etc/known_hosts", "-o", "StrictHostKeyChecking=accept-new"]
         for listen, target in forwards:
             argv += ["-R", f"{listen}:{target}"]
         with open(self.log, "wb") as log:

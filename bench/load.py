@@ -33,20 +33,26 @@ class Load:
         self.rate = requests / seconds
 
 
-def wrk(url, host, seconds, connections=16, script="", errors_allowed=False):
+# wrk takes the name for SNI and Host from the URL and asks the system where that is: it gets an /etc/hosts of its own.
+WITH_HOSTS = ["unshare", "--mount", "--propagation", "private", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"']
+
+
+def wrk(address, port, host, seconds, tls=True, connections=16, script="", errors_allowed=False):
     """HTTP/1.1 on kept connections. script: Lua that goes in front."""
-    with tempfile.NamedTemporaryFile("w", suffix=".lua") as lua:
+    url = f"http{'s' if tls else ''}://{host}:{port}/"
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as lua, tempfile.NamedTemporaryFile("w") as hosts:
         lua.write(script + WRK_DONE)
         lua.flush()
-        argv = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s" if seconds == int(seconds) else f"-d{int(seconds + 1)}s",
-                "--timeout", "10s", "-s", lua.name] + (["-H", f"Host: {host}"] if host else []) + [url]
+        hosts.write(f"{address} {host}\n")
+        hosts.flush()
+        argv = WITH_HOSTS + [hosts.name, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", lua.name, url]
         result = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=seconds + 60)
     found = re.search(r"^RESULT (\d+) (\d+) (\S+) (\S+) (\d+)$", result.stdout, re.M)
     if not found or not int(found[1]):
-        raise LoadError(f"wrk {url} ({host}) failed:\n{result.stdout}{result.stderr}")
+        raise LoadError(f"wrk {url} failed:\n{result.stdout}{result.stderr}")
     load = Load(int(found[1]), int(found[2]) / 1e6, float(found[3]) / 1000, float(found[4]) / 1000, int(found[5]))
     if load.errors and not errors_allowed:
-        raise LoadError(f"wrk {url} ({host}): {load.errors} of {load.requests} requests failed:\n{result.stdout}")
+        raise LoadError(f"wrk {url}: {load.errors} of {load.requests} requests failed:\n{result.stdout}")
     return load
 
 

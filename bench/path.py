@@ -27,9 +27,9 @@ def one(field, side, how, seconds):
     """One run: (Load, CPU seconds of the side's servers)."""
     address, before = field.rig.address, load.cpu(side.roots())
     if how == "http":
-        run = load.wrk(f"http://{address}:{side.plain}/", side.host, seconds)
+        run = load.wrk(address, side.plain, side.host, seconds, tls=False)
     elif how == "https":
-        run = load.wrk(f"https://{address}:{side.tls}/", side.host, seconds)
+        run = load.wrk(address, side.tls, side.host, seconds)
     else:
         run = load.h2load(address, side.tls, side.host, "/", seconds)
     return run, load.cpu(side.roots()) - before

@@ -92,14 +92,13 @@ def run(options):
 
 def hot_rounds(field, result, steps, sides, ours, listen, rounds, seconds):
     """Rounds go up and down the steps by turns, so that each step is measured early and late."""
-    url = f"https://{field.rig.address}:{ours.tls}/"
     have = 0
-    load.wrk(url, ours.host, 1)
+    load.wrk(field.rig.address, ours.tls, ours.host, 1)
     for n in range(rounds):
         for i in range(len(steps)) if n % 2 == 0 else reversed(range(len(steps))):
             have = set_number(field, have, steps[i], listen)
             say(f"routes: round {n + 1} of {rounds}, {sides[i]}")
-            found = load.wrk(url, ours.host, seconds)
+            found = load.wrk(field.rig.address, ours.tls, ours.host, seconds)
             result.add(sides[i], "hot name", "1/s", found.rate)
             result.add(sides[i], "hot name, p99", "ms", found.p99)
     set_number(field, have, steps[-1], listen)
@@ -136,11 +135,11 @@ def cold(field, result, options, side):
 
 def unknown(field, result, options, ours):
     seconds = options.pick(quick=3, normal=10, tiny=1)
-    httpd, url = field.rig.servers["httpd"].pid, f"https://{field.rig.address}:{ours.tls}/"
+    httpd = field.rig.servers["httpd"].pid
     sizes, asked = [load.pss([httpd])], 0
     for n in range(4):
         script = UNKNOWN.replace("{domain}", field.rig.domain).replace("{seed}", str(n))
-        found = load.wrk(url, None, seconds, script=script, errors_allowed=True)  # 404 counts as an error there
+        found = load.wrk(field.rig.address, ours.tls, field.rig.domain, seconds, script=script, errors_allowed=True)  # 404 is one there
         asked += found.requests
         result.add("unknown names", "requests", "1/s", found.rate)
         sizes.append(load.pss([httpd]))

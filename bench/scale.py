@@ -95,7 +95,7 @@ class Way:
 
 def tail(field, side, seconds):
     """The active tunnel's p99 in ms, over four connections."""
-    return load.wrk(f"https://{field.rig.address}:{side.tls}/", side.host, seconds, connections=4).p99
+    return load.wrk(field.rig.address, side.tls, side.host, seconds, connections=4).p99
 
 
 def settle(way, merging):
