@@ -208,8 +208,8 @@ static backend *acquire(request_rec *r, const mod_relay_request *rr, apr_interva
     mod_relay_backends *b = rr->realm->backends;
     const char *listen = relay_listen_addr_print(rr->route.listen, r->pool);
     /* Servers may differ in their time-outs. */
-    const char *key = apr_psprintf(r->pool, "%s %s %s %pp", rr->route.tunnel, rr->route.scheme, listen,
-                                   (const void *)rr->server);
+    const char *key = apr_pstrcat(r->pool, rr->route.tunnel, " ", rr->route.scheme, " ", listen, " ", rr->server->id,
+                                  NULL);
     backend *be;
 
     apr_thread_mutex_lock(b->mutex);

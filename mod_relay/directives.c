@@ -28,6 +28,7 @@ void *mod_relay_server_create(apr_pool_t *p, server_rec *s)
     mod_relay_server *conf = apr_pcalloc(p, sizeof(*conf));
 
     (void)s;
+    conf->id = apr_psprintf(p, "%pp", (void *)conf);
     conf->engine = UNSET;
     conf->ssh = UNSET;
     conf->ssh_tls_max = UNSET;
@@ -45,6 +46,7 @@ void *mod_relay_server_merge(apr_pool_t *p, void *base, void *add)
 {
     mod_relay_server *conf = apr_pcalloc(p, sizeof(*conf)), *b = base, *a = add;
 
+    conf->id = apr_psprintf(p, "%pp", (void *)conf);
     MERGE(engine);
     MERGE(ssh);
     MERGE(ssh_tls_max);

@@ -66,6 +66,7 @@ typedef struct mod_relay_realm {
 
 /** A server's settings, after the merge; -1 or NULL where nothing was given. */
 typedef struct mod_relay_server {
+    const char *id; /* differs from those of all others */
     int engine;
     int ssh;
     int ssh_tls_max;
