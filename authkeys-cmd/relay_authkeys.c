@@ -118,11 +118,11 @@ static int answer(const authkeys_request *req, const char *conf, int loopback_on
     relay_grant grant;
     apr_status_t rv;
 
-    if ((rv = authkeys_request_check(req, p, &why)) != APR_SUCCESS) {
+    if (authkeys_request_check(req, p, &why) != APR_SUCCESS) {
         relay_log(RELAY_LOG_ERR, "RLY202: refused: %s", why);
         return EXIT_FAILURE;
     }
-    if ((rv = relay_config_load(&cfg, conf, p, &why)) != APR_SUCCESS) {
+    if (relay_config_load(&cfg, conf, p, &why) != APR_SUCCESS) {
         relay_log(RELAY_LOG_ERR, "RLY203: no key is accepted: %s", why);
         return EXIT_FAILURE;
     }

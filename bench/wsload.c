@@ -248,6 +248,8 @@ static void run(char **argv)
     i = (int)(done < SAMPLES_MAX ? done : SAMPLES_MAX);
     qsort(took, (size_t)i, sizeof(*took), compare);
     printf("%zu %.6f %.1f %.1f\n", done, end - began, i ? took[i / 2] * 1e6 : 0, i ? took[(size_t)i * 99 / 100] * 1e6 : 0);
+    free(all);
+    free(took);
 }
 
 int main(int argc, char **argv)

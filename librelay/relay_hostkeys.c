@@ -113,7 +113,7 @@ static void include(reading *r, const char *pattern, int depth)
 
     if (pattern[0] != '/') /* sshd takes it from there, wherever the including file is */
         pattern = apr_pstrcat(r->p, "/etc/ssh/", pattern, NULL);
-    if (glob(pattern, 0, NULL, &found) != 0)
+    if (glob(pattern, 0, NULL, &found) != 0) /* NOLINT(concurrency-mt-unsafe): rly and rlyd have one thread */
         return;
     for (size_t i = 0; i < found.gl_pathc; i++)
         read_config(r, found.gl_pathv[i], depth + 1);

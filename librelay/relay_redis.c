@@ -272,7 +272,7 @@ apr_status_t relay_redis_connect(redisContext **out, const relay_redis_url *url,
         RELAY_WHY(why, p, "TLS with Redis at %s failed: %s", url->shown, c->errstr);
         goto fail;
     }
-    if (!login(c, url, p, why))
+    if (!login(c, url, p, why)) /* NOLINT(concurrency-mt-unsafe): not the login() of <utmp.h> */
         goto fail;
     *out = c;
     return APR_SUCCESS;

@@ -12,6 +12,7 @@
 static apr_status_t open_socket(int *out, const char *path, apr_pool_t *p, const char **why)
 {
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    char reason[120];
     int fd, err;
 
     if (strlen(path) >= sizeof addr.sun_path) {
@@ -29,7 +30,7 @@ static apr_status_t open_socket(int *out, const char *path, apr_pool_t *p, const
     err = errno;
     if (fd >= 0)
         close(fd);
-    RELAY_WHY(why, p, "cannot reach rlyd at %s: %s; %s", path, strerror(err),
+    RELAY_WHY(why, p, "cannot reach rlyd at %s: %s; %s", path, apr_strerror(err, reason, sizeof reason),
               err == EAGAIN ? "it does not keep up" : "is rlyd running?");
     return RELAY_EUNREACHABLE;
 }
@@ -43,6 +44,7 @@ static apr_status_t send_message(int sock, const char *path, const char *text, i
     } control;
     struct iovec iov = {.iov_base = (void *)text, .iov_len = strlen(text)};
     struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+    char reason[120];
     ssize_t n;
 
     if (iov.iov_len > RELAY_RLYD_MESSAGE_MAX) {
@@ -62,7 +64,7 @@ static apr_status_t send_message(int sock, const char *path, const char *text, i
         n = sendmsg(sock, &msg, MSG_NOSIGNAL);
     while (n < 0 && errno == EINTR);
     if (n < 0) {
-        RELAY_WHY(why, p, "cannot send to rlyd at %s: %s", path, strerror(errno));
+        RELAY_WHY(why, p, "cannot send to rlyd at %s: %s", path, apr_strerror(errno, reason, sizeof reason));
         return RELAY_EUNREACHABLE;
     }
     return APR_SUCCESS;
@@ -111,7 +113,7 @@ apr_status_t relay_rlyd_login(const char *socket_path, const relay_grant *grant,
 {
     static const char ok[] = RELAY_RLYD_PROTOCOL " ok", no[] = RELAY_RLYD_PROTOCOL " no ";
     apr_time_t deadline = apr_time_now() + timeout;
-    char answer[RELAY_RLYD_MESSAGE_MAX + 1];
+    char answer[RELAY_RLYD_MESSAGE_MAX + 1], reason[120];
     const char *text;
     apr_status_t rv;
     ssize_t n;
@@ -130,7 +132,7 @@ apr_status_t relay_rlyd_login(const char *socket_path, const relay_grant *grant,
     }
     n = receive_until(sock, answer, sizeof answer - 1, deadline);
     if (n < 0)
-        RELAY_WHY(why, p, "no answer from rlyd at %s: %s", socket_path, strerror(errno));
+        RELAY_WHY(why, p, "no answer from rlyd at %s: %s", socket_path, apr_strerror(errno, reason, sizeof reason));
     close(sock);
     if (n < 0)
         return RELAY_EUNREACHABLE;

@@ -60,7 +60,7 @@ static apr_status_t connected(relay_store *s, apr_pool_t *p, const char **why)
 }
 
 /* What the dead connection died of; closes it. */
-static apr_status_t broken(relay_store *s, apr_pool_t *p, const char **why)
+static void broken(relay_store *s, apr_pool_t *p, const char **why)
 {
     int timed_out = s->ctx->err == REDIS_ERR_IO && (errno == EAGAIN || errno == EWOULDBLOCK);
 
@@ -68,7 +68,6 @@ static apr_status_t broken(relay_store *s, apr_pool_t *p, const char **why)
               timed_out ? "did not answer in time ([redis] timeout)" : "broke the connection: ",
               timed_out ? "" : s->ctx->errstr);
     disconnect(s);
-    return RELAY_EUNREACHABLE;
 }
 
 void relay_store_free(redisReply **replies, int n)
@@ -90,7 +89,7 @@ static apr_status_t round_trip(relay_store *s, const relay_store_cmd *cmds, int 
             return APR_ENOMEM;
     }
     for (i = 0; i < n; i++) {
-        if (redisGetReply(s->ctx, (void **)&replies[i]) != REDIS_OK) {
+        if (redisGetReply(s->ctx, (void **)&replies[i]) != REDIS_OK || !replies[i]) {
             relay_store_free(replies, i);
             return APR_EGENERAL;
         }
@@ -109,12 +108,15 @@ apr_status_t relay_store_read(relay_store *s, const relay_store_cmd *cmds, int n
         return rv;
     if (round_trip(s, cmds, n, replies) == APR_SUCCESS)
         return APR_SUCCESS;
-    if (!was_idle || (s->ctx->err == REDIS_ERR_IO && (errno == EAGAIN || errno == EWOULDBLOCK)))
-        return broken(s, p, why);
-    disconnect(s);
-    if ((rv = connected(s, p, why)) != APR_SUCCESS)
-        return rv;
-    return round_trip(s, cmds, n, replies) == APR_SUCCESS ? APR_SUCCESS : broken(s, p, why);
+    if (was_idle && (s->ctx->err != REDIS_ERR_IO || (errno != EAGAIN && errno != EWOULDBLOCK))) {
+        disconnect(s);
+        if ((rv = connected(s, p, why)) != APR_SUCCESS)
+            return rv;
+        if (round_trip(s, cmds, n, replies) == APR_SUCCESS)
+            return APR_SUCCESS;
+    }
+    broken(s, p, why);
+    return RELAY_EUNREACHABLE;
 }
 
 apr_status_t relay_store_check(relay_store *s, const redisReply *reply, const char *key, apr_pool_t *p,
@@ -141,8 +143,10 @@ apr_status_t relay_store_command(relay_store *s, redisReply **reply, int argc, c
 
     if (rv != APR_SUCCESS)
         return rv;
-    if (round_trip(s, &cmd, 1, &got) != APR_SUCCESS)
-        return broken(s, p, why);
+    if (round_trip(s, &cmd, 1, &got) != APR_SUCCESS) {
+        broken(s, p, why);
+        return RELAY_EUNREACHABLE;
+    }
     if ((rv = relay_store_check(s, got, NULL, p, why)) != APR_SUCCESS) {
         freeReplyObject(got);
         return rv;
@@ -168,10 +172,10 @@ apr_status_t relay_store_script(relay_store *s, redisReply **reply, relay_script
     argv[3] = s->cfg->prefix;
     memcpy(argv + 4, args, (apr_size_t)nargs * sizeof(*argv));
     if (round_trip(s, &cmd, 1, &got) != APR_SUCCESS) {
-        rv = broken(s, p, why);
+        broken(s, p, why);
         if (why)
             *why = apr_pstrcat(p, *why, "; ", scripts[id].unanswered, NULL);
-        return rv;
+        return RELAY_EUNREACHABLE;
     }
     if ((rv = relay_store_check(s, got, NULL, p, why)) == APR_SUCCESS && (got->type != REDIS_REPLY_ARRAY || !got->elements)) {
         RELAY_WHY(why, p, "script `%s' gave an answer of an unknown form", scripts[id].name);

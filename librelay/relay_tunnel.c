@@ -254,7 +254,7 @@ static apr_status_t read_tunnel(relay_tunnel **out, const redisReply *hash, cons
     t->expires = time_of(hash, "expires");
     t->ended = time_of(hash, "ended");
     v = relay_reply_field(hash, "routes");
-    t->nroutes = v ? atoi(v) : 0;
+    t->nroutes = v && apr_isdigit(*v) && strlen(v) <= 4 ? (int)apr_atoi64(v) : 0;
     bad = !t->id ? "id" : !t->relay ? "relay" : !t->key ? "key" : !t->state ? "state" : t->expires <= 0 ? "expires"
           : t->nroutes < 1 || t->nroutes > RELAY_TUNNEL_ROUTES_MAX ? "routes" : NULL;
     if (!t->device)

@@ -48,7 +48,7 @@ static apr_pool_t *make_locked_pool(apr_pool_t *p)
         || apr_pool_create_ex(&pool, p, NULL, allocator) != APR_SUCCESS)
         return NULL;
     apr_allocator_owner_set(allocator, pool);
-    apr_allocator_max_free_set(allocator, 1024 * 1024);
+    apr_allocator_max_free_set(allocator, 1 << 20);
     if (apr_thread_mutex_create(&mutex, APR_THREAD_MUTEX_DEFAULT, pool) != APR_SUCCESS)
         return NULL;
     apr_allocator_mutex_set(allocator, mutex);

@@ -197,7 +197,7 @@ static void complain(peer *p, const char *why)
 static int peer_take(peer *p)
 {
     char buf[RELAY_RLYD_MESSAGE_MAX + 1];
-    int fds[FDS_MAX], nfds, truncated, i, keep = 1;
+    int fds[FDS_MAX] = {-1}, nfds, truncated, i, keep = 1;
     const char *why = NULL;
     ssize_t n = receive(p->fd, buf, sizeof buf, fds, &nfds, &truncated);
     message m;

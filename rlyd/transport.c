@@ -45,7 +45,7 @@ typedef struct seeking {
 static int is_transport(void *baton, int fd, uint32_t inode)
 {
     seeking *s = baton;
-    struct sockaddr_storage addr;
+    struct sockaddr_storage addr = {0};
     socklen_t len = sizeof addr;
     int copy = proc_pidfd_getfd(s->pidfd, fd);
 
@@ -95,7 +95,7 @@ void transport_print(const struct sockaddr *addr, char *out, size_t size)
 
 int transport_peer(int fd, char *out, size_t size)
 {
-    struct sockaddr_storage addr;
+    struct sockaddr_storage addr = {0};
     socklen_t len = sizeof addr;
 
     if (getpeername(fd, (struct sockaddr *)&addr, &len) < 0 || len == 0)

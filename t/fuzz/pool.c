@@ -86,8 +86,8 @@ char *__wrap_apr_pstrcat(apr_pool_t *p, ...)
     va_start(ap, p);
     while ((s = va_arg(ap, const char *)) != NULL) {
         next = __wrap_apr_palloc(p, strlen(text) + strlen(s) + 1);
-        memcpy(next, text, strlen(text));
-        strcpy(next + strlen(text), s);
+        memcpy(next, text, strlen(text) + 1);
+        memcpy(next + strlen(text), s, strlen(s) + 1);
         text = next;
     }
     va_end(ap);

@@ -4,7 +4,7 @@
 
 int relayrewrite_main(int argc, char **argv);
 #define main relayrewrite_main
-#include "../../relayrewrite/relayrewrite.c"
+#include "../../relayrewrite/relayrewrite.c" // NOLINT(bugprone-suspicious-include): its functions are static
 #undef main
 
 #include "fuzz.h"

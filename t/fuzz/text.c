@@ -25,6 +25,7 @@ int fuzz_host(const char *text, size_t size, apr_pool_t *p)
     relay_host_kind kind;
     size_t i, labels;
 
+    MUST(exact);
     memcpy(exact, text, size);
     kind = relay_name_from_host(name, exact, size, domain);
     free(exact);

@@ -4,7 +4,7 @@
  * For LD_PRELOAD: a program's idea of the date is off by as many seconds as the file that CLOCKSHIFT names says,
  * read anew each time. Its monotonic clocks are as they are.
  */
-#define _GNU_SOURCE
+#define _GNU_SOURCE 1
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/syscall.h>

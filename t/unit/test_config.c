@@ -18,8 +18,9 @@ static char path[] = "/tmp/test_config.XXXXXX";
 static apr_status_t load_bytes(relay_config **cfg, const char *text, size_t len, const char **why)
 {
     FILE *f = fopen(path, "w");
+    size_t written = f ? fwrite(text, 1, len, f) : 0;
 
-    if (!f || fwrite(text, 1, len, f) != len || fclose(f))
+    if (!f || fclose(f) || written != len)
         perror(path);
     *cfg = NULL;
     *why = "";

@@ -38,6 +38,7 @@ static const char *run(const char *fmt, ...)
     va_start(ap, fmt);
     cmd = apr_pvsprintf(pool, fmt, ap);
     va_end(ap);
+    /* NOLINTNEXTLINE(cert-env33-c): the commands are this file's own */
     f = popen(apr_psprintf(pool, "cd %s && { %s; } 2>&1", dir, cmd), "r");
     n = f ? fread(out, 1, sizeof out - 1, f) : 0;
     out[n] = '\0';
@@ -366,7 +367,7 @@ static void test_generate(void)
 
     ok(relay_key_generate(&key, pool, &why) == APR_SUCCESS && relay_key_generate(&other, pool, NULL) == APR_SUCCESS,
        "makes pairs");
-    ok(strcmp(key->public_line, other->public_line) != 0, "that differ");
+    ok(other && strcmp(key->public_line, other->public_line) != 0, "that differ");
     ok(relay_key_parse(&again, key->public_line, strlen(key->public_line), pool, &why) == APR_SUCCESS,
        "reads what it made");
     is(again->fingerprint, key->fingerprint, "the same fingerprint");
