@@ -204,6 +204,9 @@ def test_replica(rig, device):
                                     synced, f"{rig.dir}/log/replica.out").start()
     tunnel = rig.open(device.url)
     rig.connect(tunnel)
+    # A replica follows in its own time, and a loaded machine gives it little.
+    wait_for(lambda: subprocess.run(["redis-cli", "-s", sock, "EXISTS", "relay:route:" + tunnel["routes"][0]["name"]],
+                                    capture_output=True, text=True).stdout.strip() == "1", "the route on the replica", 20)
     httpd_with(rig, f"unix://{sock}")
     up(rig)
     tap.is_((rig.get(tunnel)[0], cached(rig)), (200, 1), "a read-only replica serves routes, and they are cached")
