@@ -71,22 +71,26 @@ def check_forms(rig, who, what, code):
     status, title = TITLES[code]
     name = who.split(".")[0] if isinstance(who, str) else who["routes"][0]["name"]
     for http in (1.1, 2):
-        got, headers, body = rig.get(who, http=http, headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+        got, headers, body = rig.get(who, http=http,
+                                     headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
         page = Page(body.decode())
         tap.ok(got == status and headers["Content-Type"] == "text/html; charset=utf-8" and page.title == f"{status} {title}"
-               and not page.faults, f"{what}: {status} as HTML (HTTP/{http})", f"{got} {headers}\n{body.decode()}\n{page.faults}")
+               and not page.faults, f"{what}: {status} as HTML (HTTP/{http})",
+               f"{got} {headers}\n{body.decode()}\n{page.faults}")
         wanted = {"Cache-Control": "no-store", "Vary": "Accept", "X-Content-Type-Options": "nosniff",
                   "Retry-After": "5" if status == 503 else None}
         tap.is_({k: headers[k] for k in wanted}, wanted, f"{what}: headers (HTTP/{http})")
         got, headers, body = rig.get(who, http=http, headers={"Accept": "application/json"})
         told = json.loads(body) if headers["Content-Type"] == "application/json" else {}
-        tap.is_((got, told.get("status"), told.get("error"), told.get("title"), told.get("name")), (status, status, code, title, name),
+        tap.is_((got, told.get("status"), told.get("error"), told.get("title"), told.get("name")),
+                (status, status, code, title, name),
                 f"{what}: as JSON (HTTP/{http})")
         got, headers, body = rig.get(who, http=http, headers={"Accept": "text/plain"})
         tap.ok(got == status and headers["Content-Type"] == "text/plain; charset=utf-8" and body.decode().startswith(f"{status} {title}\n"),
                f"{what}: as text (HTTP/{http})", f"{got} {headers}\n{body}")
         got, headers, body = rig.get(who, http=http, method="HEAD")
-        tap.is_((got, body, int(headers["Content-Length"] or 0) > 500), (status, b"", True), f"{what}: HEAD (HTTP/{http})")
+        tap.is_((got, body, int(headers["Content-Length"] or 0) > 500), (status, b"", True),
+                f"{what}: HEAD (HTTP/{http})")
         got, headers, body = rig.get(who, http=http, method="POST", body=b"x=1")
         tap.is_(got, status, f"{what}: POST (HTTP/{http})")
     connection = rig.connection(who)
@@ -107,7 +111,8 @@ def check_large_post(rig, who, what, status):
     except OSError as e:
         got = e
     tap.is_(got, status, f"{what}: POST of 3 MB (HTTP/1.1)")
-    got = h2client.request(rig, [(":method", "POST"), (":scheme", "https"), (":path", "/"), (":authority", rig.host(who)),
+    got = h2client.request(rig, [(":method", "POST"), (":scheme", "https"), (":path", "/"),
+                                 (":authority", rig.host(who)),
                                  ("content-length", str(len(body)))], body)
     # a reset with NO_ERROR after the whole answer: send no more (RFC 9113, 8.1)
     tap.is_((got.status, got.ended and got.body.endswith(b"</html>\n"), got.reset or 0), (status, True, 0),
@@ -116,12 +121,16 @@ def check_large_post(rig, who, what, status):
 
 def check_accept(rig):
     for accept, kind in (
-            (None, "html"), ("*/*", "html"), ("", "html"), ("text/*", "html"), ("image/png", "html"), ("application/json", "json"),
+            (None, "html"), ("*/*", "html"), ("", "html"), ("text/*", "html"), ("image/png", "html"),
+            ("application/json", "json"),
             ("application/*", "json"), ("application/json, text/plain, */*", "json"), ("text/plain", "plain"),
             ("text/html;q=0.5, application/json;q=0.6", "json"), ("text/html, application/json;q=0.9", "html"),
-            ("application/json;q=0.1, */*;q=0.5", "html"), ("text/html;q=0, */*", "json"), ("APPLICATION/JSON", "json"),
-            ("text/plain;charset=utf-8;q=1, text/html;q=0.3", "plain"), ("application/json;q=bad", "html"), (";;;,,,q=", "html"),
-            ("application/json;q=-1", "html"), ("application/json;Q=1, text/html;q=0.5", "json"), ("a" * 8000, "html")):
+            ("application/json;q=0.1, */*;q=0.5", "html"), ("text/html;q=0, */*", "json"),
+            ("APPLICATION/JSON", "json"),
+            ("text/plain;charset=utf-8;q=1, text/html;q=0.3", "plain"), ("application/json;q=bad", "html"),
+            (";;;,,,q=", "html"),
+            ("application/json;q=-1", "html"), ("application/json;Q=1, text/html;q=0.5", "json"),
+            ("a" * 8000, "html")):
         headers = rig.get("unheard-of", headers={} if accept is None else {"Accept": accept})[1]
         tap.like(headers["Content-Type"], kind, f"Accept: {str(accept)[:60]}")
 
@@ -136,14 +145,16 @@ def check_error_documents(rig, tunnels):
         tap.is_(rig.get(who, "/page/x", method="POST", body=b"x")[0], status, f"{what}: … for a POST, too")
         if status == 410:
             got, headers, body = rig.get(who, "/elsewhere/x")
-            tap.is_((got, headers["Location"]), (302, "https://relay.localhost/ended.html"), f"{what}: ErrorDocument elsewhere")
+            tap.is_((got, headers["Location"]), (302, "https://relay.localhost/ended.html"),
+                    f"{what}: ErrorDocument elsewhere")
 
 
 def check_log(rig, name, tag, text, tunnel=None):
     with open(f"{rig.dir}/log/relay-error.log") as f:
         lines = [line for line in f if tag in line]
     wanted = rf"\[relay:info\].* {tag} {text}: name {name}" + (f", tunnel {tunnel}" if tunnel else "") + r"\n"
-    tap.ok(lines and re.search(wanted, lines[-1]), f"{tag} is logged, with the name" + (" and the tunnel" if tunnel else ""),
+    tap.ok(lines and re.search(wanted, lines[-1]),
+           f"{tag} is logged, with the name" + (" and the tunnel" if tunnel else ""),
            f"lacks {wanted}\n" + "".join(lines[-3:]))
 
 
@@ -190,7 +201,9 @@ def main():
     tap.is_(rig.get(closed)[0], 410, "and is gone at once when it is closed")
 
     check_forms(rig, "unheard-of", "an unknown name", "unknown")
-    tap.is_(json.loads(rig.get("unheard-of", headers={"Host": f"a.b.{rig.domain}", "Accept": "application/json"})[2])["name"], "", "no valid label: JSON has no name")
+    tap.is_(json.loads(rig.get("unheard-of",
+                               headers={"Host": f"a.b.{rig.domain}", "Accept": "application/json"})[2])["name"], "",
+            "no valid label: JSON has no name")
     check_forms(rig, closed, "a closed tunnel", "gone")
     check_forms(rig, offline, "a device that is not connected", "offline")
     check_forms(rig, tcp, "a tcp:// service", "not-web")
@@ -199,20 +212,24 @@ def main():
     wait_for(lambda: rig.get(soon)[0] == 410, "expiry")
     check_forms(rig, soon, "an expired tunnel", "gone")
     check_accept(rig)
-    for what, who, status in (("unknown", "unheard-of", 404), ("closed", closed, 410), ("not connected", offline, 503),
+    for what, who, status in (("unknown", "unheard-of", 404), ("closed", closed, 410),
+                              ("not connected", offline, 503),
                               ("service down", silent["http service down"], 502)):
         check_large_post(rig, who, what, status)
-    check_error_documents(rig, {"unknown": ("unheard-of", 404), "closed": (closed, 410), "expired": (soon, 410), "not connected": (offline, 503),
+    check_error_documents(rig, {"unknown": ("unheard-of", 404), "closed": (closed, 410), "expired": (soon, 410),
+                                "not connected": (offline, 503),
                                 **{what: (tunnel, 502) for what, tunnel in silent.items()}})
 
     for http in (1.1, 2):
         timed(rig, 0.9, 2.5, f"a service that hangs (HTTP/{http})", live, "/slow?s=20", http=http)
         for path in ("/close", "/garbage"):
             tap.is_(rig.get(live, path, http=http)[0], 502, f"a device's {path} (HTTP/{http})")
-        tap.is_(rig.get(live, "/close", method="POST", body=b"x", http=http)[0], 502, f"a device's /close, POST (HTTP/{http})")
+        tap.is_(rig.get(live, "/close", method="POST", body=b"x", http=http)[0], 502,
+                f"a device's /close, POST (HTTP/{http})")
         for code in (404, 410, 502, 503):
             got, headers, body = rig.get(live, f"/status?code={code}", http=http)
-            tap.is_((got, headers["X-Device"], headers["Retry-After"], body), (code, "nas", None, f"nas: status {code}\n".encode()),
+            tap.is_((got, headers["X-Device"], headers["Retry-After"], body),
+                    (code, "nas", None, f"nas: status {code}\n".encode()),
                     f"a device's own {code} is passed on (HTTP/{http})")
     try:
         half = rig.get(live, "/half")[2]
@@ -239,10 +256,12 @@ def main():
     check_log(rig, "unheard-of", "RLY140", "unknown name")
     check_log(rig, soon["routes"][0]["name"], "RLY141", "the tunnel has ended")
     check_log(rig, name, "RLY142", "the device is not connected", live["id"])
-    check_log(rig, frozen["routes"][0]["name"], "RLY143", "the device is connected, but its service does not answer", frozen["id"])
+    check_log(rig, frozen["routes"][0]["name"], "RLY143",
+              "the device is connected, but its service does not answer", frozen["id"])
     with open(f"{rig.dir}/log/relay-access.log") as f:
         access = f.read()
-    tap.like(access, rf'"GET /page/x HTTP/1.1" 503 .* tunnel={offline["id"]} ', "the access log names the tunnel, also with an ErrorDocument")
+    tap.like(access, rf'"GET /page/x HTTP/1.1" 503 .* tunnel={offline["id"]} ',
+             "the access log names the tunnel, also with an ErrorDocument")
     rig.check_logs()
     tap.is_(rig.stop(), [], "the rig ends cleanly")
     tap.done()

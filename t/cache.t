@@ -84,7 +84,8 @@ def test_counters(rig, device):
     for _ in range(3):
         rig.get(tunnel)
     lines = status_lines(rig)
-    tap.ok(int(lines["RelayCachedRoutes"]) >= 1 and int(lines["RelayBackends"]) >= 1, "routes and pools are counted", lines)
+    tap.ok(int(lines["RelayCachedRoutes"]) >= 1 and int(lines["RelayBackends"]) >= 1,
+           "routes and pools are counted", lines)
     before = int(rig.redis("INFO", "commandstats").partition("cmdstat_hgetall:calls=")[2].partition(",")[0])
     for _ in range(50):
         rig.get(tunnel)
@@ -114,7 +115,8 @@ def test_expiry(rig, device):
         tap.is_(rig.get(tunnel)[0], 200, "half a second before its end it still works")
         took, before = ask_until(rig.connection(tunnel), 410, 5)
         late = time.monotonic() - end
-        tap.ok(took is not None and before <= {200} and -0.1 < late < 0.5, f"410 at its end, Redis {'up' if redis_up else 'down'}",
+        tap.ok(took is not None and before <= {200} and -0.1 < late < 0.5,
+               f"410 at its end, Redis {'up' if redis_up else 'down'}",
                f"{late:.3f} s after it, before: {before}")
     rig.servers["redis"].start()
     wait_for(lambda: status_lines(rig)["RelayLink"] == "up", "the link to Redis")
@@ -126,7 +128,8 @@ def flood(rig, names, batch=200):
     with rig.tls(rig.domain) as sock:
         for at in range(0, len(names), batch):
             part = names[at:at + batch]
-            sock.sendall(b"".join(b"HEAD / HTTP/1.1\r\nHost: %s.%s\r\n\r\n" % (n.encode(), rig.domain.encode()) for n in part))
+            sock.sendall(b"".join(b"HEAD / HTTP/1.1\r\nHost: %s.%s\r\n\r\n" % (n.encode(),
+                                                                               rig.domain.encode()) for n in part))
             answer, count = b"", 0
             while count < len(part):
                 piece = sock.recv(262144)
@@ -166,14 +169,19 @@ def test_records(rig, device):
     rig.expect("RLY120 route bad-")
     # the log has the first ten of them: not more within 5 s
     cases = [
-        ("newer", {"v": "2"}, "has version 2, this program knows up to 1: upgrade it"), ("bad-v", {"v": "one"}, "no valid version"),
+        ("newer", {"v": "2"}, "has version 2, this program knows up to 1: upgrade it"),
+        ("bad-v", {"v": "one"}, "no valid version"),
         ("no-tunnel", {"tunnel": None}, "field tunnel"), ("bad-listen", {"listen": "127.0.0.1"}, "field listen"),
         ("outside", {"listen": outside}, "outside of"), ("scheme", {"scheme": "file"}, "field scheme"),
-        ("no-expires", {"expires": None}, "field expires"), ("other-relay", {"relay": "relay2"}, "is on relay relay2, this is relay1"),
+        ("no-expires", {"expires": None}, "field expires"),
+        ("other-relay", {"relay": "relay2"}, "is on relay relay2, this is relay1"),
         ("eternal", {}, "it has no expiry"), ("wrong-type", "string", "is not a hash"),
-        ("gone-type", "gone", None), ("empty", None, None), ("huge-v", {"v": "99999999999999999999"}, None), ("no-v", {"v": None}, None),
-        ("bad-tunnel", {"tunnel": "a b"}, None), ("no-listen", {"listen": None}, None), ("name-listen", {"listen": "localhost:80"}, None),
-        ("redis-itself", {"listen": "127.0.0.1:6379"}, None), ("bad-expires", {"expires": "-1"}, None), ("no-relay", {"relay": None}, None),
+        ("gone-type", "gone", None), ("empty", None, None), ("huge-v", {"v": "99999999999999999999"}, None),
+        ("no-v", {"v": None}, None),
+        ("bad-tunnel", {"tunnel": "a b"}, None), ("no-listen", {"listen": None}, None),
+        ("name-listen", {"listen": "localhost:80"}, None),
+        ("redis-itself", {"listen": "127.0.0.1:6379"}, None), ("bad-expires", {"expires": "-1"}, None),
+        ("no-relay", {"relay": None}, None),
         ("device", {"device": "a\nb"}, None), ("service", {"service": "x\x1b[2J"}, None),
     ]
     for what, change, why in cases:
@@ -183,18 +191,23 @@ def test_records(rig, device):
         elif change == "gone":
             rig.redis("SET", f"relay:gone:{name}", "x", "EX", "100")
         else:
-            values = {"x": "y"} if change is None else {k: v for k, v in {**record, **change}.items() if v is not None}
+            values = {"x": "y"}
+            if change is not None:
+                values = {k: v for k, v in {**record, **change}.items() if v is not None}
             rig.redis("HSET", key, *[part for pair in values.items() for part in pair])
             if what != "eternal":
                 rig.redis("EXPIRE", key, "100")
         began = time.monotonic()
         status, headers, body = rig.get(name, headers={"Accept": "text/plain"})
-        tap.is_((status, headers["X-Device"], time.monotonic() - began < 0.3), (503, None, True), f"record `{what}': 503, and no device is asked")
-        tap.like(body.decode(), "The relay cannot look this address up", f"record `{what}': the page says whose fault it is")
+        tap.is_((status, headers["X-Device"], time.monotonic() - began < 0.3), (503, None, True),
+                f"record `{what}': 503, and no device is asked")
+        tap.like(body.decode(), "The relay cannot look this address up",
+                 f"record `{what}': the page says whose fault it is")
         with open(f"{rig.dir}/log/httpd-error.log") as f, open(f"{rig.dir}/log/relay-error.log") as g:
             lines = [line for line in f.read().splitlines() + g.read().splitlines() if f"RLY120 route {name} " in line]
         if why:
-            tap.ok(len(lines) == 1 and why in lines[0], f"record `{what}': the log says why", f"lacks {why}:\n" + "\n".join(lines))
+            tap.ok(len(lines) == 1 and why in lines[0], f"record `{what}': the log says why",
+                   f"lacks {why}:\n" + "\n".join(lines))
         else:
             tap.is_(lines, [], f"record `{what}': the log is not flooded")
     tap.is_(rig.get(good)[0], 200, "the good one still answers")
@@ -235,7 +248,8 @@ def test_clock(rig, device):
     tap.is_(rig.get(brief)[0], 200, "a tunnel for 2 s")
     set_clock(-40000)
     took, before = ask_until(rig.connection(brief), 410, 5)
-    tap.ok(took is not None and -0.1 < time.monotonic() - end < 0.5, "ends in time although the clock was put back", f"{took} {before}")
+    tap.ok(took is not None and -0.1 < time.monotonic() - end < 0.5, "ends in time although the clock was put back",
+           f"{took} {before}")
 
 
 def main():

@@ -22,7 +22,8 @@ def configtest(rig, change):
         text = change(f.read())
     with open(f"{rig.dir}/etc/changed.conf", "w") as f:
         f.write(text)
-    result = subprocess.run([APACHE2, "-d", rig.dir, "-f", f"{rig.dir}/etc/changed.conf", "-t"], stdin=subprocess.DEVNULL, capture_output=True,
+    result = subprocess.run([APACHE2, "-d", rig.dir, "-f", f"{rig.dir}/etc/changed.conf", "-t"],
+                            stdin=subprocess.DEVNULL, capture_output=True,
                             text=True, env=rig.servers["httpd"].env)
     return result.returncode, result.stdout + result.stderr
 
@@ -33,7 +34,8 @@ def check(rig, what, change, wanted):
     if wanted is None:
         tap.ok(status == 0 and "Syntax OK" in said, f"configtest: {what}", said)
     else:
-        tap.ok(status != 0 and re.search(wanted, said), f"configtest: {what}: refused, and says why", f"exit status {status}, lacks {wanted}\n{said}")
+        tap.ok(status != 0 and re.search(wanted, said), f"configtest: {what}: refused, and says why",
+               f"exit status {status}, lacks {wanted}\n{said}")
 
 
 def in_vhost(line):
@@ -50,14 +52,17 @@ def with_conf(rig, text):
 
 def test_directives(rig):
     check(rig, "as it is", lambda text: text, None)
-    for name in ("RelayCacheTTL", "RelayStaleMax", "RelayBackendTimeout", "RelayBackendConnectTimeout", "RelayBackendIdle"):
+    for name in ("RelayCacheTTL", "RelayStaleMax", "RelayBackendTimeout", "RelayBackendConnectTimeout",
+                 "RelayBackendIdle"):
         check(rig, f"{name} 7s", in_vhost(f"{name} 7s"), None)
         for value in ("7", "-7s", "7 s", "1.5s", "s", "7sec", "7S"):
             check(rig, f"{name} {value}", in_vhost(f"{name} {value}" if value != "7 s" else f'{name} "7 s"'),
                   rf"line \d+ of [\s\S]*{name}: `.*' is not a time span: write a whole number and a unit, like 90s, 15m, 2h or 7d")
         check(rig, f"{name} 11 years", in_vhost(f"{name} 4015d"), f"{name}: `4015d' is longer than ten years")
         check(rig, f"{name} without a value", in_vhost(name), f"{name} takes one argument")
-        check(rig, f"{name} in a directory", lambda text, n=name: text + f'<Directory "/x">\n{n} 7s\n</Directory>\n', f"{name} not allowed (here|in <Directory)")
+        check(rig, f"{name} in a directory", lambda text,
+              n=name: text + f'<Directory "/x">\n{n} 7s\n</Directory>\n',
+              f"{name} not allowed (here|in <Directory)")
         if name == "RelayStaleMax":
             check(rig, f"{name} 0s", in_vhost(f"{name} 0s"), None)
         else:
@@ -70,16 +75,21 @@ def test_directives(rig):
         check(rig, f"{name} 14m, cooldown 15m", in_vhost(f"{name} 14m"), None)
     base = "[relay]\nname = r\ndomain = relay.localhost\n"
     check(rig, "a short cooldown with the defaults", with_conf(rig, base + "cooldown = 2s\n"), None)
-    check(rig, "RelayEngine off, no relay.conf", lambda text: text.replace("RelayEngine on", "RelayEngine off").replace(rig.conf, "/nonexistent"), None)
+    check(rig, "RelayEngine off, no relay.conf",
+          lambda text: text.replace("RelayEngine on", "RelayEngine off").replace(rig.conf, "/nonexistent"), None)
 
 
 def test_relay_conf(rig):
     base = "[relay]\nname = r\ndomain = relay.localhost\n"
     path = f"{rig.dir}/etc/other.conf"
-    check(rig, "relay.conf is missing", lambda text: text.replace(f"RelayConfig {rig.conf}", "RelayConfig /nonexistent/relay.conf"),
+    check(rig, "relay.conf is missing", lambda text: text.replace(f"RelayConfig {rig.conf}",
+                                                                  "RelayConfig /nonexistent/relay.conf"),
           r"RLY103 RelayConfig: /nonexistent/relay\.conf: cannot be read: No such file")
-    check(rig, "relay.conf is a directory", lambda text: text.replace(f"RelayConfig {rig.conf}", f"RelayConfig {rig.dir}"), rf"RLY103 RelayConfig: {rig.dir}: cannot be read: Is a directory")
-    check(rig, "no RelayConfig and no default", lambda text: text.replace(f"RelayConfig {rig.conf}", ""), r"RLY103 RelayConfig: /etc/relay/relay\.conf: cannot be read")
+    check(rig, "relay.conf is a directory",
+          lambda text: text.replace(f"RelayConfig {rig.conf}", f"RelayConfig {rig.dir}"),
+          rf"RLY103 RelayConfig: {rig.dir}: cannot be read: Is a directory")
+    check(rig, "no RelayConfig and no default", lambda text: text.replace(f"RelayConfig {rig.conf}", ""),
+          r"RLY103 RelayConfig: /etc/relay/relay\.conf: cannot be read")
     for what, text, wanted in (
             ("an unknown key", base + "colour = red\n", ":4: .relay. colour: there is no such key"),
             ("an unknown section", base + "[web]\nx = y\n", ":5: .web.: there is no such section: "),
@@ -87,8 +97,10 @@ def test_relay_conf(rig):
             ("a bad listen space", base + "listen = 10.0.0.0/8:1-2\n", ":4: .relay. listen: .*loopback"),
             ("a bad Redis URL", base + "[redis]\nurl = mysql://x\n", ":5: .redis. url: write unix:"),
             ("a password in a bad URL", base + "[redis]\nurl = redis://u:s3cret@:6379\n", ":5: .redis. url: "),
-            ("no domain", "[relay]\nname = r\n", r"\[relay\] domain: is missing"), ("nothing", "", r"\[relay\] name: is missing"),
-            ("a line that is none", base + "what is this\n", ":4: this is neither"), ("a key twice", base + "name = q\n", ":4: .relay. name: given twice"),
+            ("no domain", "[relay]\nname = r\n", r"\[relay\] domain: is missing"),
+            ("nothing", "", r"\[relay\] name: is missing"),
+            ("a line that is none", base + "what is this\n", ":4: this is neither"),
+            ("a key twice", base + "name = q\n", ":4: .relay. name: given twice"),
             ("a binary file", "\x7fELF\x01\x02\n\n", ":1: ")):
         check(rig, f"relay.conf with {what}", with_conf(rig, text), f"RLY103 RelayConfig: {path}.*{wanted}")
     status, said = configtest(rig, with_conf(rig, base + "[redis]\nurl = redis://u:s3cret@:6379\n"))
@@ -101,8 +113,10 @@ def test_modules(rig):
         lines = rf"^LoadModule ({pattern}) .*\n" + (r"|^ *Proxy.*\n" if "proxy" in names else "")
         return lambda text: re.sub(lines, "", text, flags=re.M)
 
-    check(rig, "without mod_proxy", without("proxy", "proxy_http", "proxy_http2"), "RLY105 mod_relay: it needs mod_proxy and mod_proxy_http: `a2enmod proxy proxy_http`")
-    check(rig, "without mod_proxy_http", without("proxy_http"), "RLY105 mod_relay: it needs mod_proxy and mod_proxy_http")
+    check(rig, "without mod_proxy", without("proxy", "proxy_http", "proxy_http2"),
+          "RLY105 mod_relay: it needs mod_proxy and mod_proxy_http: `a2enmod proxy proxy_http`")
+    check(rig, "without mod_proxy_http", without("proxy_http"),
+          "RLY105 mod_relay: it needs mod_proxy and mod_proxy_http")
 
     def late(text):
         lines = re.findall(r"^LoadModule (?:proxy|proxy_http|proxy_http2)_module .*\n", text, re.M)
@@ -110,11 +124,15 @@ def test_modules(rig):
             text = text.replace(line, "")
         return re.sub(r"^(LoadModule relay_module .*\n)", lambda m: m.group(1) + "".join(lines), text, flags=re.M)
 
-    check(rig, "mod_proxy loaded after it", late, "RLY105 mod_relay: the LoadModule line of proxy_module must stand before that of relay_module")
+    check(rig, "mod_proxy loaded after it", late,
+          "RLY105 mod_relay: the LoadModule line of proxy_module must stand before that of relay_module")
     check(rig, "without mod_http2", without("http2", "proxy_http2"), None)
-    check(rig, "without mod_status", lambda text: without("status")(text).replace("SetHandler server-status", ""), None)
-    symbols = subprocess.run(["nm", "-D", "--defined-only", f"{rig.root}{MODULES}/mod_relay.so"], capture_output=True, text=True).stdout
-    tap.is_([line.split()[-1] for line in symbols.splitlines()], ["relay_module"], "mod_relay.so exports relay_module and nothing else")
+    check(rig, "without mod_status", lambda text: without("status")(text).replace("SetHandler server-status", ""),
+          None)
+    symbols = subprocess.run(["nm", "-D", "--defined-only", f"{rig.root}{MODULES}/mod_relay.so"],
+                             capture_output=True, text=True).stdout
+    tap.is_([line.split()[-1] for line in symbols.splitlines()], ["relay_module"],
+            "mod_relay.so exports relay_module and nothing else")
 
 
 class Load:
@@ -164,7 +182,8 @@ def test_restarts(mpm):
         for _ in range(4):
             time.sleep(0.4)
             rig.graceful()
-    tap.ok(set(load.answers) == {200} and load.answers[200] > 100, f"{mpm}: four graceful restarts lose no request of {sum(load.answers.values())}", load.answers)
+    tap.ok(set(load.answers) == {200} and load.answers[200] > 100,
+           f"{mpm}: four graceful restarts lose no request of {sum(load.answers.values())}", load.answers)
     # an end while requests are under way and Redis hangs; httpd waits for devices, but kills its children after 8 s
     rig.expect("RLY111|RLY120")
     stuck = [threading.Thread(target=lambda: quietly(rig.get, tunnel, "/slow?s=3")) for _ in range(3)]
@@ -181,7 +200,8 @@ def test_restarts(mpm):
     with open(f"{rig.dir}/log/httpd-error.log") as f:
         log = f.read()
     tap.ok(took < 6, f"{mpm}: httpd ends while requests are under way and Redis hangs", f"{took:.1f} s")
-    tap.unlike(log, r"still did not exit|exit signal|AH00045|AH00046|AH0005[012]", f"{mpm}: no child crashed or had to be killed")
+    tap.unlike(log, r"still did not exit|exit signal|AH00045|AH00046|AH0005[012]",
+               f"{mpm}: no child crashed or had to be killed")
     tap.ok(len(children) > 0 and not keeper.kill_all(children, 0), f"{mpm}: no process is left")
     for thread in stuck:
         thread.join()

@@ -48,7 +48,8 @@ def test_round_trips(rig, line):
     for what, who, prefix in (("pooled", tunnel, "/"), ("not pooled", rig.domain, "/direct/")):
         for method, body in (("GET", None), ("POST", b"x" * 100)):
             connection = rig.connection(who)
-            tap.is_({fetch(connection, f"{prefix}upload", method, body) for _ in range(3)}, {200}, f"{what}, {method}: warm")
+            tap.is_({fetch(connection, f"{prefix}upload", method, body) for _ in range(3)}, {200},
+                    f"{what}, {method}: warm")
             accepted = device.conns()["accepted"]
             began = time.monotonic()
             statuses = {fetch(connection, f"{prefix}upload", method, body) for _ in range(rounds)}
@@ -57,10 +58,12 @@ def test_round_trips(rig, line):
             connection.close()
             tap.note(f"{what}, {method}: {took[what]:.2f} round trips and {more / rounds} connections a request")
             if what == "pooled":
-                tap.ok(statuses == {200} and 1 <= took[what] < 1.5, f"pooled, {method}: one round trip a request", f"{took[what]:.2f}, {statuses}")
+                tap.ok(statuses == {200} and 1 <= took[what] < 1.5, f"pooled, {method}: one round trip a request",
+                       f"{took[what]:.2f}, {statuses}")
                 tap.is_(more, 0, f"pooled, {method}: {rounds} requests open no connection")
             else:
-                tap.ok(statuses == {200} and 1.9 <= took[what], f"without a pool, {method}: two", f"{took[what]:.2f}, {statuses}")
+                tap.ok(statuses == {200} and 1.9 <= took[what], f"without a pool, {method}: two",
+                       f"{took[what]:.2f}, {statuses}")
                 tap.is_(more, rounds, f"without a pool, {method}: a connection each")
     rig.get(tunnel)  # RelayBackendIdle has passed
     connections = [rig.connection(tunnel) for _ in range(10)]
@@ -99,7 +102,8 @@ def test_end(rig, device, tunnel):
     rig.rly("close", tunnel["id"])
     closed = time.monotonic()
     wait_for(lambda: backends(rig) == 0 and device.conns()["open"] == 0, "the end of the pool", 6)
-    tap.between(time.monotonic() - closed, 0, 2.5, "the pool of a closed tunnel is gone within 2.5 s, not only when idle")
+    tap.between(time.monotonic() - closed, 0, 2.5,
+                "the pool of a closed tunnel is gone within 2.5 s, not only when idle")
     tap.is_(rig.get(tunnel)[0], 410, "and the route, too")
 
 

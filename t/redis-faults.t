@@ -28,7 +28,8 @@ def link(rig):
 
 
 def cached(rig):
-    return int(re.search(r"RelayCachedRoutes: (\d+)", rig.get(rig.domain, "/relay-status?auto")[2].decode()).group(1))
+    return int(re.search(r"RelayCachedRoutes: (\d+)",
+                         rig.get(rig.domain, "/relay-status?auto")[2].decode()).group(1))
 
 
 def timed(rig, who):
@@ -58,12 +59,15 @@ def test_killed(rig, device, tunnel, unseen):
     rig.servers["redis"].kill()
     killed = time.monotonic()
     status, took = timed(rig, tunnel)
-    tap.ok(status == 200 and took < 0.2, "the moment it is killed a known route works on", f"{status} after {took:.2f} s")
+    tap.ok(status == 200 and took < 0.2, "the moment it is killed a known route works on",
+           f"{status} after {took:.2f} s")
     status, took = timed(rig, unseen)
-    tap.ok(status == 503 and took < 0.2, "a route that this process has not seen: 503, not 404", f"{status} after {took:.2f} s")
+    tap.ok(status == 503 and took < 0.2, "a route that this process has not seen: 503, not 404",
+           f"{status} after {took:.2f} s")
     status, headers, body = rig.get("unheard-of", headers={"Accept": "text/plain"})
     tap.is_((status, headers["Retry-After"]), (503, "5"), "an unknown name: 503, not 404, with Retry-After")
-    tap.like(body.decode(), "^503 The relay cannot look this address up at the moment\n", "… and it is the relay's fault")
+    tap.like(body.decode(), "^503 The relay cannot look this address up at the moment\n",
+             "… and it is the relay's fault")
     wait_for(lambda: link(rig) == "down", "mod_status says that the link is down")
     tap.is_(rig.get(tunnel)[0], 200, "a known route works on")
     while time.monotonic() < killed + 3:
@@ -78,7 +82,8 @@ def test_killed(rig, device, tunnel, unseen):
     rig.servers["redis"].start()
     back = time.monotonic()
     wait_for(lambda: rig.get(tunnel)[0] == 200, "the route is back")
-    tap.ok(time.monotonic() - back < 1.5, "all is well by itself when Redis is back", f"after {time.monotonic() - back:.2f} s")
+    tap.ok(time.monotonic() - back < 1.5, "all is well by itself when Redis is back",
+           f"after {time.monotonic() - back:.2f} s")
     tap.is_((rig.get(unseen)[0], rig.get("unheard-of")[0]), (200, 404), "the others, too")
     up(rig)
     rig.rly("close", tunnel["id"])
@@ -106,13 +111,17 @@ def test_stopped(rig, device):
     rig.servers["redis"].signal(signal.SIGSTOP)
     try:
         statuses, took = slowest(rig, tunnel)
-        tap.ok(statuses == {200} and took < 0.4, "Redis hangs: known routes do not wait", f"{statuses} {took:.2f} s")
+        tap.ok(statuses == {200} and took < 0.4, "Redis hangs: known routes do not wait",
+               f"{statuses} {took:.2f} s")
         statuses, took = slowest(rig, "unheard-of")
-        tap.ok(statuses == {503} and took < 1.2, "20 requests for an unknown name wait for [redis] timeout, 500 ms, at most", f"{statuses} {took:.2f} s")
+        tap.ok(statuses == {503} and took < 1.2,
+               "20 requests for an unknown name wait for [redis] timeout, 500 ms, at most",
+               f"{statuses} {took:.2f} s")
         time.sleep(1)
         took = [timed(rig, "unheard-of") for _ in range(20)]
         quick = [t for s, t in took if s == 503 and t < 0.1]
-        tap.ok(len(quick) >= 15 and all(s == 503 and t < 1.2 for s, t in took), "later most of them do not wait at all", took)
+        tap.ok(len(quick) >= 15 and all(s == 503 and t < 1.2 for s, t in took),
+               "later most of them do not wait at all", took)
         tap.is_(link(rig), "down", "the link counts as down")
         statuses, took = slowest(rig, tunnel)
         tap.ok(statuses == {200} and took < 0.4, "known routes still do not wait", f"{statuses} {took:.2f} s")
@@ -152,11 +161,13 @@ def test_passwords(rig, tunnel):
     os.environ["REDISCLI_AUTH"] = "s3cret-w0rd"
     rig.redis("CLIENT", "KILL", "TYPE", "normal")
     rig.redis("CLIENT", "KILL", "TYPE", "pubsub")
-    tap.is_((rig.get(tunnel)[0], rig.get("unheard-of")[0]), (200, 503), "Redis suddenly wants a password: known routes work, others are 503")
+    tap.is_((rig.get(tunnel)[0], rig.get("unheard-of")[0]), (200, 503),
+            "Redis suddenly wants a password: known routes work, others are 503")
     wait_for(lambda: log_has(rig, "RLY111 .*it wants a password: give one in"), "the log says so")
     httpd_with(rig, f"unix://:wrong-w0rd@{rig.redis_sock}")
     tap.is_(rig.get(tunnel)[0], 503, "a wrong password: 503")
-    tap.ok(wait_for(lambda: log_has(rig, "RLY111 .*user or password in .redis. url is wrong"), "the log says so"), "and the log says why")
+    tap.ok(wait_for(lambda: log_has(rig, "RLY111 .*user or password in .redis. url is wrong"), "the log says so"),
+           "and the log says why")
     tap.ok(not log_has(rig, "w0rd"), "no password is in a log")
     httpd_with(rig, f"unix://:s3cret-w0rd@{rig.redis_sock}")
     up(rig)
@@ -167,18 +178,22 @@ def test_passwords(rig, tunnel):
 
 def test_acl(rig, device):
     """What mod_relay needs of Redis, and what it does with less."""
-    rig.redis("ACL", "SETUSER", "httpd", "reset", "on", ">pw", "%R~relay:route:*", "%R~relay:gone:*", "&__redis__:invalidate",
+    rig.redis("ACL", "SETUSER", "httpd", "reset", "on", ">pw", "%R~relay:route:*", "%R~relay:gone:*",
+              "&__redis__:invalidate",
               "+hgetall", "+pttl", "+ping", "+subscribe", "+client|id", "+client|tracking")
     tunnel = rig.open(device.url)
     rig.connect(tunnel)
     httpd_with(rig, f"unix://httpd:pw@{rig.redis_sock}")
     up(rig)
-    tap.is_((rig.get(tunnel)[0], rig.get("unheard-of")[0], cached(rig)), (200, 404, 1), "a user that may only read routes and track is enough")
+    tap.is_((rig.get(tunnel)[0], rig.get("unheard-of")[0], cached(rig)), (200, 404, 1),
+            "a user that may only read routes and track is enough")
     rig.redis("ACL", "SETUSER", "httpd", "-client|tracking")
     httpd_with(rig, f"unix://httpd:pw@{rig.redis_sock}")
     wait_for(lambda: link(rig) == "untracked", "untracked")
-    tap.is_((rig.get(tunnel)[0], rig.get(tunnel)[0], rig.get("unheard-of")[0], cached(rig)), (200, 200, 404, 0), "without CLIENT TRACKING routes work, uncached")
-    tap.ok(log_has(rig, "RLY110 routes cannot be cached, each request asks Redis: .*this user lacks a right"), "and the log says so")
+    tap.is_((rig.get(tunnel)[0], rig.get(tunnel)[0], rig.get("unheard-of")[0], cached(rig)), (200, 200, 404, 0),
+            "without CLIENT TRACKING routes work, uncached")
+    tap.ok(log_has(rig, "RLY110 routes cannot be cached, each request asks Redis: .*this user lacks a right"),
+           "and the log says so")
     rig.rly("close", tunnel["id"])
     tap.is_(rig.get(tunnel)[0], 410, "a close is seen at once")
     rig.redis("ACL", "SETUSER", "httpd", "-hgetall")
@@ -196,11 +211,15 @@ def test_replica(rig, device):
     os.makedirs(f"{rig.dir}/replica")
 
     def synced():
-        out = subprocess.run(["redis-cli", "-s", sock, "INFO", "replication"], capture_output=True, text=True).stdout
+        out = subprocess.run(["redis-cli", "-s", sock, "INFO", "replication"], capture_output=True,
+                             text=True).stdout
         return "master_link_status:up" in out
 
-    rig.servers["replica"] = Server(rig, "replica", ["/usr/bin/redis-server", "--port", "0", "--unixsocket", sock, "--unixsocketperm", "777",
-                                                     "--dir", f"{rig.dir}/replica", "--save", "", "--replicaof", "127.0.0.1", str(port)],
+    rig.servers["replica"] = Server(rig, "replica",
+                                    ["/usr/bin/redis-server", "--port", "0", "--unixsocket", sock,
+                                     "--unixsocketperm", "777",
+                                                     "--dir", f"{rig.dir}/replica", "--save", "", "--replicaof",
+                                     "127.0.0.1", str(port)],
                                     synced, f"{rig.dir}/log/replica.out").start()
     tunnel = rig.open(device.url)
     rig.connect(tunnel)
@@ -212,7 +231,8 @@ def test_replica(rig, device):
     tap.is_((rig.get(tunnel)[0], cached(rig)), (200, 1), "a read-only replica serves routes, and they are cached")
     write_conf(rig, url=f"unix://{sock}")
     refused = rig.rly("open", "80", check=False)
-    tap.ok(refused.returncode == 3 and "read-only replica" in refused.stderr, "rly open there says what to do", refused.stderr)
+    tap.ok(refused.returncode == 3 and "read-only replica" in refused.stderr, "rly open there says what to do",
+           refused.stderr)
     write_conf(rig, url=f"unix://{rig.redis_sock}")
     rig.rly("close", tunnel["id"])
     wait_for(lambda: rig.get(tunnel)[0] == 410, "410", 1)
