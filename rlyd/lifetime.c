@@ -11,8 +11,11 @@
 
 #define EVENTS_WAIT_MS 5000
 #define SWEEP_EVERY_MS 500
-#define SWEEP_ROUND 16       /* every session is asked about once in so many sweeps, 8 s */
-#define SWEEP_MIN 20
+/* Every session is asked about once in so many sweeps: 8 s, with very many sessions up to 32 s. */
+#define SWEEP_ROUND_MIN 16
+#define SWEEP_ROUND_MAX 64
+#define SWEEP_AT_ONCE 100
+#define SWEEP_ALL 20         /* so few are asked about each time */
 #define EXPIRE_EVERY 2       /* sweeps */
 #define MISSING_AGAIN_MS 300 /* a record that is not there is asked for once more before its session ends */
 #define LAST_WORD_MS 250     /* at a deadline: how long to wait for word of an extension that was missed */
@@ -363,9 +366,15 @@ static void on_ready(rlyd *d)
 
 /* ---- the safety net */
 
+typedef struct turn {
+    uint64_t round, now;
+} turn;
+
 static void sweep_some(session *s, void *baton)
 {
-    if (s->id % SWEEP_ROUND == *(uint64_t *)baton)
+    const turn *t = baton;
+
+    if (s->id % t->round == t->now)
         check_one(s, NULL);
 }
 
@@ -373,7 +382,8 @@ static void on_sweep(evutil_socket_t fd, short what, void *arg)
 {
     rlyd *d = arg;
     struct lifetimes *l = d->lifetime;
-    uint64_t turn = l->sweep_at++ % SWEEP_ROUND;
+    unsigned count = session_count(d), round = count / SWEEP_AT_ONCE;
+    turn t;
     char by[96];
 
     (void)fd;
@@ -381,8 +391,10 @@ static void on_sweep(evutil_socket_t fd, short what, void *arg)
     timer_arm(l->sweep, SWEEP_EVERY_MS);
     if (!redis_link_is_ready(l->link))
         return;
+    t.round = round < SWEEP_ROUND_MIN ? SWEEP_ROUND_MIN : round > SWEEP_ROUND_MAX ? SWEEP_ROUND_MAX : round;
+    t.now = l->sweep_at++ % t.round;
     ask_time(d);
-    session_each(d, session_count(d) <= SWEEP_MIN ? check_one : sweep_some, &turn);
+    session_each(d, count <= SWEEP_ALL ? check_one : sweep_some, &t);
     if (l->sweeps++ % EXPIRE_EVERY == 0) {
         apr_snprintf(by, sizeof by, "rlyd@%s", d->cfg->name);
         redis_call(l->link, NULL, 0, "EVAL", rlyd_script_expire, "1", d->cfg->prefix, by);

@@ -90,6 +90,23 @@ def test_login_while_away(rig, device):
     rig.rly("close", other["id"])
 
 
+def test_hanging(rig, device):
+    """rlyd hangs: devices log in all the same through the listening sshd, and are found when it goes on."""
+    tunnel = rig.open(device.url)
+    rig.servers["rlyd"].signal(signal.SIGSTOP)
+    start = time.monotonic()
+    session = rig.connect(tunnel, args=("-o", f"Port={rig.ssh_port}"))
+    took = time.monotonic() - start
+    tap.ok(took < 4, "rlyd hangs: a login takes somewhat longer, and succeeds", f"{took:.1f} s")
+    rig.servers["rlyd"].signal(signal.SIGCONT)
+    monitor = monitor_of(rig, tunnel)
+    tap.ok(monitor, "rlyd goes on: the session is found")
+    pids = processes(monitor or 0)
+    rig.rly("close", tunnel["id"])
+    tap.ok(within(1.0, wait(lambda: not alive(pids), 5)), "and ended by a close")
+    session.stop()
+
+
 def test_orphan(rig, device):
     """Somebody kills a monitor: the child alone still holds the address."""
     tunnel = rig.open(device.url)
@@ -185,7 +202,7 @@ def test_same_address(device):
 def main():
     rig = Rig(rlyd=True)
     device = rig.device(id="nas")
-    for test in (test_found_again, test_transfer, test_login_while_away, test_orphan, test_foreign, test_wildcard):
+    for test in (test_found_again, test_transfer, test_login_while_away, test_hanging, test_orphan, test_foreign, test_wildcard):
         test(rig, device)
     test_same_address(device)
     rig.check_logs()

@@ -134,12 +134,12 @@ def hand_over(rig, sock, way="direct", peer=None):
     sock.close()
 
 
-def connection_pair(host="127.0.0.1", source=None):
-    """(client, server): the two ends of a TCP connection."""
-    with socket.socket() as listener:
-        listener.bind((host, 0))
+def connection_pair(host="127.0.0.1", source=None, listen=None):
+    """(client, server): the two ends of a TCP connection to host, accepted by a socket on listen."""
+    with socket.socket(socket.AF_INET6 if ":" in (listen or host) else socket.AF_INET) as listener:
+        listener.bind((listen or host, 0))
         listener.listen()
-        client = socket.create_connection(listener.getsockname(), 5, (source, 0) if source else None)
+        client = socket.create_connection((host, listener.getsockname()[1]), 5, (source, 0) if source else None)
         server, _ = listener.accept()
     client.settimeout(10)
     return client, server
