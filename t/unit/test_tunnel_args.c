@@ -101,10 +101,10 @@ static void test_numbers(void)
 
 static void test_texts(void)
 {
-    static const char *const good[] = {"", "NAS", "the NAS, 2nd floor", "K\xc3\xbc" "che", "\xe2\x82\xac",
+    static const char *const good[] = {"", "NAS", "the NAS, 2nd floor", "K\303\274che", "\xe2\x82\xac",
     "\xf0\x9f\x96\xa8", "\xc2\xa0", "a\"b'c\\d$(e)"};
     static const char *const bad[] = {"a\nb", "a\tb", "\x1b[2J", "\x7f", "\xff", "\xc3", "\xc3(",
-    "\xc0\x80", "\xc1\xbf", "\xc2\x9b" "2J", "\x80", "\xf5\x80\x80\x80", "\xe2\x82", "a\rb"};
+    "\xc0\x80", "\xc1\xbf", "\xc2\x9b\x32J", "\x80", "\xf5\x80\x80\x80", "\xe2\x82", "a\rb"};
     static const char *const prints[] = {"", "SHA256:", "MD5:00:11", "SHA256:abc",
     "sha256:abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQ", FINGERPRINT "=", FINGERPRINT "R",
                                          "SHA256:abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNO-Q",
