@@ -181,6 +181,9 @@ const char *relay_redis_explain(const relay_redis_url *url, const char *error, a
 
     if (known)
         return apr_psprintf(p, "Redis at %s refuses: %s (%s)", url->shown, known->meaning, known->code);
+    /* Whatever the command was: a server that repeats the password must not bring it into a log. */
+    if (url->password && *url->password && strstr(error, url->password))
+        return apr_psprintf(p, "Redis at %s refuses, in words that hold the password of [redis] url", url->shown);
     return apr_psprintf(p, "Redis at %s refuses: %.200s", url->shown, error);
 }
 
