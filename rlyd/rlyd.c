@@ -277,7 +277,8 @@ static int run(rlyd *d, int foreground)
     event_base_dispatch(d->base);
     door_close(d);
     daemon_pidfile_remove(d->cfg->rlyd_pidfile);
-    return d->stopping ? 0 : 1;
+    /* What is known of sessions ends here, and they do not: there is nothing to take apart. */
+    _exit(d->stopping ? 0 : 1);
 }
 
 static int merge_exec(char **argv)
