@@ -21,7 +21,7 @@ def files(field, size, streams):
 
 
 def run(options):
-    size = options.pick(normal=300_000_000, tiny=8_000_000)
+    size = options.pick(quick=100_000_000, normal=300_000_000, tiny=8_000_000)
     rounds = options.pick(quick=5, normal=9, tiny=1)
     streams = (1, 8)
     result = Result("bulk", f"{size / 1e6:.0f} MB through HTTPS, all streams together", (STATIC, OURS, OLD))
@@ -41,10 +41,10 @@ def run(options):
                 say(f"bulk: {measure}, {rounds} rounds for each of {len(sides)} sides")
                 for n, side in interleaved(rounds, sides):
                     transfer(field, result, side, way, count, measure)
-                    result.add(side.name, f"Apache's memory after {measure}", "MB", load.pss([httpd[side.name]]))
+                    result.add(side.name, f"Apache's memory after {measure}", "MiB", load.pss([httpd[side.name]]))
                 result.target_ratio(OURS, STATIC, measure, ">=", 0.97)
         grown = [sides[OURS][-1] - sides[OURS][0] for measure, sides in result.values.items() if "memory" in measure]
-        result.target("MB that mod_relay's Apache grew by from a kind's first round to its last, worst kind", "<", 10,
+        result.target("MiB that mod_relay's Apache grew by from a kind's first round to its last, worst kind", "<", 10,
                       max(grown) if rounds > 1 else None)
         result.note("the published stack's ssh uses the client's default cipher, chacha20-poly1305; the bundle asks for aes128-gcm first")
         result.note(f"the tunnel of static ProxyPass and mod_relay: {field.way_in()}")

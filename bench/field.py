@@ -86,8 +86,11 @@ def set_nodelay(pid, port):
     pidfd = libc.syscall(SYS_PIDFD_OPEN, pid, 0)
     done = 0
     for fd in os.listdir(f"/proc/{pid}/fd"):
-        if not os.readlink(f"/proc/{pid}/fd/{fd}").startswith("socket:"):
-            continue
+        try:
+            if not os.readlink(f"/proc/{pid}/fd/{fd}").startswith("socket:"):
+                continue
+        except FileNotFoundError:
+            continue  # closed since
         copy = libc.syscall(SYS_PIDFD_GETFD, pidfd, int(fd), 0)
         if copy < 0:
             raise OSError(ctypes.get_errno(), "pidfd_getfd")

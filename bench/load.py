@@ -109,7 +109,7 @@ def cpu(roots):
 
 
 def pss(roots):
-    """MB of memory of these processes and all below them, shared pages by their share."""
+    """MiB of memory of these processes and all below them, shared pages by their share."""
     total = 0
     for pid in tree(roots):
         try:

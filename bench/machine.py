@@ -96,14 +96,14 @@ class Cgroup:
         with open(f"{self.path}/cgroup.procs", "w") as f:
             f.write(str(pid or os.getpid()))
 
-    def megabytes(self):
+    def mebibytes(self):
         """Without files' pages that could be dropped at once."""
         used = int(_read(f"{self.path}/{self.usage}"))
         for line in _read(f"{self.path}/memory.stat").split("\n"):
             key, value = line.split()
             if key == "inactive_file":
                 used -= int(value)
-        return used / 1e6
+        return used / 1048576
 
     def remove(self):
         if self.path:

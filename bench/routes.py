@@ -71,7 +71,7 @@ def round_trips(field, names):
 
 
 def run(options):
-    steps = options.pick(normal=[10, 10_000, 1_000_000], tiny=[10, 1000])
+    steps = options.pick(quick=[10, 10_000, 100_000], normal=[10, 10_000, 1_000_000], tiny=[10, 1000])
     rounds, seconds = options.pick(quick=(5, 2), normal=(9, 4), tiny=(1, 1))
     sides = [f"{n:,} routes" for n in steps]
     result = Result("routes", "hot, cold and unknown names with so many routes in Redis", sides)
@@ -143,5 +143,5 @@ def unknown(field, result, options, ours):
         asked += found.requests
         result.add("unknown names", "requests", "1/s", found.rate)
         sizes.append(load.pss([httpd]))
-        result.add("unknown names", "Apache's memory after", "MB", sizes[-1])
-    result.target(f"MB that Apache grew by over the last three quarters of {asked:,} unknown names", "<", 5, sizes[-1] - sizes[1])
+        result.add("unknown names", "Apache's memory after", "MiB", sizes[-1])
+    result.target(f"MiB that Apache grew by over the last three quarters of {asked:,} unknown names", "<", 5, sizes[-1] - sizes[1])

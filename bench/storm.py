@@ -91,7 +91,7 @@ class Way:
         if not os.path.exists(self.log):
             return 0
         with open(self.log, errors="replace") as f:
-            return len(re.findall(r"drop connection|MaxStartups throttling|RLY\d+.*refused", f.read()))
+            return len(re.findall(r"drop connection|MaxStartups throttling|RLY402", f.read()))
 
 
 def ways(field, tunnels):
@@ -133,7 +133,7 @@ def storm(field, way, tunnels):
 
 
 def run(options):
-    count = options.pick(quick=60, normal=500, tiny=8)
+    count = options.pick(quick=40, normal=500, tiny=8)
     rounds = options.pick(normal=5, tiny=1)
     result = Result("storm", f"{count} devices reconnect at once after sshd and all sessions ended", (FILE, HELPER, HANDED))
     field = Field(rig_options={"relay_conf": {"rlyd": {"max-startups": "1000:30:2000", "per-source-startups": 0}}})
