@@ -8,12 +8,14 @@ import atexit
 import os
 import re
 import sys
+import threading
 import traceback
 
 _count = 0
 _failed = 0
 _done = False
 _died_already = False
+_lock = threading.RLock()
 
 
 def _print(line):
@@ -37,20 +39,21 @@ def note(text):
 def ok(condition, name, detail=None):
     """One check. detail (a text, or a function that makes one) is shown when it fails."""
     global _count, _failed
-    _count += 1
-    name = name.replace("#", "\\#").replace("\n", " ")
-    if condition:
-        _print(f"ok {_count} - {name}")
-        return True
-    _failed += 1
-    _print(f"not ok {_count} - {name}")
-    frame = sys._getframe(1)
-    while frame.f_back and frame.f_code.co_filename == __file__:
-        frame = frame.f_back
-    diag(f"failed: {name} ({os.path.basename(frame.f_code.co_filename)} line {frame.f_lineno})")
-    if detail is not None:
-        diag(detail() if callable(detail) else detail)
-    return False
+    with _lock:
+        _count += 1
+        name = name.replace("#", "\\#").replace("\n", " ")
+        if condition:
+            _print(f"ok {_count} - {name}")
+            return True
+        _failed += 1
+        _print(f"not ok {_count} - {name}")
+        frame = sys._getframe(1)
+        while frame.f_back and frame.f_code.co_filename == __file__:
+            frame = frame.f_back
+        diag(f"failed: {name} ({os.path.basename(frame.f_code.co_filename)} line {frame.f_lineno})")
+        if detail is not None:
+            diag(detail() if callable(detail) else detail)
+        return False
 
 
 def is_(got, expected, name):
@@ -84,11 +87,26 @@ def passes(name, function, *args):
     return result
 
 
+def together(*functions):
+    """Runs functions that make checks at the same time, each in a thread; one that dies is a failed check."""
+    def guarded(function):
+        try:
+            function()
+        except BaseException:
+            ok(False, f"{getattr(function, '__name__', function)} died", traceback.format_exc())
+    threads = [threading.Thread(target=guarded, args=(function,)) for function in functions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
 def skip(name, reason):
     """One check that cannot be made here, and why."""
     global _count
-    _count += 1
-    _print(f"ok {_count} - {name} # SKIP {reason}")
+    with _lock:
+        _count += 1
+        _print(f"ok {_count} - {name} # SKIP {reason}")
 
 
 def skip_all(reason):
