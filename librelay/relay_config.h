@@ -24,7 +24,7 @@ typedef struct relay_config {
     apr_interval_time_t cooldown; /* before an address may come back; default 15m */
     apr_interval_time_t ttl;      /* a tunnel's lifetime when none is asked for; default 2h */
     apr_interval_time_t ttl_max;  /* default 30d */
-    int https_port;               /* `https-port`, default 443: only for the URLs that rly prints */
+    int https_port;               /* `https-port`, default 443: of Apache: in the URLs that rly prints, and for --tls */
     /* [redis] */
     relay_redis_url *redis;       /* default unix:///run/redis/redis-server.sock */
     apr_interval_time_t redis_timeout; /* default 500ms, at least 1ms */

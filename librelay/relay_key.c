@@ -386,6 +386,63 @@ done:
     return out;
 }
 
+#define PEM_MAGIC "openssh-key-v1"
+#define DROPBEAR_TYPE "\0\0\0\013ssh-ed25519\0\0\0\100" /* its name, and the length of what follows */
+#define DROPBEAR_TYPE_LEN (sizeof DROPBEAR_TYPE - 1)
+#define DROPBEAR_LEN (DROPBEAR_TYPE_LEN + 64)
+
+static apr_status_t forget_dropbear(void *data)
+{
+    explicit_bzero(data, DROPBEAR_LEN);
+    return APR_SUCCESS;
+}
+
+/* Finds the 64 bytes, private and public half, in an unencrypted ed25519 key (PROTOCOL.key in OpenSSH's sources). */
+static int find_private_half(span blob, span *out)
+{
+    span field, inner;
+
+    if (blob.len < sizeof PEM_MAGIC || memcmp(blob.data, PEM_MAGIC, sizeof PEM_MAGIC) != 0)
+        return 0;
+    blob.data += sizeof PEM_MAGIC;
+    blob.len -= sizeof PEM_MAGIC;
+    if (!take_string(&blob, &field) || !span_is(field, "none") || !take_string(&blob, &field)
+        || !take_string(&blob, &field) || blob.len < 4)
+        return 0;
+    blob.data += 4; /* how many keys: one */
+    blob.len -= 4;
+    if (!take_string(&blob, &field) || !take_string(&blob, &inner) || inner.len < 8)
+        return 0;
+    inner.data += 8; /* a number, twice, by which one sees that decryption went well */
+    inner.len -= 8;
+    return take_string(&inner, &field) && span_is(field, "ssh-ed25519") && take_string(&inner, &field)
+           && take_string(&inner, out) && out->len == 64;
+}
+
+/* The private key as dropbear's buf_put_ed25519_priv_key() writes it; NULL if the PEM text is not as expected. */
+static const unsigned char *dropbear_of(const char *pem, apr_pool_t *p)
+{
+    char *b64 = apr_palloc(p, strlen(pem) + 1), *to = b64;
+    unsigned char *key = apr_palloc(p, DROPBEAR_LEN), *data = apr_palloc(p, strlen(pem) + 1);
+    span blob = { data, 0 }, half;
+    int good;
+
+    for (const char *c = pem + sizeof PEM_BEGIN - 1; *c && *c != '-'; c++)
+        if (*c != '\n' && *c != '\r')
+            *to++ = *c;
+    *to = '\0';
+    good = apr_decode_base64_binary(data, b64, to - b64, APR_ENCODE_NONE, &blob.len) == APR_SUCCESS
+           && find_private_half(blob, &half);
+    if (good) {
+        memcpy(key, DROPBEAR_TYPE, DROPBEAR_TYPE_LEN);
+        memcpy(key + DROPBEAR_TYPE_LEN, half.data, half.len);
+        apr_pool_cleanup_register(p, key, forget_dropbear, apr_pool_cleanup_null);
+    }
+    explicit_bzero(b64, strlen(pem) + 1);
+    explicit_bzero(data, strlen(pem) + 1);
+    return good ? key : NULL;
+}
+
 apr_status_t relay_key_generate(relay_key **out, apr_pool_t *p, const char **why)
 {
     ssh_key pair = NULL;
@@ -398,14 +455,14 @@ apr_status_t relay_key_generate(relay_key **out, apr_pool_t *p, const char **why
         goto out;
     }
     if (ssh_pki_export_privkey_base64(pair, NULL, NULL, NULL, &pem) != SSH_OK
-        || !starts_with(pem, strlen(pem), "-----BEGIN OPENSSH PRIVATE KEY-----")
-        || ssh_pki_export_pubkey_base64(pair, &b64) != SSH_OK
-        || (key->fingerprint = fingerprint_of(pair, p)) == NULL) {
+        || !starts_with(pem, strlen(pem), PEM_BEGIN) || ssh_pki_export_pubkey_base64(pair, &b64) != SSH_OK
+        || (key->private_dropbear = dropbear_of(pem, p)) == NULL || (key->fingerprint = fingerprint_of(pair, p)) == NULL) {
         RELAY_WHY(why, p, "libssh could not write the new key in OpenSSH's format");
         goto out;
     }
     key->public_line = apr_pstrcat(p, "ssh-ed25519 ", b64, NULL);
     key->private_pem = with_least_padding(pem, p);
+    key->private_dropbear_len = DROPBEAR_LEN;
     apr_pool_cleanup_register(p, key->private_pem, forget, apr_pool_cleanup_null);
     *out = key;
     rv = APR_SUCCESS;

@@ -13,6 +13,8 @@ typedef struct relay_key {
     const char *fingerprint; /* SHA256:… as sshd prints it */
     const char *public_line; /* `type base64`, without comment or newline */
     const char *private_pem; /* in OpenSSH's format, not encrypted; NULL for a key that was read */
+    const unsigned char *private_dropbear; /* the same in dropbear's format; NULL for a key that was read */
+    apr_size_t private_dropbear_len;
 } relay_key;
 
 /** Makes a pair. @return APR_SUCCESS, or APR_EGENERAL with *why */

@@ -1,6 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 #include "bundle.h"
+#include "bundle_files.h"
 #include "sshconfig.h"
 
 #include <errno.h>
@@ -19,11 +20,12 @@ struct rly_bundle {
     const char *name;   /* in the parent; NULL: relay-ID */
     char *temp;         /* absolute */
     const char *private_file; /* a word of ssh_config, or NULL */
-    int own_key;
+    int own_key, tls;
     sigset_t signals_before;
 };
 
-static const char *const all_files[] = { "config", "id_relay", "id_relay.pub", "known_hosts" };
+static const char *const all_files[] = { "config",      "id_relay", "id_relay.dropbear",   "id_relay.pub",
+                                         "known_hosts", "run",      "relay-tunnel.service" };
 
 static const char *in(apr_pool_t *p, const char *dir, const char *name)
 {
@@ -53,34 +55,38 @@ static apr_status_t sync_directory(const char *path)
     return rv == EINVAL || rv == EACCES ? APR_SUCCESS : rv; /* not every file system can */
 }
 
-static apr_status_t write_all(int fd, const char *text)
+static apr_status_t write_all(int fd, const char *data, size_t left)
 {
-    size_t left = strlen(text);
-
     while (left > 0) {
-        ssize_t n = write(fd, text, left);
+        ssize_t n = write(fd, data, left);
 
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
             return errno;
-        text += n;
+        data += n;
         left -= (size_t)n;
     }
     return fsync(fd) == 0 ? APR_SUCCESS : errno;
 }
 
-static apr_status_t write_file(rly_bundle *b, const char *name, mode_t mode, const char *text, const char **why)
+static apr_status_t write_data(rly_bundle *b, const char *name, mode_t mode, const void *data, size_t len,
+                               const char **why)
 {
     const char *path = in(b->p, b->temp, name);
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    apr_status_t rv = fd < 0 || fchmod(fd, mode) != 0 ? errno : write_all(fd, text);
+    apr_status_t rv = fd < 0 || fchmod(fd, mode) != 0 ? errno : write_all(fd, data, len);
 
     if (fd >= 0 && close(fd) != 0 && rv == APR_SUCCESS)
         rv = errno;
     if (rv != APR_SUCCESS)
         RELAY_WHY(why, b->p, "cannot write %s of the bundle in %s: %s", name, b->parent, strerror(rv));
     return rv;
+}
+
+static apr_status_t write_file(rly_bundle *b, const char *name, mode_t mode, const char *text, const char **why)
+{
+    return write_data(b, name, mode, text, strlen(text), why);
 }
 
 static apr_status_t cannot_make(rly_bundle *b, const char *where, int error, const char **why)
@@ -133,22 +139,39 @@ static apr_status_t resolve(rly_bundle *b, const char *dir, const char **why)
     return APR_SUCCESS;
 }
 
+static apr_status_t write_private(rly_bundle *b, const relay_key *key, const char **why)
+{
+    apr_status_t rv = write_file(b, "id_relay", 0600, key->private_pem, why);
+
+    if (rv == APR_SUCCESS)
+        rv = write_data(b, "id_relay.dropbear", 0600, key->private_dropbear, key->private_dropbear_len, why);
+    return rv;
+}
+
 /* The directory and all that does not depend on the tunnel. */
 static apr_status_t make(rly_bundle *b, const rly_bundle_request *req, const char *known_hosts, const char **why)
 {
-    apr_status_t rv;
+    const struct {
+        const char *name;
+        mode_t mode;
+        const char *text;
+    } files[] = {
+        { "id_relay.pub", 0644, apr_pstrcat(b->p, req->key->public_line, "\n", NULL) },
+        { "known_hosts", 0644, known_hosts },
+        { "run", 0755, rly_bundle_run_sh },
+        { "relay-tunnel.service", 0644, rly_bundle_relay_tunnel_service },
+    };
+    apr_status_t rv = APR_SUCCESS;
 
     b->temp = apr_pstrdup(b->p, in(b->p, b->parent, ".relay-XXXXXX"));
     if (!mkdtemp(b->temp)) {
         b->temp = NULL;
         return cannot_make(b, b->parent, errno, why);
     }
-    if (req->key->private_pem
-        && (rv = write_file(b, "id_relay", 0600, req->key->private_pem, why)) != APR_SUCCESS)
-        return rv;
-    rv = write_file(b, "id_relay.pub", 0644, apr_pstrcat(b->p, req->key->public_line, "\n", NULL), why);
-    if (rv == APR_SUCCESS)
-        rv = write_file(b, "known_hosts", 0644, known_hosts, why);
+    if (req->key->private_pem)
+        rv = write_private(b, req->key, why);
+    for (size_t i = 0; i < sizeof files / sizeof files[0] && rv == APR_SUCCESS; i++)
+        rv = write_file(b, files[i].name, files[i].mode, files[i].text, why);
     return rv;
 }
 
@@ -160,6 +183,7 @@ apr_status_t rly_bundle_prepare(rly_bundle **out, const rly_bundle_request *req,
 
     b->p = p;
     b->own_key = req->key->private_pem != NULL;
+    b->tls = req->tls;
     if ((rv = resolve(b, req->dir, why)) != APR_SUCCESS)
         return rv;
     if (!rly_sshconfig_path(in(p, b->parent, b->name ? b->name : "relay-"), p, why))
@@ -201,7 +225,7 @@ apr_status_t rly_bundle_finish(rly_bundle *b, const relay_config *cfg, const rel
     const char *target = in(b->p, b->parent, name), *text;
     apr_status_t rv = RELAY_EREFUSED;
 
-    if ((text = rly_sshconfig_text(cfg, t, target, b->private_file, b->own_key, b->p, why)) == NULL)
+    if ((text = rly_sshconfig_text(cfg, t, target, b->private_file, b->own_key, b->tls, b->p, why)) == NULL)
         goto out;
     if ((rv = write_file(b, "config", 0644, text, why)) != APR_SUCCESS)
         goto out;

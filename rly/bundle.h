@@ -18,6 +18,7 @@ typedef struct rly_bundle_request {
     const char *dir;             /* -o; NULL: ./relay-ID */
     const relay_key *key;        /* without private_pem: the device has it */
     const char *private_file;    /* the private half of a key that was read, where it is known; or NULL */
+    int tls;                     /* --tls: through TLS on the HTTPS port */
     const char *relay;           /* its name, under which ssh looks up its host keys */
     apr_array_header_t *hostkeys; /* const char *, `type base64` */
 } rly_bundle_request;

@@ -6,6 +6,7 @@
 #include "output.h"
 #include "pin.h"
 #include "relay_name.h"
+#include "sshconfig.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -97,7 +98,7 @@ static const char *private_file(const opening *op)
 static int prepare_bundle(opening *op)
 {
     rly_bundle_request req = { .dir = op->o.dir, .key = op->key, .private_file = private_file(op),
-                               .relay = op->r->cfg->name };
+                               .tls = op->o.tls, .relay = op->r->cfg->name };
     const char *why = NULL;
     apr_status_t rv = rly_hostkeys(&req.hostkeys, op->r, &why);
 
@@ -157,7 +158,9 @@ static const char *ssh_command(const opening *op)
     if (op->bundle_path)
         return apr_psprintf(p, "ssh -N -F %s relay",
                             rly_shell_quote(apr_pstrcat(p, op->bundle_path, "/config", NULL), p));
-    command = apr_psprintf(p, "ssh -N -p %d", cfg->ssh_port);
+    command = apr_psprintf(p, "ssh -N -p %d", op->o.tls ? cfg->https_port : cfg->ssh_port);
+    if (op->o.tls)
+        command = apr_pstrcat(p, command, " -o ", rly_shell_quote(apr_pstrcat(p, "ProxyCommand=", rly_sshconfig_proxy(cfg, p), NULL), p), NULL);
     for (int i = 0; i < op->tunnel->nroutes; i++)
         if ((forward = rly_route_forward(&op->tunnel->routes[i], ":", p)) != NULL)
             command = apr_pstrcat(p, command, " -R ", rly_shell_quote(forward, p), NULL);
@@ -178,7 +181,7 @@ static int print_json(const opening *op)
                                     rly_json_text(t->id, p), "device", rly_json_text(t->device, p), "expires",
                                     rly_json_text(rly_time_rfc3339(t->expires, p), p), "key", rly_json_text(t->key, p),
                                     "routes", routes, "ssh", "host", rly_json_text(cfg->ssh_host, p), "port",
-                                    (int)cfg->ssh_port, "user", rly_json_text(cfg->user, p), "command",
+                                    op->o.tls ? cfg->https_port : (int)cfg->ssh_port, "user", rly_json_text(cfg->user, p), "command",
                                     rly_json_text(ssh_command(op), p), "bundle", rly_json_text(op->bundle_path, p)));
 }
 
@@ -193,7 +196,7 @@ static void print_hint(const opening *op)
         printf("\nTo connect:\n");
     printf("  %s\n", rly_text_clean(ssh_command(op), op->r->p));
     if (op->bundle_path)
-        printf("or on the device, in a copy of the bundle:\n  ssh -N -F config relay\n");
+        printf("or on the device, in a copy of the bundle, to connect and stay connected:\n  ./run\n");
 }
 
 static int print_text(const opening *op)
@@ -226,7 +229,7 @@ static int run(rly *r, int argc, const char *const *argv)
     opening op = { .r = r };
     const char **names;
     const relay_service **services;
-    int status = rly_options_parse(&op.o, r, "ntdkoj", argc, argv);
+    int status = rly_options_parse(&op.o, r, "ntdkojT", argc, argv);
 
     if (status != RLY_DONE)
         return status;
@@ -253,7 +256,7 @@ static int run(rly *r, int argc, const char *const *argv)
 
 const rly_command rly_cmd_open = {
     "open", "open a tunnel for a device",
-    "[-n NAME]... [-t TTL] [-d DEVICE] [-k PUBKEY] [-o DIR] [--json] SERVICE...",
+    "[-n NAME]... [-t TTL] [-d DEVICE] [-k PUBKEY] [-o DIR] [--tls] [--json] SERVICE...",
     "Opens a tunnel: each SERVICE of the device gets a URL of its own, for as long as TTL says.\n"
     "\n"
     "SERVICE is where the traffic goes on the device's side: http://127.0.0.1:80, https://192.168.1.9,\n"
@@ -268,8 +271,12 @@ const rly_command rly_cmd_open = {
     "  -d, --device DEVICE  what the device is called in lists and logs\n"
     "  -k, --key PUBKEY     a file with the device's own public key, or - to read it from standard input\n"
     "  -o, --output DIR     the bundle to write; default ./relay-ID, and with -k none\n"
+    "      --tls            SSH inside TLS, for networks that let out nothing else\n"
     "      --json           one line for scripts\n"
     "  -c, --config FILE    another relay.conf\n"
+    "\n"
+    "In the bundle, ./run keeps the tunnel up until its grant ends, with OpenSSH's or dropbear's client; with\n"
+    "systemd there is relay-tunnel.service. `man rly' tells more.\n"
     "\n"
     "Examples:\n"
     "  rly open -d 'NAS in Bern' -t 2h 80\n"

@@ -74,6 +74,9 @@ static int take(rly_options *o, rly *r, int letter, const char *value)
     case 'j':
         o->json = 1;
         return RLY_DONE;
+    case 'T':
+        o->tls = 1;
+        return RLY_DONE;
     }
     o->help = 1;
     return RLY_DONE;
@@ -81,7 +84,7 @@ static int take(rly_options *o, rly *r, int letter, const char *value)
 
 int rly_options_parse(rly_options *o, rly *r, const char *takes, int argc, const char *const *argv)
 {
-    apr_getopt_option_t table[NOPTIONS + 2];
+    apr_getopt_option_t table[NOPTIONS + 3];
     apr_getopt_t *state;
     const char *value;
     apr_status_t rv;
@@ -96,6 +99,8 @@ int rly_options_parse(rly_options *o, rly *r, const char *takes, int argc, const
             table[n++] = all_options[i];
     if (strchr(takes, 'j'))
         table[n++] = (apr_getopt_option_t){ "json", 'j', 0, NULL };
+    if (strchr(takes, 'T'))
+        table[n++] = (apr_getopt_option_t){ "tls", 'T', 0, NULL };
 
     apr_getopt_init(&state, r->p, argc, argv);
     state->interleave = 1;

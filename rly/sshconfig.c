@@ -2,6 +2,7 @@
 
 #include "sshconfig.h"
 #include "describe.h"
+#include "output.h"
 #include "relay_text.h"
 
 #include <string.h>
@@ -52,8 +53,46 @@ static const char *identity(const char *dir, const char *private_file, int own_k
                        "\n    IdentityFile id_relay\n", own_key ? "    BatchMode yes\n" : "", NULL);
 }
 
+const char *rly_sshconfig_proxy(const relay_config *cfg, apr_pool_t *p)
+{
+    int v6 = strchr(cfg->ssh_host, ':') != NULL;
+
+    /* relay_config has seen to it that host and domain are names or addresses, and nothing a shell acts on. */
+    return apr_psprintf(p, "openssl s_client -quiet -verify_quiet -alpn ssh -servername ssh.%s -connect %s%s%s:%d",
+                        cfg->domain, v6 ? "[" : "", cfg->ssh_host, v6 ? "]" : "", cfg->https_port);
+}
+
+/* How the relay is reached. */
+static const char *transport(const relay_config *cfg, int tls, apr_pool_t *p)
+{
+    if (!tls)
+        return apr_psprintf(p, "    HostName %s\n    Port %d\n", cfg->ssh_host, cfg->ssh_port);
+    return apr_psprintf(p,
+                        "    HostName %s\n"
+                        "    Port %d\n"
+                        "    # SSH inside TLS, on the port for browsers: for networks that let out nothing else. Nobody looks at the\n"
+                        "    # certificate here. A network that inspects TLS puts its own in the place of the relay's, and nothing\n"
+                        "    # depends on it: inside, ssh checks the relay's host key, which is pinned in known_hosts.\n"
+                        "    ProxyCommand %s\n",
+                        cfg->ssh_host, cfg->https_port, rly_sshconfig_proxy(cfg, p));
+}
+
+/* What ./run goes by: who asks where, after a refused login, whether the tunnel has ended. */
+static const char *head(const relay_config *cfg, const relay_tunnel *t, apr_pool_t *p)
+{
+    apr_time_t from = apr_time_sec(t->created), until = apr_time_sec(t->expires);
+
+    return apr_psprintf(p,
+                        "# Tunnel %s, until %s unless it is extended or closed.\n"
+                        "# Use: ./run, which stays and connects again and again; or: ssh -N -F config relay\n"
+                        "# run: tunnel %s from %" APR_TIME_T_FMT " to %" APR_TIME_T_FMT " ask https://%s.%s:%d/\n"
+                        "# The files stand twice: where this folder was made, and for a copy of it after `cd` into it.\n",
+                        t->id, rly_time_rfc3339(t->expires, p), t->id, from, until, t->routes[0].name, cfg->domain,
+                        cfg->https_port);
+}
+
 const char *rly_sshconfig_text(const relay_config *cfg, const relay_tunnel *t, const char *dir,
-                               const char *private_file, int own_key, apr_pool_t *p, const char **why)
+                               const char *private_file, int own_key, int tls, apr_pool_t *p, const char **why)
 {
     const char *forwards = "", *forward;
 
@@ -65,11 +104,9 @@ const char *rly_sshconfig_text(const relay_config *cfg, const relay_tunnel *t, c
         forwards = apr_pstrcat(p, forwards, "    RemoteForward ", forward, "\n", NULL);
     }
     return apr_psprintf(p,
-                        "# Tunnel %s. Use: ssh -N -F config relay\n"
-                        "# The files stand twice: where this folder was made, and for a copy of it after `cd` into it.\n"
+                        "%s"
                         "Host relay\n"
-                        "    HostName %s\n"
-                        "    Port %d\n"
+                        "%s"
                         "    User %s\n"
                         "%s"
                         "    IdentitiesOnly yes\n"
@@ -86,6 +123,6 @@ const char *rly_sshconfig_text(const relay_config *cfg, const relay_tunnel *t, c
                         "    # AES is by far the fastest where the processor has instructions for it.\n"
                         "    Ciphers aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com,"
                         "aes128-ctr,aes256-ctr\n",
-                        t->id, cfg->ssh_host, cfg->ssh_port, cfg->user, identity(dir, private_file, own_key, p),
+                        head(cfg, t, p), transport(cfg, tls, p), cfg->user, identity(dir, private_file, own_key, p),
                         cfg->name, rly_sshconfig_path(apr_pstrcat(p, dir, "/known_hosts", NULL), p, NULL), forwards);
 }

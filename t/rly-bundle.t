@@ -17,12 +17,15 @@ import time
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, f"{TOP}/t/lib")
 from store import Store  # noqa: E402
-from tap import ok, is_, like, done  # noqa: E402
+from tap import ok, is_, like, unlike, done  # noqa: E402
 
 store = Store()
 ME = pwd.getpwuid(os.getuid()).pw_name
 NASTY = ["with space", "quote\"d", "it's", "back\\slash", "back\\\\\"two", "100%h", "#comment", "dollar$HOME", "~tilde",
          "semi;colon", "ünïcode", "'", "\\", " lead", "%%", "-dash", "trailing "]
+
+
+FILES = ["config", "id_relay", "id_relay.dropbear", "id_relay.pub", "known_hosts", "relay-tunnel.service", "run"]
 
 
 def mode(path):
@@ -88,12 +91,17 @@ def test_files():
     os.umask(0o022)
     b = t["bundle"]
     is_(b, f"{store.dir}/made", "a slash at the end is no part of the name")
-    is_(sorted(os.listdir(b)), ["config", "id_relay", "id_relay.pub", "known_hosts"], "its files")
-    is_((mode(b), mode(f"{b}/id_relay")), ("700", "600"), "modes of folder and private key, under umask 0")
-    for name in ("config", "id_relay.pub", "known_hosts"):
+    is_(sorted(os.listdir(b)), FILES, "its files")
+    is_((mode(b), mode(f"{b}/id_relay"), mode(f"{b}/id_relay.dropbear"), mode(f"{b}/run")), ("700", "600", "600", "755"),
+        "modes of folder, private keys and runner, under umask 0")
+    for name in ("config", "id_relay.pub", "known_hosts", "relay-tunnel.service"):
         is_(mode(f"{b}/{name}"), "644", f"mode of {name}")
     public = subprocess.run(["ssh-keygen", "-y", "-P", "", "-f", f"{b}/id_relay"], capture_output=True, text=True).stdout
     is_(public.split()[:2], open(f"{b}/id_relay.pub").read().split(), "ssh-keygen -y: private and public half match")
+    dropbear = subprocess.run(["dropbearkey", "-y", "-f", f"{b}/id_relay.dropbear"], capture_output=True, text=True).stdout
+    is_(dropbear.split("\n")[1].split()[:2], public.split()[:2], "dropbearkey -y: it is the same key in dropbear's format")
+    with open(f"{TOP}/rly/run.sh") as one, open(f"{b}/run") as other:
+        ok(one.read() == other.read(), "run is rly/run.sh, byte for byte")
     is_(open(f"{b}/known_hosts").read(), "relay1 " + " ".join(open(f"{store.hostkey}.pub").read().split()[:2]) + "\n",
         "known_hosts pins the relay's host key under its name")
     config = open(f"{b}/config").read()
@@ -102,7 +110,19 @@ def test_files():
                  "User relay", "HostName 127.0.0.1", "IdentityFile id_relay", f'IdentityFile "{b}/id_relay"',
                  f'UserKnownHostsFile "{b}/known_hosts" known_hosts'):
         like(config, f"(?m)^ *{line}$", f"config: {line}")
+    like(config, rf"(?m)^# run: tunnel {t['id']} from \d{{10}} to \d{{10}} ask https://{t['routes'][0]['name']}.relay.localhost:8443/$",
+         "config: what run goes by")
+    unlike(config, "ProxyCommand", "config: no proxy")
     is_(leftovers(), [], "no temporary folder is left")
+
+
+def test_tls():
+    t = store.open("80", "-o", "tls", "--tls")
+    config = open(f"{t['bundle']}/config").read()
+    for line in ("HostName 127.0.0.1", "Port 8443", "ProxyCommand openssl s_client -quiet -verify_quiet -alpn ssh -servername "
+                 "ssh.relay.localhost -connect 127.0.0.1:8443", "HostKeyAlias relay1", "StrictHostKeyChecking yes"):
+        like(config, f"(?m)^ *{line}$", f"--tls: config: {line}")
+    is_(t["ssh"]["command"], f"ssh -N -F {store.dir}/tls/config relay", "the command is as ever")
 
 
 def test_published_hostkeys():
@@ -160,18 +180,22 @@ def test_unwritable():
 
 
 def test_write_fails():
-    """A file size limit lets the key be written, and not the configuration: that is after the tunnel was opened."""
+    """A file size limit lets the other files be written, and not the configuration: that is after the tunnel was opened.
+    A long path, which is there twice and quoted, makes it the largest of them."""
+    size = os.path.getsize(f"{TOP}/rly/run.sh")
+    deep = os.path.join(store.dir, *["%" * 200] * (size // 800 + 1))
+    os.makedirs(deep)
+
     def limit():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (600, 600))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
     count = len(tunnels())
-    result = store.rly("open", "-n", "limit", "80", "-o", "limit", preexec_fn=limit)
+    result = store.rly("open", "-n", "limit", "80", "-o", f"{deep}/limit", preexec_fn=limit)
     is_(result.returncode, 1, "writing fails after the tunnel was opened: exit status 1")
     like(result.stderr, "^rly: cannot write config .*File too large; tunnel [a-z2-7]{16}.* is closed again", "and says so")
     is_(result.stdout, "", "nothing on stdout")
     is_(len(tunnels()), count, "the tunnel is closed again")
     is_(json.loads(store.rly("show", "--json", "limit").stdout)["state"], "closed", "as show says")
-    ok(not os.path.exists(f"{store.dir}/limit"), "no bundle")
-    is_(leftovers(), [], "and no temporary folder")
+    is_(os.listdir(deep), [], "no bundle, and no temporary folder")
 
 
 def test_race():
@@ -205,7 +229,7 @@ def test_signal():
     process.communicate()
     is_(process.returncode, -signal.SIGTERM, "it ends of the signal")
     is_(json.loads(store.rly("show", "--json", "signal").stdout)["state"], "open", "the tunnel is open")
-    is_(len(os.listdir(f"{store.dir}/signal")), 4, "and its bundle is whole")
+    is_(sorted(os.listdir(f"{store.dir}/signal")), FILES, "and its bundle is whole")
     is_(leftovers(), [], "no temporary folder is left")
 
 

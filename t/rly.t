@@ -79,9 +79,19 @@ def test_open_with_key():
     result = store.rly("close", t["id"])
     is_(result.returncode, 0, "closed")
     t = store.open("-k", "-", "-o", "with-key", "80", input=open(f"{path}.pub", "rb").read())
-    is_(sorted(os.listdir(f"{store.dir}/with-key")), ["config", "id_relay.pub", "known_hosts"],
+    is_(sorted(os.listdir(f"{store.dir}/with-key")), ["config", "id_relay.pub", "known_hosts", "relay-tunnel.service", "run"],
         "-k - and -o: the key from standard input, a bundle without private key")
     is_(t["ssh"]["command"], f"ssh -N -F {store.dir}/with-key/config relay", "and its command")
+    store.rly("close", t["id"])
+    t = store.open("-k", "device.pub", "--tls", "80")
+    is_(t["ssh"]["command"], "ssh -N -p 8443 -o 'ProxyCommand=openssl s_client -quiet -verify_quiet -alpn ssh -servername "
+        f"ssh.relay.localhost -connect 127.0.0.1:8443' -R {t['routes'][0]['listen']}:127.0.0.1:80 relay@127.0.0.1",
+        "--tls: the same inside TLS")
+    is_((t["ssh"]["host"], t["ssh"]["port"]), ("127.0.0.1", 8443), "on the HTTPS port")
+    store.rly("close", t["id"])
+    conf = store.write_conf("v6.conf", relay={"ssh": "[2001:db8::1]:443", "https-port": None})
+    t = store.open("-k", "device.pub", "--tls", "80", conf=conf)
+    like(t["ssh"]["command"], r"-connect \[2001:db8::1\]:443' ", "an IPv6 address in brackets")
     store.rly("close", t["id"])
     store.open("-k", "device.pub", "-o", "beside", "80")
     like(open(f"{store.dir}/beside/config").read(), f'IdentityFile "{path}"\n',

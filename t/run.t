@@ -1,0 +1,326 @@
+#!/usr/bin/python3
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""The bundle's runner, DIR/run, in a copy of the bundle on devices that have busybox, dash or bash, OpenSSH's or dropbear's
+client, and curl, GNU wget, busybox's wget (with openssl) or nothing to ask with. It comes back when its session was killed, does not give up
+while Redis is away, and stops for good when the grant has ended; with the device's clock in 1970, too.
+"""
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+sys.path[:0] = [os.path.join(os.path.dirname(os.path.abspath(__file__)), d) for d in ("lib", "../script/lib")]
+import keeper  # noqa: E402
+from box import Box  # noqa: E402
+from relayrig import TOP, Rig, free_port  # noqa: E402
+from tap import between, done, is_, like, note, ok, together, unlike  # noqa: E402
+
+rig = Rig()
+rig.expect("RLY1")        # Redis is stopped here, and so mod_relay complains
+rig.expect(r"AuthorizedKeysCommand .* failed|relay-authkeys")
+device = rig.device("the-device")
+CA = {"CURL_CA_BUNDLE": rig.ca, "SSL_CERT_FILE": rig.ca, "WGETRC": f"{rig.dir}/etc/wgetrc"}
+with open(CA["WGETRC"], "w") as rc:
+    rc.write(f"ca_certificate={rig.ca}\n")
+REFUSED = r"Permission denied \(publickey\)|No auth methods could be used"
+BASH, DASH, ASH = "bash --posix", "dash", "busybox sh"
+
+
+def box(name, shell, *programs, busybox=False, env=None):
+    return Box(rig, name, shell, programs, busybox, {**CA, **(env or {})})
+
+
+opening = threading.Lock()
+
+
+def rig_open(*services, **options):
+    with opening:
+        return rig.open(*services, **options)
+
+
+def answers(tunnel):
+    return rig.get(tunnel)[2].decode().strip() == device.id
+
+
+def comes_back(name, shell, *programs, busybox=False):
+    t = rig_open(device.url)
+    b = box(name, shell, *programs, busybox=busybox)
+    r = b.run(t)
+    client = "ssh (openssh)" if programs[0] == "ssh" else "dbclient (dropbear)"
+    ok(answers(t), f"{name}: a copy of the bundle, run from /: the device answers")
+    like(r.said(), rf"(?m)^relay-tunnel {t['id']}: connecting to 127\.0\.0\.1 with {re.escape(client)}$", f"{name}: it says what it does")
+    for _ in range(2):
+        r.cut()
+        started = time.monotonic()
+        r.wait_up(15)
+        between(time.monotonic() - started, 0, 8, f"{name}: its session is killed: it comes back within seconds")
+    ok(answers(t), f"{name}: and the device answers")
+    like(r.said(), r"(?m)^relay-tunnel \w{16}: the connection ended after \d+ s \(exit status \d+\); the next try is in [12] s$",
+         f"{name}: it says so")
+    is_(os.listdir(b.home), [], f"{name}: nothing is written to the user's home")
+    below = r.processes()
+    rig.rly("close", t["id"])
+    r.cut()
+    is_(r.ended(60), 0, f"{name}: the tunnel is closed: run stops for good, exit status 0")
+    like(r.said(), "the grant has ended, the relay says so: not connecting again", f"{name}: and says why")
+    is_(keeper.kill_all(below, 0), {}, f"{name}: no process is left")
+    is_(os.listdir(b.tmp), [], f"{name}: nor a file")
+
+
+def test_redis():
+    """Two ways for Redis to be away: it hangs, and it is down. The helper fails, sshd refuses the key."""
+    redis = rig.servers["redis"]
+    for what, away, back in (("hangs", lambda: redis.signal(signal.SIGSTOP), lambda: redis.signal(signal.SIGCONT)),
+                             ("is down", lambda: (rig.redis("SAVE"), redis.kill()), redis.start)):
+        runners = []
+        for name, shell, client in (("openssh", DASH, "ssh"), ("dropbear", ASH, "dbclient")):
+            b = box(f"redis-{what.replace(' ', '-')}-{name}", shell, client, "curl", busybox=shell == ASH)
+            runners.append(b.run(rig_open(device.url), env={"RELAY_PATIENCE": "3"}))
+        away()
+        for r in runners:
+            r.cut()
+        for r in runners:
+            r.wait_for(REFUSED, 60, 3)
+            time.sleep(1)
+            is_(r.process.poll(), None, f"{r.box.name}: Redis {what}: refused three times, it does not give up")
+        back()
+        for r in runners:
+            r.wait_up(60)
+            ok(answers(r.tunnel), f"{r.box.name}: Redis is back: so is the tunnel")
+            unlike(r.said(), "has ended", f"{r.box.name}: it never said that it was over")
+            r.stop()
+
+
+def test_nobody_to_ask():
+    """Without curl and wget: the end in the bundle counts, and refusals for a time (an hour; 6 s here)."""
+    b = {name: box(name, shell, client, env={"RELAY_PATIENCE": "6"})
+         for name, shell, client in (("mute-openssh", DASH, "ssh"), ("mute-dropbear", BASH, "dbclient"))}
+    early = b["mute-openssh"].run(rig_open(device.url, ttl="2h"))
+    rig.rly("close", early.tunnel["id"])
+    early.cut()
+    expired = b["mute-dropbear"].run(rig_open(device.url, ttl="4s"))
+    time.sleep(4.5)
+    expired.cut()
+    cut = time.monotonic()
+    is_(expired.ended(60), 0, "mute-dropbear: its time is over: it stops for good")
+    between(time.monotonic() - cut, 6, 25, "mute-dropbear: but not before it was refused for the time that it takes")
+    like(expired.said(), "the grant has ended, its time is over", "mute-dropbear: and says why")
+    is_(early.process.poll(), None, "mute-openssh: closed before its time, and refused as long: it cannot know, and goes on")
+    early.stop()
+
+
+def test_clock():
+    """A clock without battery: 1970. The time that run has run counts instead."""
+    b = box("1970", DASH, "ssh", env={"RELAY_PATIENCE": "4"})
+    os.unlink(f"{b.bin}/date")
+    with open(f"{b.bin}/date", "w") as f:
+        f.write("#!/bin/sh\necho 42\n")
+    os.chmod(f"{b.bin}/date", 0o755)
+    r = b.run(rig_open(device.url, ttl="20s"))
+    started = time.monotonic()
+    rig.rly("close", r.tunnel["id"])
+    r.cut()
+    is_(r.ended(60), 0, "1970: it stops for good")
+    between(time.monotonic() - started, 17, 50, "1970: when it has run for as long as the tunnel was to live")
+    like(r.said(), "its time is over", "1970: and says why")
+
+
+def test_unknown():
+    """404: the relay has never heard of it, as after a day or when Redis lost its data."""
+    b = box("unknown", DASH, "ssh", "curl", env={"RELAY_PATIENCE": "6"})
+    t = rig_open(device.url)
+    r = b.run(t)
+    rig.redis("DEL", *rig.redis("KEYS", "relay:*").split("\n"))
+    r.cut()
+    cut = time.monotonic()
+    is_(r.ended(60), 0, "unknown to the relay: it stops for good")
+    between(time.monotonic() - cut, 6, 25, "but not at once")
+    like(r.said(), "the relay does not know it", "and says why")
+
+
+def signals(name, shell, client):
+    b = box(f"signal-{name}", shell, client, "curl", busybox=shell == ASH)
+    t = rig_open(device.url)
+    bundle = b.copy(t)
+    for number, state in ((signal.SIGTERM, "connected"), (signal.SIGINT, "connected"), (signal.SIGHUP, "connected"),
+                          (signal.SIGTERM, "waiting")):
+        if state == "waiting":
+            out_of_reach(bundle)
+            r = b.run(t, bundle, wait=False).wait_for("the next try", times=3)
+        else:
+            r = b.run(t, bundle)
+        below = r.processes()
+        started = time.monotonic()
+        r.process.send_signal(number)
+        is_(r.ended(5), 128 + number, f"{name}: {number.name} while {state}: exit status {128 + number}")
+        between(time.monotonic() - started, 0, 2, f"{name}: at once")
+        r.wait(lambda: not keeper.kill_all(below, 0), "its children have ended", 3)
+        ok(True, f"{name}: its children have ended")
+        is_(os.listdir(b.tmp), [], f"{name}: nothing is left in TMPDIR")
+        r.wait(lambda: not r.up(), "the tunnel is down", 5)
+
+
+def out_of_reach(bundle):
+    """Nobody listens on the port that the bundle names."""
+    with open(f"{bundle}/config", "r+") as f:
+        text = f.read().replace(f"Port {rig.ssh_port}", f"Port {free_port()}")
+        f.seek(0)
+        f.write(text)
+        f.truncate()
+
+
+def test_backoff():
+    b = box("backoff", ASH, "ssh", busybox=True)
+    t = rig_open(device.url)
+    bundle = b.copy(t)
+    out_of_reach(bundle)
+    r = b.run(t, bundle, wait=False)
+    time.sleep(16)
+    delays = [int(d) for d in re.findall(r"the next try is in (\d+) s", r.said())]
+    note(f"delays: {delays}")
+    ok(len(delays) >= 4, "unreachable: it tries again and again", r.said())
+    for delay, (low, high) in zip(delays, ((1, 2), (2, 4), (4, 8), (8, 16), (16, 32))):
+        between(delay, low, high, f"a delay from {low} to {high} s")
+    unlike(r.said(), "has ended, ", "not being reached is no refusal")
+    r.stop()
+
+
+def test_jitter():
+    """What makes chance: each source alone, as a device may have only one of them."""
+    with open(f"{TOP}/rly/run.sh") as f:
+        text = f.read()
+    functions = "\n".join(re.findall(r"(?ms)^(?:setting|draw)\(\) \{.*?\n?\}$", text))
+    for source, programs in (("od", ["od"]), ("hexdump", ["hexdump"]), ("awk", ["awk"]), ("the process id", [])):
+        b = Box(rig, f"jitter-{source.replace(' ', '-')}")
+        for name in ("od", "awk"):
+            os.unlink(f"{b.bin}/{name}")
+        for name in programs:
+            os.symlink("/bin/busybox", f"{b.bin}/{name}")
+        seen = set()
+        for _ in range(30):
+            config = f"{b.dir}/config"
+            with open(config, "w") as f:
+                f.write("    RemoteForward 127.77.0.5:10000 127.0.0.1:80\n")
+            out = subprocess.run(["/bin/busybox", "sh", "-uc", f"{functions}\ndraw; echo $random"], cwd=b.dir, env=b.env, capture_output=True,
+                                 text=True)
+            seen.add(out.stdout.strip() if out.stdout.strip().isdigit() and int(out.stdout) < 1 << 22 else f"bad: {out}")
+        ok(len(seen) > 20 and not [s for s in seen if "bad" in s], f"chance from {source}: numbers, and not the same", seen)
+
+
+def hostkey(name, shell, client, what, line):
+    b = box(f"hostkey-{name}-{len(line)}", shell, client, "curl", busybox=shell == ASH)
+    t = rig_open(device.url)
+    bundle = b.copy(t)
+    with open(f"{bundle}/known_hosts", "w") as f:
+        f.write(line)
+    r = b.run(t, bundle, wait=False).wait_for("the next try", times=3)
+    ok(not r.up(), f"{name}: {what} is pinned: no tunnel")
+    like(r.said(), "(?i)host key|trusted hosts", f"{name}: for that reason")
+    unlike(r.said(), "has ended, ", f"{name}: which is no reason to give up")
+    r.stop()
+    is_(os.listdir(b.home), [], f"{name}: nothing is written to the user's home")
+
+
+def test_own_key():
+    """-k: the device's own key, as id_relay in OpenSSH's and in dropbear's format."""
+    own = f"{rig.dir}/pki/own"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", own], check=True)
+    subprocess.run(["dropbearconvert", "openssh", "dropbear", own, f"{own}.db"], check=True, capture_output=True)
+    for name, shell, programs, key in (("own-openssh", DASH, ["ssh"], own), ("own-converted", ASH, ["dbclient", "dropbearconvert"], own),
+                                       ("own-dropbear", DASH, ["dbclient"], f"{own}.db")):
+        b = box(name, shell, *programs, busybox=shell == ASH)
+        t = rig_open(device.url, key=f"{own}.pub", args=["-o", f"{rig.dir}/bundles/{name}"])
+        bundle = b.copy(t)
+        shutil.copy(key, f"{bundle}/id_relay")
+        os.chmod(f"{bundle}/id_relay", 0o644)
+        r = b.run(t, bundle)
+        ok(answers(t), f"{name}: the device's own key is used")
+        r.stop()
+        rig.rly("close", t["id"])
+
+
+def test_several():
+    b = box("several", ASH, "dbclient", busybox=True)
+    t = rig_open(device.url, f"tcp://localhost:{device.port}", device.url)
+    b.run(t).stop()
+    ok(True, "dropbear with three services: all listen")
+
+
+def test_places():
+    b = box("places", ASH, "ssh", busybox=True)
+    t = rig_open(device.url)
+    bundle = b.copy(t, "-n; touch x")
+    r = b.run(t, bundle, cwd=bundle, env={"TMPDIR": "/nonexistent"})
+    ok(answers(t), "a folder whose name looks like options and commands; a TMPDIR that is not there")
+    r.stop()
+    os.symlink(f"{bundle}/run", f"{b.dir}/link")
+    linked = subprocess.Popen(["env", "-i", *(f"{k}={v}" for k, v in b.env.items()), *b.shell, f"{b.dir}/link"], cwd="/",
+                              stderr=subprocess.DEVNULL)
+    r.wait(r.up, "the tunnel is up through a link")
+    ok(True, "a link to run")
+    linked.terminate()
+    is_(linked.wait(5), 143, "which ends on SIGTERM, too")
+
+
+def test_cannot_run():
+    t = rig_open(device.url)
+    for name, programs, prepare, status, error in (
+            ("no client", [], lambda d: [], 1, "neither ssh .* nor dbclient .* is installed"),
+            ("no config", ["ssh"], lambda d: os.unlink(f"{d}/config"), 1, "no config and known_hosts beside .*/run"),
+            ("no line of ours in config", ["ssh"], lambda d: open(f"{d}/config", "w").close(), 1, "config has no line"),
+            ("no key for dropbear", ["dbclient"], lambda d: [os.unlink(f"{d}/{k}") for k in ("id_relay", "id_relay.dropbear")], 1,
+             "no private key")):
+        b = box(name.replace(" ", "-"), DASH, *programs)
+        bundle = f"{b.dir}/copy"
+        shutil.copytree(t["bundle"], bundle)
+        prepare(bundle)
+        r = b.run(t, bundle, wait=False)
+        is_(r.ended(10), status, f"{name}: exit status {status}")
+        like(r.said(), error, f"{name}: and an error")
+    result = subprocess.run([f"{t['bundle']}/run", "--help"], capture_output=True, text=True)
+    is_((result.returncode, result.stdout), (2, ""), "arguments: exit status 2")
+    like(result.stderr, "^usage: ", "and how it is used")
+
+
+def test_extended():
+    """A session that was seen alive past the end in the bundle: it was extended, and an hour is not enough then."""
+    b = box("extended", DASH, "ssh", env={"RELAY_PATIENCE": "1"})
+    r = b.run(rig_open(device.url, ttl="20s"))
+    rig.rly("extend", "-t", "1h", r.tunnel["id"])
+    time.sleep(33)
+    rig.rly("close", r.tunnel["id"])
+    r.cut()
+    r.wait_for(REFUSED, 60, 4)
+    is_(r.process.poll(), None, "extended: refused for longer than RELAY_PATIENCE: it goes on")
+    is_(r.ended(90), 0, "extended: refused for 24 times as long: it stops")
+    like(r.said(), "its time is over", "extended: and says why")
+
+
+subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", f"{rig.dir}/pki/other"], check=True)
+with open(f"{rig.dir}/pki/other.pub") as other:
+    OTHER = "relay1 " + other.read()
+# They wait most of the time: for the next try, and for patience to end.
+together(
+    test_extended, test_nobody_to_ask, test_clock, test_backoff, test_own_key, test_several, test_places,
+    lambda: comes_back("busybox-openssh", ASH, "ssh", "curl", busybox=True),
+    lambda: comes_back("busybox-dropbear", ASH, "dbclient", "openssl", busybox=True),
+    lambda: comes_back("dash-dropbear", DASH, "dbclient", "wget"),
+    lambda: comes_back("bash-openssh", BASH, "ssh", "wget"),
+    lambda: signals("busybox-openssh", ASH, "ssh"),
+    lambda: signals("dash-dropbear", DASH, "dbclient"),
+    lambda: signals("bash-openssh", BASH, "ssh"),
+    lambda: hostkey("dash-openssh", DASH, "ssh", "another key", OTHER),
+    lambda: hostkey("busybox-openssh", ASH, "ssh", "none", ""),
+    lambda: hostkey("busybox-dropbear", ASH, "dbclient", "another key", OTHER),
+    lambda: hostkey("dash-dropbear", DASH, "dbclient", "none", ""))
+test_jitter()
+test_cannot_run()
+# These stop Redis, or empty it.
+test_redis()
+test_unknown()
+rig.check_logs()
+done()
