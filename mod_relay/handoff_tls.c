@@ -13,6 +13,7 @@
 
 #include <apr_atomic.h>
 #include <apr_network_io.h>
+#include <ap_mpm.h>
 #include <apr_portable.h>
 #include <http_connection.h>
 #include <http_core.h>
@@ -23,6 +24,9 @@
 #include <unistd.h>
 
 #define PROTOCOL "ssh"
+
+/* Silence of this length is a pause: longer than a request's waiting as a rule, shorter than the time between keepalives. */
+#define PAUSE apr_time_from_sec(10)
 
 static volatile apr_uint32_t in_use; /* in this process */
 
@@ -120,6 +124,30 @@ static conn_rec *wrap(conn_rec *c, int fd, apr_socket_t **out)
     return rc == OK || rc == DONE ? inner : NULL;
 }
 
+static int process_is_stopping(void)
+{
+    int state;
+
+    return ap_mpm_query(AP_MPMQ_MPM_STATE, &state) == APR_SUCCESS && state == AP_MPMQ_STOPPING;
+}
+
+/*
+ * sshd's keepalives say when it is over, not httpd. But a process that a graceful restart has told to stop lives as long
+ * as its last connection does, and an SSH session can live for weeks: with one restart a day (Debian's logrotate) old
+ * processes would fill the scoreboard until none can be started any more. So there a session ends at its first pause;
+ * the device comes back and finds a new process.
+ */
+static void carry_on(conn_rec *c, proxy_tunnel_rec *tunnel)
+{
+    tunnel->timeout = PAUSE;
+    while (ap_proxy_tunnel_run(tunnel) == HTTP_GATEWAY_TIME_OUT) {
+        if (process_is_stopping()) {
+            ap_log_cerror(APLOG_MARK, APLOG_INFO, 0, c, "RLY157 SSH inside TLS is ended: this process of httpd is to stop");
+            return;
+        }
+    }
+}
+
 static void run_tunnel(conn_rec *c, int fd)
 {
     request_rec *r = ap_create_request(c);
@@ -132,8 +160,7 @@ static void run_tunnel(conn_rec *c, int fd)
         close(fd);
         return;
     }
-    tunnel->timeout = -1; /* sshd's keepalives say when it is over */
-    ap_proxy_tunnel_run(tunnel);
+    carry_on(c, tunnel);
     apr_socket_close(socket);
 }
 
