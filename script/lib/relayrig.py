@@ -368,10 +368,15 @@ class Rig(Client):
                                       https_port=self.https_port))
             f.write(self.httpd_extra + "\n")
             f.write(self._vhost())
-        env = {"APACHE_LOG_DIR": f"{self.dir}/log", "APACHE_RUN_DIR": f"{self.dir}/run", "LANG": "C"}
+        env = {"APACHE_LOG_DIR": f"{self.dir}/log", "APACHE_RUN_DIR": f"{self.dir}/run", "LANG": "C", **self._sanitizer()}
         self.httpd_argv = [APACHE2, "-d", self.dir, "-f", conf]
         run(self.httpd_argv + ["-t"], "apache2 -t", env=dict(os.environ, **env))
         self._add("httpd", self.httpd_argv + ["-D", "FOREGROUND"], self._https_answers, env)
+
+    def _sanitizer(self):
+        """What httpd's environment needs for a mod_relay with sanitizers: their runtime has to be loaded first."""
+        runtime = os.environ.get("RELAY_SANITIZER")
+        return {"LD_PRELOAD": runtime} if runtime else {}
 
     def _httpd_modules(self):
         """LoadModule lines: Debian's usual modules, and what relay.load's Depends line asks for, as a2enmod does."""

@@ -5,11 +5,11 @@ import re
 
 # What makes a line suspicious, by the log's name.
 SUSPECT = {
-    "httpd": r"\[[\w]*:(warn|error|crit|alert|emerg)\]|AddressSanitizer|runtime error:|ThreadSanitizer",
+    "httpd": r"\[[\w]*:(warn|error|crit|alert|emerg)\]|Sanitizer:|runtime error:",
     "relay": r"\[[\w]*:(warn|error|crit|alert|emerg)\]",
     "sshd": r"^(error|fatal|Warning|WARNING)|: (error|fatal): |AuthorizedKeysCommand .* failed|Bad owner|deprecated",
     "redis": r"^\d+:[A-Z] .{20,30} # |^\*\*\* ",
-    "rlyd": r"rlyd: (error|warning): |AddressSanitizer|runtime error:",
+    "rlyd": r"rlyd: (error|warning): |Sanitizer:|runtime error:",
 }
 # Lines that stand in every run and mean nothing here.
 HARMLESS = [
