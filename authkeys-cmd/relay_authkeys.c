@@ -29,6 +29,7 @@
 #include "config.h"
 #include "authkeys.h"
 #include "relay_log.h"
+#include "relay_process.h"
 #include "relay_rlyd.h"
 
 #define USAGE \
@@ -171,6 +172,7 @@ int main(int argc, char **argv)
     apr_pool_t *p = NULL;
     int whole = stdio_is_whole(), loopback_only = 0, opt, status;
 
+    relay_process_keep_secrets();
     /* To stderr, too: sshd has it on /dev/null, a person by hand wants to see it. */
     openlog("relay-authkeys", LOG_PID | LOG_PERROR, LOG_AUTHPRIV);
     relay_log_install(relay_log_to_syslog, NULL);

@@ -2,6 +2,7 @@
 
 #include "relay_config.h"
 #include "relay_duration.h"
+#include "relay_log.h"
 #include "relay_name.h"
 
 #include <apr_file_io.h>
@@ -374,7 +375,7 @@ apr_status_t relay_config_load(relay_config **out, const char *path, apr_pool_t 
     cfg->file = apr_pstrdup(p, path ? path : relay_config_default_path());
     set_defaults(cfg, p);
     rv = apr_file_open(&rd.file, cfg->file, APR_READ | APR_BUFFERED, APR_OS_DEFAULT, p);
-    if (rv == APR_SUCCESS && (rv = apr_file_info_get(&info, APR_FINFO_TYPE, rd.file)) == APR_SUCCESS
+    if (rv == APR_SUCCESS && (rv = apr_file_info_get(&info, APR_FINFO_TYPE | APR_FINFO_PROT, rd.file)) == APR_SUCCESS
         && info.filetype == APR_DIR) {
         apr_file_close(rd.file);
         rv = APR_FROM_OS_ERROR(EISDIR);
@@ -394,6 +395,11 @@ apr_status_t relay_config_load(relay_config **out, const char *path, apr_pool_t 
         return APR_ENOMEM;
     if ((rv = check_whole(cfg, p, why)) != APR_SUCCESS)
         return rv;
+    /* Refusing would stop a relay that works; the password has been read by whoever wanted to. */
+    if (cfg->redis->password && info.protection & APR_FPROT_WREAD)
+        relay_log(RELAY_LOG_WARNING, "RLY002 %s: it has Redis's password in it and every user of this host can read it: "
+                                     "chmod o= it, give it the group of those who need it, and change the password",
+                  cfg->file);
     *out = cfg;
     return APR_SUCCESS;
 }

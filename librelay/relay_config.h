@@ -50,7 +50,7 @@ typedef struct relay_config {
 const char *relay_config_default_path(void);
 
 /**
- * Reads and checks the file.
+ * Reads and checks the file. Warns through relay_log where it holds a password and others can read it.
  * @param path the file; NULL means the default path
  * @return APR_SUCCESS; RELAY_EINPUT with *why `FILE:LINE: [section] key: …`; or the error of opening it
  */

@@ -85,7 +85,8 @@ static void child_init(apr_pool_t *p, server_rec *s)
     }
 }
 
-static int post_config(apr_pool_t *p, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
+/* Ahead of the reading of relay.conf, which may have something to say. */
+static int install_sink(apr_pool_t *p, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
     (void)p;
     (void)plog;
@@ -96,7 +97,7 @@ static int post_config(apr_pool_t *p, apr_pool_t *plog, apr_pool_t *ptemp, serve
 
 static void register_hooks(apr_pool_t *p)
 {
-    ap_hook_post_config(post_config, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_check_config(install_sink, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_child_init(child_init, NULL, NULL, APR_HOOK_MIDDLE);
     mod_relay_directives_register_hooks(p);
     mod_relay_route_register_hooks(p);

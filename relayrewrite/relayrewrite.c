@@ -23,6 +23,7 @@
 #include "config.h"
 #include "relay_log.h"
 #include "relay_name.h"
+#include "relay_process.h"
 #include "relay_service.h"
 #include "relay_store.h"
 
@@ -226,6 +227,7 @@ int main(int argc, char **argv)
         fputs(USAGE, stderr);
         return 2;
     }
+    relay_process_keep_secrets();
     /* To stderr, too: that is the error log of the httpd that started it. */
     openlog("relayrewrite", LOG_PID | LOG_PERROR, LOG_DAEMON);
     relay_log_install(relay_log_to_syslog, NULL);

@@ -5,6 +5,7 @@
 #include "options.h"
 #include "output.h"
 #include "relay_log.h"
+#include "relay_process.h"
 
 #include <apr_general.h>
 #include <errno.h>
@@ -144,6 +145,7 @@ int main(int argc, const char *const *argv)
     /* A reader that went away and a full quota are errors to report, not to die of half-way. */
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
+    relay_process_keep_secrets();
     relay_log_install(relay_log_to_stderr, program);
     status = flush_output(run(&r, argc, argv));
     apr_pool_destroy(r.p); /* forgets private keys */

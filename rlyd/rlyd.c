@@ -13,6 +13,7 @@
 #include "nodelay.h"
 #include "notify.h"
 #include "proof.h"
+#include "relay_process.h"
 #include "session.h"
 #include "spawn.h"
 
@@ -308,6 +309,7 @@ int main(int argc, char **argv)
 
     if (argc > 1 && strcmp(argv[1], "--merge-exec") == 0)
         return merge_exec(argv + (argc > 2 && strcmp(argv[2], "--") == 0 ? 3 : 2));
+    relay_process_keep_secrets();
     apr_initialize();
     apr_pool_create(&d.pool, NULL);
     relay_log_install(log_to_stderr, NULL);

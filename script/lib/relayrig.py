@@ -204,6 +204,7 @@ class Rig(Client):
     relay_conf          {section: {key: value}} laid over the generated relay.conf; None as value leaves a key out
     mpm                 event, worker or prefork
     vhost, httpd_conf   directives added to the HTTPS vhost and at server level
+    redis_conf          lines added to redis.conf
     sshd_conf           lines put at the top of sshd's configuration (sshd keeps the first value it meets)
     http2               False: without mod_http2's protocols
     rlyd                True: run rlyd, with RelaySSH on, and let devices connect to the HTTPS port; the
@@ -215,11 +216,12 @@ class Rig(Client):
     domain = "relay.localhost"
 
     def __init__(self, listen=None, cooldown=None, mpm="event", relay_conf=None, vhost="", httpd_conf="",
-                 sshd_conf="", http2=True, rlyd=None, address="127.0.0.1", say=None, start=True):
+                 sshd_conf="", http2=True, rlyd=None, address="127.0.0.1", say=None, start=True, redis_conf=""):
         if os.geteuid() != 0:
             raise RigError("root is needed: sshd starts the processes of other users")
         self.say = say or (lambda text: None)
         self.mpm, self.vhost_extra, self.httpd_extra = mpm, vhost, httpd_conf
+        self.redis_extra = redis_conf
         self.sshd_extra, self.http2, self.with_rlyd, self.address = sshd_conf, http2, rlyd, address
         self.servers, self.devices, self.sessions, self.opened = {}, [], [], 0
         self.problems = riglog.Expected()
@@ -307,7 +309,7 @@ class Rig(Client):
         conf = f"{self.dir}/etc/redis.conf"
         with open(conf, "w") as f:
             f.write(f"port 0\nunixsocket {self.redis_sock}\nunixsocketperm 777\ndir {self.dir}/redis\nsave \"\"\n"
-                    f"appendonly no\nlogfile {self.dir}/log/redis.log\ndaemonize no\n")
+                    f"appendonly no\nlogfile {self.dir}/log/redis.log\ndaemonize no\n{self.redis_extra}\n")
         self._add("redis", ["/usr/bin/redis-server", conf], self._redis_ready)
 
     def _redis_ready(self):

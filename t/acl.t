@@ -1,0 +1,267 @@
+#!/usr/bin/python3
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""Least privilege: each part with a Redis user of its own (librelay/redis-users.conf.in) and a relay.conf that only it can
+read. All parts work together so; no user can do more than its part; and no password is seen where it should not be."""
+import os
+import pwd
+import grp
+import re
+import secrets
+import subprocess
+import sys
+import time
+
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
+import keeper
+import tap
+from relayrig import Rig, wait_for
+
+USERS = ("relay-web", "relay-authkeys", "relay-rlyd", "relay-rly")
+PASSWORDS = {user: secrets.token_hex(20) for user in USERS + ("admin",)}
+FILES = {  # user: file, group that may read it
+    "relay-web": ("web.conf", "root"), "relay-authkeys": ("authkeys.conf", "relay-authkeys"),
+    "relay-rlyd": ("rlyd.conf", "root"), "relay-rly": ("rly.conf", "root"),
+}
+
+
+class GuardedRig(Rig):
+    """A rig whose parts log in to Redis, each as itself; nobody gets in without a password."""
+
+    def __init__(self):
+        super().__init__(rlyd=True, start=False)
+        with open(self.installed("/usr/share/mod_relay/redis-users.conf")) as f:
+            self.users = f.read()
+        lines = []
+        for line in self.users.splitlines():
+            match = re.match(r"user (\S+) ", line)
+            lines.append(f"{line} >{PASSWORDS[match.group(1)]}" if match else line)
+        self.redis_extra = "\n".join(lines) + f"\nuser default off\nuser admin on ~* &* +@all >{PASSWORDS['admin']}\n"
+        with open(self.conf) as f:
+            plain = f.read()
+        for user, (name, group) in FILES.items():
+            path = f"{self.dir}/etc/{name}"
+            with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o640), "w") as f:
+                f.write(plain.replace(f"unix://{self.redis_sock}", f"unix://{user}:{PASSWORDS[user]}@{self.redis_sock}"))
+            os.chown(path, 0, grp.getgrnam(group).gr_gid)
+        os.unlink(self.conf)
+        self._start_redis()
+        for part, user in (("sshd", "relay-authkeys"), ("rlyd", "relay-rlyd"), ("httpd", "relay-web"), (None, "relay-rly")):
+            self.conf = f"{self.dir}/etc/{FILES[user][0]}"
+            if part:
+                getattr(self, f"_start_{part}")()
+
+    def redis_as(self, user, *args):
+        """redis-cli with the password on stdin's side of the world: never on a command line."""
+        result = subprocess.run(["redis-cli", "-s", self.redis_sock, "--user", user, *map(str, args)], capture_output=True,
+                                text=True, env=dict(os.environ, REDISCLI_AUTH=PASSWORDS.get(user, "wrong")))
+        return (result.stdout + result.stderr).strip()
+
+    def redis(self, *args):
+        return self.redis_as("admin", *args)
+
+
+def test_works(rig):
+    """The whole way: open, log in by both doors, requests, close, an expiry."""
+    rig.expect(r"Failed publickey")
+    rig.expect(r"AH00957|AH01114")  # while the short one is not connected
+    device = rig.device("guarded")
+    tunnel = rig.open(device, name="guarded", device="guarded")
+    session = rig.connect(tunnel)
+    tap.is_(rig.get(tunnel)[0], 200, "with a user for each part a request reaches its device")
+    tap.is_(rig.get("nobody-here")[0], 404, "an unknown name: 404")
+    wait_for(lambda: rig.rly("list").stdout.count(" yes ") == 1, "rlyd writes live:, rly reads it", 5)
+    tap.ok(True, "rlyd says who is connected, and rly list shows it")
+    rig.rly("extend", "-t", "3h", "guarded")
+    tap.like(rig.rly("show", "guarded").stdout, r"(?m)^NAME", "rly show")
+    listening = rig.open(device, name="listening")
+    rig.connect(listening)
+    tap.is_(rig.get(listening)[0], 200, "a second tunnel")
+    rig.rly("close", "guarded")
+    tap.is_(rig.get(tunnel)[0], 410, "closed: 410 at once")
+    tap.ok(session.wait_down(), "… and its session ends")
+    short = rig.open(device, name="short", ttl="2s")
+    tap.is_(rig.get("short")[0], 503, "not connected: 503")
+    wait_for(lambda: rig.get("short")[0] == 410, "the expiry is seen", 6)
+    wait_for(lambda: "short" not in rig.rly("list").stdout, "rly list", 5)
+    wait_for(lambda: re.search(rf"(?m)^expire\ntunnel\n{short['id']}$", rig.redis("XRANGE", "relay:events", "-", "+")),
+             "rlyd records the expiry", 30)
+    tap.ok(True, f"the expiry of {short['id']} is recorded by rlyd")
+    events = rig.redis("XRANGE", "relay:events", "-", "+")
+    for what in ("open", "extend", "close", "up", "down", "expire"):
+        tap.like(events, rf"(?m)^what\n{what}$", f"the event `{what}' was written")
+    denied = rig.redis("ACL", "LOG")
+    tap.is_(denied, "", "Redis had nothing to refuse")
+    return listening
+
+
+def denied(rig, user, *command):
+    said = rig.redis_as(user, *command)
+    tap.like(said, r"^NOPERM", f"{user} may not: {' '.join(map(str, command))[:70]}")
+
+
+def test_limits(rig, tunnel):
+    route, key = f"relay:route:{tunnel['routes'][0]['name']}", f"relay:key:{tunnel['key']}"
+    record = f"relay:tunnel:{tunnel['id']}"
+    before = rig.redis("EVAL", "local r = {} for _, k in ipairs(redis.call('KEYS', '*')) do "
+                               "r[#r + 1] = k .. redis.sha1hex(redis.call('DUMP', k)) end table.sort(r) return r", "0")
+    tap.like(rig.redis_as("relay-web", "HGETALL", route), "guarded|listening|127", "relay-web may read a route")
+    tap.like(rig.redis_as("relay-authkeys", "HGETALL", key), tunnel["id"], "relay-authkeys may read a grant")
+    for user in USERS:
+        for command in (("KEYS", "*"), ("SCAN", "0"), ("FLUSHALL",), ("CONFIG", "GET", "*"), ("ACL", "LIST"), ("SAVE",),
+                        ("SHUTDOWN", "NOSAVE"), ("CLIENT", "LIST"), ("CLIENT", "KILL", "ID", "1"), ("MONITOR",), ("REPLICAOF", "h", "1"),
+                        ("SCRIPT", "FLUSH"), ("GET", "other:key"), ("SET", "other:key", "1"), ("PUBLISH", "c", "m"),
+                        ("MODULE", "LIST"), ("DUMP", record), ("RANDOMKEY",), ("SUBSCRIBE", "other"), ("PSUBSCRIBE", "*")):
+            denied(rig, user, *command)
+    for user in ("relay-web", "relay-authkeys"):
+        for command in (("HSET", route, "listen", "127.0.0.1:22"), ("DEL", route), ("HSET", key, "listen", "127.0.0.1:22"), ("DEL", key),
+                        ("SET", "relay:next:relay1", "0"), ("XADD", "relay:events", "*", "a", "b"), ("EVAL", "return 1", "0"),
+                        ("HGETALL", record), ("ZRANGE", "relay:tunnels", "0", "-1"), ("PEXPIRE", route, "1"),
+                        ("HGETALL", "relay:live:relay1"), ("XREAD", "STREAMS", "relay:events", "0")):
+            denied(rig, user, *command)
+    denied(rig, "relay-web", "HGETALL", key)
+    denied(rig, "relay-authkeys", "HGETALL", route)
+    denied(rig, "relay-authkeys", "CLIENT", "TRACKING", "ON", "BCAST")
+    for command in (("HSET", key, "listen", "127.0.0.1:22"), ("HSET", route, "listen", "127.0.0.1:22"), ("HSET", record, "state", "open"),
+                    ("SET", "relay:slot:relay1:127.0.0.1:1", "x"), ("HGETALL", key), ("DEL", route)):
+        denied(rig, "relay-rlyd", *command)
+    said = rig.redis_as("relay-rlyd", "EVAL", "return redis.call('HSET', ARGV[1], 'listen', '127.0.0.1:22')", "1", "relay:", key)
+    tap.like(said, "can't access at least one of the keys|NOPERM", "relay-rlyd may not: write a grant from a script")
+    said = rig.redis_as("relay-rly", "EVAL", "return redis.call('SET', 'other:key', '1')", "1", "relay:")
+    tap.like(said, "can't access at least one of the keys|NOPERM", "relay-rly may not: write another's key from a script")
+    denied(rig, "relay-rly", "HSET", "relay:relay:relay1", "hostkeys", "x")
+    denied(rig, "relay-rly", "HSET", "relay:live:relay1", "x", "y")
+    result = subprocess.run(["redis-cli", "-s", rig.redis_sock, "GET", "x"], capture_output=True, text=True)
+    tap.like(result.stdout + result.stderr, "NOAUTH", "without a password nobody gets in")
+    after = rig.redis("EVAL", "local r = {} for _, k in ipairs(redis.call('KEYS', '*')) do "
+                              "r[#r + 1] = k .. redis.sha1hex(redis.call('DUMP', k)) end table.sort(r) return r", "0")
+    gone = {line for line in set(before.split("\n")) ^ set(after.split("\n"))
+            if not re.match(r"relay:(live|relay):", line)}  # rlyd's heartbeat
+    tap.is_(gone, set(), "all that changed nothing")
+
+
+def as_distributed(rig):
+    """redis-users.conf as it is: loads, and lets nobody in."""
+    conf = f"{rig.dir}/etc/plain-redis.conf"
+    sock = f"{rig.dir}/run/plain.sock"
+    with open(conf, "w") as f:
+        f.write(f"port 0\nunixsocket {sock}\ndir {rig.dir}/redis\nsave \"\"\nlogfile {rig.dir}/log/plain.out\n{rig.users}\n")
+    server = subprocess.Popen(["redis-server", conf], stdin=subprocess.DEVNULL)
+    try:
+        def ask(*args):
+            return subprocess.run(["redis-cli", "-s", sock, *args], capture_output=True, text=True).stdout.strip()
+        wait_for(lambda: ask("PING") == "PONG", "redis-server with redis-users.conf as it is", 10)
+        tap.is_(sorted(ask("ACL", "USERS").split("\n")), sorted(USERS + ("default",)), "redis-users.conf loads as it is")
+        for user in USERS:
+            for password in ("", user, "PASSWORD"):
+                tap.like(ask("AUTH", user, password), "WRONGPASS", f"{user} cannot log in with `{password}' before it has a password")
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def readable(path):
+    try:
+        with open(path, "rb") as f:
+            return f.read()
+    except OSError:
+        return b""
+
+
+def test_secrets(rig):
+    """The rig's passwords: not in any command line, environment, log, bundle; and not to be had from a process."""
+    procs = keeper.descendants([os.getpid()])
+    tap.ok(len(procs) > 5, "there are processes to look at", procs)
+    found = []
+    secret = [p.encode() for p in PASSWORDS.values()]
+    for pid in procs:
+        for what in ("cmdline", "environ"):
+            data = readable(f"/proc/{pid}/{what}")
+            found += [f"{pid} {what}: {data[:200]!r}" for s in secret if s in data]
+    for top in ("log", "bundles", "www", "run"):
+        for directory, _, names in os.walk(f"{rig.dir}/{top}"):
+            for name in names:
+                path = os.path.join(directory, name)
+                if os.path.isfile(path):
+                    found += [path for s in secret if s in readable(path)]
+    tap.is_(found, [], "no password in any process's command line or environment, in any log or bundle")
+    wrong = f"{rig.dir}/etc/wrong.conf"
+    with open(rig.conf) as f, open(os.open(wrong, os.O_WRONLY | os.O_CREAT, 0o600), "w") as out:
+        out.write(f.read().replace(PASSWORDS["relay-rly"], "not-the-password"))
+    result = subprocess.run([rig.program("rly"), "list"], capture_output=True, text=True, env=dict(os.environ, RELAY_CONF=wrong))
+    tap.is_(result.returncode, 3, "a wrong password: exit status 3")
+    tap.unlike(result.stdout + result.stderr, "not-the-password", "… and it is not repeated")
+    rlyd = rig.servers["rlyd"].pid
+    nobody = pwd.getpwnam("www-data")
+    code = f"import sys; sys.exit(0 if open('/proc/{rlyd}/environ').read() is None else 0)"
+    result = subprocess.run(["setpriv", f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups", sys.executable, "-c", code],
+                            capture_output=True, text=True)
+    tap.like(result.stderr, "PermissionError", "www-data cannot look into rlyd")
+    for name in ("web.conf", "rlyd.conf", "rly.conf", "authkeys.conf"):
+        result = subprocess.run(["setpriv", f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups", "cat",
+                                 f"{rig.dir}/etc/{name}"], capture_output=True)
+        tap.is_((result.returncode, result.stdout), (1, b""), f"httpd's children cannot read {name}")
+
+
+def test_dumpable(rig):
+    """The programs that read a password leave no core file. A process that may leave one belongs to its user in /proc."""
+    relay = pwd.getpwnam("relay-authkeys")
+    os.chmod(f"{rig.dir}/etc/authkeys.conf", 0o640)
+    process = subprocess.Popen(["setpriv", f"--reuid={relay.pw_uid}", f"--regid={relay.pw_gid}", "--clear-groups",
+                                rig.program("relayrewrite"), "-c", f"{rig.dir}/etc/authkeys.conf"],
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    try:
+        process.stdin.write(b"x\n")
+        process.stdin.flush()
+        tap.is_(process.stdout.readline(), b"NULL\n", "relayrewrite answers")
+        tap.is_(os.stat(f"/proc/{process.pid}/environ").st_uid, 0, "relayrewrite can leave no core file, nor be looked into by its own user")
+    finally:
+        process.stdin.close()
+        process.wait()
+
+
+def test_permissions(rig):
+    """A relay.conf with a password in it that everybody can read: each part says so, and works."""
+    path = f"{rig.dir}/etc/open.conf"
+    with open(rig.conf) as f, open(path, "w") as out:
+        out.write(f.read())
+    warning = rf"RLY002 {re.escape(path)}: it has Redis's password in it and every user of this host can read it"
+    programs = {
+        "rly": [rig.program("rly"), "list"], "rlyd": [rig.program("rlyd"), "-t", "-c", path],
+        "relay-authkeys": [rig.program("relay-authkeys"), "-c", path, "relay", "SHA256:" + "A" * 43, "ssh-ed25519", "AAAA"],
+        "relayrewrite": [rig.program("relayrewrite"), "-c", path],
+    }
+    for mode, expected in ((0o644, True), (0o640, False), (0o600, False)):
+        os.chmod(path, mode)
+        for name, argv in programs.items():
+            result = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=dict(os.environ, RELAY_CONF=path))
+            said = re.search(warning, result.stdout + result.stderr) is not None
+            tap.is_(said, expected, f"{name} {'warns' if expected else 'says nothing'} about a relay.conf of mode {mode:o}")
+            tap.unlike(result.stdout + result.stderr, PASSWORDS["relay-rly"], f"{name} does not show the password")
+    os.chmod(path, 0o644)
+    conf = f"{rig.dir}/etc/httpd-open.conf"
+    with open(f"{rig.dir}/etc/httpd.conf") as f, open(conf, "w") as out:
+        out.write(f.read().replace(f"{rig.dir}/etc/web.conf", path))
+    server = rig.servers["httpd"]
+    argv = [conf if a.endswith("/httpd.conf") else a for a in rig.httpd_argv]
+    result = subprocess.run(argv + ["-t"], capture_output=True, text=True, env=server.env)
+    tap.like(result.stdout + result.stderr, warning, "apachectl configtest warns, too")
+    tap.is_(result.returncode, 0, "… and goes on")
+    os.unlink(path)
+
+
+def main():
+    with GuardedRig() as rig:
+        tunnel = test_works(rig)
+        test_limits(rig, tunnel)
+        as_distributed(rig)
+        test_secrets(rig)
+        test_dumpable(rig)
+        test_permissions(rig)
+        tap.is_(rig.get(tunnel)[0], 200, "after all that the tunnel still works")
+        rig.check_logs()
+        tap.is_(rig.stop(), [], "the rig ends cleanly")
+    tap.done()
+
+
+main()
