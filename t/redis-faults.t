@@ -248,7 +248,7 @@ def test_replica(rig, device):
 
 def main():
     rig = Rig(vhost=VHOST, httpd_conf=ONE_CHILD)
-    rig.expect(r" # (Diskless rdb transfer|Connection with replica)|RLY11[01] |RLY120 route \S+ cannot be looked up: (cannot connect|Redis at)|AH01102|AH00898|AH00957|AH01114")
+    rig.expect(r" # (Diskless rdb transfer|Connection with replica)|RLY002 |RLY11[01] |RLY120 route \S+ cannot be looked up: (cannot connect|Redis at)|AH01102|AH00898|AH00957|AH01114")
     device = rig.device("nas")
     tunnel, unseen = rig.open(device.url), rig.open(device.url)
     rig.connect(tunnel)

@@ -98,5 +98,8 @@ def conf_with(name, text, mode=0o644):
 
 
 def conf_for(name, url):
+    """A relay.conf that may hold a password: only the helper's group reads it, or each run would warn of that."""
     with open(rig.conf) as f:
-        return conf_with(name, f.read().replace(f"unix://{rig.redis_sock}", url))
+        path = conf_with(name, f.read().replace(f"unix://{rig.redis_sock}", url), 0o640)
+    os.chown(path, 0, USER.pw_gid)
+    return path
