@@ -7,7 +7,7 @@ import signal
 
 LINES = [
     # Redis went away or came back
-    r" # CONFIG REWRITE|RLY111 |RLY120 |RLY430 |AuthorizedKeysCommand \S*relay-authkeys .* failed, status",
+    r" # CONFIG REWRITE|RLY111 |RLY120 |RLY43[01] |AuthorizedKeysCommand \S*relay-authkeys .* failed, status",
     # rlyd went away
     r"RLY150 ",
     # a request met a device that was not there, or was just going

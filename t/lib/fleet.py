@@ -86,7 +86,8 @@ class Fleet:
             if self.world.now() >= tunnel.ends:
                 return None
             began = self.world.now()
-            with open(f"{self.rig.dir}/log/ssh-{tunnel.n}.log", "ab") as log:
+            tunnel.log = f"{self.rig.dir}/log/ssh-{tunnel.n}-{len(older)}.log"
+            with open(tunnel.log, "wb") as log:
                 client = await asyncio.create_subprocess_exec(*argv, f"relay@{self.rig.address}", stdin=asyncio.subprocess.DEVNULL,
                                                               stderr=log, start_new_session=True)
             self.world.counted["login"] += 1
@@ -121,14 +122,14 @@ class Fleet:
         client.exited = self.world.now()
 
     def why(self, tunnel):
-        said = self.said(tunnel).strip().rpartition("\n")[2]
-        for words in ("forwarding failed", "Permission denied", "closed", "reset"):
+        said = self.said(tunnel).strip()
+        for words in ("forwarding failed", "Connection refused", "Permission denied", "closed", "reset"):
             if words in said:
                 return words
         return said or "silence"
 
     def said(self, tunnel):
-        with open(f"{self.rig.dir}/log/ssh-{tunnel.n}.log", errors="replace") as f:
+        with open(tunnel.log, errors="replace") as f:
             return f.read()[-500:]
 
     async def reached(self, tunnel):
