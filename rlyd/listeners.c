@@ -277,8 +277,17 @@ void listeners_each_owned(rlyd *d, void (*fn)(const port *p, void *baton), void 
 
 static void after_search(rlyd *d, port *p, void *baton)
 {
+    sockdiag_socket found;
+    int there;
+
     (void)baton;
-    if (p->kind == PORT_UNKNOWN && ++p->scans >= SEARCHES_UNTIL_FOREIGN)
+    if (p->kind != PORT_UNKNOWN || ++p->scans < SEARCHES_UNTIL_FOREIGN)
+        return;
+    /* Its process may have ended since the dump: then nobody is to be found, and nobody is there. */
+    there = sockdiag_find(d->listeners->nl, p->addr, &found);
+    if (there == 0 || (there == 1 && found.inode != p->inode))
+        port_drop(d, p);
+    else
         declare_foreign(d, p);
 }
 
