@@ -110,6 +110,13 @@ static int is_general(const char *error)
     return 0;
 }
 
+/* While its disk is full Redis refuses every write and with them PING (processCommand()), as a sign for replicas and
+ * monitors. It is there all the same, and answers and reports what we need. */
+static int is_alive(const char *command, const char *error)
+{
+    return !strcmp(command, "PING") && !strncmp(error, "MISCONF", strlen("MISCONF"));
+}
+
 /* One command; *number takes an integer answer. RELAY_EREFUSED: Redis is there, but refuses this. */
 static apr_status_t command(redisContext *c, const relay_redis_url *url, int argc, const char **argv, apr_int64_t *number,
                             apr_pool_t *p, const char **why)
@@ -121,7 +128,7 @@ static apr_status_t command(redisContext *c, const relay_redis_url *url, int arg
         *why = apr_psprintf(p, "Redis at %s did not answer: %s", url->shown, c->errstr);
         return RELAY_EUNREACHABLE;
     }
-    if (reply->type == REDIS_REPLY_ERROR) {
+    if (reply->type == REDIS_REPLY_ERROR && !is_alive(argv[0], reply->str)) {
         *why = relay_redis_explain(url, reply->str, p);
         rv = is_general(reply->str) ? RELAY_EUNREACHABLE : RELAY_EREFUSED;
     }
