@@ -116,6 +116,8 @@ def test_child_killed(rig, tunnel):
             slow = [pool.submit(status, rig, tunnel, "/slow?s=0.5") for _ in range(4)]
             time.sleep(0.2)
             os.kill(victims[0], sig)
+            # what reaches a child that is just dying dies with it
+            wait_for(lambda: victims[0] not in keeper.process_table() or keeper.process_table()[victims[0]][2] == "Z", "its end")
             seen, took = timed(status, rig, tunnel)
             after = [f.result() for f in slow]
         tap.ok(seen == 200 and took < 2, f"a child of httpd gets {name}: the next request works", f"{seen} after {took:.2f} s")

@@ -22,7 +22,7 @@ OPERATORS, VISITORS, SOCKETS = 5, 6, 4
 MORE_OPERATORS = 12  # in a run that is to be long
 NAMES = 40          # chosen names, which are taken again and again
 OPEN = {False: 60, True: 38}  # so many tunnels at once, by whether the space is small
-KEYS = 400
+KEYS = 150
 
 
 def expected_lines(rig):
@@ -189,7 +189,7 @@ class World:
         connect, at_once, ask = rng.random() < 0.35, rng.random() < 0.3, rng.random() < 0.6
         if name:
             self.names.remove(name)
-        key = self.fleet.take_key()
+        key = await self.fleet.take_key()
         n, self.numbers = self.numbers, self.numbers + 1
         began = self.now()
         tunnel = Tunnel(n, name, self.devices.secret(n), began)

@@ -14,7 +14,7 @@ WAYS = ("drop", "kill", "freeze", "take over")
 class Fleet:
     def __init__(self, world):
         self.world, self.rig = world, world.rig
-        self.keys, self.in_use = [], set()
+        self.keys, self.made = [], 0
         self.slots = AT_ONCE
         self.logins = asyncio.Semaphore(LOGINS)
         self.tunnels = []
@@ -28,20 +28,24 @@ class Fleet:
         os.mkdir(f"{self.rig.dir}/keys")
         gate = asyncio.Semaphore(4)
 
-        async def make(i):
+        async def make():
             async with gate:
-                path = f"{self.rig.dir}/keys/{i}"
-                process = await asyncio.create_subprocess_exec("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", path)
-                await process.wait()
-                self.keys.append(path)
-        await asyncio.gather(*(make(i) for i in range(count)))
-        self.keys.sort()
+                return await self.make_key()
+        self.keys = sorted(await asyncio.gather(*(make() for _ in range(count))))
         rng = self.world.rng("keys")
         rng.shuffle(self.keys)
         self.ways = rng.sample(WAYS, len(WAYS))
 
-    def take_key(self):
-        return self.keys.pop(0)
+    async def make_key(self):
+        self.made += 1
+        path = f"{self.rig.dir}/keys/{self.made}"
+        process = await asyncio.create_subprocess_exec("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", path)
+        await process.wait()
+        return path
+
+    async def take_key(self):
+        """One that no open tunnel has; those whose fate is unknown do not come back."""
+        return self.keys.pop(0) if self.keys else await self.make_key()
 
     def give_key(self, key):
         self.keys.append(key)
