@@ -20,6 +20,7 @@ typedef struct match {
     rlyd *d;
     const proc_info *child;
     session *s;
+    int others; /* it is a session, but another relay's */
 } match;
 
 static int on_socket(void *baton, int fd, uint32_t inode)
@@ -30,10 +31,12 @@ static int on_socket(void *baton, int fd, uint32_t inode)
     (void)fd;
     if (!p)
         return 0;
+    if (!m->s && !m->others)
+        m->s = session_found(m->d, m->child, &m->others);
+    if (m->others && (p = listeners_unknown(m->d, inode)))
+        listeners_disown(m->d, p);
     if (!m->s)
-        m->s = session_found(m->d, m->child);
-    if (!m->s)
-        return 1;
+        return !m->others;
     /* It may have been claimed while the session was made. */
     if ((p = listeners_unknown(m->d, inode)))
         listeners_claim(m->d, p, m->s);

@@ -37,7 +37,7 @@ struct listeners {
     struct event *poll, *soon;
     awaited *awaited;
     unsigned nawaited;
-    int64_t fault_gate, wildcard_gate;
+    int64_t fault_gate, wildcard_gate, others_gate;
 };
 
 static uint64_t key_of(relay_listen_addr addr)
@@ -143,6 +143,17 @@ void listeners_claim(rlyd *d, port *p, session *s)
         relay_log(RELAY_LOG_INFO, "RLY412 tunnel %s: up on %s; peer %s, way in %s", s->tunnel, text, s->peer,
                   session_way_name(s->way));
     }
+}
+
+void listeners_disown(rlyd *d, port *p)
+{
+    char text[32];
+
+    leave_unknown(d, p);
+    p->kind = PORT_FOREIGN;
+    if (gate_open(&d->listeners->others_gate, 3600000))
+        relay_log(RELAY_LOG_NOTICE, "RLY445 the session on %s is left alone: it belongs to another rlyd, or to an sshd whose -f "
+                  "is not [rlyd] sshd-config; the [relay] listen of two relays on one host must not overlap", print(p->addr, text, sizeof text));
 }
 
 static void declare_foreign(rlyd *d, port *p)

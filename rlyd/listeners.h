@@ -59,6 +59,8 @@ port *listeners_unknown(rlyd *d, uint32_t inode);
 /** How many are unknown. */
 unsigned listeners_unknowns(const rlyd *d);
 void listeners_claim(rlyd *d, port *p, session *s);
+/** It is another relay's session. */
+void listeners_disown(rlyd *d, port *p);
 /** A search of all processes is over; what it did not find and was there before it began is foreign. */
 void listeners_searched(rlyd *d);
 

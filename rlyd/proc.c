@@ -112,11 +112,12 @@ int64_t proc_age_ms(uint64_t start)
     return (int64_t)boot.tv_sec * 1000 + boot.tv_nsec / 1000000 - (int64_t)start * 1000 / hz;
 }
 
-int proc_is_sshd(pid_t pid, const char *sshd)
+/** The last part of its program's path. @return 0 when it cannot be read */
+static int program_of(pid_t pid, char *name, size_t size)
 {
     static const char deleted[] = " (deleted)";
     char path[64], exe[PATH_MAX];
-    const char *base, *own = strrchr(sshd, '/');
+    const char *base;
     ssize_t n;
 
     snprintf(path, sizeof path, "/proc/%d/exe", (int)pid);
@@ -127,10 +128,41 @@ int proc_is_sshd(pid_t pid, const char *sshd)
     if ((size_t)n > sizeof deleted && strcmp(exe + n - (sizeof deleted - 1), deleted) == 0)
         exe[(size_t)n - (sizeof deleted - 1)] = '\0';
     base = strrchr(exe, '/');
-    base = base ? base + 1 : exe;
-    own = own ? own + 1 : sshd;
-    return strcmp(base, own) == 0 || strcmp(base, "sshd") == 0 || strcmp(base, "sshd-session") == 0 ||
-           strcmp(base, "sshd-auth") == 0;
+    return snprintf(name, size, "%s", base ? base + 1 : exe) < (int)size;
+}
+
+int proc_is_program(pid_t pid, const char *name)
+{
+    char own[NAME_MAX + 1];
+
+    return program_of(pid, own, sizeof own) && strcmp(own, name) == 0;
+}
+
+int proc_is_sshd(pid_t pid, const char *sshd)
+{
+    const char *own = strrchr(sshd, '/');
+    char name[NAME_MAX + 1];
+
+    if (!program_of(pid, name, sizeof name))
+        return 0;
+    return strcmp(name, own ? own + 1 : sshd) == 0 || strcmp(name, "sshd") == 0 || strcmp(name, "sshd-session") == 0 ||
+           strcmp(name, "sshd-auth") == 0;
+}
+
+int proc_sshd_config(pid_t pid, char *path, size_t size)
+{
+    char line[4096], *at;
+    ssize_t n = slurp(pid, "cmdline", line, sizeof line), i;
+
+    /* `sshd: /usr/sbin/sshd -D -f FILE [listener] …`, one string where sshd has set its title. */
+    for (i = 0; i < n; i++)
+        if (!line[i])
+            line[i] = ' ';
+    if (n <= 0 || !(at = strstr(line, " -f ")))
+        return 0;
+    at += 4;
+    at[strcspn(at, " ")] = '\0';
+    return *at && snprintf(path, size, "%s", at) < (int)size;
 }
 
 int proc_children(pid_t pid, pid_t *children, int max)

@@ -7,6 +7,7 @@
 #ifndef RLYD_PROC_H
 #define RLYD_PROC_H
 
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -32,6 +33,13 @@ int64_t proc_age_ms(uint64_t start);
 /** Whether its program is sshd or a part of it (sshd-session, sshd-auth), also one replaced by an upgrade.
  * @param sshd relay.conf's path of sshd */
 int proc_is_sshd(pid_t pid, const char *sshd);
+
+/** Whether its program has that name (the last part of its path). */
+int proc_is_program(pid_t pid, const char *name);
+
+/** The file that a listening sshd was told to use by -f, as its title has it.
+ * @return 1 with the path; 0 when it has none, or the process is no listening sshd */
+int proc_sshd_config(pid_t pid, char *path, size_t size);
 
 /** Its children. @return how many were stored, at most max */
 int proc_children(pid_t pid, pid_t *children, int max);

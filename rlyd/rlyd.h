@@ -5,14 +5,16 @@
  * One process, one thread, one libevent loop; nothing in the loop waits for anything. This header is what its
  * parts share; each part has a file of its own:
  *
- *   door        the socket: hand-offs and login reports          message    what is said there
- *   admission   who may start to log in                          spawn      sshd for a connection
- *   session     what is known of each session, and its end       ending     signals, to verified processes only
- *   proof       notices that a login has been authenticated      proc       /proc
- *   listeners   the kernel's listen table, mirrored              sockdiag   asks the kernel for it
- *   find        which process holds a listener nobody expected   transport  a session's TCP connection
- *   redis       connections to Redis with deadlines              lifetime   close, expiry, extension
- *   live        what Redis is told: live:, events, relay:        nodelay    the listening sshd's socket
+ *   door           the socket: hand-offs and login reports         message    what is said there
+ *   admission      who may start to log in                         spawn      sshd for a connection
+ *   session        what is known of each session                   ending     signals, to verified processes only
+ *   session_index  looks sessions up                               proc       /proc
+ *   proof          notices that a login has been authenticated     transport  a session's TCP connection
+ *   listeners      the kernel's listen table, mirrored             sockdiag   asks the kernel for it
+ *   find           which process holds an unexpected listener      nodelay    the listening sshd's socket
+ *   redis          connections to Redis with deadlines             lifetime   close, expiry, extension
+ *   live           what Redis is told: live:, events, relay:       sshdconf   values of sshd's configuration
+ *   daemon         background, pid file, limits                    notify     systemd
  *
  * Times named *_ms are milliseconds of CLOCK_MONOTONIC unless the name says redis.
  */

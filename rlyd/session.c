@@ -1,6 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 #include "session.h"
+#include "session_index.h"
 #include "admission.h"
 #include "daemon.h"
 #include "door.h"
@@ -9,20 +10,14 @@
 #include "live.h"
 #include "transport.h"
 
-#include <apr_hash.h>
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-struct sessions {
-    apr_hash_t *by_id, *by_monitor, *by_tunnel, *by_addr;
-    uint64_t last_id;
-    int64_t pidfd_gate;
-    unsigned char ports[65536 / 8]; /* those of the listen addresses that were ever seen */
-};
 
 const char *session_way_name(session_way way)
 {
@@ -30,179 +25,6 @@ const char *session_way_name(session_way way)
 
     return names[way];
 }
-
-void sessions_init(rlyd *d)
-{
-    struct sessions *all = apr_pcalloc(d->pool, sizeof *all);
-
-    all->by_id = apr_hash_make(d->pool);
-    all->by_monitor = apr_hash_make(d->pool);
-    all->by_tunnel = apr_hash_make(d->pool);
-    all->by_addr = apr_hash_make(d->pool);
-    d->sessions = all;
-}
-
-/* ---- looking up */
-
-session *session_by_id(rlyd *d, uint64_t id)
-{
-    return apr_hash_get(d->sessions->by_id, &id, sizeof id);
-}
-
-session *session_by_monitor(rlyd *d, pid_t monitor)
-{
-    return apr_hash_get(d->sessions->by_monitor, &monitor, sizeof monitor);
-}
-
-session *session_of_tunnel(rlyd *d, const char *tunnel)
-{
-    return apr_hash_get(d->sessions->by_tunnel, tunnel, APR_HASH_KEY_STRING);
-}
-
-unsigned session_count(const rlyd *d)
-{
-    return apr_hash_count(d->sessions->by_id);
-}
-
-void session_each(rlyd *d, void (*fn)(session *s, void *baton), void *baton)
-{
-    unsigned i, n = 0, count = session_count(d);
-    uint64_t *ids = must_alloc(count * sizeof *ids);
-    apr_pool_t *scratch;
-    apr_hash_index_t *hi;
-    const void *id;
-
-    /* By id: fn may change the table. */
-    apr_pool_create(&scratch, d->pool);
-    for (hi = apr_hash_first(scratch, d->sessions->by_id); hi && n < count; hi = apr_hash_next(hi)) {
-        apr_hash_this(hi, &id, NULL, NULL);
-        memcpy(&ids[n++], id, sizeof *ids);
-    }
-    apr_pool_destroy(scratch);
-    for (i = 0; i < n; i++) {
-        session *s = session_by_id(d, ids[i]);
-
-        if (s)
-            fn(s, baton);
-    }
-    free(ids);
-}
-
-/** Addresses as keys of a hash: one holder an address, the newest. */
-typedef struct addr_entry {
-    uint64_t key;
-    session *s;
-} addr_entry;
-
-static uint64_t addr_key(relay_listen_addr addr)
-{
-    return (uint64_t)addr.ip << 16 | addr.port;
-}
-
-session *session_expecting(rlyd *d, relay_listen_addr addr)
-{
-    uint64_t key = addr_key(addr);
-    addr_entry *entry = apr_hash_get(d->sessions->by_addr, &key, sizeof key);
-
-    return entry ? entry->s : NULL;
-}
-
-static void expect_addrs(session *s)
-{
-    int i;
-
-    for (i = 0; i < s->naddrs; i++) {
-        uint64_t key = addr_key(s->addrs[i]);
-        addr_entry *entry = apr_hash_get(s->d->sessions->by_addr, &key, sizeof key);
-
-        if (!entry) {
-            entry = must_alloc(sizeof *entry);
-            entry->key = key;
-            apr_hash_set(s->d->sessions->by_addr, &entry->key, sizeof entry->key, entry);
-        }
-        entry->s = s;
-    }
-}
-
-static void forget_addrs(session *s)
-{
-    int i;
-
-    for (i = 0; i < s->naddrs; i++) {
-        uint64_t key = addr_key(s->addrs[i]);
-        addr_entry *entry = apr_hash_get(s->d->sessions->by_addr, &key, sizeof key);
-
-        if (entry && entry->s == s) {
-            apr_hash_set(s->d->sessions->by_addr, &entry->key, sizeof entry->key, NULL);
-            free(entry);
-        }
-    }
-}
-
-int session_uses_port(const rlyd *d, uint16_t n)
-{
-    return d->sessions->ports[n / 8] >> n % 8 & 1;
-}
-
-void session_set_addrs(session *s, int naddrs, const relay_listen_addr *addrs)
-{
-    int i, expected = s->state == SESSION_PROVED;
-
-    if (naddrs == s->naddrs && memcmp(addrs, s->addrs, (size_t)naddrs * sizeof *addrs) == 0)
-        return;
-    if (expected)
-        forget_addrs(s);
-    free(s->addrs);
-    s->addrs = must_alloc((size_t)naddrs * sizeof *addrs);
-    memcpy(s->addrs, addrs, (size_t)naddrs * sizeof *addrs);
-    s->naddrs = naddrs;
-    for (i = 0; i < naddrs; i++)
-        s->d->sessions->ports[addrs[i].port / 8] |= (unsigned char)(1 << addrs[i].port % 8);
-    if (expected)
-        expect_addrs(s);
-}
-
-static void leave_tunnel(session *s)
-{
-    apr_hash_t *by_tunnel = s->d->sessions->by_tunnel;
-    session *first, **at;
-
-    if (!s->tunnel[0])
-        return;
-    first = session_of_tunnel(s->d, s->tunnel);
-    for (at = &first; *at; at = &(*at)->next_of_tunnel)
-        if (*at == s) {
-            *at = s->next_of_tunnel;
-            break;
-        }
-    /* The key of the entry is memory of the first session: take it out before it may go. */
-    apr_hash_set(by_tunnel, s->tunnel, APR_HASH_KEY_STRING, NULL);
-    if (first)
-        apr_hash_set(by_tunnel, first->tunnel, APR_HASH_KEY_STRING, first);
-    s->next_of_tunnel = NULL;
-    s->tunnel[0] = '\0';
-}
-
-static void join_tunnel(session *s, const char *tunnel, const char *fingerprint)
-{
-    session *first;
-
-    apr_cpystrn(s->fingerprint, fingerprint, sizeof s->fingerprint);
-    if (strcmp(s->tunnel, tunnel) == 0)
-        return;
-    leave_tunnel(s);
-    first = session_of_tunnel(s->d, tunnel);
-    apr_cpystrn(s->tunnel, tunnel, sizeof s->tunnel);
-    if (first) {
-        s->next_of_tunnel = first->next_of_tunnel;
-        first->next_of_tunnel = s;
-    }
-    else {
-        apr_hash_set(s->d->sessions->by_tunnel, s->tunnel, APR_HASH_KEY_STRING, s);
-    }
-}
-
-/* ---- coming and going */
 
 static void on_exited(evutil_socket_t fd, short what, void *arg)
 {
@@ -227,6 +49,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 
 static void watch_exit(session *s)
 {
+    static int64_t pidfd_gate;
     rlyd *d = s->d;
 
     s->pidfd = proc_pidfd_open(s->monitor);
@@ -236,7 +59,7 @@ static void watch_exit(session *s)
         errno = EMFILE;
     }
     if (s->pidfd < 0) {
-        if (errno != ESRCH && gate_open(&d->sessions->pidfd_gate, 60000))
+        if (errno != ESRCH && gate_open(&pidfd_gate, 60000))
             relay_log(RELAY_LOG_WARNING, "RLY420 no pidfd for process %d: %s; sessions are watched by polling",
                       (int)s->monitor, strerror(errno));
         return;
@@ -254,15 +77,13 @@ static session *session_make(rlyd *d, pid_t monitor, uint64_t monitor_start, ses
         session_gone(stale); /* its pid belongs to another process already */
     memset(s, 0, sizeof *s);
     s->d = d;
-    s->id = ++d->sessions->last_id;
     s->monitor = monitor;
     s->monitor_start = monitor_start;
     s->way = way;
     s->described = 1;
     s->began_ms = now_ms();
     s->timer = timer_new(d, on_timer, s);
-    apr_hash_set(d->sessions->by_id, &s->id, sizeof s->id, s);
-    apr_hash_set(d->sessions->by_monitor, &s->monitor, sizeof s->monitor, s);
+    session_index_add(s);
     watch_exit(s);
     return s;
 }
@@ -319,7 +140,7 @@ void session_offered(rlyd *d, const proc_info *monitor, const message *login)
     if (s->state > SESSION_OFFERED)
         return;
     s->state = SESSION_OFFERED;
-    join_tunnel(s, login->tunnel, login->fingerprint);
+    session_index_join(s, login->tunnel, login->fingerprint);
     session_set_addrs(s, login->naddrs, login->addrs);
     lifetime_offered(s, login->expires_redis_ms);
 
@@ -351,7 +172,7 @@ static void become_proved(session *s, const proc_info *child)
     if (s->source)
         admission_leave(s->d, s->source);
     s->source = NULL;
-    expect_addrs(s);
+    session_index_expect(s);
 }
 
 void session_proved(session *s, const proc_info *child)
@@ -368,7 +189,28 @@ void session_proved(session *s, const proc_info *child)
     lifetime_check(s);
 }
 
-session *session_found(rlyd *d, const proc_info *child)
+static int is_same_file(const char *a, const char *b)
+{
+    struct stat x, y;
+
+    return strcmp(a, b) == 0 ||
+           (stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino);
+}
+
+/**
+ * Whether a monitor with that parent can be ours. Two relays on one host, for a trial say, may use the same user and
+ * listen space by mistake: neither must end the other's sessions.
+ */
+static int is_our_parent(rlyd *d, pid_t parent)
+{
+    char config[PATH_MAX];
+
+    if (proc_is_sshd(parent, d->cfg->sshd))
+        return !proc_sshd_config(parent, config, sizeof config) || is_same_file(config, d->cfg->sshd_config);
+    return parent == getpid() || !proc_is_program(parent, "rlyd");
+}
+
+session *session_found(rlyd *d, const proc_info *child, int *others)
 {
     proc_info monitor;
     session *s = session_by_monitor(d, child->ppid);
@@ -390,6 +232,10 @@ session *session_found(rlyd *d, const proc_info *child)
         monitor = *child;
         orphan = 1;
     }
+    else if (!is_our_parent(d, monitor.ppid)) {
+        *others = 1;
+        return NULL;
+    }
     s = session_make(d, monitor.pid, monitor.start,
                      !orphan && proc_is_sshd(monitor.ppid, d->cfg->sshd) ? WAY_LISTENING : WAY_DIRECT);
     s->described = 0;
@@ -404,7 +250,7 @@ void session_identify(session *s, const char *tunnel, const char *fingerprint, i
 {
     session *other, *next;
 
-    join_tunnel(s, tunnel, fingerprint);
+    session_index_join(s, tunnel, fingerprint);
     session_set_addrs(s, naddrs, addrs);
     for (other = session_of_tunnel(s->d, tunnel); other; other = next) {
         next = other->next_of_tunnel;
@@ -428,7 +274,7 @@ void session_end(session *s, const char *why)
     if (s->state == SESSION_ENDING)
         return;
     if (s->state == SESSION_PROVED)
-        forget_addrs(s);
+        session_index_forget(s);
     s->state = SESSION_ENDING;
     s->why = why;
     s->ending_ms = now_ms();
@@ -457,13 +303,9 @@ static void log_end(const session *s)
 /** The monitor is gone, its child lives on: a session of one process from now on. */
 static void become_orphan(session *s)
 {
-    struct sessions *all = s->d->sessions;
-
-    apr_hash_set(all->by_monitor, &s->monitor, sizeof s->monitor, NULL);
-    s->monitor = s->child;
+    session_index_monitor(s, s->child);
     s->monitor_start = s->child_start;
     s->our_child = 0;
-    apr_hash_set(all->by_monitor, &s->monitor, sizeof s->monitor, s);
     watch_exit(s);
     session_end(s, s->why ? s->why : "its monitor process was ended");
 }
@@ -485,16 +327,14 @@ void session_gone(session *s)
         return;
     }
     if (s->state == SESSION_PROVED)
-        forget_addrs(s);
+        session_index_forget(s);
     listeners_session_gone(s);
     log_end(s);
     if (s->announced)
         live_event(d, "down", s, "why", s->why ? s->why : "disconnected");
     if (s->source)
         admission_leave(d, s->source);
-    leave_tunnel(s);
-    apr_hash_set(d->sessions->by_id, &s->id, sizeof s->id, NULL);
-    apr_hash_set(d->sessions->by_monitor, &s->monitor, sizeof s->monitor, NULL);
+    session_index_remove(s);
     event_free(s->timer);
     free(s->addrs);
     free(s);

@@ -69,8 +69,12 @@ void session_offered(rlyd *d, const proc_info *monitor, const message *login);
 /** The monitor has an authenticated child. Ends older sessions of the same tunnel. */
 void session_proved(session *s, const proc_info *child);
 
-/** A process that holds a listener in our space; finds or makes its session. @return NULL if it is none of ours */
-session *session_found(rlyd *d, const proc_info *child);
+/**
+ * A process that holds a listener in our space; finds or makes its session.
+ * @param others out: set to 1 when it is a session, but one of another sshd's or rlyd's
+ * @return NULL if it is none of ours
+ */
+session *session_found(rlyd *d, const proc_info *child, int *others);
 
 /** Says whose a found session is. Of two sessions of a tunnel the newer one stays. */
 void session_identify(session *s, const char *tunnel, const char *fingerprint, int naddrs,

@@ -199,10 +199,32 @@ def test_same_address(device):
     tap.is_(rig.stop(), [], "the small rig ends cleanly")
 
 
+def test_two_relays(rig, device):
+    """Another relay on this host with the same user and listen space, as it should not be."""
+    direct, listening = rig.open(device.url), rig.open(device.url)
+    sessions = [rig.connect(direct), rig.connect(listening, args=("-o", f"Port={rig.ssh_port}"))]
+    pids = [p for t in (direct, listening) for p in processes(monitor_of(rig, t))]
+    other = Rig(rlyd=True, listen=rig.settings["relay"]["listen"])
+    tap.ok(wait(lambda: "RLY445" in log(other), 5), "two relays share a listen space: the log says so")
+    time.sleep(1)
+    tap.is_((alive(pids), live(other)), (pids, {}), "neither takes the other's sessions for its own")
+    late = rig.connect(rig.open(device.url))
+    time.sleep(1)
+    tap.is_([s.process.poll() for s in [*sessions, late]], [None] * 3, "nor those that come later")
+    other.servers["rlyd"].restart()
+    wait(lambda: log(other).count("RLY445") == 2, 5)
+    tap.is_(alive(pids), pids, "nor after a restart")
+    tap.is_(other.stop(), [], "the other relay ends cleanly")
+    for t in (direct, listening, late.tunnel):
+        rig.rly("close", t["id"])
+    tap.ok(within(1.0, wait(lambda: not alive(pids), 5)), "their own relay ends them")
+
+
 def main():
     rig = Rig(rlyd=True)
     device = rig.device(id="nas")
-    for test in (test_found_again, test_transfer, test_login_while_away, test_hanging, test_orphan, test_foreign, test_wildcard):
+    for test in (test_found_again, test_transfer, test_login_while_away, test_hanging, test_two_relays, test_orphan, test_foreign,
+                 test_wildcard):
         test(rig, device)
     test_same_address(device)
     rig.check_logs()

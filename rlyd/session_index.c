@@ -1,0 +1,203 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+#include "session_index.h"
+
+#include <apr_hash.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct sessions {
+    apr_hash_t *by_id, *by_monitor, *by_tunnel, *by_addr;
+    uint64_t last_id;
+    unsigned char ports[65536 / 8]; /* those of the listen addresses that were ever seen */
+};
+
+void sessions_init(rlyd *d)
+{
+    struct sessions *all = apr_pcalloc(d->pool, sizeof *all);
+
+    all->by_id = apr_hash_make(d->pool);
+    all->by_monitor = apr_hash_make(d->pool);
+    all->by_tunnel = apr_hash_make(d->pool);
+    all->by_addr = apr_hash_make(d->pool);
+    d->sessions = all;
+}
+
+session *session_by_id(rlyd *d, uint64_t id)
+{
+    return apr_hash_get(d->sessions->by_id, &id, sizeof id);
+}
+
+session *session_by_monitor(rlyd *d, pid_t monitor)
+{
+    return apr_hash_get(d->sessions->by_monitor, &monitor, sizeof monitor);
+}
+
+session *session_of_tunnel(rlyd *d, const char *tunnel)
+{
+    return apr_hash_get(d->sessions->by_tunnel, tunnel, APR_HASH_KEY_STRING);
+}
+
+unsigned session_count(const rlyd *d)
+{
+    return apr_hash_count(d->sessions->by_id);
+}
+
+void session_each(rlyd *d, void (*fn)(session *s, void *baton), void *baton)
+{
+    unsigned i, n = 0, count = session_count(d);
+    uint64_t *ids = must_alloc(count * sizeof *ids);
+    apr_pool_t *scratch;
+    apr_hash_index_t *hi;
+    const void *id;
+
+    /* By id: fn may change the table. */
+    apr_pool_create(&scratch, d->pool);
+    for (hi = apr_hash_first(scratch, d->sessions->by_id); hi && n < count; hi = apr_hash_next(hi)) {
+        apr_hash_this(hi, &id, NULL, NULL);
+        memcpy(&ids[n++], id, sizeof *ids);
+    }
+    apr_pool_destroy(scratch);
+    for (i = 0; i < n; i++) {
+        session *s = session_by_id(d, ids[i]);
+
+        if (s)
+            fn(s, baton);
+    }
+    free(ids);
+}
+
+/** Addresses as keys of a hash: one holder an address, the newest. */
+typedef struct addr_entry {
+    uint64_t key;
+    session *s;
+} addr_entry;
+
+static uint64_t addr_key(relay_listen_addr addr)
+{
+    return (uint64_t)addr.ip << 16 | addr.port;
+}
+
+session *session_expecting(rlyd *d, relay_listen_addr addr)
+{
+    uint64_t key = addr_key(addr);
+    addr_entry *entry = apr_hash_get(d->sessions->by_addr, &key, sizeof key);
+
+    return entry ? entry->s : NULL;
+}
+
+void session_index_expect(session *s)
+{
+    int i;
+
+    for (i = 0; i < s->naddrs; i++) {
+        uint64_t key = addr_key(s->addrs[i]);
+        addr_entry *entry = apr_hash_get(s->d->sessions->by_addr, &key, sizeof key);
+
+        if (!entry) {
+            entry = must_alloc(sizeof *entry);
+            entry->key = key;
+            apr_hash_set(s->d->sessions->by_addr, &entry->key, sizeof entry->key, entry);
+        }
+        entry->s = s;
+    }
+}
+
+void session_index_forget(session *s)
+{
+    int i;
+
+    for (i = 0; i < s->naddrs; i++) {
+        uint64_t key = addr_key(s->addrs[i]);
+        addr_entry *entry = apr_hash_get(s->d->sessions->by_addr, &key, sizeof key);
+
+        if (entry && entry->s == s) {
+            apr_hash_set(s->d->sessions->by_addr, &entry->key, sizeof entry->key, NULL);
+            free(entry);
+        }
+    }
+}
+
+int session_uses_port(const rlyd *d, uint16_t n)
+{
+    return d->sessions->ports[n / 8] >> n % 8 & 1;
+}
+
+void session_set_addrs(session *s, int naddrs, const relay_listen_addr *addrs)
+{
+    int i, expected = s->state == SESSION_PROVED;
+
+    if (naddrs == s->naddrs && memcmp(addrs, s->addrs, (size_t)naddrs * sizeof *addrs) == 0)
+        return;
+    if (expected)
+        session_index_forget(s);
+    free(s->addrs);
+    s->addrs = must_alloc((size_t)naddrs * sizeof *addrs);
+    memcpy(s->addrs, addrs, (size_t)naddrs * sizeof *addrs);
+    s->naddrs = naddrs;
+    for (i = 0; i < naddrs; i++)
+        s->d->sessions->ports[addrs[i].port / 8] |= (unsigned char)(1 << addrs[i].port % 8);
+    if (expected)
+        session_index_expect(s);
+}
+
+void session_index_leave(session *s)
+{
+    apr_hash_t *by_tunnel = s->d->sessions->by_tunnel;
+    session *first, **at;
+
+    if (!s->tunnel[0])
+        return;
+    first = session_of_tunnel(s->d, s->tunnel);
+    for (at = &first; *at; at = &(*at)->next_of_tunnel)
+        if (*at == s) {
+            *at = s->next_of_tunnel;
+            break;
+        }
+    /* The key of the entry is memory of the first session: take it out before it may go. */
+    apr_hash_set(by_tunnel, s->tunnel, APR_HASH_KEY_STRING, NULL);
+    if (first)
+        apr_hash_set(by_tunnel, first->tunnel, APR_HASH_KEY_STRING, first);
+    s->next_of_tunnel = NULL;
+    s->tunnel[0] = '\0';
+}
+
+void session_index_join(session *s, const char *tunnel, const char *fingerprint)
+{
+    session *first;
+
+    apr_cpystrn(s->fingerprint, fingerprint, sizeof s->fingerprint);
+    if (strcmp(s->tunnel, tunnel) == 0)
+        return;
+    session_index_leave(s);
+    first = session_of_tunnel(s->d, tunnel);
+    apr_cpystrn(s->tunnel, tunnel, sizeof s->tunnel);
+    if (first) {
+        s->next_of_tunnel = first->next_of_tunnel;
+        first->next_of_tunnel = s;
+    }
+    else {
+        apr_hash_set(s->d->sessions->by_tunnel, s->tunnel, APR_HASH_KEY_STRING, s);
+    }
+}
+
+void session_index_add(session *s)
+{
+    s->id = ++s->d->sessions->last_id;
+    apr_hash_set(s->d->sessions->by_id, &s->id, sizeof s->id, s);
+    apr_hash_set(s->d->sessions->by_monitor, &s->monitor, sizeof s->monitor, s);
+}
+
+void session_index_monitor(session *s, pid_t monitor)
+{
+    apr_hash_set(s->d->sessions->by_monitor, &s->monitor, sizeof s->monitor, NULL);
+    s->monitor = monitor;
+    apr_hash_set(s->d->sessions->by_monitor, &s->monitor, sizeof s->monitor, s);
+}
+
+void session_index_remove(session *s)
+{
+    session_index_leave(s);
+    apr_hash_set(s->d->sessions->by_id, &s->id, sizeof s->id, NULL);
+    apr_hash_set(s->d->sessions->by_monitor, &s->monitor, sizeof s->monitor, NULL);
+}
