@@ -64,6 +64,11 @@ mod_relay_link mod_relay_watch_link(const mod_relay_watch *w, apr_interval_time_
     return link;
 }
 
+static int is_stopping(mod_relay_watch *w)
+{
+    return apr_atomic_read32(&w->stopping) != 0;
+}
+
 static void sweep_when_due(mod_relay_watch *w)
 {
     apr_time_t now = mod_relay_clock();
@@ -80,7 +85,7 @@ static void pause_for(mod_relay_watch *w, apr_interval_time_t span)
 {
     apr_time_t until = mod_relay_clock() + span;
 
-    while (!w->stopping && mod_relay_clock() < until) {
+    while (!is_stopping(w) && mod_relay_clock() < until) {
         struct pollfd fd = {w->wake, POLLIN, 0};
         apr_interval_time_t left = until - mod_relay_clock();
 
@@ -210,7 +215,7 @@ static int ping(mod_relay_watch *w)
 static void follow(mod_relay_watch *w)
 {
     w->heard = w->pinged = mod_relay_clock();
-    while (!w->stopping) {
+    while (!is_stopping(w)) {
         struct pollfd fds[] = {{w->sub->fd, POLLIN, 0}, {w->wake, POLLIN, 0}};
 
         if (poll(fds, 2, (int)apr_time_as_msec(PING_EVERY / 2)) < 0 && errno != EINTR)
@@ -247,7 +252,7 @@ static void *APR_THREAD_FUNC watch(apr_thread_t *thread, void *data)
     /* httpd's signals are for its own threads. */
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, NULL);
-    while (!w->stopping) {
+    while (!is_stopping(w)) {
         const char *why = "?";
         apr_status_t rv;
 
@@ -271,7 +276,7 @@ static void *APR_THREAD_FUNC watch(apr_thread_t *thread, void *data)
             set_link(w, rv == RELAY_EREFUSED ? MOD_RELAY_LINK_UNTRACKED : MOD_RELAY_LINK_DOWN);
         }
         disconnect(w);
-        if (w->stopping)
+        if (is_stopping(w))
             break;
         complain(w, rv, why);
         pause_for(w, rv == RELAY_EREFUSED ? UNTRACKED_RETRY : retry);
@@ -305,7 +310,7 @@ void mod_relay_watch_stop(mod_relay_watch *w)
     apr_status_t rv;
     eventfd_t one = 1;
 
-    w->stopping = 1;
+    apr_atomic_set32(&w->stopping, 1);
     if (write(w->wake, &one, sizeof(one)) != sizeof(one))
         ap_log_error(APLOG_MARK, APLOG_DEBUG, errno, w->realm->server, "RLY113 the watcher stops later");
     if (w->thread)

@@ -1,0 +1,45 @@
+#!/usr/bin/python3
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""The module's threads under ThreadSanitizer, against a real Redis: t/threads/threads.c says how and why. Seconds in CI;
+RELAY_THREADS_SECONDS=600 for longer."""
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path[:0] = [f"{TOP}/t/lib"]
+import tap
+from store import Store
+
+SECONDS = os.environ.get("RELAY_THREADS_SECONDS", "6")
+BUILD = os.environ.get("RELAY_THREADS_BUILD", f"{TOP}/build-tsan")
+
+
+def build():
+    env = dict(os.environ, RELAY_BUILD=BUILD, RELAY_CC="clang")
+    env.pop("MAKEFLAGS", None)
+    subprocess.run([f"{TOP}/script/build", "--enable-sanitize=thread", "CFLAGS=-g -O1"], env=env, check=True, stderr=subprocess.DEVNULL)
+    subprocess.run(["make", "-s", "-C", BUILD, "t/threads/threads"], env=env, check=True)
+    return f"{BUILD}/t/threads/threads"
+
+
+def main():
+    if not shutil.which("clang"):
+        tap.skip_all("clang is not installed")
+    program = build()
+    store = Store()
+    env = dict(os.environ, TSAN_OPTIONS="halt_on_error=0 exitcode=66")
+    result = subprocess.run([program, store.conf, SECONDS], capture_output=True, text=True, env=env)
+    tap.ok(result.returncode == 0, "no data race, and no answer that was wrong for a second",
+           f"exit status {result.returncode}\n{result.stderr[-8000:]}")
+    tap.note(result.stdout.strip())
+    n = dict(re.findall(r"(\w+) (\d+)", result.stdout))
+    tap.ok(int(n.get("found", 0)) > 10000, "many routes were found", result.stdout)
+    tap.ok(int(n.get("absent", 0)) > 1000, "and many were not there", result.stdout)
+    store.redis.stop()
+    tap.done()
+
+
+main()
