@@ -2,6 +2,7 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """relay-authkeys as sshd calls it: what it prints, and that it prints nothing when anything is wrong."""
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -204,6 +205,8 @@ def test_redis_rights():
                                    ("blind", "s3cret", "right")):
         name = f"user {user}" + (" with a wrong password" if password == "wr0ng" else "")
         conf = conf_for("acl.conf", f"redis://{user}:{password}@127.0.0.1:{port}")
+        os.chmod(conf, 0o640)
+        shutil.chown(conf, "root", "relay-authkeys")
         answer = query(conf=conf)
         if denial:
             denied(answer, "RLY204", f"{name} is refused", denial)

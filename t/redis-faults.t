@@ -2,6 +2,7 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """mod_relay while Redis is away, stopped, refuses, or is a replica: known routes work, others get 503 and in time."""
 import os
+import shutil
 import re
 import signal
 import subprocess
@@ -135,6 +136,8 @@ def test_stopped(rig, device):
 def write_conf(rig, **redis):
     """relay.conf with another [redis]; httpd reads it when it restarts, rly each time."""
     rig.settings["redis"].update(redis)
+    os.chmod(rig.conf, 0o640)
+    shutil.chown(rig.conf, "root", "relay-authkeys")
     with open(rig.conf, "w") as f:
         for section, keys in rig.settings.items():
             f.write(f"[{section}]\n" + "".join(f"{k} = {v}\n" for k, v in keys.items()))
