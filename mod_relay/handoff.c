@@ -68,6 +68,8 @@ const mod_relay_server *mod_relay_handoff_server(const conn_rec *c)
     return NULL;
 }
 
+#define NOT_SSH "relay-not-ssh" /* note of a connection whose first bytes were looked at */
+
 typedef enum { IS_SSH, IS_OTHER, IS_SILENT, IS_CLOSED } protocol;
 
 /* No more will come: a socket in this state is readable for ever, whatever its low-water mark. */
@@ -168,7 +170,9 @@ static int process_connection(conn_rec *c)
     protocol what;
     int seen = 0;
 
-    if (c->master || (conf = mod_relay_handoff_server(c)) == NULL || (socket = ap_get_conn_socket(c)) == NULL
+    /* Only before anything was read: later the next request may wait in a filter (pipelining in one TLS record), with
+     * nothing on the socket, and httpd comes here again for it. */
+    if (c->master || apr_table_get(c->notes, NOT_SSH) || (conf = mod_relay_handoff_server(c)) == NULL || (socket = ap_get_conn_socket(c)) == NULL
         || apr_os_sock_get(&fd, socket) != APR_SUCCESS)
         return DECLINED;
     until = mod_relay_clock() + (SILENCE_MAX < c->base_server->timeout ? SILENCE_MAX : c->base_server->timeout);
@@ -187,8 +191,10 @@ static int process_connection(conn_rec *c)
     if (what == IS_SSH)
         return hand_over(c, fd, conf);
     set_low_water(fd, 1);
-    if (what == IS_OTHER)
+    if (what == IS_OTHER) {
+        apr_table_setn(c->notes, NOT_SSH, "");
         return DECLINED;
+    }
     ap_log_cerror(APLOG_MARK, APLOG_INFO, 0, c, "RLY152 a client said nothing, or half a word, and is let go");
     return refuse(c, fd);
 }

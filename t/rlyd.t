@@ -350,6 +350,24 @@ def test_starved(rig, device):
     session.stop()
 
 
+def test_pipelined(rig, device):
+    """Requests that arrive in one piece on a port with RelaySSH: the later ones wait in httpd, not on the socket."""
+    tunnel = rig.open(device.url)
+    session = rig.connect(tunnel)
+    host = f"{tunnel['routes'][0]['name']}.{rig.domain}"
+    with rig.tls(host, timeout=10) as sock:
+        sock.sendall(f"GET /?SSH-2.0- HTTP/1.1\r\nHost: {host}\r\n\r\n".encode() * 20)
+        answer = b""
+        while answer.count(b"HTTP/1.1 200") < 20:
+            piece = sock.recv(65536)
+            if not piece:
+                break
+            answer += piece
+    tap.is_(answer.count(b"HTTP/1.1 200"), 20, "20 requests in one TLS record on the port that takes SSH: 20 answers")
+    rig.rly("close", tunnel["id"])
+    session.stop()
+
+
 def main():
     rig = Rig(rlyd=True)
     device = rig.device(id="nas")
@@ -362,6 +380,7 @@ def main():
     test_messages(rig)
     test_strangers(rig)
     test_slow_peers(rig, device)
+    test_pipelined(rig, device)
     test_admission(rig)
     test_authenticated_do_not_count(rig, device)
     test_addresses(rig)
