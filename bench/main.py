@@ -62,6 +62,7 @@ def stop_on_signals():
     def handler(number, frame):
         for sig in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(sig, signal.SIG_IGN)
+        say(f"ended by {signal.Signals(number).name}")
         sys.exit(128 + number)
     for sig in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(sig, handler)

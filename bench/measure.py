@@ -108,10 +108,11 @@ def columns(rows):
 
 
 def interleaved(rounds, sides):
-    """(round, side) for all rounds, each of which starts with another side."""
+    """(round, side) for all rounds. Each starts with another side, and every other one goes backwards, so that none always
+    comes after the same neighbour."""
     for n in range(rounds):
         for i in range(len(sides)):
-            yield n, sides[(n + i) % len(sides)]
+            yield n, sides[(n + (i if n % 2 == 0 else -i)) % len(sides)]
 
 
 def percentile(values, p):

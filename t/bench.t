@@ -38,7 +38,7 @@ def test_result():
     tap.is_(result.json()["sides"][0], {"name": "a: m", "value": 10, "unit": "1/s", "min": 5, "max": 30}, "JSON of a side")
     tap.like(result.table(), r"(?s)\| a +\| +10 \|.*MISSED.*not measured here", "the table says all of that")
     order = list(interleaved(2, ["a", "b", "c"]))
-    tap.is_([s for _, s in order], ["a", "b", "c", "b", "c", "a"], "rounds are interleaved and start with another side each time")
+    tap.is_([s for _, s in order], ["a", "b", "c", "b", "a", "c"], "rounds are interleaved, start with another side each time, and turn round")
 
 
 def test_json():
