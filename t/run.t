@@ -294,7 +294,8 @@ def test_extended():
     time.sleep(33)
     rig.rly("close", r.tunnel["id"])
     r.cut()
-    r.wait_for(REFUSED, 60, 4)
+    # The third refusal comes at most six seconds and two logins after the first: far from the 24 seconds that end it.
+    r.wait_for(REFUSED, 60, 3)
     is_(r.process.poll(), None, "extended: refused for longer than RELAY_PATIENCE: it goes on")
     is_(r.ended(90), 0, "extended: refused for 24 times as long: it stops")
     like(r.said(), "its time is over", "extended: and says why")
