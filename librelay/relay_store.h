@@ -23,7 +23,9 @@
  *  slot:<relay>:<addr:port>
  *                   string  id of the tunnel that holds the address. written by open, extend, close; read by open;
  *                           lives until expires + cooldown, after a close until then + cooldown
- *  live:<relay>     hash    listen address -> JSON {"tunnel":…,"pid":…,"since":ms,"peer":…}; written by rlyd; read by rly; refreshed
+ *  live:<relay>     hash    listen address -> JSON {"tunnel":…,"pid":…,"since":ms,"peer":…}; written by rlyd; read by rly, open; refreshed
+ *  seen:<relay>     string  when live:<relay> last was all that listens in a listen space where addresses come back (one that is
+ *                           not RELAY_LISTEN_WIDE). written by rlyd after each look at the listen table; read by open; for ever
  *  relay:<name>     hash    v ssh hostkeys (lines `type base64`) load versions; written by rlyd (heartbeat, lives 1 minute);
  *                           read by rly open
  *  events           stream  what (open|extend|close|expire|up|down|…) tunnel relay by, and `peer` where there is one;

@@ -114,6 +114,7 @@ static apr_array_header_t *open_args(const char *id, const relay_config *cfg, co
     push(args, number(apr_time_as_msec(req->ttl ? req->ttl : cfg->ttl), p));
     push(args, number(apr_time_as_msec(cfg->cooldown), p));
     push(args, latest);
+    push(args, cfg->listen->size >= RELAY_LISTEN_WIDE ? "1" : "0");
     push(args, number(cfg->listen->nblocks, p));
     for (i = 0; i < cfg->listen->nblocks; i++) {
         const relay_listen_block *b = &cfg->listen->block[i];
@@ -148,6 +149,18 @@ static apr_status_t bad_answer(const char *script, apr_pool_t *p, const char **w
     return RELAY_ERECORD;
 }
 
+/** The address that would be next may still be held by a session whose tunnel has ended. */
+static apr_status_t open_unseen(const redisReply *reply, const relay_config *cfg, apr_pool_t *p, const char **why)
+{
+    apr_interval_time_t ago = apr_time_from_msec(apr_atoi64(element(reply, 1)));
+
+    RELAY_WHY(why, p, "rlyd on %s last looked %s ago which listen addresses are in use, longer ago than the cooldown of %s: "
+              "an address that comes back might still lead to the device that had it before; start rlyd there, and open "
+              "the tunnel then", cfg->name, relay_duration_print(ago - ago % APR_USEC_PER_SEC, p),
+              relay_duration_print(cfg->cooldown, p));
+    return RELAY_EUNREACHABLE;
+}
+
 static apr_status_t open_refused(const redisReply *reply, const relay_config *cfg, apr_pool_t *p, const char **why)
 {
     const char *what = element(reply, 0);
@@ -161,6 +174,8 @@ static apr_status_t open_refused(const redisReply *reply, const relay_config *cf
         RELAY_WHY(why, p, "the listen space is used up: each of its %" APR_UINT64_T_FMT " addresses is in use or cooling "
                           "down; widen [relay] listen (now %s), close tunnels, or wait for the cooldown of %s",
                   cfg->listen->size, cfg->listen->text, relay_duration_print(cfg->cooldown, p));
+    else if (!strcmp(what, "unseen"))
+        return open_unseen(reply, cfg, p, why);
     else
         RELAY_WHY(why, p, "the id of the new tunnel is taken: try again");
     return RELAY_EREFUSED;

@@ -360,8 +360,9 @@ static void on_events_ready(rlyd *d)
 
 static void on_ready(rlyd *d)
 {
-    check_all(d);
+    ask_time(d);
     live_ready(d);
+    check_all(d);
 }
 
 /* ---- the safety net */

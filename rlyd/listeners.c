@@ -328,9 +328,18 @@ static void look_after(session *s, void *baton)
         session_gone(s);
 }
 
+static void check_in_live(rlyd *d, port *p, void *baton)
+{
+    (void)d;
+    if (p->kind == PORT_UNKNOWN || (p->kind == PORT_OWNED && !live_has(p->owner)))
+        *(int *)baton = 0;
+}
+
 static void dump(rlyd *d)
 {
     struct listeners *l = d->listeners;
+    int64_t began = now_ms();
+    int all = 1;
 
     l->dump++;
     if (sockdiag_dump(l->nl, d->cfg->listen, on_socket, d) < 0) {
@@ -343,6 +352,11 @@ static void dump(rlyd *d)
     if (l->since_wildcard++ % WILDCARD_EVERY == 0)
         sockdiag_dump_wildcards(l->nl, d->cfg->listen, on_wildcard, d);
     settle(d);
+    if (d->cfg->listen->size >= RELAY_LISTEN_WIDE)
+        return;
+    each_port(d, check_in_live, &all);
+    if (all)
+        live_seen(d, began);
 }
 
 static void on_poll(evutil_socket_t fd, short what, void *arg)

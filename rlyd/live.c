@@ -19,6 +19,7 @@
 
 struct live {
     struct event *heartbeat;
+    int in_sync; /* live: has been put right on this connection */
     int64_t hostkeys_gate;
 };
 
@@ -45,11 +46,27 @@ static const char *print_entry(rlyd *d, session *s, char *buf, size_t size)
     return buf;
 }
 
+int live_has(const session *s)
+{
+    return s->tunnel[0] && s->described;
+}
+
+void live_seen(rlyd *d, int64_t at_ms)
+{
+    char name[160], when[32];
+
+    if (!d->live->in_sync || !lifetime_redis_ms(d, at_ms))
+        return;
+    apr_snprintf(name, sizeof name, "%sseen:%s", d->cfg->prefix, d->cfg->name);
+    apr_snprintf(when, sizeof when, "%" APR_INT64_T_FMT, (apr_int64_t)lifetime_redis_ms(d, at_ms));
+    redis_call(lifetime_link(d), NULL, 0, "SET", name, when);
+}
+
 void live_up(rlyd *d, relay_listen_addr addr, session *s)
 {
     char name[160], field[32], entry[320];
 
-    if (s->tunnel[0] && s->described)
+    if (live_has(s))
         redis_call(lifetime_link(d), NULL, 0, "HSET", live_key(d, name, sizeof name),
                    print_addr(addr, field, sizeof field), print_entry(d, s, entry, sizeof entry));
 }
@@ -151,12 +168,14 @@ static void on_present(rlyd *d, redisReply *r, uint64_t id)
     }
     write_all(d);
     redis_call(lifetime_link(d), NULL, 0, "PEXPIRE", name, LIVES);
+    d->live->in_sync = 1;
 }
 
 void live_sync(rlyd *d)
 {
     char name[160];
 
+    d->live->in_sync = 0;
     if (listeners_are_settled(d))
         redis_call(lifetime_link(d), on_present, 0, "HKEYS", live_key(d, name, sizeof name));
 }
@@ -259,6 +278,9 @@ static void on_heartbeat(evutil_socket_t fd, short what, void *arg)
 
 void live_ready(rlyd *d)
 {
+    /* What was written last may not have arrived, or be lost. At once, as nobody may be given an address that is in use. */
+    if (listeners_are_settled(d) && lifetime_redis_ms(d, now_ms()))
+        write_all(d);
     live_sync(d);
     timer_arm(d->live->heartbeat, 0);
 }

@@ -22,6 +22,10 @@ void live_sync(rlyd *d);
 void live_up(rlyd *d, relay_listen_addr addr, session *s);
 /** Nobody listens there any more. */
 void live_down(rlyd *d, relay_listen_addr addr);
+/** Whether a listener of this session can be written to live: yet. */
+int live_has(const session *s);
+/** At `at_ms` by our clock all listeners were accounted for, and each one of a session was given to live_up(). */
+void live_seen(rlyd *d, int64_t at_ms);
 /** The tunnel of a found session has become known. */
 void live_identified(rlyd *d, session *s);
 

@@ -131,12 +131,13 @@ def test_limits(rig, tunnel):
     tap.like(said, "can't access at least one of the keys|NOPERM", "relay-rly may not: write another's key from a script")
     denied(rig, "relay-rly", "HSET", "relay:relay:relay1", "hostkeys", "x")
     denied(rig, "relay-rly", "HSET", "relay:live:relay1", "x", "y")
+    denied(rig, "relay-rly", "SET", "relay:seen:relay1", "1")
     result = subprocess.run(["redis-cli", "-s", rig.redis_sock, "GET", "x"], capture_output=True, text=True)
     tap.like(result.stdout + result.stderr, "NOAUTH", "without a password nobody gets in")
     after = rig.redis("EVAL", "local r = {} for _, k in ipairs(redis.call('KEYS', '*')) do "
                               "r[#r + 1] = k .. redis.sha1hex(redis.call('DUMP', k)) end table.sort(r) return r", "0")
     gone = {line for line in set(before.split("\n")) ^ set(after.split("\n"))
-            if not re.match(r"relay:(live|relay):", line)}  # rlyd's heartbeat
+            if not re.match(r"relay:(live|seen|relay):", line)}  # what rlyd writes all the time
     tap.is_(gone, set(), "all that changed nothing")
 
 

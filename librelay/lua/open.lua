@@ -1,20 +1,21 @@
 -- Opens a tunnel: all of its records, or none.
 -- KEYS[1] prefix
--- ARGV    id, relay, device, fingerprint, by, ttl ms, cooldown ms, latest start ms, blocks, then for each block of
---         the listen space: first address as a number, addresses, low port, ports; then routes, then for each
---         route: name, scheme, service
+-- ARGV    id, relay, device, fingerprint, by, ttl ms, cooldown ms, latest start ms, 1 for a wide listen space or 0,
+--         blocks, then for each block of the listen space: first address as a number, addresses, low port, ports;
+--         then routes, then for each route: name, scheme, service
 -- returns {'ok', created ms, expires ms, listen address of each route…}
 --         {'late'} {'name', taken name} {'key', tunnel that has the key} {'id'} {'full', positions tried}
+--         {'unseen', ms since rlyd last saw which addresses are in use}
 local prefix = KEYS[1]
 local id, relay, device, fingerprint, by = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local ttl, cooldown, latest = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
 local DAY = 86400000
 -- Beyond this many tries a crowded space counts as used up: a script must not hold Redis for long.
 local TRIES = 65536
--- A space this large is walked by the clock at least, so that a Redis restored from an old copy repeats nothing.
-local WIDE = 4294967296
+-- A wide space is walked by the clock at least, so that a Redis restored from an old copy repeats nothing.
+local wide = ARGV[9] == '1'
 
-local at = 9
+local at = 10
 local blocks, size = {}, 0
 for i = 1, tonumber(ARGV[at]) do
   local b = {first = tonumber(ARGV[at + 1]), count = tonumber(ARGV[at + 2]),
@@ -69,8 +70,22 @@ local expires = now + ttl
 
 -- The counter never goes back: one that was lost goes on from the clock.
 local counter = tonumber(redis.call('GET', prefix .. 'next:' .. relay) or '') or now
-if size >= WIDE and counter < now then
+if wide and counter < now then
   counter = now
+end
+local live = prefix .. 'live:' .. relay
+-- Is an address free? Where addresses come back the one that comes back may still be held by a session that nobody
+-- has ended, as rlyd was away. Whatever held it lost its slot a cooldown ago or earlier; so if rlyd has seen the listen
+-- table since, live: has all that is held. A relay that never had an rlyd has no such word.
+if not wide then
+  local seen = tonumber(redis.call('GET', prefix .. 'seen:' .. relay) or '')
+  if seen and seen < now - cooldown then
+    return {'unseen', integer(now - seen)}
+  end
+end
+local function free(listen)
+  return redis.call('EXISTS', prefix .. 'slot:' .. relay .. ':' .. listen) == 0
+    and (wide or redis.call('HEXISTS', live, listen) == 0)
 end
 local tries = 0
 for _, r in ipairs(routes) do
@@ -81,7 +96,7 @@ for _, r in ipairs(routes) do
     tries = tries + 1
     counter = counter + 1
     r.listen = address(counter % size)
-  until redis.call('EXISTS', prefix .. 'slot:' .. relay .. ':' .. r.listen) == 0
+  until free(r.listen)
 end
 
 redis.call('SET', prefix .. 'next:' .. relay, integer(counter))

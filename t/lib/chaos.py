@@ -235,6 +235,11 @@ class World:
         if tunnel.name:
             self.judge.names[tunnel.name].remove(tunnel)
             self.names.append(tunnel.name)
+        if status == 3 and self.small and "rlyd on" in err and self.rlyd_away(tunnel.opened_from - 5, self.now()):
+            self.counted["open unseen"] += 1
+            self.fleet.give_key(key)
+            await asyncio.sleep(0.1)
+            return
         if status == 1 and self.small and "used up" in err:
             self.counted["open full"] += 1
             self.fleet.give_key(key)

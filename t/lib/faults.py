@@ -69,7 +69,7 @@ async def rlyd(world, rng):
     world.fleet.rlyd_away.append(span)
     server = world.rig.servers["rlyd"]
     await asyncio.to_thread(server.kill)
-    await asyncio.sleep(rng.choice((0, 0.3, 1)))
+    await asyncio.sleep(rng.choice((0, 0.3, 1, 3)))  # 3: longer than the small space's cooldown
     await asyncio.to_thread(server.start)
     span[1] = world.now() + 1
 
