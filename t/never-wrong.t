@@ -9,6 +9,7 @@ RELAY_SOAK=SECONDS runs that long in each space instead of 25 s. RELAY_SPACE=wid
 import asyncio
 import os
 import random
+import re
 import sys
 import time
 
@@ -31,6 +32,16 @@ def spaces(rng):
     return {"wide": (wide, "15m"), "small": (small, "2s")}
 
 
+def with_log(rig, fault):
+    """A fault with what rlyd said last of the tunnel that it names."""
+    found = re.search(r"tunnel \d+ ([a-z2-7]{16})", fault)
+    if not found:
+        return fault
+    with open(f"{rig.dir}/log/rlyd.out", errors="replace") as f:
+        lines = [line.rstrip() for line in f if found[1] in line]
+    return "\n    ".join([f"{fault}; rlyd:", *lines[-8:]])
+
+
 def run(space, listen, cooldown):
     rig = Rig(listen=listen, cooldown=cooldown, rlyd=True, vhost=VHOST,
               httpd_conf="LogLevel warn relay:warn")
@@ -45,7 +56,7 @@ def run(space, listen, cooldown):
     for status in (200, 404, 410, 503):
         tap.ok(answers[status] >= 10, f"{space}: among them {status}s", answers)
     tap.ok(not world.faults, f"{space}: {counted['open']} opened, {counted['close']} closed, {counted['expire']} expired, "
-           f"{counted['connect']} sessions; all as it should be", "\n".join(world.faults[:20]))
+           f"{counted['connect']} sessions; all as it should be", "\n".join(with_log(rig, fault) for fault in world.faults[:20]))
     for what in ("open", "close", "expire", "extend", "connect", "drop", "freeze", "graceful", "redis", "rlyd", "websocket",
                  "slow", "race"):
         tap.ok(counted[what] > 0, f"{space}: {what} was done", counted)

@@ -55,7 +55,7 @@ class World:
         return time.monotonic()
 
     def blame(self, text):
-        self.faults.append(f"{self.now():.3f} {text}")
+        self.faults.append(f"{time.strftime('%H:%M:%S')} {text}")
 
     def took(self, what, seconds):
         self.most[what] = max(self.most[what], round(max(seconds, 0) * 1000))
