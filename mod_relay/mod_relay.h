@@ -11,6 +11,7 @@
  *   route.c       translate_name: Host header -> route -> mod_proxy
  *   backend.c     a pooled proxy worker of its own for each route
  *   attempt.c     when a request that failed is sent again
+ *   head.c        how long the head of a device's answer may be
  *   pages.c       what a visitor sees when there is no answer
  *   handoff.c     SSH on the HTTPS port: the socket goes to rlyd
  *   handoff_tls.c SSH inside TLS: through a socket pair to rlyd
@@ -206,6 +207,10 @@ void mod_relay_attempt_begin(request_rec *r, mod_relay_request *rr, apr_interval
 /** mod_proxy is done, with *status; tries again where that is right, and leaves what came of it in *status. */
 void mod_relay_attempt_end(request_rec *r, mod_relay_request *rr, int *status);
 void mod_relay_attempt_register_hooks(apr_pool_t *p);
+
+/* ---- head.c */
+
+void mod_relay_head_register_hooks(apr_pool_t *p);
 
 /* ---- handoff.c, handoff_tls.c */
 

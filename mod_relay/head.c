@@ -1,0 +1,72 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/*
+ * How long the head of a device's answer may be. mod_proxy_http bounds each field (ResponseFieldSize) but not how many
+ * there are (ap_proxy_read_headers()), and keeps them all in memory: a device that sends headers without end, or interim
+ * answers full of them, would take httpd's memory with it, and with that everybody's service.
+ *
+ * The head is what is read in lines; the first read of anything else is the body's, and ends the counting.
+ */
+
+#include "mod_relay.h"
+
+#include <apr_optional_hooks.h>
+#include <util_filter.h>
+
+/* All lines together, interim answers included. Browsers' own limits are no larger. */
+#define HEAD_MAX_KB 256
+
+typedef struct head {
+    const char *tunnel;
+    request_rec *visitor;
+    apr_off_t seen;
+} head;
+
+static ap_filter_rec_t *head_filter;
+
+static apr_status_t on_read(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mode_t mode, apr_read_type_e block,
+                            apr_off_t readbytes)
+{
+    apr_status_t rv = ap_get_brigade(f->next, bb, mode, block, readbytes);
+    head *h = f->ctx;
+    apr_off_t length = 0;
+
+    if (mode != AP_MODE_GETLINE) {
+        /* AP_MODE_SPECULATIVE looks whether the next line belongs to the last */
+        if (mode == AP_MODE_READBYTES)
+            ap_remove_input_filter(f);
+        return rv;
+    }
+    if (rv != APR_SUCCESS)
+        return rv;
+    apr_brigade_length(bb, 0, &length);
+    h->seen += length;
+    if (h->seen <= (apr_off_t)HEAD_MAX_KB * 1024)
+        return APR_SUCCESS;
+    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, h->visitor, "RLY132 tunnel %s: its device's answer has a head of more than "
+                  "%d kB and is cut off", h->tunnel, HEAD_MAX_KB);
+    apr_brigade_cleanup(bb);
+    return APR_EGENERAL;
+}
+
+/* mod_proxy_http is about to read an answer; pr is a request of its own on the device's connection. */
+static int create_req(request_rec *r, request_rec *pr)
+{
+    const mod_relay_request *rr = mod_relay_request_of(r);
+    head *h;
+
+    if (!rr || rr->answer >= 0)
+        return DECLINED;
+    h = apr_pcalloc(pr->pool, sizeof(*h));
+    h->tunnel = rr->route.tunnel;
+    h->visitor = r;
+    ap_add_input_filter_handle(head_filter, h, pr, pr->connection);
+    return OK;
+}
+
+void mod_relay_head_register_hooks(apr_pool_t *p)
+{
+    (void)p;
+    head_filter = ap_register_input_filter("RELAY_HEAD", on_read, NULL, AP_FTYPE_PROTOCOL);
+    APR_OPTIONAL_HOOK(proxy, create_req, create_req, NULL, NULL, APR_HOOK_MIDDLE);
+}
