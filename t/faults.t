@@ -185,6 +185,28 @@ def test_workers():
     tap.is_(rig.stop(), [], "the small rig ends cleanly")
 
 
+def test_one_thread():
+    """ThreadsPerChild 1: each request may meet another process, with a cache and a watcher of its own."""
+    rig = Rig(rlyd=True, httpd_conf="ServerLimit 4\nStartServers 4\nThreadLimit 1\nThreadsPerChild 1\nMaxRequestWorkers 4\nMinSpareThreads 1\nMaxSpareThreads 4")
+    rig.expect("AH00484|AH03490|AH00485|AH10159")
+    device = rig.device("single")
+    tunnel, second = rig.open(device.url), rig.open(device.url)
+    rig.connect(tunnel)
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        arrival = pool.submit(come, rig, second)
+        slow = [pool.submit(status, rig, tunnel, "/slow?s=0.5") for _ in range(8)]
+        answers = {f.result() for f in slow}
+    tap.is_(answers, {200}, "a thread a process, 4 processes: 8 slow requests each get their answer")
+    tap.ok((arrival.result() or 99) < 6, "a device that comes meanwhile gets in", arrival.result())
+    rig.rly("close", second["id"])
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda who: status(rig, who), [second, tunnel, "unheard-of"] * 8))
+    tap.is_((set(answers[::3]), set(answers[1::3]), set(answers[2::3])), ({410}, {200}, {404}), "after a close all processes know")
+    serves(rig, tunnel, "a thread a process")
+    rig.check_logs()
+    tap.is_(rig.stop(), [], "the rig with a thread a process ends cleanly")
+
+
 # --- sshd
 
 def test_no_sshd():
@@ -310,6 +332,7 @@ def main():
     rig.check_logs()
     tap.is_(rig.stop(), [], "the rig ends cleanly")
     test_workers()
+    test_one_thread()
     test_no_sshd()
     test_disk_full()
     tap.done()

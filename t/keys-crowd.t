@@ -1,0 +1,222 @@
+#!/usr/bin/python3
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""The holder of one valid key at his worst in numbers: many sessions at once, thousands of forwards, forwards that come and go,
+handshakes that take their time, keys tried one after the other. By both ways in, beside another tunnel whose visitors are
+asked for all the while. (What a key can do at all: keys.t. Strangers: flood.t.)"""
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
+import paramiko
+import keeper
+import tap
+from relayrig import Rig, wait_for
+from rlydlib import alive, events, live, monitor_of, processes
+from sshclients import Raw, look, string
+
+GRACE = 4  # LoginGraceTime here
+SESSIONS, FORWARDS, CYCLES = 40, 3000, 200
+
+
+class Neighbour(threading.Thread):
+    """Another tunnel's visitor."""
+
+    def __init__(self, rig, tunnel):
+        super().__init__(daemon=True)
+        self.rig, self.tunnel, self.seen, self.slowest, self.stopping = rig, tunnel, {}, 0, False
+        self.start()
+
+    def run(self):
+        while not self.stopping:
+            began = time.monotonic()
+            try:
+                status, _, body = self.rig.get(self.tunnel)
+            except OSError as e:
+                status, body = repr(e), b""
+            answer = (status, body)
+            self.seen[answer] = self.seen.get(answer, 0) + 1
+            self.slowest = max(self.slowest, time.monotonic() - began)
+            time.sleep(0.02)
+
+    def done(self, what):
+        self.stopping = True
+        self.join()
+        tap.ok(set(self.seen) == {(200, b"good")} and self.slowest < 2, f"{what}: a neighbour's visitors do not notice", f"{self.seen} {self.slowest:.2f}")
+
+
+def count(pid):
+    with open(f"/proc/{pid}/status") as f:
+        rss = int(re.search(r"^RssAnon:\s+(\d+)", f.read(), re.M)[1])
+    return len(os.listdir(f"/proc/{pid}/fd")), rss
+
+
+def test_sessions(rig, device, way, port):
+    """All at once with the same key: one ends up with the tunnel, and nothing is left of the others."""
+    tunnel = rig.open(device.url)
+    raws, lock = [], threading.Lock()
+
+    def come():
+        try:
+            raw = Raw(f"{tunnel['bundle']}/id_relay", rig.address, port)
+            raw.granted = raw.listen(*ip_port(tunnel))
+            with lock:
+                raws.append(raw)
+        except (paramiko.SSHException, EOFError, OSError, TimeoutError):
+            pass  # refused at the door, or ended by a newer one
+    threads = [threading.Thread(target=come) for _ in range(SESSIONS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    tap.ok(len(raws) >= 5, f"{way}: of {SESSIONS} logins at once with one key {len(raws)} come through")
+    newest = rig.connect(tunnel, wait=False, args=("-o", f"Port={port}"))
+    wait_for(lambda: newest.process.poll() is not None or (rig.listening(tunnel) and not any(r.alive() for r in raws)), f"{way}: the newest one has it", 10)
+    if newest.process.poll() is not None:  # it met one that had just bound the address: as DIR/run, again
+        newest = rig.connect(tunnel, args=("-o", f"Port={port}"))
+    wait_for(lambda: not any(r.alive() for r in raws), "the end of the older sessions", 10)
+    monitor = monitor_of(rig, tunnel)
+    tap.ok(monitor and newest.process.poll() is None, f"{way}: the newest session has the tunnel")
+    tap.is_(rig.get(tunnel)[0], 200, f"{way}: and serves")
+    sshd = [rig.servers["rlyd"].pid, rig.servers["sshd"].pid]
+    kept = {p for address in live(rig).values() for p in processes(address["pid"])}
+    wait_for(lambda: set(keeper.descendants(sshd)) <= kept, "no other process of sshd is left", 10)
+    tap.ok(True, f"{way}: no process is left of the others")
+    rig.rly("close", tunnel["id"])
+    wait_for(lambda: not alive([monitor]), "its end", 2)
+
+
+def ip_port(tunnel):
+    ip, port = tunnel["routes"][0]["listen"].split(":")
+    return ip, int(port)
+
+
+def forward(raw, ip, port, name="tcpip-forward", reply=False):
+    message = paramiko.Message()
+    message.add_bytes(b"\x50" + string(name) + bytes([reply]) + string(ip) + port.to_bytes(4, "big"))
+    raw.transport._send_user_message(message)
+
+
+def test_forwards(rig, device, way, port):
+    """Thousands of requests in one session."""
+    tunnel = rig.open(device.url)
+    ip, number = ip_port(tunnel)
+    raw = Raw(f"{tunnel['bundle']}/id_relay", rig.address, port)
+    tap.ok(raw.listen(ip, number), f"{way}: a session listens")
+    wait_for(lambda: monitor_of(rig, tunnel), "live:", 5)
+    monitor = monitor_of(rig, tunnel)
+    child = [p for p in processes(monitor) if p != monitor][0]
+    before, rlyd_before = count(child), count(rig.servers["rlyd"].pid)
+    for i in range(FORWARDS):
+        forward(raw, *((ip, number) if i % 3 == 0 else (ip, 10000 + i) if i % 3 == 1 else (f"127.{i % 200}.{i % 256}.1", number)))
+    raw.transport.global_response = None
+    tap.ok(not raw.listen(ip, number), f"{way}: {FORWARDS} more forwards in one session: the address is taken, as ever")
+    tap.is_(raw.alive(), True, f"{way}: sshd has answered them all")
+    after = count(child)
+    tap.ok(after[0] <= before[0] + 1 and after[1] < before[1] + 2000, f"{way}: and has not grown", f"{before} -> {after}")
+    tap.is_(look(monitor)[0], {tunnel["routes"][0]["listen"]}, f"{way}: nothing more listens")
+    for _ in range(CYCLES):
+        forward(raw, ip, number, "cancel-tcpip-forward")
+        forward(raw, ip, number)
+    tap.ok(raw.cancel(ip, number) and raw.listen(ip, number), f"{way}: {CYCLES} times cancelled and listening again")
+    wait_for(lambda: rig.listening(tunnel) and monitor_of(rig, tunnel) == monitor, "live: is right", 5)
+    said = len(events(rig, tunnel=tunnel))
+    tap.ok(said < 100, f"{way}: of which the events, a list of limited length, do not tell each time", said)
+    tap.note(f"{said} events")
+    grown = count(rig.servers["rlyd"].pid)
+    tap.ok(grown[0] <= rlyd_before[0] + 2 and grown[1] < rlyd_before[1] + 2000, f"{way}: rlyd has not grown", f"{rlyd_before} -> {grown}")
+    tap.ok(raw.cancel(ip, number), f"{way}: cancelled")
+    wait_for(lambda: not rig.listening(tunnel), "nothing listens", 2)
+    tap.is_(rig.get(tunnel)[0], 503, f"{way}: a session that listens no more is a device that is not connected")
+    pids = processes(monitor)
+    rig.rly("close", tunnel["id"])
+    wait_for(lambda: not alive(pids), "the session's end", 3)
+    tap.ok(True, f"{way}: and the session is ended with its tunnel all the same")
+    raw.close()
+
+
+class Slow(threading.Thread):
+    """A client that says a byte of its handshake now and then."""
+
+    def __init__(self, rig, port):
+        super().__init__(daemon=True)
+        self.address, self.ended = (rig.address, port), None
+        self.start()
+
+    def run(self):
+        began = time.monotonic()
+        with socket.create_connection(self.address) as sock:
+            sock.settimeout(0.2)
+            try:
+                sock.sendall(b"SSH-2.0-slow\r\n\0\0\5\xdc\4\x14")
+                while time.monotonic() < began + 20:
+                    try:
+                        if not sock.recv(4096):
+                            break
+                    except TimeoutError:
+                        sock.sendall(b"\0")
+            except OSError:
+                pass
+        self.ended = time.monotonic() - began
+
+
+def test_slow(rig, device, way, port):
+    slow = [Slow(rig, port) for _ in range(15)]
+    time.sleep(0.5)
+    tunnel = rig.open(device.url)
+    began = time.monotonic()
+    rig.connect(tunnel, args=("-o", f"Port={port}"))
+    tap.ok(time.monotonic() - began < 5, f"{way}: beside 15 slow handshakes from its own address a device gets in", time.monotonic() - began)
+    for thread in slow:
+        thread.join()
+    ended = [t.ended for t in slow]
+    tap.ok(max(ended) < GRACE + 3, f"{way}: a handshake that takes its time is ended after LoginGraceTime, {GRACE} s, though it says something all the time", ended)
+    rig.rly("close", tunnel["id"])
+
+
+def test_tries(rig, device, way, port):
+    """Keys tried one after the other on one connection, a good one last."""
+    tunnel = rig.open(device.url)
+    directory = f"{rig.dir}/keys-{port}"
+    os.mkdir(directory)
+    names = [f"{directory}/{i}" for i in range(6)]
+    for name in names:
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", name], check=True)
+    transport = paramiko.Transport(socket.create_connection((rig.address, port), 10))
+    transport.start_client(timeout=20)
+    tries = 0
+    for name in [*names, f"{tunnel['bundle']}/id_relay"]:
+        try:
+            transport.auth_publickey("relay", paramiko.Ed25519Key.from_private_key_file(name))
+        except paramiko.AuthenticationException:
+            tries += 1
+        except (paramiko.SSHException, EOFError):
+            break
+    tap.ok(tries <= 3 and not transport.is_authenticated(), f"{way}: who tries keys is cut off after 3", tries)
+    transport.close()
+    rig.rly("close", tunnel["id"])
+
+
+def main():
+    rig = Rig(rlyd=True, sshd_conf=f"LoginGraceTime {GRACE}")
+    # the test's threads all come from one address: what it may have under way at once is not what is tried here
+    rig.expect(r"Failed publickey|RLY40\d|Timeout before authentication|maximum authentication attempts|beginning MaxStartups|error: |AH00957|AH01114|AH01102|AH00898")
+    device, good = rig.device("crowded"), rig.device("good")
+    neighbour_tunnel = rig.open(good.url)
+    rig.connect(neighbour_tunnel)
+    for way, port in (("handed over", rig.https_port), ("listening sshd", rig.ssh_port)):
+        for test in (test_sessions, test_forwards, test_slow, test_tries):
+            neighbour = Neighbour(rig, neighbour_tunnel)
+            test(rig, device, way, port)
+            neighbour.done(f"{way}, {test.__name__}")
+    rig.check_logs()
+    tap.is_(rig.stop(), [], "the rig ends cleanly")
+    tap.done()
+
+
+main()
