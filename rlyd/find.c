@@ -9,11 +9,14 @@
 #define SLICE_MS 3
 /* Where unknown listeners stay unknown the searches must not follow each other closely. */
 #define PAUSE_MS 100
+#define EVERYBODY_EVERY_MS 60000
+#define FIRST_ROUND_MS 1000 /* the listeners come first */
 
 struct finder {
     DIR *dir;
-    struct event *timer;
+    struct event *timer, *round;
     int pending;
+    int everybody; /* not only who holds an unknown listener */
 };
 
 typedef struct match {
@@ -48,7 +51,11 @@ static void look_at(rlyd *d, pid_t pid)
     proc_info info;
     match m = {.d = d, .child = &info};
 
-    if (proc_read(pid, &info) == 0 && info.euid == d->tunnel_uid && info.state != 'Z')
+    if (proc_read(pid, &info) < 0 || info.euid != d->tunnel_uid || info.state == 'Z')
+        return;
+    if (d->finder->everybody)
+        m.s = session_found(d, &info, &m.others);
+    if (listeners_unknowns(d))
         proc_each_socket(pid, on_socket, &m);
 }
 
@@ -65,7 +72,7 @@ static void on_slice(evutil_socket_t fd, short what, void *arg)
         timer_arm(f->timer, 1000);
         return;
     }
-    while (listeners_unknowns(d) && (entry = readdir(f->dir))) {
+    while ((f->everybody || listeners_unknowns(d)) && (entry = readdir(f->dir))) {
         pid_t pid = (pid_t)atoi(entry->d_name);
 
         if (pid > 0)
@@ -77,14 +84,31 @@ static void on_slice(evutil_socket_t fd, short what, void *arg)
     }
     closedir(f->dir);
     f->dir = NULL;
-    f->pending = 0;
+    f->pending = f->everybody = 0;
     listeners_searched(d);
+}
+
+static void on_round(evutil_socket_t fd, short what, void *arg)
+{
+    rlyd *d = arg;
+
+    (void)fd;
+    (void)what;
+    timer_arm(d->finder->round, EVERYBODY_EVERY_MS);
+    /* A search that is under way begins again, as it has passed over some. */
+    if (d->finder->dir)
+        closedir(d->finder->dir);
+    d->finder->dir = NULL;
+    d->finder->everybody = d->finder->pending = 1;
+    timer_arm(d->finder->timer, 1);
 }
 
 void find_init(rlyd *d)
 {
     d->finder = apr_pcalloc(d->pool, sizeof *d->finder);
     d->finder->timer = timer_new(d, on_slice, d);
+    d->finder->round = timer_new(d, on_round, d);
+    timer_arm(d->finder->round, FIRST_ROUND_MS);
 }
 
 void find_start(rlyd *d)

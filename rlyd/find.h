@@ -1,8 +1,10 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * Which process holds a listener that no known session accounts for: a search through /proc, in slices so small that
- * the loop does not feel it. Needed after a restart of ours, and where a login was not reported.
+ * Sessions that nobody told us of: a search through /proc, in slices so small that the loop does not feel it. Needed
+ * after a restart of ours, and where a login was not reported. Two kinds: which process holds a listener that no known
+ * session accounts for, whenever there is one; and, at the start and every minute, whoever has logged in at all, for a
+ * session that listens nowhere yet could do so when its tunnel has long ended.
  */
 #ifndef RLYD_FIND_H
 #define RLYD_FIND_H
@@ -11,7 +13,7 @@
 
 void find_init(rlyd *d);
 
-/** Starts a search soon, if none is under way. */
+/** Starts a search for the holders of unknown listeners soon, if none is under way. */
 void find_start(rlyd *d);
 
 #endif

@@ -1,6 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 #include "proof.h"
+#include "door.h"
 #include "session.h"
 
 #include <arpa/inet.h>
@@ -15,7 +16,7 @@
 #include <unistd.h>
 
 #define LOOK_MS 50         /* without the connector */
-#define LOOK_ANYWAY_MS 1000 /* with it: it may lose messages */
+#define LOOK_ANYWAY_MS 250 /* with it: it may lose messages */
 #define CHILDREN_MAX 16
 
 struct proofs {
@@ -62,9 +63,17 @@ static void on_uid(rlyd *d, pid_t pid, uid_t euid)
 {
     proc_info info;
     session *s;
+    int others = 0;
 
-    if (euid == d->tunnel_uid && proc_read(pid, &info) == 0 && (s = session_by_monitor(d, info.ppid)) &&
-        is_proof(s, pid, &info))
+    if (euid != d->tunnel_uid || proc_read(pid, &info) < 0)
+        return;
+    if (!(s = session_by_monitor(d, info.ppid))) {
+        door_drain(d); /* the report of its key may still wait there */
+        s = session_by_monitor(d, info.ppid);
+    }
+    if (!s)
+        session_found(d, &info, &others); /* it was reported before we were started, or not at all */
+    else if (is_proof(s, pid, &info))
         session_proved(s, &info);
 }
 

@@ -169,6 +169,7 @@ static void become_proved(session *s, const proc_info *child)
     s->child_start = child->start;
     s->uid = child->euid;
     s->state = SESSION_PROVED;
+    s->proved_ms = now_ms();
     if (s->source)
         admission_leave(s->d, s->source);
     s->source = NULL;
@@ -182,8 +183,10 @@ void session_proved(session *s, const proc_info *child)
     /* The report of the key that did it may still wait at the door, and it decides whose this session is. */
     door_drain(s->d);
     become_proved(s, child);
-    if (!s->tunnel[0])
-        return; /* nobody reported: its listener will tell */
+    if (!s->tunnel[0]) {
+        lifetime_identify(s); /* nobody reported: its listener will tell */
+        return;
+    }
     supersede(s);
     listeners_await(s);
     lifetime_check(s);

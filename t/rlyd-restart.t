@@ -92,6 +92,25 @@ def test_login_while_away(rig, device):
     rig.rly("close", other["id"])
 
 
+def test_silent_login_while_away(rig, device):
+    """Who logs in without rlyd, and listens nowhere, is unknown: its grant may end, and it could listen long after that."""
+    tunnel, kept = rig.open(device.url), rig.open(device.url)
+    rig.servers["rlyd"].kill()
+    argv = ["ssh", "-N", "-F", f"{tunnel['bundle']}/config", "-o", f"Port={rig.ssh_port}", "-o", "ClearAllForwardings=yes", "-v", "relay"]
+    with open(f"{rig.dir}/log/silent.log", "wb") as out:
+        silent = subprocess.Popen(argv, cwd=tunnel["bundle"], stdin=subprocess.DEVNULL, stderr=out)
+    with open(f"{rig.dir}/log/silent.log") as said:
+        tap.ok(wait(lambda: "Authenticated to" in said.read(), 10) is not None, "a client logs in while rlyd is away, without a forward")
+    session = rig.connect(kept, args=("-o", f"Port={rig.ssh_port}"))
+    rig.servers["rlyd"].start()
+    tap.ok(within(13.0, wait(lambda: silent.poll() is not None, 20)), "rlyd ends the session that listens nowhere")
+    silent.wait()
+    tap.like(log(rig), r"RLY410 tunnel \(unknown\): session ended: nobody reported its key, and it listens nowhere", "and logs why")
+    tap.is_(session.process.poll(), None, "but not the one that listens")
+    for t in (tunnel, kept):
+        rig.rly("close", t["id"])
+
+
 def test_hanging(rig, device):
     """rlyd hangs: devices log in all the same through the listening sshd, and are found when it goes on."""
     tunnel = rig.open(device.url)
@@ -251,7 +270,7 @@ def test_two_relays(rig, device):
 def main():
     rig = Rig(rlyd=True)
     device = rig.device(id="nas")
-    for test in (test_found_again, test_transfer, test_login_while_away, test_hanging, test_two_relays, test_orphan, test_foreign,
+    for test in (test_found_again, test_transfer, test_login_while_away, test_silent_login_while_away, test_hanging, test_two_relays, test_orphan, test_foreign,
                  test_wildcard):
         test(rig, device)
     test_same_address(device)
