@@ -332,6 +332,7 @@ static apr_status_t read_route(relay_route *r, const redisReply *hash, const cha
     if ((v = relay_reply_field(hash, "scheme")) == NULL || !relay_scheme_is_known(v))
         return bad_field(key, "scheme", p, why);
     r->scheme = apr_pstrdup(p, v);
+    r->origin = apr_pstrcat(p, v, "://", relay_listen_addr_print(r->listen, p), NULL);
     if (!relay_time_parse(&r->expires, relay_reply_field(hash, "expires")))
         return bad_field(key, "expires", p, why);
     if (!text_field(hash, "device", &r->device, p))

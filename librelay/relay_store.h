@@ -52,6 +52,7 @@ typedef struct relay_route {
     const char *scheme; /* one that relay_scheme_is_known() */
     const char *service; /* the URL on the device's side, "" if the record has none */
     relay_listen_addr listen;
+    const char *origin;           /* scheme://listen, which every request needs */
     apr_time_t expires;           /* by Redis's clock */
     apr_interval_time_t lives;    /* from the answer on: for a deadline by a monotonic clock; > 0 */
 } relay_route;

@@ -172,8 +172,7 @@ static void configure(proxy_worker_shared *s, const mod_relay_server *conf)
 }
 
 /* Called under the lock. NULL when there is no memory or mod_proxy refuses. */
-static backend *make_backend(mod_relay_backends *b, const char *key, request_rec *r, const mod_relay_request *rr,
-                             const char *url)
+static backend *make_backend(mod_relay_backends *b, const char *key, request_rec *r, const mod_relay_request *rr)
 {
     const char *fault;
     apr_pool_t *p;
@@ -188,13 +187,14 @@ static backend *make_backend(mod_relay_backends *b, const char *key, request_rec
     be->pool = p;
     be->all = b;
     be->idle = rr->server->backend_idle;
-    if ((fault = ap_proxy_define_worker(p, &be->worker, NULL, NULL, url, 0)) == NULL) {
+    if ((fault = ap_proxy_define_worker(p, &be->worker, NULL, NULL, rr->route.origin, 0)) == NULL) {
         configure(be->worker->s, rr->server);
         if (ap_proxy_initialize_worker(be->worker, r->server, p) != APR_SUCCESS)
             fault = "its connection pool cannot be made";
     }
     if (fault) {
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "RLY130 tunnel %s: no worker for %s: %s", rr->route.tunnel, url, fault);
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "RLY130 tunnel %s: no worker for %s: %s", rr->route.tunnel,
+                      rr->route.origin, fault);
         apr_pool_destroy(p);
         return NULL;
     }
@@ -206,16 +206,14 @@ static backend *make_backend(mod_relay_backends *b, const char *key, request_rec
 static backend *acquire(request_rec *r, const mod_relay_request *rr, apr_interval_time_t *unused)
 {
     mod_relay_backends *b = rr->realm->backends;
-    const char *listen = relay_listen_addr_print(rr->route.listen, r->pool);
     /* Servers may differ in their time-outs. */
-    const char *key = apr_pstrcat(r->pool, rr->route.tunnel, " ", rr->route.scheme, " ", listen, " ", rr->server->id,
-                                  NULL);
+    const char *key = apr_pstrcat(r->pool, rr->route.tunnel, " ", rr->route.origin, " ", rr->server->id, NULL);
     backend *be;
 
     apr_thread_mutex_lock(b->mutex);
     be = apr_hash_get(b->table, key, APR_HASH_KEY_STRING);
     if (!be)
-        be = make_backend(b, key, r, rr, apr_pstrcat(r->pool, rr->route.scheme, "://", listen, NULL));
+        be = make_backend(b, key, r, rr);
     if (be) {
         apr_time_t now = mod_relay_clock();
 

@@ -22,8 +22,9 @@ typedef struct entry {
     apr_time_t read; /* when Redis said so */
     apr_time_t dies; /* a route's own end */
     const char *gone;
-    relay_route route; /* its strings follow the struct */
-    char name[];
+    relay_route route; /* its strings are in text */
+    apr_size_t length;
+    char text[]; /* the name first */
 } entry;
 
 typedef struct part {
@@ -59,42 +60,39 @@ static part *part_of(mod_relay_cache *c, const char *name)
     return &c->parts[apr_hashfunc_default(name, &len) % PARTS];
 }
 
-/* Strings of an entry stand behind it, one after the other. */
-static const char *append(char **end, const char *s)
-{
-    apr_size_t len = strlen(s) + 1;
-    const char *at = memcpy(*end, s, len);
-
-    *end += len;
-    return at;
-}
+/* A route's strings. They stand in one piece behind the entry, so that each request copies them at once. */
+static const apr_size_t strings[] = {
+    APR_OFFSETOF(relay_route, name),    APR_OFFSETOF(relay_route, tunnel), APR_OFFSETOF(relay_route, relay),
+    APR_OFFSETOF(relay_route, device),  APR_OFFSETOF(relay_route, scheme), APR_OFFSETOF(relay_route, service),
+    APR_OFFSETOF(relay_route, origin),
+};
+#define STRINGS (sizeof(strings) / sizeof(strings[0]))
+#define STRING(route, i) (*(const char **)((char *)(route) + strings[i]))
 
 static entry *make_entry(const char *name, const relay_route *route, const char *gone)
 {
-    apr_size_t len = strlen(name) + 1;
-    apr_time_t now = mod_relay_clock();
+    relay_route from = {.name = name};
+    apr_size_t len = 0, each[STRINGS] = {0};
+    unsigned i, n = route ? STRINGS : 1;
     entry *e;
     char *end;
 
     if (route)
-        len += strlen(route->tunnel) + strlen(route->relay) + strlen(route->device) + strlen(route->scheme)
-               + strlen(route->service) + 5;
+        from = *route;
+    from.name = name;
+    for (i = 0; i < n; i++)
+        len += each[i] = strlen(STRING(&from, i)) + 1;
     if ((e = malloc(sizeof(*e) + len)) == NULL)
         return NULL;
     memset(e, 0, sizeof(*e));
-    end = e->name;
-    e->route.name = append(&end, name);
-    e->read = now;
+    e->route = from;
+    e->length = len;
+    for (i = 0, end = e->text; i < n; end += each[i++])
+        STRING(&e->route, i) = memcpy(end, STRING(&from, i), each[i]);
+    e->read = mod_relay_clock();
     if (route) {
         e->kind = MOD_RELAY_HIT;
-        e->dies = now + route->lives;
-        e->route.tunnel = append(&end, route->tunnel);
-        e->route.relay = append(&end, route->relay);
-        e->route.device = append(&end, route->device);
-        e->route.scheme = append(&end, route->scheme);
-        e->route.service = append(&end, route->service);
-        e->route.listen = route->listen;
-        e->route.expires = route->expires;
+        e->dies = e->read + route->lives;
     }
     else {
         e->kind = gone ? MOD_RELAY_HIT_GONE : MOD_RELAY_HIT_NONE;
@@ -106,7 +104,7 @@ static entry *make_entry(const char *name, const relay_route *route, const char 
 static void forget(apr_hash_t *hash, entry *e)
 {
     if (e) {
-        apr_hash_set(hash, e->name, APR_HASH_KEY_STRING, NULL);
+        apr_hash_set(hash, e->text, APR_HASH_KEY_STRING, NULL);
         free(e);
     }
 }
@@ -134,13 +132,12 @@ static entry *any(apr_hash_t *hash)
 
 static void copy_route(relay_route *to, const entry *e, apr_time_t now, apr_pool_t *p)
 {
+    const char *text = apr_pmemdup(p, e->text, e->length);
+    unsigned i;
+
     *to = e->route;
-    to->name = apr_pstrdup(p, e->route.name);
-    to->tunnel = apr_pstrdup(p, e->route.tunnel);
-    to->relay = apr_pstrdup(p, e->route.relay);
-    to->device = apr_pstrdup(p, e->route.device);
-    to->scheme = apr_pstrdup(p, e->route.scheme);
-    to->service = apr_pstrdup(p, e->route.service);
+    for (i = 0; i < STRINGS; i++)
+        STRING(to, i) = text + (STRING(&e->route, i) - e->text);
     to->lives = e->dies - now;
 }
 
@@ -199,7 +196,7 @@ void mod_relay_cache_put(mod_relay_cache *c, const char *name, apr_uint32_t tick
         forget(t->absent, apr_hash_get(t->absent, name, APR_HASH_KEY_STRING));
         if (apr_hash_count(into) >= max)
             forget(into, any(into));
-        apr_hash_set(into, e->name, APR_HASH_KEY_STRING, e);
+        apr_hash_set(into, e->text, APR_HASH_KEY_STRING, e);
         e = NULL;
     }
     apr_thread_mutex_unlock(t->mutex);

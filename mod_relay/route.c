@@ -22,6 +22,8 @@ static int is_forwarding_header(const char *name)
     const char *prefix = "x-forwarded", *c = name;
     unsigned i;
 
+    if (!strchr("FfXxTt", *name)) /* most headers: browsers send twenty */
+        return 0;
     for (i = 0; i < sizeof(exact) / sizeof(exact[0]); i++)
         if (!ap_cstr_casecmp(name, exact[i]))
             return 1;
@@ -29,14 +31,6 @@ static int is_forwarding_header(const char *name)
     for (; *prefix; prefix++, c++)
         if (apr_tolower(*c) != *prefix && !(*prefix == '-' && *c == '_'))
             return 0;
-    return 1;
-}
-
-static int collect_forwarding(void *data, const char *name, const char *value)
-{
-    (void)value;
-    if (is_forwarding_header(name))
-        APR_ARRAY_PUSH((apr_array_header_t *)data, const char *) = name;
     return 1;
 }
 
@@ -67,12 +61,17 @@ static void set_forwarded_proto(request_rec *r)
 
 static void clean_headers(request_rec *r)
 {
-    apr_array_header_t *names = apr_array_make(r->pool, 4, sizeof(const char *));
-    int i;
+    const apr_array_header_t *all = apr_table_elts(r->headers_in);
+    int i = 0;
 
-    apr_table_do(collect_forwarding, names, r->headers_in, NULL);
-    for (i = 0; i < names->nelts; i++)
-        apr_table_unset(r->headers_in, APR_ARRAY_IDX(names, i, const char *));
+    while (i < all->nelts) {
+        const char *name = APR_ARRAY_IDX(all, i, apr_table_entry_t).key;
+
+        if (is_forwarding_header(name))
+            apr_table_unset(r->headers_in, name); /* what follows moves up */
+        else
+            i++;
+    }
     clean_connection_header(r);
     set_forwarded_proto(r);
 }
@@ -80,14 +79,16 @@ static void clean_headers(request_rec *r)
 static void set_environment(request_rec *r, const mod_relay_request *rr)
 {
     apr_table_t *env = r->subprocess_env;
+    /* In an empty table nothing has to be replaced, which is looked for by comparing with all that starts alike. */
+    void (*set)(apr_table_t *, const char *, const char *) = apr_is_empty_table(env) ? apr_table_addn : apr_table_setn;
 
-    apr_table_setn(env, "RELAY_NAME", rr->name);
+    set(env, "RELAY_NAME", rr->name);
     if (!rr->route.tunnel)
         return;
-    apr_table_setn(env, "RELAY_TUNNEL", rr->route.tunnel);
-    apr_table_setn(env, "RELAY_DEVICE", rr->route.device);
-    apr_table_setn(env, "RELAY_SERVICE", rr->route.service);
-    apr_table_setn(env, "RELAY_LISTEN", relay_listen_addr_print(rr->route.listen, r->pool));
+    set(env, "RELAY_TUNNEL", rr->route.tunnel);
+    set(env, "RELAY_DEVICE", rr->route.device);
+    set(env, "RELAY_SERVICE", rr->route.service);
+    set(env, "RELAY_LISTEN", rr->route.origin + strlen(rr->route.scheme) + strlen("://"));
 }
 
 /* The path as the visitor sent it: what it means is the device's to say. */
@@ -105,8 +106,7 @@ static void to_device(request_rec *r, const mod_relay_request *rr)
     clean_headers(r);
     r->proxyreq = PROXYREQ_REVERSE;
     r->handler = "proxy-server";
-    r->filename = apr_pstrcat(r->pool, "proxy:", rr->route.scheme, "://",
-                              relay_listen_addr_print(rr->route.listen, r->pool), raw_path(r), NULL);
+    r->filename = apr_pstrcat(r->pool, "proxy:", rr->route.origin, raw_path(r), NULL);
     /* mod_proxy_http: take the path as it is. */
     apr_table_setn(r->notes, "proxy-nocanon", "1");
 }
@@ -192,10 +192,10 @@ static int page_handler(request_rec *r)
     return mod_relay_page_send(r, rr, (mod_relay_answer)rr->answer);
 }
 
-/* mod_proxy has cleaned the headers that Connection names by now: set for good. */
+/* mod_proxy has cleaned the headers that Connection names by now; clean_connection_header() left it no such name. */
 static int proxy_fixups(request_rec *r)
 {
-    if (mod_relay_request_of(r))
+    if (mod_relay_request_of(r) && !apr_table_get(r->headers_in, "X-Forwarded-Proto"))
         set_forwarded_proto(r);
     return OK;
 }
