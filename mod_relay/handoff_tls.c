@@ -191,7 +191,8 @@ static int process_connection(conn_rec *c)
 {
     const mod_relay_server *conf;
 
-    if (c->master || !ap_ssl_conn_is_ssl(c) || (conf = mod_relay_handoff_server(c)) == NULL || !is_ssh(c, conf))
+    /* Who has asked for something by HTTP already is a browser: most times that httpd comes here. */
+    if (c->master || c->keepalives || !ap_ssl_conn_is_ssl(c) || (conf = mod_relay_handoff_server(c)) == NULL || !is_ssh(c, conf))
         return DECLINED;
     c->keepalive = AP_CONN_CLOSE;
     if (c->cs)
