@@ -12,6 +12,7 @@
  *   backend.c     a pooled proxy worker of its own for each route
  *   attempt.c     when a request that failed is sent again
  *   head.c        how long the head of a device's answer may be
+ *   head_h2.c     the same over HTTP/2
  *   pages.c       what a visitor sees when there is no answer
  *   handoff.c     SSH on the HTTPS port: the socket goes to rlyd
  *   handoff_tls.c SSH inside TLS: through a socket pair to rlyd
@@ -208,9 +209,10 @@ void mod_relay_attempt_begin(request_rec *r, mod_relay_request *rr, apr_interval
 void mod_relay_attempt_end(request_rec *r, mod_relay_request *rr, int *status);
 void mod_relay_attempt_register_hooks(apr_pool_t *p);
 
-/* ---- head.c */
+/* ---- head.c, head_h2.c */
 
 void mod_relay_head_register_hooks(apr_pool_t *p);
+void mod_relay_head_h2_register_hooks(apr_pool_t *p);
 
 /* ---- handoff.c, handoff_tls.c */
 

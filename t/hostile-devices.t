@@ -6,6 +6,7 @@ his own. (A device that closes early, says nothing or hangs: answers.t. Redirect
 import concurrent.futures
 import os
 import re
+import socket
 import sys
 import threading
 import time
@@ -177,6 +178,76 @@ def test_without_end(rig, trap, tunnel):
     tap.ok(sent == body.sent, "a body without end ends when the visitor leaves", f"{sent}, {body.sent}")
 
 
+def frame(kind, flags, stream, payload=b""):
+    return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
+
+
+class Http2:
+    """A device with HTTP/2 (h2c) that answers each request with `pieces` over and over."""
+
+    def __init__(self, first, again, most):
+        self.first, self.again, self.most, self.sent = first, again, most, 0
+        self.socket = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.url = f"h2c://127.0.0.1:{self.socket.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            try:
+                connection, _ = self.socket.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection):
+        with connection, connection.makefile("rb") as stream:
+            connection.settimeout(15)
+            try:
+                stream.read(24)
+                connection.sendall(frame(4, 0, 0) + frame(4, 1, 0))
+                while True:
+                    head = stream.read(9)
+                    if len(head) < 9:
+                        return
+                    stream.read(int.from_bytes(head[:3], "big"))
+                    if head[3] == 1:
+                        break
+                number = int.from_bytes(head[5:], "big")
+                connection.sendall(self.first(number))
+                while self.sent < self.most:
+                    piece = self.again(number)
+                    connection.sendall(piece)
+                    self.sent += len(piece)
+            except OSError:
+                pass
+
+
+def test_http2(rig, trap, tunnel):
+    field = b"".join(b"\0\7x-end%02d\x7f\x80\x1e" % i + b"y" * 3967 for i in range(4))  # HPACK, not indexed
+    kinds = [
+        ("interim answers", lambda n: b"", lambda n: frame(1, 4, n, b"\x08\x03103" + field)),
+        ("continued headers", lambda n: frame(1, 0, n, b"\x88" + field), lambda n: frame(9, 0, n, field)),
+        ("trailers", lambda n: frame(1, 4, n, b"\x88"), lambda n: frame(1, 4, n, field)),
+        ("settings", lambda n: b"", lambda n: frame(4, 0, 0, b"\0\1\0\0\0\1") * 100), ("pings", lambda n: b"", lambda n: frame(6, 0, 0, b"12345678") * 100),
+        ("promised answers", lambda n: b"", lambda n: frame(5, 4, n, (n + 1).to_bytes(4, "big") + b"\x82")),
+    ]
+    for what, first, again in kinds:
+        device = Http2(first, again, 100 * MB)
+        mine = rig.open(device.url)
+        rig.connect(mine)
+        before, peak = resident(rig), 0
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            asking = pool.submit(lambda mine=mine: rig.get(mine, "/endless", timeout=12)[0])
+            while not asking.done():
+                peak = max(peak, resident(rig))
+                time.sleep(0.05)
+            status = asking.exception() or asking.result()
+        tap.note(f"HTTP/2 {what}: {status!r}, {device.sent} bytes, {before} -> {peak} kB")
+        tap.ok(peak - before < 12000, f"HTTP/2, {what} without end: httpd's memory stays", f"{before} -> {peak} kB, {status}, {device.sent}")
+        device.socket.close()
+        rig.rly("close", mine["id"])
+
+
 def test_slow(rig, trap, tunnel):
     """A device that says a byte now and then holds its own visitors, up to a point, and nobody else's."""
     def drip(connection, request):
@@ -203,7 +274,7 @@ def main():
     rig.connect(tunnel)
     rig.connect(other)
     tap.is_((rig.get(tunnel, "/a")[2], rig.get(other, "/b")[2]), (b"trap /a", b"trap /b"), "both answer")
-    for test in (test_answers, test_without_end, test_slow):
+    for test in (test_answers, test_without_end, test_http2, test_slow):
         neighbour = Neighbour(rig, other)
         test(rig, trap, tunnel)
         neighbour.stopping = True
