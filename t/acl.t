@@ -6,9 +6,13 @@ import os
 import pwd
 import grp
 import re
+import resource
 import secrets
+import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -204,12 +208,50 @@ def test_secrets(rig):
         tap.is_((result.returncode, result.stdout), (1, b""), f"httpd's children cannot read {name}")
 
 
+def dies(argv, settled, env=None, stdin=subprocess.DEVNULL):
+    """Starts a program that may leave core files of any size, waits until it is settled, and ends it as a crash would.
+    Whether the kernel has written one."""
+    directory = tempfile.mkdtemp(prefix="relay-core-", dir="/run")
+    process = subprocess.Popen(argv, cwd=directory, env=env, stdin=stdin, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                               preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY,) * 2))
+    try:
+        wait_for(lambda: settled(process.pid), f"{argv[0]} is at work", 10)
+        os.kill(process.pid, signal.SIGSEGV)
+        _, status = os.waitpid(process.pid, 0)
+        process.returncode = status
+        return os.WCOREDUMP(status), os.listdir(directory)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def talks(pid):
+    """It has a connection by now, to Redis that is."""
+    return any(os.readlink(f"/proc/{pid}/fd/{fd}").startswith("socket:") for fd in os.listdir(f"/proc/{pid}/fd"))
+
+
 def test_dumpable(rig):
-    """The programs that read a password leave no core file. A process that may leave one belongs to its user in /proc."""
+    """The programs that read a password leave no core file, and cannot be looked into by their own user."""
+    if not dies(["sleep", "60"], lambda pid: True)[0]:
+        tap.skip("no program leaves a core file", "this kernel writes none, wherever it is asked to (core_pattern)")
     relay = pwd.getpwnam("relay-authkeys")
-    os.chmod(f"{rig.dir}/etc/authkeys.conf", 0o640)
+    authkeys, rly = f"{rig.dir}/etc/authkeys.conf", f"{rig.dir}/etc/rly.conf"
+    os.chmod(authkeys, 0o640)
+    fingerprint = "SHA256:" + "A" * 43
+    rig.servers["redis"].signal(signal.SIGSTOP)
+    try:
+        for name, argv, env in (("rly", [rig.program("rly"), "list"], dict(os.environ, RELAY_CONF=rly)),
+                                ("relay-authkeys", [rig.program("relay-authkeys"), "-c", authkeys, "relay", fingerprint, "ssh-ed25519", "AAAA"], None)):
+            tap.is_(dies(argv, talks, env), (False, []), f"{name}, waiting for Redis, leaves no core file")
+    finally:
+        rig.servers["redis"].signal(signal.SIGCONT)
+    with open(rig.conf) as f:
+        text = f.read()
+    second = f"{rig.dir}/etc/second.conf"
+    with open(os.open(second, os.O_WRONLY | os.O_CREAT, 0o600), "w") as f:
+        f.write(re.sub(r"rlyd\.(sock|pid)", r"second.\1", text))
+    tap.is_(dies([rig.program("rlyd"), "-f", "-c", second], lambda pid: os.path.exists(f"{rig.dir}/run/second.sock")), (False, []), "rlyd leaves no core file")
     process = subprocess.Popen(["setpriv", f"--reuid={relay.pw_uid}", f"--regid={relay.pw_gid}", "--clear-groups",
-                                rig.program("relayrewrite"), "-c", f"{rig.dir}/etc/authkeys.conf"],
+                                rig.program("relayrewrite"), "-c", authkeys],
                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     try:
         process.stdin.write(b"x\n")
@@ -219,6 +261,8 @@ def test_dumpable(rig):
     finally:
         process.stdin.close()
         process.wait()
+    child = keeper.descendants([rig.servers["httpd"].pid])
+    tap.is_({os.stat(f"/proc/{pid}/environ").st_uid for pid in child}, {0}, "nor can httpd's children, where no CoreDumpDirectory says that they shall")
 
 
 def test_permissions(rig):
