@@ -9,14 +9,15 @@
 #define SLICE_MS 3
 /* Where unknown listeners stay unknown the searches must not follow each other closely. */
 #define PAUSE_MS 100
-#define EVERYBODY_EVERY_MS 60000
-#define FIRST_ROUND_MS 1000 /* the listeners come first */
+#define STRAY_MS 10000 /* a session of nobody knows whom has so long to listen */
+#define STRAYS_FIRST_MS 11000
+#define STRAYS_EVERY_MS 60000
 
 struct finder {
     DIR *dir;
     struct event *timer, *round;
     int pending;
-    int everybody; /* not only who holds an unknown listener */
+    int strays; /* this search is for them, too */
 };
 
 typedef struct match {
@@ -46,6 +47,21 @@ static int on_socket(void *baton, int fd, uint32_t inode)
     return 0;
 }
 
+static void end_stray(rlyd *d, const proc_info *child)
+{
+    session *s = session_by_monitor(d, child->ppid);
+    int others = 0;
+
+    if ((s && (s->tunnel[0] || s->nports)) || session_by_monitor(d, child->pid) || proc_age_ms(child->start) < STRAY_MS)
+        return;
+    /* One that listens outside our space is another relay's. */
+    if (!proc_is_sshd(child->pid, d->cfg->sshd) || proc_is_listening(child->pid))
+        return;
+    s = session_found(d, child, &others);
+    if (s && s->state == SESSION_PROVED && !s->tunnel[0] && !s->nports)
+        session_end(s, "nobody reported its key, and it listens nowhere");
+}
+
 static void look_at(rlyd *d, pid_t pid)
 {
     proc_info info;
@@ -53,10 +69,10 @@ static void look_at(rlyd *d, pid_t pid)
 
     if (proc_read(pid, &info) < 0 || info.euid != d->tunnel_uid || info.state == 'Z')
         return;
-    if (d->finder->everybody)
-        m.s = session_found(d, &info, &m.others);
     if (listeners_unknowns(d))
         proc_each_socket(pid, on_socket, &m);
+    if (d->finder->strays)
+        end_stray(d, &info);
 }
 
 static void on_slice(evutil_socket_t fd, short what, void *arg)
@@ -72,7 +88,7 @@ static void on_slice(evutil_socket_t fd, short what, void *arg)
         timer_arm(f->timer, 1000);
         return;
     }
-    while ((f->everybody || listeners_unknowns(d)) && (entry = readdir(f->dir))) {
+    while ((f->strays || listeners_unknowns(d)) && (entry = readdir(f->dir))) {
         pid_t pid = (pid_t)atoi(entry->d_name);
 
         if (pid > 0)
@@ -84,23 +100,23 @@ static void on_slice(evutil_socket_t fd, short what, void *arg)
     }
     closedir(f->dir);
     f->dir = NULL;
-    f->pending = f->everybody = 0;
+    f->pending = f->strays = 0;
     listeners_searched(d);
 }
 
 static void on_round(evutil_socket_t fd, short what, void *arg)
 {
     rlyd *d = arg;
+    struct finder *f = d->finder;
 
     (void)fd;
     (void)what;
-    timer_arm(d->finder->round, EVERYBODY_EVERY_MS);
-    /* A search that is under way begins again, as it has passed over some. */
-    if (d->finder->dir)
-        closedir(d->finder->dir);
-    d->finder->dir = NULL;
-    d->finder->everybody = d->finder->pending = 1;
-    timer_arm(d->finder->timer, 1);
+    timer_arm(f->round, STRAYS_EVERY_MS);
+    if (f->dir) /* a search under way has passed over some */
+        closedir(f->dir);
+    f->dir = NULL;
+    f->strays = f->pending = 1;
+    timer_arm(f->timer, 1);
 }
 
 void find_init(rlyd *d)
@@ -108,7 +124,7 @@ void find_init(rlyd *d)
     d->finder = apr_pcalloc(d->pool, sizeof *d->finder);
     d->finder->timer = timer_new(d, on_slice, d);
     d->finder->round = timer_new(d, on_round, d);
-    timer_arm(d->finder->round, FIRST_ROUND_MS);
+    timer_arm(d->finder->round, STRAYS_FIRST_MS);
 }
 
 void find_start(rlyd *d)

@@ -20,8 +20,6 @@
 #define MISSING_AGAIN_MS 300 /* a record that is not there is asked for once more before its session ends */
 #define LAST_WORD_MS 250     /* at a deadline: how long to wait for word of an extension that was missed */
 #define AGE_SLACK_MS 250
-#define SILENT_MS 10000      /* a session of nobody knows whom has so long to listen */
-#define SILENT_LOOK_MS 50
 
 struct lifetimes {
     redis_link *link, *events;
@@ -253,13 +251,7 @@ void lifetime_identify(session *s)
     const relay_listen_addr a = s->port;
     char buf[200];
 
-    int64_t known_ms = now_ms() - s->proved_ms;
-
-    if (!s->nports && known_ms > SILENT_MS) {
-        session_end(s, "nobody reported its key, and it listens nowhere");
-        return;
-    }
-    timer_arm(s->timer, s->nports ? 1000 : known_ms < SILENT_LOOK_MS ? 1 : SILENT_LOOK_MS);
+    timer_arm(s->timer, s->nports ? 1000 : 1);
     if (!s->nports)
         return;
     apr_snprintf(buf, sizeof buf, "%sslot:%s:%u.%u.%u.%u:%u", s->d->cfg->prefix, s->d->cfg->name, a.ip >> 24,

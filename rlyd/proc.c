@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -220,6 +221,31 @@ static int is_inode(void *baton, int fd, uint32_t inode)
 int proc_holds_socket(pid_t pid, uint32_t inode)
 {
     return proc_each_socket(pid, is_inode, &inode);
+}
+
+static int is_listening(void *baton, int fd, uint32_t inode)
+{
+    int copy = proc_pidfd_getfd(*(int *)baton, fd), listens = 0;
+    socklen_t size = sizeof listens;
+
+    (void)inode;
+    if (copy < 0)
+        return errno != EBADF; /* closed meanwhile; else nobody knows */
+    if (getsockopt(copy, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) < 0)
+        listens = 1;
+    close(copy);
+    return listens;
+}
+
+int proc_is_listening(pid_t pid)
+{
+    int pidfd = proc_pidfd_open(pid), listens;
+
+    if (pidfd < 0)
+        return 1;
+    listens = proc_each_socket(pid, is_listening, &pidfd);
+    close(pidfd);
+    return listens;
 }
 
 int proc_pidfd_open(pid_t pid)

@@ -51,6 +51,9 @@ int proc_each_socket(pid_t pid, int (*fn)(void *baton, int fd, uint32_t inode), 
 /** Whether one of its descriptors is that socket. */
 int proc_holds_socket(pid_t pid, uint32_t inode);
 
+/** Whether one of its descriptors is a socket that listens, as far as can be seen: what cannot be looked at counts. */
+int proc_is_listening(pid_t pid);
+
 int proc_pidfd_open(pid_t pid);
 int proc_pidfd_signal(int pidfd, int sig);
 /** A copy of descriptor fd of the process. @return it, or -1 */

@@ -63,7 +63,6 @@ static void on_uid(rlyd *d, pid_t pid, uid_t euid)
 {
     proc_info info;
     session *s;
-    int others = 0;
 
     if (euid != d->tunnel_uid || proc_read(pid, &info) < 0)
         return;
@@ -71,9 +70,7 @@ static void on_uid(rlyd *d, pid_t pid, uid_t euid)
         door_drain(d); /* the report of its key may still wait there */
         s = session_by_monitor(d, info.ppid);
     }
-    if (!s)
-        session_found(d, &info, &others); /* it was reported before we were started, or not at all */
-    else if (is_proof(s, pid, &info))
+    if (s && is_proof(s, pid, &info))
         session_proved(s, &info);
 }
 

@@ -169,7 +169,6 @@ static void become_proved(session *s, const proc_info *child)
     s->child_start = child->start;
     s->uid = child->euid;
     s->state = SESSION_PROVED;
-    s->proved_ms = now_ms();
     if (s->source)
         admission_leave(s->d, s->source);
     s->source = NULL;
@@ -183,10 +182,8 @@ void session_proved(session *s, const proc_info *child)
     /* The report of the key that did it may still wait at the door, and it decides whose this session is. */
     door_drain(s->d);
     become_proved(s, child);
-    if (!s->tunnel[0]) {
-        lifetime_identify(s); /* nobody reported: its listener will tell */
-        return;
-    }
+    if (!s->tunnel[0])
+        return; /* nobody reported: its listener will tell */
     supersede(s);
     listeners_await(s);
     lifetime_check(s);
@@ -281,8 +278,9 @@ void session_end(session *s, const char *why)
     s->state = SESSION_ENDING;
     s->why = why;
     s->ending_ms = now_ms();
-    ending_release(s);
+    /* In this order: a child that has no word of its end yet would log a failed accept() for each turn of its loop. */
     ending_signal(s, SIGTERM);
+    ending_release(s);
     timer_arm(s->timer, 10);
 }
 

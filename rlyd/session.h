@@ -9,8 +9,8 @@
  *             reported is the one that did it. Only now does the session count as the tunnel's
  *   ENDING    its processes are being ended
  *
- * A session that was found (after a restart of ours) enters as PROVED without a tunnel; lifetime asks Redis whose its
- * listener is.
+ * A session that was found by its listener (after a restart of ours) enters as PROVED without a tunnel; lifetime
+ * asks Redis whose it is.
  */
 #ifndef RLYD_SESSION_H
 #define RLYD_SESSION_H
@@ -39,7 +39,7 @@ struct session {
     char fingerprint[RLYD_FINGERPRINT_MAX];
     char peer[RLYD_PEER_MAX];
     struct source *source; /* counted in admission while set */
-    int64_t began_ms, proved_ms;
+    int64_t began_ms;
     int64_t since_redis_ms; /* when it began, for `live:`; 0: not worked out yet */
     int64_t deadline_ms;   /* 0: not known yet */
     int64_t ending_ms;
@@ -70,7 +70,7 @@ void session_offered(rlyd *d, const proc_info *monitor, const message *login);
 void session_proved(session *s, const proc_info *child);
 
 /**
- * A process that has logged in as the tunnel user; finds or makes its session.
+ * A process that holds a listener in our space; finds or makes its session.
  * @param others out: set to 1 when it is a session, but one of another sshd's or rlyd's
  * @return NULL if it is none of ours
  */

@@ -103,7 +103,7 @@ def test_silent_login_while_away(rig, device):
         tap.ok(wait(lambda: "Authenticated to" in said.read(), 10) is not None, "a client logs in while rlyd is away, without a forward")
     session = rig.connect(kept, args=("-o", f"Port={rig.ssh_port}"))
     rig.servers["rlyd"].start()
-    tap.ok(within(13.0, wait(lambda: silent.poll() is not None, 20)), "rlyd ends the session that listens nowhere")
+    tap.ok(within(15.0, wait(lambda: silent.poll() is not None, 20)), "rlyd ends the session that listens nowhere")
     silent.wait()
     tap.like(log(rig), r"RLY410 tunnel \(unknown\): session ended: nobody reported its key, and it listens nowhere", "and logs why")
     tap.is_(session.process.poll(), None, "but not the one that listens")
