@@ -20,6 +20,7 @@ directory that `make install DESTDIR=…` has filled already, so that not each r
 that each rig's logs and configuration are copied to at its end.
 """
 import atexit
+import itertools
 import json
 import os
 import random
@@ -36,6 +37,7 @@ import time
 import keeper
 import riglog
 import rigpki
+import sockdiag
 from rigclient import Client
 from rigdevice import Device, Session
 
@@ -120,15 +122,7 @@ def free_port(taken=()):
 
 def listeners():
     """The set of addresses, `127.0.0.1:80`, that something listens on (IPv4)."""
-    found = set()
-    with open("/proc/net/tcp") as f:
-        next(f)
-        for line in f:
-            fields = line.split()
-            if fields[3] == "0A":
-                ip, port = fields[1].split(":")
-                found.add(f"{socket.inet_ntoa(bytes.fromhex(ip)[::-1])}:{int(port, 16)}")
-    return found
+    return {f"{ip}:{port}" for ip, port, _ in sockdiag.listening()}
 
 
 def edit(text, changes, what):
@@ -223,7 +217,7 @@ class Rig(Client):
         self.mpm, self.vhost_extra, self.httpd_extra = mpm, vhost, httpd_conf
         self.redis_extra = redis_conf
         self.sshd_extra, self.http2, self.with_rlyd, self.address = sshd_conf, http2, rlyd, address
-        self.servers, self.devices, self.sessions, self.opened = {}, [], [], 0
+        self.servers, self.devices, self.sessions, self.opened = {}, [], [], itertools.count(1)
         self.problems = riglog.Expected()
         self.stopped = False
         keeper.keep()
@@ -471,12 +465,11 @@ class Rig(Client):
     def open(self, *services, name=None, ttl=None, device=None, key=None, bundle=True, args=()):
         """rly open --json, with a bundle below rig.dir; returns its JSON."""
         argv = ["open", "--json"]
-        self.opened += 1
         for flag, value in (("-n", name), ("-t", ttl), ("-d", device), ("-k", key)):
             if value is not None:
                 argv += [flag, str(value)]
         if bundle and key is None:
-            argv += ["-o", f"{self.dir}/bundles/{self.opened}"]
+            argv += ["-o", f"{self.dir}/bundles/{next(self.opened)}"]
         argv += list(args) + [str(getattr(s, "url", s)) for s in services]
         return json.loads(self.rly(*argv).stdout)
 

@@ -21,34 +21,18 @@ from paramiko import common as ssh_numbers
 
 sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../script/lib"))
 import keeper  # noqa: E402
+import sockdiag  # noqa: E402
 
 logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)  # its complaints about refusals are the point here
 
-TCP_LISTEN = "0A"
 UNIX_LISTENING = 0x10000
 OWN_PROGRAMS = {"sshd", "sshd-session", "sshd-auth", "relay-authkeys"}
 
 
-def _ip4(text):
-    return socket.inet_ntoa(bytes.fromhex(text)[::-1])
-
-
-def _ip6(text):
-    raw = bytes.fromhex(text)
-    return "[" + socket.inet_ntop(socket.AF_INET6, b"".join(raw[i:i + 4][::-1] for i in range(0, 16, 4))) + "]"
-
-
 def _sockets():
     """{inode: address} of all that listens on this host."""
-    found = {}
-    for name, ip in (("tcp", _ip4), ("tcp6", _ip6)):
-        with open(f"/proc/net/{name}") as f:
-            next(f)
-            for line in f:
-                fields = line.split()
-                if fields[3] == TCP_LISTEN:
-                    address, port = fields[1].split(":")
-                    found[fields[9]] = f"{ip(address)}:{int(port, 16)}"
+    found = {str(inode): f"{ip}:{port}" for ip, port, inode in sockdiag.listening()}
+    found.update((str(inode), f"[{ip}]:{port}") for ip, port, inode in sockdiag.listening(socket.AF_INET6))
     with open("/proc/net/unix") as f:
         next(f)
         for line in f:
