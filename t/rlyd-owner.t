@@ -182,9 +182,13 @@ def test_silent(rig, ns, tunnel, client):
     return client
 
 
-def test_half_open(rig, ns, tunnel, client):
+def test_half_open(rig, device, ns):
     """Nobody comes back: a half-open session ends by itself."""
-    pids = processes(owner(rig, tunnel))
+    tunnel = rig.open(device.url)
+    client = ns.popen(ssh(tunnel), stderr=subprocess.DEVNULL)
+    pids = processes(monitor_of(rig, tunnel) or 0)
+    tap.is_(len(pids), 2, "another device in a network of its own is connected")
+    time.sleep(1)
     ns.cut()
     kill(client)
     took = wait(lambda: not alive(pids), 70)
@@ -197,23 +201,29 @@ def main():
     global handler_table
     import paramiko
     handler_table = paramiko.auth_handler.AuthHandler._client_handler_table
-    ns = Namespace()
+    ns, lonely = Namespace(), Namespace()
     rig = Rig(rlyd=True, address=ns.outside)
     try:
         for line in LINES:
             rig.expect(line)
         device = rig.device(id="nas")
-        test_takeover(rig, device, "handed over", ())
-        test_takeover(rig, device, "listening sshd", ("-o", f"Port={rig.ssh_port}"))
-        test_public_key_only(rig, device)
-        tunnel, client = test_cut(rig, device, ns)
-        client = test_silent(rig, ns, tunnel, client)
-        test_half_open(rig, ns, tunnel, client)
+
+        def here():
+            test_takeover(rig, device, "handed over", ())
+            test_takeover(rig, device, "listening sshd", ("-o", f"Port={rig.ssh_port}"))
+            test_public_key_only(rig, device)
+
+        def far():
+            kill(test_silent(rig, ns, *test_cut(rig, device, ns)))
+
+        lonely.route_to(rig.address)
+        tap.together(here, far, lambda: test_half_open(rig, device, lonely))
         rig.check_logs()
         tap.is_(rig.stop(), [], "the rig ends cleanly")
     finally:
         rig.stop()
         ns.close()
+        lonely.close()
     tap.done()
 
 

@@ -59,7 +59,7 @@ class Runner:
         with open(hosts, "w") as f:
             f.write("127.0.0.1 localhost\n" + "".join(f"127.0.0.1 {r['name']}.{box.rig.domain}\n" for r in tunnel["routes"]))
         # A mount namespace, for its own /etc/hosts. All of them exec: the process is the shell in the end.
-        argv = ["unshare", "--mount", "/bin/sh", "-c", 'mount --bind "$1" /etc/hosts && shift && exec env -i "$@"', "sh", hosts,
+        argv = ["unshare", "--mount", "/bin/sh", "-c", 'mount --bind "$1" /etc/hosts && shift && exec env -i --default-signal=HUP,INT,TERM "$@"', "sh", hosts,
                 *(f"{k}={v}" for k, v in {**box.env, **env}.items()), *box.shell, f"{bundle}/run"]
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=cwd,

@@ -14,6 +14,7 @@ import time
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path[:0] = [f"{TOP}/script/lib"]
 import keeper  # noqa: E402
+import sockdiag  # noqa: E402
 
 
 def wait(condition, timeout=10.0, every=0.005):
@@ -77,10 +78,7 @@ def monitor_of(rig, tunnel):
 
 def holder(address):
     """The pid of the process that listens on an address; None if nobody does."""
-    ip, port = address.split(":")
-    key = f"{socket.inet_aton(ip)[::-1].hex().upper()}:{int(port):04X}"
-    with open("/proc/net/tcp") as f:
-        inode = next((line.split()[9] for line in f if line.split()[1] == key and line.split()[3] == "0A"), None)
+    inode = next((inode for ip, port, inode in sockdiag.listening() if f"{ip}:{port}" == address), None)
     if inode is None:
         return None
     for pid in filter(str.isdigit, os.listdir("/proc")):
@@ -171,6 +169,10 @@ class Namespace:
     def popen(self, argv, **kwargs):
         return subprocess.Popen(["ip", "netns", "exec", self.name, *argv], stdin=subprocess.DEVNULL,
                                 start_new_session=True, **kwargs)
+
+    def route_to(self, address):
+        """Makes an address of this host that is not .outside reachable from inside."""
+        self.inside_run("ip", "route", "add", address, "via", self.outside)
 
     def cut(self):
         """From now on nothing gets through, and nobody is told."""
