@@ -12,7 +12,7 @@ import time
 sys.path[:0] = [os.path.join(os.path.dirname(os.path.abspath(__file__)), d) for d in ("lib", "../script/lib")]
 import tap  # noqa: E402
 from authkeyslib import (BLOB, FP, LISTEN, PROGRAM, PUB, TIMEOUT, TYPE, ask, conf_for, conf_with, denied, grant,  # noqa: E402
-                     make_key, nothing, query, rig)
+                     make_key, nothing, query, rig, rsa_without_private)
 from relayrig import free_port, wait_for  # noqa: E402
 
 
@@ -37,12 +37,12 @@ def test_granted():
     grant(listen=many)
     tap.is_(query().out.count("permitlisten="), 32, "32 listen addresses")
     grant()
-    for kind, args in (("ecdsa", ["-b", "256"]), ("ecdsa", ["-b", "384"]), ("ecdsa", ["-b", "521"]), ("rsa", ["-b", "2048"]),
-                       ("rsa", ["-b", "8192"])):
-        fingerprint, name, blob, _ = make_key(kind, *args)
+    for bits, (fingerprint, name, blob, *_) in ((256, make_key("ecdsa", "-b", "256")), (384, make_key("ecdsa", "-b", "384")),
+                                               (521, make_key("ecdsa", "-b", "521")), (2048, make_key("rsa", "-b", "2048")),
+                                               (8192, rsa_without_private(8192))):
         grant(fingerprint)
         tap.is_(ask("relay", fingerprint, name, blob).out,
-                f'restrict,port-forwarding,permitlisten="127.77.0.5:10000" {name} {blob}\n', f"{name} {args[1]}")
+                f'restrict,port-forwarding,permitlisten="127.77.0.5:10000" {name} {blob}\n', f"{name} {bits}")
     tap.is_(query(env={"RELAY_CONF": "/nonexistent", "REDIS_URL": "x", "TZ": "../../etc"}).status, 0,
             "the environment changes nothing")
 

@@ -2,8 +2,11 @@
 """For the tests of relay-authkeys by itself: a real Redis, and the helper run as sshd runs it, as user
 relay-authkeys with sshd's environment; what it says to syslog is caught.
 """
+import base64
+import hashlib
 import os
 import pwd
+import secrets
 import subprocess
 import sys
 import time
@@ -34,6 +37,17 @@ def make_key(kind="ed25519", *args):
     with open(path + ".pub") as f:
         kind, blob = f.read().split()[:2]
     return fingerprint, kind, blob, path + ".pub"
+
+
+def rsa_without_private(bits):
+    """(fingerprint, type, base64) of an RSA key whose modulus is any number: making a pair of 8192 bits takes up to a minute, and
+    the helper is shown no more than this."""
+    def mpint(n):
+        raw = n.to_bytes(n.bit_length() // 8 + 1, "big")
+        return len(raw).to_bytes(4, "big") + raw
+    blob = b"\0\0\0\7ssh-rsa" + mpint(65537) + mpint(secrets.randbits(bits) | 1 << bits - 1 | 1)
+    digest = base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
+    return f"SHA256:{digest}", "ssh-rsa", base64.b64encode(blob).decode()
 
 
 FP, TYPE, BLOB, PUB = make_key()
