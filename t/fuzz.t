@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """The parsers of input from outside, under libFuzzer with clang's address and undefined behaviour sanitizers: the kept
-corpora, and a few seconds of new input each. Longer runs: script/fuzz SECONDS. Needs clang; make check replays without."""
+corpora, and a second of new input each. Longer runs: script/fuzz SECONDS. Needs clang; make check replays without."""
 import os
 import re
 import shutil
@@ -13,7 +13,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path[:0] = [f"{TOP}/t/lib"]
 import tap
 
-SECONDS = os.environ.get("RELAY_FUZZ_SECONDS", "2")
+SECONDS = os.environ.get("RELAY_FUZZ_SECONDS", "1")
 BUILD = os.environ.setdefault("RELAY_FUZZ_BUILD", f"{TOP}/build-fuzz")
 
 
