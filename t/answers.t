@@ -221,7 +221,7 @@ def main():
                                 **{what: (tunnel, 502) for what, tunnel in silent.items()}})
 
     for http in (1.1, 2):
-        timed(rig, 0.9, 2.5, f"a service that hangs (HTTP/{http})", live, "/slow?s=20", http=http)
+        timed(rig, 0.9, 5, f"a service that hangs (HTTP/{http})", live, "/slow?s=20", http=http)
         for path in ("/close", "/garbage"):
             tap.is_(rig.get(live, path, http=http)[0], 502, f"a device's {path} (HTTP/{http})")
         tap.is_(rig.get(live, "/close", method="POST", body=b"x", http=http)[0], 502,
@@ -240,10 +240,10 @@ def main():
         deaf.bind(("127.0.0.1", 0))
         deaf.listen()
         tunnel, _ = opened(f"http://127.0.0.1:{deaf.getsockname()[1]}")
-        timed(rig, 0.9, 2.5, "a service that accepts and says nothing", tunnel)
+        timed(rig, 0.9, 5, "a service that accepts and says nothing", tunnel)
     frozen, stopped = opened(device.url)
     stopped.process.send_signal(signal.SIGSTOP)
-    timed(rig, 0.9, 2.5, "a device that is frozen", frozen)
+    timed(rig, 0.9, 5, "a device that is frozen", frozen)
     stopped.process.send_signal(signal.SIGCONT)
     tap.is_(rig.get(frozen)[0], 200, "which answers when it is awake again")
     tap.is_(rig.get(live)[0], 200, "nobody else was harmed")

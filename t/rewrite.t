@@ -174,17 +174,17 @@ def test_redis(rig, log):
     log.lines()
     redis.signal(signal.SIGSTOP)
     answer, took = program.timed("nas.relay.localhost")
-    tap.ok(answer == "NULL" and took < TIMEOUT + 0.3, f"Redis hangs: NULL within its deadline ({took:.2f} s)", (answer, took))
+    tap.ok(answer == "NULL" and took < TIMEOUT + 1, f"Redis hangs: NULL within its deadline ({took:.2f} s)", (answer, took))
     began = time.monotonic()
     answers = {program.ask("nas.relay.localhost") for _ in range(200)}
-    tap.ok(answers == {"NULL"} and time.monotonic() - began < 0.3, "the next 200 questions do not wait for it",
+    tap.ok(answers == {"NULL"} and time.monotonic() - began < 1.5, "the next 200 questions do not wait for it",
            (answers, time.monotonic() - began))
     began, slow = time.monotonic(), []
     while time.monotonic() - began < 5:
         took = program.timed("nas.relay.localhost")[1]
-        slow += [took] if took > 0.1 else []
+        slow += [took] if took > 0.8 * TIMEOUT else []
         time.sleep(0.01)
-    tap.ok(1 <= len(slow) <= 3 and max(slow) < TIMEOUT + 0.3, "in 5 s two questions try again, each for one deadline", slow)
+    tap.ok(1 <= len(slow) <= 3 and max(slow) < TIMEOUT + 1, "in 5 s two questions try again, each for one deadline", slow)
     redis.signal(signal.SIGCONT)
     wait_for(lambda: program.ask("nas.relay.localhost") == where, "an answer after SIGCONT", 5, 0.05)
     tap.ok(True, "Redis goes on: so do the answers")
@@ -195,7 +195,7 @@ def test_redis(rig, log):
     tap.is_(program.ask("nas.relay.localhost"), "NULL", "Redis is killed: NULL")
     began = time.monotonic()
     tap.is_({program.ask("nas.relay.localhost") for _ in range(100)}, {"NULL"}, "… each time")
-    tap.ok(time.monotonic() - began < 0.5, "… without waiting", time.monotonic() - began)
+    tap.ok(time.monotonic() - began < 2, "… without waiting", time.monotonic() - began)
     redis.start()
     again = rig.open("8080", name="nas")["routes"][0]["listen"]
     tap.is_(wait_for(lambda: (a := program.ask("nas.relay.localhost")) != "NULL" and a, "an answer", 3), again,
