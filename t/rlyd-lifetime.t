@@ -223,6 +223,9 @@ def test_redis_empty():
 for test in (test_up, test_close, test_two_routes, test_expiry, test_extend, test_record_lost, test_rlyd_away,
              test_redis_away, test_redis_and_rlyd_away, test_redis_hangs, test_redis_empty):
     test()
+with open(f"{rig.dir}/log/sshd-i.log", errors="replace") as sshd_log:
+    noise, ends = sshd_log.read().count("accept: Invalid argument"), log(rig).count("session ended")
+tap.ok(ends > 5 and noise < ends, "sshd does not complain of each listener that is taken away", f"{noise} lines, {ends} ends")
 rig.check_logs()
 left = rig.stop()
 tap.is_(left, [], "the rig ends cleanly")
