@@ -22,7 +22,7 @@ def files(field, size, streams):
 
 def run(options):
     size = options.pick(quick=100_000_000, normal=300_000_000, tiny=8_000_000)
-    rounds = options.pick(quick=5, normal=9, tiny=1)
+    rounds = options.pick(quick=5, normal=7, tiny=1)
     streams = (1, 8)
     result = Result("bulk", f"{size / 1e6:.0f} MB through HTTPS, all streams together", (STATIC, OURS, OLD))
     field = Field()

@@ -13,6 +13,7 @@ import re
 import shutil
 import socket
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 
 import fronts
 import relayrig
@@ -44,28 +45,11 @@ Listen {address}:{port}
     CustomLog {dir}/log/plain-access.log relay
 </VirtualHost>
 """
-TLS = """\
-<VirtualHost *:{{https_port}}>
-    ServerName {domain}
-    ServerAlias *.{domain}
-    DocumentRoot {www}
-    ProxyPreserveHost On
-    AllowEncodedSlashes NoDecode
-    LimitRequestBody 0
-    ProxyPass / http://{listen}/ nocanon upgrade=websocket
-    SSLEngine on
-    SSLCertificateFile {cert}
-    SSLCertificateKeyFile {key}
-    SSLProtocol -all +TLSv1.2 +TLSv1.3
-    SSLCipherSuite ECDHE+AESGCM:ECDHE+CHACHA20
-    SSLHonorCipherOrder off
-    SSLSessionTickets off
-    Protocols h2 http/1.1
-    RequestReadTimeout handshake=20 header=20-40,minrate=500 body=30,minrate=500
-    CustomLog {dir}/log/static-access.log relay
-</VirtualHost>
-"""
 LOG = 'LogFormat "%V %h %u %t \\"%r\\" %>s %O %D" relay\n'
+# What a static ProxyPass has in place of the module: it tells the device no less of the visitor.
+STATIC = """\
+ProxyPass / http://{listen}/ nocanon upgrade=websocket
+    RequestHeader set X-Forwarded-Proto {scheme}"""
 # Debian's sshd_config, less its include and what has to do with terminals.
 STOCK_SSHD = """\
 KbdInteractiveAuthentication no
@@ -218,6 +202,13 @@ class Field:
     def way_in(self):
         return "handed from Apache's port to rlyd" if self.handed_off else "a listening sshd with TCP_NODELAY set from outside"
 
+    def open_many(self, url, count):
+        """So many tunnels, by as many rly at once as there are cores."""
+        def one(n):
+            return self.rig.open(url, bundle=False, args=["-o", f"{self.rig.dir}/bundles/many-{n}"])
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            return list(pool.map(one, range(count)))
+
     def connect(self, tunnel, args=(), delay=None):
         """A device's session, the fast way. delay: a port to connect to instead, which leads there."""
         port = delay or self.ssh_in()
@@ -261,11 +252,27 @@ class Field:
 
     def static(self, tunnel, name="static ProxyPass"):
         rig, listen, plain = self.rig, tunnel["routes"][0]["listen"], self.port()
-        fill = {"address": rig.address, "domain": rig.domain, "www": rig.www, "listen": listen, "cert": rig.cert, "key": rig.key,
-                "dir": rig.dir, "port": plain}
-        conf = MPM + LOG + PLAIN.format(way=f"ProxyPass / http://{listen}/ nocanon upgrade=websocket", **fill) + TLS.format(**fill)
+        conf = MPM + LOG + PLAIN.format(address=rig.address, domain=rig.domain, dir=rig.dir, port=plain,
+                                        way=STATIC.format(listen=listen, scheme="http")) + self._static_vhost(listen)
         httpd = ExtraHttpd(rig, "static" + str(plain), ("proxy", "proxy_http", "proxy_http2", "ssl", "http2", "headers", "rewrite"), conf)
         return Side(name, rig.host(tunnel), plain, httpd.https_port, lambda: [httpd.pid] + self.sshd_roots())
+
+    def _static_vhost(self, listen):
+        """apache-conf's virtual host for HTTPS as the rig uses it, with a ProxyPass in place of the module's lines."""
+        vhost = "<VirtualHost" + self.rig._vhost().rpartition("<VirtualHost")[2]
+        for regex, replacement in (
+                (r"(?<=<VirtualHost \*:)\d+", "{https_port}"),
+                (r"RelayEngine on$", STATIC.format(listen=listen, scheme="https")),
+                (r"^ *RelaySSH .*\n", ""),
+                (r"^ *ProxyPassInterpolateEnv .*\n", ""),
+                (r"ProxyPassReverse .*$", "ProxyPassReverse / http://127.0.0.1/"),
+                (r" env=RELAY_TUNNEL$", ""),
+                (r"^( *Protocols .*) ssh$", r"\1"),
+                (r"relay-(access|error)\.log", r"static-\1.log")):
+            vhost, count = re.subn(regex, replacement, vhost, flags=re.M)
+            if not count:
+                raise RigError(f"relay-vhost.conf has nothing that matches {regex!r}")
+        return vhost
 
     def published(self, tunnel, sshd, name="published stack"):
         """RewriteMap prg: with [P] over a stock sshd; relayrewrite is the best program of its kind that we know."""

@@ -108,6 +108,29 @@ def cpu(roots):
     return ticks / TICKS
 
 
+def runtime(pids):
+    """Seconds of CPU that these processes have used, to the nanosecond: for what is idle, of whose work cpu() sees little."""
+    spent = 0
+    for pid in pids:
+        try:
+            for task in os.listdir(f"/proc/{pid}/task"):
+                with open(f"/proc/{pid}/task/{task}/schedstat") as f:
+                    spent += int(f.read().split()[0])
+        except OSError:
+            continue
+    return spent / 1e9
+
+
+def quiet(roots, seconds=60):
+    """Waits until these processes and all below them do next to nothing (5 % of a core), at most so long."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        before = cpu(roots)
+        time.sleep(0.4)
+        if cpu(roots) - before <= 0.02:
+            return
+
+
 def pss(roots):
     """MiB of memory of these processes and all below them, shared pages by their share."""
     total = 0

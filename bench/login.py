@@ -60,7 +60,7 @@ def cost(argv):
 
 
 def run(options):
-    rounds = options.pick(quick=15, normal=60, tiny=3)
+    rounds = options.pick(quick=15, normal=40, tiny=3)
     runs = options.pick(quick=150, normal=600, tiny=20)
     result = Result("login", "from starting ssh to the bound port, one after another", (FILE, "/bin/true", HELPER, HANDED))
     field = Field()

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path[:0] = [f"{TOP}/bench", f"{TOP}/script/lib", f"{TOP}/t/lib"]
@@ -18,7 +19,11 @@ import keeper  # noqa: E402
 import relayrig  # noqa: E402
 from measure import say  # noqa: E402
 
-NAMES = ["path", "far", "bulk", "ws", "routes", "login", "storm", "scale"]
+# Of a file that --results writes, what stands before this line is kept.
+MARK = "<!-- From here on all is written by script/bench --results. -->"
+# No bench takes so long (seconds), but for --full.
+LIMIT = 1800
+NAMES = ["path", "tunnel", "far", "bulk", "ws", "routes", "login", "storm", "scale"]
 
 
 class Options:
@@ -55,7 +60,7 @@ def machine():
     commit = version_of("git", "-C", TOP, "describe", "--always", "--dirty")
     return [f"machine: {os.cpu_count()} cores ({model[1].strip() if model else platform.machine()}), {memory:.0f} GB, "
             f"Linux {platform.release()}", "versions: " + ", ".join(f"{k} {v}" for k, v in versions.items() if v),
-            f"tree: {commit}; {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())}"]
+            f"tree: {commit}; {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())}; load average before: {os.getloadavg()[0]:.1f}"]
 
 
 def stop_on_signals():
@@ -64,8 +69,11 @@ def stop_on_signals():
             signal.signal(sig, signal.SIG_IGN)
         say(f"ended by {signal.Signals(number).name}")
         sys.exit(128 + number)
+    def too_long(*_):
+        raise TimeoutError(f"it was not done after {LIMIT} s")
     for sig in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(sig, handler)
+    signal.signal(signal.SIGALRM, too_long)
 
 
 def install():
@@ -89,42 +97,67 @@ def main():
     for name in ("tiny", "quick", "full"):
         size.add_argument(f"--{name}", dest="size", action="store_const", const=name, default="normal")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--results", metavar="FILE")
     options = parser.parse_args()
     stop_on_signals()
     keeper.keep()
     install()
     results, failed, began = [], [], time.monotonic()
+    about = machine()
     for name in options.names or NAMES:
-        began_one = time.monotonic()
-        try:
-            result = importlib.import_module(name).run(Options(options.size))
-        except (relayrig.RigError, OSError, RuntimeError, subprocess.SubprocessError) as e:
+        result = one(name, options.size)
+        if result is None:
             failed.append(name)
-            say(f"{name} failed: {e}")
-            continue
-        say(f"{name}: done in {time.monotonic() - began_one:.0f} s")
-        results.append(result)
-        if not options.json:
-            print(result.table(), flush=True)
+        else:
+            results.append(result)
+            if not options.json:
+                print(result.table(), flush=True)
+        if options.results:  # each time: nothing is lost when a later one ends all
+            write_results(options.results, results, summary(results, failed, options, about, time.monotonic() - began))
     if options.json:
         print(json.dumps({"v": 1, "benches": [r.json() for r in results]}))
     else:
-        summary(results, failed, options, time.monotonic() - began)
+        print(summary(results, failed, options, about, time.monotonic() - began), end="")
     sys.exit(1 if failed else 0)
 
 
-def summary(results, failed, options, seconds):
+def one(name, size):
+    """One bench's Result, or None when it could not be run; what it was is said then."""
+    began = time.monotonic()
+    signal.alarm(0 if size == "full" else LIMIT)
+    try:
+        result = importlib.import_module(name).run(Options(size))
+    except Exception as e:  # pylint: disable=broad-exception-caught  # the others shall run all the same
+        traceback.print_exc()
+        say(f"{name} failed: {e}")
+        return None
+    finally:
+        signal.alarm(0)
+    say(f"{name}: done in {time.monotonic() - began:.0f} s")
+    return result
+
+
+def write_results(path, results, text):
+    try:
+        with open(path) as f:
+            head = f.read().partition(MARK)[0]
+    except FileNotFoundError:
+        head = "# Results of script/bench\n\n"
+    with open(f"{path}.new", "w") as f:
+        f.write(f"{head}{MARK}\n\n{text}\n" + "\n".join(r.table() for r in results))
+    os.replace(f"{path}.new", path)
+
+
+def summary(results, failed, options, about, seconds):
+    """Which targets are missed, the machine and the command, as Markdown."""
     targets = [(r.name, t) for r in results for t in r.targets]
     missed = [(name, t) for name, t in targets if not t["holds"]]
-    print(f"## {len(targets) - len(missed)} of {len(targets)} targets hold")
-    print()
-    for name, t in missed:
-        print(f"- missed: {name}: {t['what']}: {t['value']:g}, the goal is {t['goal']}")
-    for name in failed:
-        print(f"- {name} could not be run; see above")
-    print("\n".join(f"- {line}" for line in machine()))
     flags = "" if options.size == "normal" else f" --{options.size}"
-    print(f"- command: script/bench{''.join(' ' + n for n in options.names)}{flags}, {seconds / 60:.1f} minutes")
+    lines = [f"missed: {name}: {t['what']}: {t['value']:g}, the goal is {t['goal']}" for name, t in missed]
+    lines += [f"{name} could not be run" for name in failed]
+    lines += about + [f"load average at the end: {os.getloadavg()[0]:.1f}",
+                      f"command: script/bench{''.join(' ' + n for n in options.names)}{flags}, {seconds / 60:.1f} minutes"]
+    return f"## {len(targets) - len(missed)} of {len(targets)} targets hold\n\n" + "".join(f"- {line}\n" for line in lines)
 
 
 if __name__ == "__main__":

@@ -48,11 +48,13 @@ class Result:
 
     def ratio(self, side, other, measure):
         """The median of side/other, round by round; None when one of them was not there."""
-        mine, others = (self.values.get(measure, {}).get(s) for s in (side, other))
-        if not mine or not others:
-            return None
-        pairs = [(a, b) for a, b in zip(mine, others) if b]
-        return statistics.median(a / b for a, b in pairs) if pairs else None
+        pairs = self.pairs(side, other, measure)
+        return statistics.median(pairs) if pairs else None
+
+    def pairs(self, side, other, measure):
+        """side/other, round by round."""
+        mine, others = (self.values.get(measure, {}).get(s, []) for s in (side, other))
+        return [a / b for a, b in zip(mine, others) if b]
 
     def target(self, what, op, goal, value):
         """A target; value None means that it could not be measured here, which is not the same as missed."""
@@ -83,9 +85,9 @@ class Result:
             first = next(iter(sides))
             rows = [(f"{measure} [{self.units[measure]}]", "median", "min to max", f"x {first}" if len(sides) > 1 else "", "rounds")]
             for side, values in sides.items():
-                ratio = self.ratio(side, first, measure) if len(sides) > 1 else None
+                ratios = self.pairs(side, first, measure) if len(sides) > 1 else []
                 rows.append((side, number(statistics.median(values)), f"{number(min(values))} to {number(max(values))}",
-                             "" if ratio is None else f"{ratio:.3f}", str(len(values))))
+                             spread(ratios), str(len(values))))
             lines += columns(rows) + [""]
         if self.targets:
             rows = [("target", "goal", "found", "")]
@@ -93,6 +95,17 @@ class Result:
             lines += columns(rows) + [""]
         lines += [f"- {note}" for note in self.notes] + ([""] if self.notes else [])
         return "\n".join(lines)
+
+
+def spread(ratios):
+    """The median of ratios and, where there are enough, the quartiles: half of the rounds were between those."""
+    if not ratios:
+        return ""
+    text = f"{statistics.median(ratios):.3f}"
+    if len(ratios) < 5 or min(ratios) == max(ratios):
+        return text
+    low, _, high = statistics.quantiles(ratios, n=4)
+    return f"{text} ({low:.2f} to {high:.2f})"
 
 
 def columns(rows):

@@ -37,7 +37,7 @@ def one(field, side, how, seconds):
 
 def run(options):
     result = Result("path", WHAT, (STATIC, OURS, OLD))
-    rounds, seconds = options.pick(quick=(5, 1), normal=(7, 4), tiny=(1, 1))
+    rounds, seconds = options.pick(quick=(5, 1), normal=(11, 2), tiny=(1, 1))
     field = Field()
     try:
         sides = sides_of(field)

@@ -72,7 +72,7 @@ def round_trips(field, names):
 
 def run(options):
     steps = options.pick(quick=[10, 10_000, 100_000], normal=[10, 10_000, 1_000_000], tiny=[10, 1000])
-    rounds, seconds = options.pick(quick=(5, 2), normal=(9, 4), tiny=(1, 1))
+    rounds, seconds = options.pick(quick=(6, 1), normal=(8, 2), tiny=(1, 1))
     sides = [f"{n:,} routes" for n in steps]
     result = Result("routes", "hot, cold and unknown names with so many routes in Redis", sides)
     field = Field()
@@ -106,14 +106,15 @@ def hot_rounds(field, result, steps, sides, ours, listen, rounds, seconds):
 
 
 def set_number(field, have, want, listen):
-    """So many routes in Redis: the missing ones are made, the others taken away."""
+    """So many routes in Redis: the missing ones are made, the others taken away. Returns when Redis and httpd's watchers, which
+    hear of each, are done with that: else the last change's work is measured."""
     if have < want:
         fill(field, have, want - 1, listen)
     elif have > want:
         for at in range(want, have, 50_000):
             field.rig.redis("EVAL", "for i = ARGV[1], ARGV[2] do redis.call('UNLINK', 'relay:route:r' .. i) end", 0, at,
                             min(have, at + 50_000) - 1)
-    time.sleep(0.5)  # httpd's watchers hear of each
+    load.quiet([field.rig.servers[name].pid for name in ("redis", "httpd")])
     return want
 
 

@@ -6,14 +6,16 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path[:0] = [f"{TOP}/t/lib", f"{TOP}/bench"]
 import tap  # noqa: E402
-from measure import Result, interleaved  # noqa: E402
+from main import MARK  # noqa: E402
+from measure import Result, interleaved, spread  # noqa: E402
 
 KSM = "/sys/kernel/mm/ksm/run"
-NAMES = ("path", "ws", "routes", "login")
+NAMES = ("path", "tunnel", "ws", "routes", "login")
 
 
 def number(value):
@@ -37,6 +39,8 @@ def test_result():
     tap.is_([t["holds"] for t in result.targets], [True, False], "a target holds, is missed, or is not there when it was not measured")
     tap.is_(result.json()["sides"][0], {"name": "a: m", "value": 10, "unit": "1/s", "min": 5, "max": 30}, "JSON of a side")
     tap.like(result.table(), r"(?s)\| a +\| +10 \|.*MISSED.*not measured here", "the table says all of that")
+    tap.is_((spread([]), spread([2, 1, 3]), spread([1, 2, 3, 4, 5])), ("", "2.000", "3.000 (1.50 to 4.50)"),
+            "a ratio is shown with its quartiles where there are enough rounds")
     order = list(interleaved(2, ["a", "b", "c"]))
     tap.is_([s for _, s in order], ["a", "b", "c", "b", "a", "c"], "rounds are interleaved, start with another side each time, and turn round")
 
@@ -63,8 +67,18 @@ def test_json():
 
 
 def test_people():
-    run = bench("--tiny", "bulk", "storm")
+    with tempfile.TemporaryDirectory() as scratch:
+        path = f"{scratch}/RESULTS.md"
+        with open(path, "w") as f:
+            f.write(f"# What people wrote\n\n{MARK}\n\nold figures\n")
+        run = bench("--tiny", "bulk", "storm", "--results", path)
+        with open(path) as f:
+            written = f.read()
+        tap.is_(os.listdir(scratch), ["RESULTS.md"], "--results leaves nothing but its file")
     tap.is_(run.returncode, 0, "script/bench bulk storm runs")
+    tap.ok(written.startswith(f"# What people wrote\n\n{MARK}\n\n## ") and "old figures" not in written,
+           "--results keeps what stands before its mark, and nothing else", written[:300])
+    tap.like(written, r"(?s)targets hold.*machine: .*command: .*## bulk: .*\| static ProxyPass +\|.*## storm: ", "it writes all that is printed")
     tap.like(run.stdout, r"(?s)## bulk: .*\| static ProxyPass +\|.*## storm: .*\d+ of \d+ targets hold.*machine: .*versions: .*command: ",
              "it prints tables, targets, machine, versions and command")
     for args in (["nothing"], ["--wrong"]):
