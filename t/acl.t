@@ -82,7 +82,7 @@ def test_works(rig):
     rig.connect(listening)
     tap.is_(rig.get(listening)[0], 200, "a second tunnel")
     rig.rly("close", "guarded")
-    tap.is_(rig.get(tunnel)[0], 410, "closed: 410 at once")
+    tap.is_(rig.status_after(tunnel), 410, "closed: 410 at once")
     tap.ok(session.wait_down(), "… and its session ends")
     short = rig.open(device, name="short", ttl="2s")
     tap.is_(rig.get("short")[0], 503, "not connected: 503")

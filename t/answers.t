@@ -198,7 +198,7 @@ def main():
     tap.is_(rig.get(live)[0], 200, "a live tunnel answers")
     tap.is_(rig.get(closed)[0], 200, "another, too")
     rig.rly("close", closed["id"])
-    tap.is_(rig.get(closed)[0], 410, "and is gone at once when it is closed")
+    tap.is_(rig.status_after(closed), 410, "and is gone at once when it is closed")
 
     check_forms(rig, "unheard-of", "an unknown name", "unknown")
     tap.is_(json.loads(rig.get("unheard-of",

@@ -68,7 +68,7 @@ def serves(rig, tunnel, name):
     tap.ok(took is not None and took < 5, f"{name}: a device gets in at once", took)
     tap.is_(status(rig, new), 200, f"{name}: and is reached")
     rig.rly("close", new["id"])
-    tap.is_(status(rig, new), 410, f"{name}: a close is a close")
+    tap.is_(rig.status_after(new), 410, f"{name}: a close is a close")
     wait_for(lambda: not rig.listening(new), "the session's end", 2)
 
 
@@ -82,7 +82,7 @@ def test_rlyd_hangs(rig, tunnel):
         seen, took = timed(status, rig, tunnel)
         tap.ok(seen == 200 and took < 2, "rlyd hangs: visitors do not notice", f"{seen} after {took:.2f} s")
         rig.rly("close", closing["id"])
-        tap.is_(status(rig, closing), 410, "rlyd hangs: a close is seen by visitors at once")
+        tap.is_(rig.status_after(closing), 410, "rlyd hangs: a close is seen by visitors at once")
         session, took = timed(lambda: rig.connect(late, args=("-o", f"Port={rig.ssh_port}")))
         tap.ok(took < 8, "rlyd hangs: a login through the listening sshd works, a little later", f"{took:.2f} s")
         tap.is_(status(rig, late), 200, "rlyd hangs: and that device is reached")
@@ -305,7 +305,7 @@ def test_maxmemory(rig, tunnel):
         took = come(rig, coming)
         tap.ok(took is not None and took < 5, "a device gets in", took)
         shut = rig.rly("close", closing["id"], check=False)
-        tap.is_((shut.returncode, status(rig, closing)), (0, 410), "a tunnel can be closed")
+        tap.is_((shut.returncode, rig.status_after(closing)), (0, 410), "a tunnel can be closed")
         wait_for(lambda: closed.process.poll() is not None, "the session's end", 2)
         tap.is_(ending.process.poll(), None, "another one goes on")
         wait_for(lambda: ending.process.poll() is not None, "the expired session's end", 15)

@@ -138,6 +138,7 @@ def test_browser(rig, scratch):
         shot = browser.screenshot(f"{scratch}/page.png")
         tap.ok(os.path.getsize(shot) > 5000, "a screenshot was made", os.path.getsize(shot))
         rig.rly("close", tunnel["id"])
+        rig.status_after(tunnel)
         browser.open(url)
         tap.like(browser.run("return document.body.innerText"), r"(?i)ended|closed|gone", "after rly close the browser is told that it has ended")
         browser.screenshot(f"{scratch}/gone.png")
@@ -175,7 +176,7 @@ def test_close(rig, devices, tunnels):
     before = devices[4].conns()["requests"]
     tap.is_(rig.get(tunnel)[0], 200, "before rly close the URL answers 200")
     rig.rly("close", tunnel["id"])
-    tap.is_(rig.get(tunnel)[0], 410, "at once after rly close it answers 410")
+    tap.is_(rig.status_after(tunnel), 410, "at once after rly close it answers 410")
     tap.is_(rig.get(tunnel, http=2)[0], 410, "… by HTTP/2, too")
     tap.is_(devices[4].conns()["requests"], before + 1, "the device saw none of the requests after the close")
     tap.is_([rig.get(n)[0] for n in ("dev-3", "dev-5")], [200, 200], "the others still answer")

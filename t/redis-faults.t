@@ -199,7 +199,7 @@ def test_acl(rig, device):
     tap.ok(log_has(rig, "RLY110 routes cannot be cached, each request asks Redis: .*this user lacks a right"),
            "and the log says so")
     rig.rly("close", tunnel["id"])
-    tap.is_(rig.get(tunnel)[0], 410, "a close is seen at once")
+    tap.is_(rig.status_after(tunnel), 410, "a close is seen at once")
     rig.redis("ACL", "SETUSER", "httpd", "-hgetall")
     tap.is_(rig.get(tunnel)[0], 503, "a user that may not read routes: 503")
     tap.ok(log_has(rig, "RLY120 route .*this user lacks a right"), "and the log says why")

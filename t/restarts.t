@@ -243,7 +243,7 @@ def test_ends(rig, devices):
         rig.rly("close", closing["id"])
         took = ended_within(rig, closing, client, time.monotonic())
         tap.ok(took < 1, f"close ends the session within a second{when}", f"{took:.3f} s")
-        tap.is_(rig.get(closing)[0], 410, f"… 410{when}")
+        tap.is_(rig.status_after(closing), 410, f"… 410{when}")
     brief = rig.open(devices.service(1001), ttl="4s")
     began = time.monotonic()  # it ends a little earlier than 4 s from here
     client = rig.connect(brief)
@@ -264,7 +264,7 @@ def test_ends(rig, devices):
     client = rig.connect(closing)
     rig.servers["rlyd"].kill()
     rig.rly("close", closing["id"])
-    tap.is_(rig.get(closing)[0], 410, "closed while rlyd is away: 410 all the same")
+    tap.is_(rig.status_after(closing), 410, "closed while rlyd is away: 410 all the same")
     rig.servers["rlyd"].start()
     took = ended_within(rig, closing, client, time.monotonic())
     tap.ok(took < 1, "… and its session ends within a second of rlyd's start", f"{took:.3f} s")

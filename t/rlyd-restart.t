@@ -53,7 +53,7 @@ def test_transfer(rig, device):
     session = rig.connect(tunnel)
     connection = rig.connection(tunnel)
     size = 30_000_000
-    connection.request("GET", f"/big?n={size}&rate=10000000")
+    connection.request("GET", f"/big?n={size}&rate=5000000")
     response = connection.getresponse()
     got = len(response.read(1000))
     rig.servers["rlyd"].kill()

@@ -7,6 +7,7 @@ import socket
 import ssl
 import subprocess
 import tempfile
+import time
 import urllib.parse
 
 
@@ -64,6 +65,14 @@ class Client:
             return answer.status, answer.headers, answer.read()
         finally:
             connection.close()
+
+    def status_after(self, what, http=1.1, timeout=1.0):
+        """The status of a tunnel that was just closed. httpd's processes learn of it by themselves: on a busy machine a request
+        may be faster, but not for longer than a second."""
+        deadline = time.monotonic() + timeout
+        while (status := self.get(what, http=http)[0]) in (200, 503) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return status
 
     def _curl(self, what, path, headers, method, body, timeout):
         host = self.host(what)

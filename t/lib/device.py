@@ -171,7 +171,8 @@ class Device:
         req.writer.write(f"HTTP/1.1 200 OK\r\nX-Device: {self.ident}\r\nContent-Type: application/octet-stream\r\n"
                          f"{framing}\r\n\r\n".encode())
         while left and req.method != "HEAD":
-            piece = BLOCK[:min(left, len(BLOCK), int(rate / 10) or len(BLOCK))]
+            size = min(left, int(rate / 10) or len(BLOCK))
+            piece = (BLOCK * (size // len(BLOCK) + 1))[:size]
             req.writer.write(b"%x\r\n%s\r\n" % (len(piece), piece) if chunked else piece)
             await req.writer.drain()
             left -= len(piece)
