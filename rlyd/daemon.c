@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static int ready_fd = -1;
@@ -25,7 +26,11 @@ apr_status_t daemon_start(apr_pool_t *p, const char **why)
     }
     if (pid > 0) {
         close(ends[1]);
-        _exit(read(ends[0], &byte, 1) == 1 ? 0 : 1);
+        if (read(ends[0], &byte, 1) == 1)
+            _exit(0);
+        /* As it ends its end of the pipe may close before the pid file, and who tried again would find that locked. */
+        waitpid(pid, NULL, 0);
+        _exit(1);
     }
     close(ends[0]);
     ready_fd = ends[1];
