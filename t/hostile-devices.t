@@ -22,6 +22,8 @@ from trap import Trap
 ONE_CHILD = "ServerLimit 2\nStartServers 1\nThreadsPerChild 25\nMaxRequestWorkers 25\nMinSpareThreads 1\nMaxSpareThreads 25"
 VHOST = "RelayBackendTimeout 1s"
 MB = 1 << 20
+# kB that httpd may grow by; a sanitizer keeps what is freed for a while
+ROOM = 150000 if os.environ.get("RELAY_SANITIZER") else 6000
 
 OK = b"HTTP/1.1 200 OK\r\n"
 EVIL = OK + b"Content-Length: 4\r\nX-Evil: yes\r\n\r\nevil"
@@ -161,7 +163,7 @@ def test_without_end(rig, trap, tunnel):
             status = asking.exception() or asking.result()
         # what is on its way, in the session's windows and in sockets, counts as sent
         tap.ok(answer.sent < limit + 12 * MB, f"{what} without end: the device is cut off", f"{answer.sent} bytes, {status}")
-        tap.ok(peak - before < 6000, f"{what} without end: httpd's memory stays", f"{before} -> {peak} kB, {status}")
+        tap.ok(peak - before < ROOM, f"{what} without end: httpd's memory stays", f"{before} -> {peak} kB, {status}")
         tap.note(f"{what}: {status!r}, {answer.sent} bytes, {before} -> {peak} kB")
     body = trap.answers["/endless"] = without_end(OK + b"\r\n", b"x" * 65536, 10 ** 12)
     before = resident(rig)
@@ -170,7 +172,7 @@ def test_without_end(rig, trap, tunnel):
     answer = connection.getresponse()
     for _ in range(600):
         answer.read(65536)
-    tap.ok(resident(rig) - before < 6000, "a body without end: httpd's memory stays", f"{before} -> {resident(rig)} kB")
+    tap.ok(resident(rig) - before < ROOM, "a body without end: httpd's memory stays", f"{before} -> {resident(rig)} kB")
     connection.close()
     time.sleep(0.5)
     sent = body.sent
@@ -243,7 +245,7 @@ def test_http2(rig, trap, tunnel):
                 time.sleep(0.05)
             status = asking.exception() or asking.result()
         tap.note(f"HTTP/2 {what}: {status!r}, {device.sent} bytes, {before} -> {peak} kB")
-        tap.ok(peak - before < 12000, f"HTTP/2, {what} without end: httpd's memory stays", f"{before} -> {peak} kB, {status}, {device.sent}")
+        tap.ok(peak - before < 2 * ROOM, f"HTTP/2, {what} without end: httpd's memory stays", f"{before} -> {peak} kB, {status}, {device.sent}")
         device.socket.close()
         rig.rly("close", mine["id"])
 

@@ -236,7 +236,8 @@ def test_floods(rig, trap, tunnel):
         tap.ok(max(t for t, _ in got) < 6, f"{what}: the connection is ended", got)
     tap.ok(len(trap.requests("flood")) < 2000, "few of them reach the device", len(trap.requests("flood")))
     grown = memory(rig) - before
-    tap.ok(grown < 30000, "and httpd has not grown by much", f"{grown} kB")
+    # a sanitizer keeps what is freed for a while
+    tap.ok(grown < (600000 if os.environ.get("RELAY_SANITIZER") else 30000), "and httpd has not grown by much", f"{grown} kB")
 
 
 def flood(rig, tunnel, pieces, alpn):
