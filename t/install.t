@@ -41,7 +41,8 @@ STEPS = [
         i=$((i + 1)); test $i -lt 50 || break; sleep 0.1; done; test -S /run/relay/rlyd.sock || { cat /root/rlyd.log; false; }""", False),
     ("a listening sshd starts", """mkdir -p /run/sshd && ssh-keygen -A >/dev/null &&
      sed -n 's/^ExecStart=\\(.*\\) -D/\\1/p' /usr/share/mod_relay/sshd-conf/relay-sshd.service >/root/sshd && test -s /root/sshd &&
-     sh /root/sshd && ss -Hltn 'sport = :2222' | grep -q .""", False),
+     sh /root/sshd && i=0 && until ss -Hltn 'sport = :2222' | grep -q .; do
+        i=$((i + 1)); test $i -lt 50 || exit 1; sleep 0.1; done""", False),
     ("relay.load", "cp /usr/share/mod_relay/apache-conf/relay.load /etc/apache2/mods-available/", True),
     ("the virtual host", "cp /usr/share/mod_relay/apache-conf/relay-vhost.conf /etc/apache2/sites-available/", True),
     ("its domain", r"sed -i 's/relay\.example\.com/relay.your.domain/g' /etc/apache2/sites-available/relay-vhost.conf", True),
