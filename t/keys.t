@@ -192,7 +192,7 @@ def test_addresses(case):
              f"0.0.0.0:{port}", f"*:{port}", f":{port}", f"[::]:{port}", f"[::1]:{port}", f"ip6-localhost:{port}", f"0:{port}",
              f"{free}", "0", f"{socket.gethostname()}:{port}", f"/{witness_dir}/sock"]
     for spec in specs:
-        attempt = case.refused(f"-R {spec}", case.clients.openssh("-N", "-R", f"{spec}:{case.target}"))
+        attempt = case.refused(f"-R {spec}", case.clients.openssh("-N", "-R", f"{spec}:{case.target}"), seconds=20)
         case.ok(attempt.ended and attempt.status, f"-R {spec}: ssh is told", attempt)
     for spec in (f"{ip}:{port + 1}", f"{port}", f"*:{port}", f":{port}"):
         case.refused(f"dropbear -R {spec}", case.clients.dropbear("-N", "-R", f"{spec}:{case.target}"), seconds=2)
@@ -363,11 +363,11 @@ def test_ends(case):
         case.ok(listen in attempt.listens, f"before it was {what} the key listens", attempt)
         end(tunnel)
         case.quiet()
-        attempt = case.refused(f"a key whose tunnel was {what}", argv)
+        attempt = case.refused(f"a key whose tunnel was {what}", argv, seconds=20)
         case.ok(attempt.status == 255 and "Permission denied (publickey)" in attempt.output, f"{what}: told so", attempt)
     rig.servers["redis"].stop()
     rig.expect(r"AuthorizedKeysCommand .* failed, status 1")
-    attempt = case.refused("Redis is away: nobody gets in", case.clients.openssh("-N", "-R", f"{case.listen}:{case.target}"))
+    attempt = case.refused("Redis is away: nobody gets in", case.clients.openssh("-N", "-R", f"{case.listen}:{case.target}"), seconds=20)
     case.ok("Permission denied" in attempt.output, "Redis away: told so", attempt)
     rig.servers["redis"].start()
 
