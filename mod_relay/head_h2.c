@@ -10,76 +10,20 @@
  */
 
 #include "mod_relay.h"
+#include "frames.h"
 
 #include <http_connection.h>
 #include <util_filter.h>
 
 #define HEAD_MAX (256 * 1024U)
-#define FRAME_HEAD 9
-
-enum { HEADERS = 1, SETTINGS = 4, CONTINUATION = 9 };
-
-typedef struct frames {
-    unsigned char head[FRAME_HEAD];
-    unsigned have;       /* bytes of head so far */
-    apr_uint32_t left;   /* bytes of the frame's payload that are still to come */
-    apr_uint32_t stream; /* the newest one */
-    apr_uint32_t seen;   /* bytes of headers of that stream */
-    int begun;           /* the first frame has been looked at */
-    int other;           /* it was none: not HTTP/2 */
-} frames;
 
 static ap_filter_rec_t *frames_filter;
-
-/* A frame begins. 0 when there is too much of it. */
-static int begin_frame(frames *f)
-{
-    const unsigned char *h = f->head;
-    apr_uint32_t length = ((apr_uint32_t)h[0] << 16) | ((apr_uint32_t)h[1] << 8) | h[2];
-    apr_uint32_t stream = ((apr_uint32_t)(h[5] & 0x7f) << 24) | ((apr_uint32_t)h[6] << 16) | ((apr_uint32_t)h[7] << 8) | h[8];
-
-    f->have = 0;
-    if (!f->begun && (h[3] != SETTINGS || stream))
-        f->other = 1;
-    f->begun = 1;
-    f->left = length;
-    if (h[3] != HEADERS && h[3] != CONTINUATION)
-        return 1;
-    /* Streams have rising numbers; a number that nobody asked for ends the connection in libnghttp2. */
-    if (h[3] == HEADERS && stream > f->stream) {
-        f->stream = stream;
-        f->seen = 0;
-    }
-    f->seen += length + FRAME_HEAD;
-    return f->seen <= HEAD_MAX;
-}
-
-static int follow(frames *f, const char *data, apr_size_t length)
-{
-    int good = 1;
-
-    while (length && good && !f->other) {
-        if (f->left) {
-            apr_uint32_t skip = length < f->left ? (apr_uint32_t)length : f->left;
-
-            f->left -= skip;
-            data += skip;
-            length -= skip;
-            continue;
-        }
-        f->head[f->have++] = (unsigned char)*data++;
-        length--;
-        if (f->have == FRAME_HEAD)
-            good = begin_frame(f);
-    }
-    return good;
-}
 
 static apr_status_t on_read(ap_filter_t *filter, apr_bucket_brigade *bb, ap_input_mode_t mode, apr_read_type_e block,
                             apr_off_t readbytes)
 {
     apr_status_t rv = ap_get_brigade(filter->next, bb, mode, block, readbytes);
-    frames *f = filter->ctx;
+    mod_relay_frames *f = filter->ctx;
     apr_bucket *b;
 
     /* The filter stays: requests have pointers into the chain. */
@@ -95,7 +39,7 @@ static apr_status_t on_read(ap_filter_t *filter, apr_bucket_brigade *bb, ap_inpu
             continue;
         if ((rv = apr_bucket_read(b, &data, &length, APR_BLOCK_READ)) != APR_SUCCESS)
             return rv;
-        if (follow(f, data, length))
+        if (mod_relay_frames_follow(f, data, length, HEAD_MAX))
             continue;
         ap_log_cerror(APLOG_MARK, APLOG_INFO, 0, filter->c, "RLY133 a device's answer over HTTP/2 has a head of more than "
                       "%u kB and is cut off", HEAD_MAX / 1024);
@@ -110,7 +54,7 @@ static int pre_connection(conn_rec *c, void *csd)
     (void)csd;
     if (!c->outgoing || mod_relay_server_of(c->base_server)->engine != 1)
         return DECLINED;
-    ap_add_input_filter_handle(frames_filter, apr_pcalloc(c->pool, sizeof(frames)), NULL, c);
+    ap_add_input_filter_handle(frames_filter, apr_pcalloc(c->pool, sizeof(mod_relay_frames)), NULL, c);
     return OK;
 }
 

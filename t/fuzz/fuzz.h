@@ -61,6 +61,7 @@ fuzz_fn fuzz_conf;                                                             /
 fuzz_fn fuzz_key, fuzz_login;                                                  /* key.c */
 fuzz_fn fuzz_route, fuzz_grant, fuzz_tunnel, fuzz_connect;                     /* replies.c */
 fuzz_fn fuzz_changes;                                                          /* changes.c */
+fuzz_fn fuzz_frames;                                                           /* frames.c */
 fuzz_fn fuzz_rewrite;                                                          /* rewrite.c */
 fuzz_fn fuzz_message;                                                          /* message.c */
 

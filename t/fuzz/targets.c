@@ -8,7 +8,8 @@ const fuzz_target fuzz_targets[] = {
     {"text", fuzz_text, 300},         {"conf", fuzz_conf, 4096},        {"key", fuzz_key, 4096},
     {"login", fuzz_login, 1024},      {"route", fuzz_route, 4096},      {"grant", fuzz_grant, 4096},
     {"tunnel", fuzz_tunnel, 4096},    {"connect", fuzz_connect, 1024},  {"changes", fuzz_changes, 4096},
-    {"rewrite", fuzz_rewrite, 4096},  {"message", fuzz_message, 3000},  {NULL, NULL, 0},
+    {"rewrite", fuzz_rewrite, 4096},  {"message", fuzz_message, 3000},  {"frames", fuzz_frames, 3000},
+    {NULL, NULL, 0},
 };
 
 const fuzz_target *fuzz_target_find(const char *name)

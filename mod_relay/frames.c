@@ -1,0 +1,51 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+#include "frames.h"
+
+enum { HEADERS = 1, SETTINGS = 4, CONTINUATION = 9 };
+
+/* A frame begins. 0 when there is too much of it. */
+static int begin_frame(mod_relay_frames *f, apr_uint32_t most)
+{
+    const unsigned char *h = f->head;
+    apr_uint32_t length = ((apr_uint32_t)h[0] << 16) | ((apr_uint32_t)h[1] << 8) | h[2];
+    apr_uint32_t stream = ((apr_uint32_t)(h[5] & 0x7f) << 24) | ((apr_uint32_t)h[6] << 16) | ((apr_uint32_t)h[7] << 8) | h[8];
+
+    f->have = 0;
+    if (!f->begun && (h[3] != SETTINGS || stream)) {
+        f->other = 1;
+        return 1;
+    }
+    f->begun = 1;
+    f->left = length;
+    if (h[3] != HEADERS && h[3] != CONTINUATION)
+        return 1;
+    /* Streams have rising numbers; a number that nobody asked for ends the connection in libnghttp2. */
+    if (h[3] == HEADERS && stream > f->stream) {
+        f->stream = stream;
+        f->seen = 0;
+    }
+    f->seen += length + MOD_RELAY_FRAME_HEAD;
+    return f->seen <= most;
+}
+
+int mod_relay_frames_follow(mod_relay_frames *f, const char *data, apr_size_t length, apr_uint32_t most)
+{
+    int good = 1;
+
+    while (length && good && !f->other) {
+        if (f->left) {
+            apr_uint32_t skip = length < f->left ? (apr_uint32_t)length : f->left;
+
+            f->left -= skip;
+            data += skip;
+            length -= skip;
+            continue;
+        }
+        f->head[f->have++] = (unsigned char)*data++;
+        length--;
+        if (f->have == MOD_RELAY_FRAME_HEAD)
+            good = begin_frame(f, most);
+    }
+    return good;
+}

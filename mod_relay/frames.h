@@ -1,0 +1,28 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/**
+ * The frames of HTTP/2 that a device sends, by their lengths only: how much of them are headers of the newest stream. Knows
+ * nothing of httpd, and takes any bytes, in any pieces.
+ */
+#ifndef MOD_RELAY_FRAMES_H
+#define MOD_RELAY_FRAMES_H
+
+#include <apr.h>
+
+#define MOD_RELAY_FRAME_HEAD 9
+
+/** All zero at first. */
+typedef struct mod_relay_frames {
+    unsigned char head[MOD_RELAY_FRAME_HEAD];
+    unsigned have;       /* bytes of head so far */
+    apr_uint32_t left;   /* bytes of the frame's payload that are still to come */
+    apr_uint32_t stream; /* the newest one */
+    apr_uint32_t seen;   /* bytes of headers of that stream */
+    int begun;           /* the first frame has been looked at */
+    int other;           /* it was none: not HTTP/2, and nothing is followed any more */
+} mod_relay_frames;
+
+/** @return 0 when the newest stream has had more than `most` bytes of headers: follow no further */
+int mod_relay_frames_follow(mod_relay_frames *f, const char *data, apr_size_t length, apr_uint32_t most);
+
+#endif
