@@ -22,7 +22,7 @@ def files(field, size, streams):
 
 def run(options):
     size = options.pick(quick=100_000_000, normal=300_000_000, tiny=8_000_000)
-    rounds = options.pick(quick=5, normal=7, tiny=1)
+    rounds, more = options.pick(quick=(5, 0), normal=(7, 8), tiny=(1, 0))
     streams = (1, 8)
     result = Result("bulk", f"{size / 1e6:.0f} MB through HTTPS, all streams together", (STATIC, OURS, OLD))
     field = Field()
@@ -39,7 +39,7 @@ def run(options):
             for count in streams:
                 measure = f"{way}, {count} stream{'s' if count > 1 else ''}"
                 say(f"bulk: {measure}, {rounds} rounds for each of {len(sides)} sides")
-                for n, side in interleaved(rounds, sides):
+                for n, side in interleaved(rounds, sides, more):
                     transfer(field, result, side, way, count, measure)
                     result.add(side.name, f"Apache's memory after {measure}", "MiB", load.pss([httpd[side.name]]))
                 result.target_ratio(OURS, STATIC, measure, ">=", 0.97)

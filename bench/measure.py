@@ -120,12 +120,15 @@ def columns(rows):
     return out
 
 
-def interleaved(rounds, sides):
+def interleaved(rounds, sides, more=0):
     """(round, side) for all rounds. Each starts with another side, and every other one goes backwards, so that none always
-    comes after the same neighbour."""
+    comes after the same neighbour. more: so many further rounds of the first two sides alone, whose ratio has to be known to a
+    few per cent."""
     for n in range(rounds):
         for i in range(len(sides)):
             yield n, sides[(n + (i if n % 2 == 0 else -i)) % len(sides)]
+    if more:
+        yield from ((rounds + n, side) for n, side in interleaved(more, sides[:2]))
 
 
 def percentile(values, p):

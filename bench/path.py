@@ -37,15 +37,15 @@ def one(field, side, how, seconds):
 
 def run(options):
     result = Result("path", WHAT, (STATIC, OURS, OLD))
-    rounds, seconds = options.pick(quick=(5, 1), normal=(11, 2), tiny=(1, 1))
+    rounds, more, seconds = options.pick(quick=(5, 4, 1), normal=(20, 20, 1), tiny=(1, 1, 1))
     field = Field()
     try:
         sides = sides_of(field)
         for how in ("http", "https", "h2"):
-            say(f"path: {how}, {rounds} rounds of {seconds} s for each of {len(sides)} sides")
+            say(f"path: {how}, {rounds} rounds of {seconds} s for each of {len(sides)} sides, {more} more for the first two")
             able = [s for s in sides if (s.plain if how == "http" else s.tls)]
             warm = 0 if options.size == "tiny" else 1
-            for n, side in interleaved(warm + rounds, able):
+            for n, side in interleaved(warm + rounds, able, more):
                 found, spent = one(field, side, how, seconds if n >= warm else 1)
                 if n < warm:
                     continue

@@ -46,7 +46,7 @@ def run(options):
     count = options.pick(normal=200, tiny=20)
     result = Result("ws", f"{count} WebSockets through HTTPS, each sends 32 bytes when the last ones have come back",
                     (STATIC, OURS, OLD))
-    rounds, seconds = options.pick(quick=(5, 1), normal=(11, 2), tiny=(1, 1))
+    rounds, more, seconds = options.pick(quick=(5, 3, 1), normal=(11, 11, 2), tiny=(1, 0, 1))
     field = Field()
     try:
         program = compile_load(field)
@@ -57,7 +57,7 @@ def run(options):
         StockClient(field, sshd, key, [(stock["routes"][0]["listen"], f"127.0.0.1:{device.port}")])
         sides = [field.static(fast), field.mod_relay(fast), field.published(stock, sshd)]
         say(f"ws: {rounds} rounds of {seconds} s for each of {len(sides)} sides")
-        for n, side in interleaved(rounds, sides):
+        for n, side in interleaved(rounds, sides, more):
             before = load.cpu(side.roots())
             found = one(field, program, side, count, seconds)
             spent = load.cpu(side.roots()) - before

@@ -42,6 +42,7 @@ def test_result():
     tap.is_((spread([]), spread([2, 1, 3]), spread([1, 2, 3, 4, 5])), ("", "2.000", "3.000 (1.50 to 4.50)"),
             "a ratio is shown with its quartiles where there are enough rounds")
     order = list(interleaved(2, ["a", "b", "c"]))
+    tap.is_(list(interleaved(1, ["a", "b", "c"], 2))[3:], [(1, "a"), (1, "b"), (2, "b"), (2, "a")], "further rounds are of the first two sides")
     tap.is_([s for _, s in order], ["a", "b", "c", "b", "a", "c"], "rounds are interleaved, start with another side each time, and turn round")
 
 
