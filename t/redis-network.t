@@ -1,11 +1,12 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""Redis across a network: one that drops silently, a Redis that becomes read-only, and a failover by Sentinel behind an address
+"""Redis across a network: one that drops silently, a Redis that becomes read-only or takes no more clients, and a failover by Sentinel behind an address
 that moves (haproxy, which asks Sentinel). What visitors, devices and operators see meanwhile, and that all is well
 afterwards without anyone's help."""
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -179,6 +180,27 @@ def test_read_only(rig, device, tunnel, session):
     rig.rly("close", unseen["id"], waiting["id"])
 
 
+# --- no more clients
+
+def test_crowded(rig, device, tunnel, session):
+    """Redis has as many clients as it may (maxclients), as when something else on the host uses it up."""
+    waiting = rig.open(device.url)
+    with socket.socket(socket.AF_UNIX) as admin:
+        admin.connect(rig.redis_sock)
+        admin.sendall(b"CONFIG SET maxclients 1\r\n")
+        tap.is_(admin.recv(100), b"+OK\r\n", "Redis takes no more clients")
+        got, took = timed(lambda: rig.rly("open", "80", check=False))
+        tap.ok(got.returncode == 3 and "max number of clients" in got.stderr and took < 3, "no more clients: rly says so", got)
+        said, took = login(rig, waiting, 8)
+        tap.ok("Permission denied" in said and took < 6, "no more clients: a key is refused rather than guessed", f"{said} {took:.2f}")
+        tap.is_((status(rig, tunnel), session.process.poll()), (200, None), "no more clients: known routes and sessions go on")
+        tap.ok(status(rig, "never-heard") in (404, 503), "no more clients: who has a connection keeps it, others say 503")
+        admin.sendall(b"CONFIG SET maxclients 10000\r\n")
+        tap.is_(admin.recv(100), b"+OK\r\n", "Redis takes clients again")
+    all_well(rig, device, tunnel, session, "clients again")
+    rig.rly("close", waiting["id"])
+
+
 # --- Sentinel
 
 class Cluster:
@@ -277,12 +299,13 @@ def test_sentinel():
 def main():
     test_silent()
     rig = Rig(rlyd=True, httpd_conf=ONE_CHILD)
-    rig.expect(r"RLY43[01] |RLY11[01] | # (Error condition on socket for SYNC|Setting secondary replication ID|MASTER|Connection with master)|AH00957|AH01114|Failed publickey")
+    rig.expect(r"RLY43[01] |RLY11[01] | # (Error condition on socket for SYNC|Setting secondary replication ID|MASTER|Connection with master)|AuthorizedKeysCommand .* failed|RLY120 |AH00957|AH01114|Failed publickey")
     device = rig.device("reader")
     tunnel = rig.open(device.url)
     session = rig.connect(tunnel)
     tap.is_(status(rig, tunnel), 200, "a route works")
     test_read_only(rig, device, tunnel, session)
+    test_crowded(rig, device, tunnel, session)
     rig.check_logs()
     tap.is_(rig.stop(), [], "the rig ends cleanly")
     test_sentinel()
