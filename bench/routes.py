@@ -120,7 +120,7 @@ def set_number(field, have, want, listen):
 
 
 def cold(field, result, options, side):
-    count = options.pick(quick=300, normal=1000, tiny=30)
+    count = options.pick(quick=300, normal=500, tiny=30)
     fill(field, 0, 4 * count, field.rig.redis("HGET", "relay:route:hot", "listen"), "cold")
     time.sleep(1)
     ask(field, ["hot"] * 20)
@@ -136,7 +136,7 @@ def cold(field, result, options, side):
 
 
 def unknown(field, result, options, ours):
-    seconds = options.pick(quick=3, normal=10, tiny=1)
+    seconds = options.pick(quick=3, normal=6, tiny=1)
     httpd = field.rig.servers["httpd"].pid
     sizes, asked = [load.pss([httpd])], 0
     for n in range(4):
