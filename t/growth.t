@@ -56,12 +56,16 @@ def compare(before, after, what, kb=1500, fds=8):
 
 
 def load(rig, tunnel, n):
-    """n requests over HTTP/1.1 with keep-alive; all must be answered 200."""
+    """n requests over HTTP/1.1 with keep-alive; all must be answered 200. httpd itself keeps some 30 bytes of each request
+    (of a static file, too) until its connection ends, so connections do not last for ever here."""
     host = f"{tunnel['routes'][0]['name']}.{rig.domain}"
-    out = subprocess.run(["h2load", "--h1", "-n", str(n), "-c", "8", "-t", "1", f"https://{host}:{rig.https_port}/",
-                          f"--connect-to={rig.address}:{rig.https_port}"], capture_output=True, text=True).stdout
-    done = re.search(r"(\d+) 2xx, (\d+) 3xx, (\d+) 4xx, (\d+) 5xx", out)
-    tap.is_(done and [int(g) for g in done.groups()], [n, 0, 0, 0], f"{n} requests, each answered 200") or tap.diag(out)
+    total = [0, 0, 0, 0]
+    for at in range(0, n, 10000):
+        out = subprocess.run(["h2load", "--h1", "-n", str(min(10000, n - at)), "-c", "8", "-t", "1", f"https://{host}:{rig.https_port}/",
+                              f"--connect-to={rig.address}:{rig.https_port}"], capture_output=True, text=True).stdout
+        done = re.search(r"(\d+) 2xx, (\d+) 3xx, (\d+) 4xx, (\d+) 5xx", out)
+        total = [t + int(g) for t, g in zip(total, done.groups())] if done else out
+    tap.is_(total, [n, 0, 0, 0], f"{n} requests, each answered 200")
 
 
 def unknown(rig, first, n):
