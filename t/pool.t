@@ -73,6 +73,7 @@ def test_round_trips(rig, line):
     connections = [rig.connection(tunnel) for _ in range(10)]
     times, accepted = [], device.conns()["accepted"]
     for connection in connections:
+        connection.connect()
         began = time.monotonic()
         tap.is_(fetch(connection), 200, "another visitor's first request")
         times.append(time.monotonic() - began)
