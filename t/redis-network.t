@@ -189,8 +189,9 @@ def test_crowded(rig, device, tunnel, session):
         admin.connect(rig.redis_sock)
         admin.sendall(b"CONFIG SET maxclients 1\r\n")
         tap.is_(admin.recv(100), b"+OK\r\n", "Redis takes no more clients")
+        # Redis says why and hangs up; who is still writing then does not get to read it
         got, took = timed(lambda: rig.rly("open", "80", check=False))
-        tap.ok(got.returncode == 3 and "max number of clients" in got.stderr and took < 3, "no more clients: rly says so", got)
+        tap.ok(got.returncode == 3 and re.search("max number of clients|broke the connection", got.stderr) and took < 3, "no more clients: rly says so", got)
         said, took = login(rig, waiting, 8)
         tap.ok("Permission denied" in said and took < 6, "no more clients: a key is refused rather than guessed", f"{said} {took:.2f}")
         tap.is_((status(rig, tunnel), session.process.poll()), (200, None), "no more clients: known routes and sessions go on")
