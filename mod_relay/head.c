@@ -13,9 +13,6 @@
 #include <apr_optional_hooks.h>
 #include <util_filter.h>
 
-/* All lines together, interim answers included. Browsers' own limits are no larger. */
-#define HEAD_MAX_KB 256
-
 typedef struct head {
     const char *tunnel;
     request_rec *visitor;
@@ -41,10 +38,10 @@ static apr_status_t on_read(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mod
         return rv;
     apr_brigade_length(bb, 0, &length);
     h->seen += length;
-    if (h->seen <= (apr_off_t)HEAD_MAX_KB * 1024)
+    if (h->seen <= MOD_RELAY_HEAD_MAX)
         return APR_SUCCESS;
     ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, h->visitor, "RLY132 tunnel %s: its device's answer has a head of more than "
-                  "%d kB and is cut off", h->tunnel, HEAD_MAX_KB);
+                  "%d kB and is cut off", h->tunnel, MOD_RELAY_HEAD_MAX / 1024);
     apr_brigade_cleanup(bb);
     return APR_EGENERAL;
 }

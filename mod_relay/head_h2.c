@@ -15,8 +15,6 @@
 #include <http_connection.h>
 #include <util_filter.h>
 
-#define HEAD_MAX (256 * 1024U)
-
 static ap_filter_rec_t *frames_filter;
 
 static apr_status_t on_read(ap_filter_t *filter, apr_bucket_brigade *bb, ap_input_mode_t mode, apr_read_type_e block,
@@ -39,10 +37,10 @@ static apr_status_t on_read(ap_filter_t *filter, apr_bucket_brigade *bb, ap_inpu
             continue;
         if ((rv = apr_bucket_read(b, &data, &length, APR_BLOCK_READ)) != APR_SUCCESS)
             return rv;
-        if (mod_relay_frames_follow(f, data, length, HEAD_MAX))
+        if (mod_relay_frames_follow(f, data, length, MOD_RELAY_HEAD_MAX))
             continue;
         ap_log_cerror(APLOG_MARK, APLOG_INFO, 0, filter->c, "RLY133 a device's answer over HTTP/2 has a head of more than "
-                      "%u kB and is cut off", HEAD_MAX / 1024);
+                      "%d kB and is cut off", MOD_RELAY_HEAD_MAX / 1024);
         apr_brigade_cleanup(bb);
         return APR_EGENERAL;
     }

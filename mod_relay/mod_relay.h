@@ -212,6 +212,10 @@ void mod_relay_attempt_register_hooks(apr_pool_t *p);
 
 /* ---- head.c, head_h2.c */
 
+/** At most 256 kB of a device's answer come before its body: all lines, or frames of headers, interim answers included. Browsers' own
+ * limits are no larger. */
+#define MOD_RELAY_HEAD_MAX 262144
+
 void mod_relay_head_register_hooks(apr_pool_t *p);
 void mod_relay_head_h2_register_hooks(apr_pool_t *p);
 
