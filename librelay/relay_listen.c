@@ -54,26 +54,18 @@ apr_status_t relay_listen_addr_parse(relay_listen_addr *addr, const char *text)
     return APR_SUCCESS;
 }
 
-/* Writes a number and what comes after it so that they end at `end`; returns where they begin. */
-static char *put_before(char *end, unsigned n, char after)
+const char *relay_listen_addr_format(relay_listen_addr addr, char *buf, apr_size_t size)
 {
-    *--end = after;
-    do
-        *--end = (char)('0' + n % 10);
-    while ((n /= 10) != 0);
-    return end;
+    apr_snprintf(buf, size, "%u.%u.%u.%u:%u", addr.ip >> 24, addr.ip >> 16 & 255, addr.ip >> 8 & 255, addr.ip & 255,
+                 addr.port);
+    return buf;
 }
 
-/* By hand: mod_relay prints one a few times for each request, and a formatter takes a thousand instructions. */
 const char *relay_listen_addr_print(relay_listen_addr addr, apr_pool_t *p)
 {
-    char text[sizeof("255.255.255.255:65535")], *end = text + sizeof(text), *at = end;
-    int shift;
+    char text[RELAY_LISTEN_ADDR_SIZE];
 
-    at = put_before(at, addr.port, '\0');
-    for (shift = 0; shift < 32; shift += 8)
-        at = put_before(at, addr.ip >> shift & 255, shift ? '.' : ':');
-    return apr_pmemdup(p, at, (apr_size_t)(end - at));
+    return apr_pstrdup(p, relay_listen_addr_format(addr, text, sizeof(text)));
 }
 
 static apr_uint64_t block_addresses(const relay_listen_block *b)

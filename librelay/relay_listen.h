@@ -55,7 +55,13 @@ int relay_listen_contains(const relay_listen_space *space, relay_listen_addr add
  * @return APR_SUCCESS, or RELAY_EINPUT */
 apr_status_t relay_listen_addr_parse(relay_listen_addr *addr, const char *text);
 
-/** `127.77.0.5:10000`, from pool p. */
+/** What a listen address takes as text, with its end. */
+#define RELAY_LISTEN_ADDR_SIZE sizeof("255.255.255.255:65535")
+
+/** `127.77.0.5:10000`. @return buf, which size bytes long holds it where that is RELAY_LISTEN_ADDR_SIZE at least */
+const char *relay_listen_addr_format(relay_listen_addr addr, char *buf, apr_size_t size);
+
+/** The same from pool p. */
 const char *relay_listen_addr_print(relay_listen_addr addr, apr_pool_t *p);
 
 #endif

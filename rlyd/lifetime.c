@@ -248,14 +248,13 @@ static void on_slot(rlyd *d, redisReply *r, uint64_t id)
 /** Asked once its listener is known; and again and again while Redis is away. */
 void lifetime_identify(session *s)
 {
-    const relay_listen_addr a = s->port;
-    char buf[200];
+    char buf[200], addr[RELAY_LISTEN_ADDR_SIZE];
 
     timer_arm(s->timer, s->nports ? 1000 : 1);
     if (!s->nports)
         return;
-    apr_snprintf(buf, sizeof buf, "%sslot:%s:%u.%u.%u.%u:%u", s->d->cfg->prefix, s->d->cfg->name, a.ip >> 24,
-                 a.ip >> 16 & 255, a.ip >> 8 & 255, a.ip & 255, a.port);
+    apr_snprintf(buf, sizeof buf, "%sslot:%s:%s", s->d->cfg->prefix, s->d->cfg->name,
+                 relay_listen_addr_format(s->port, addr, sizeof addr));
     redis_call(s->d->lifetime->link, on_slot, s->id, "GET", buf);
 }
 

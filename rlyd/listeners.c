@@ -40,20 +40,9 @@ struct listeners {
     int64_t fault_gate, wildcard_gate, others_gate;
 };
 
-static uint64_t key_of(relay_listen_addr addr)
-{
-    return (uint64_t)addr.ip << 16 | addr.port;
-}
-
-static const char *print(relay_listen_addr a, char *buf, size_t size)
-{
-    apr_snprintf(buf, size, "%u.%u.%u.%u:%u", a.ip >> 24, a.ip >> 16 & 255, a.ip >> 8 & 255, a.ip & 255, a.port);
-    return buf;
-}
-
 static port *port_at(rlyd *d, relay_listen_addr addr)
 {
-    uint64_t key = key_of(addr);
+    uint64_t key = addr_key(addr);
 
     return apr_hash_get(d->listeners->by_addr, &key, sizeof key);
 }
@@ -139,7 +128,7 @@ void listeners_claim(rlyd *d, port *p, session *s)
     live_up(d, p->addr, s);
     if (s->tunnel[0] && !s->announced) {
         s->announced = 1;
-        live_event(d, "up", s, "listen", print(p->addr, text, sizeof text));
+        live_event(d, "up", s, "listen", relay_listen_addr_format(p->addr, text, sizeof text));
         relay_log(RELAY_LOG_INFO, "RLY412 tunnel %s: up on %s; peer %s, way in %s", s->tunnel, text, s->peer,
                   session_way_name(s->way));
     }
@@ -153,7 +142,8 @@ void listeners_disown(rlyd *d, port *p)
     p->kind = PORT_FOREIGN;
     if (gate_open(&d->listeners->others_gate, 3600000))
         relay_log(RELAY_LOG_NOTICE, "RLY445 the session on %s is left alone: it belongs to another rlyd, or to an sshd whose -f "
-                  "is not [rlyd] sshd-config; the [relay] listen of two relays on one host must not overlap", print(p->addr, text, sizeof text));
+                  "is not [rlyd] sshd-config; the [relay] listen of two relays on one host must not overlap",
+                  relay_listen_addr_format(p->addr, text, sizeof text));
 }
 
 static void declare_foreign(rlyd *d, port *p)
@@ -162,7 +152,7 @@ static void declare_foreign(rlyd *d, port *p)
 
     leave_unknown(d, p);
     p->kind = PORT_FOREIGN;
-    print(p->addr, text, sizeof text);
+    relay_listen_addr_format(p->addr, text, sizeof text);
     relay_log(RELAY_LOG_WARNING, "RLY440 %s is held by a process of uid %d that is no session of ours: a tunnel of that "
               "address cannot come up", text, (int)p->uid);
     live_foreign(d, text, p->uid);
@@ -195,7 +185,7 @@ static void note(rlyd *d, const sockdiag_socket *found)
     p = must_alloc(sizeof *p);
     memset(p, 0, sizeof *p);
     p->addr = found->addr;
-    p->key = key_of(found->addr);
+    p->key = addr_key(found->addr);
     p->inode = found->inode;
     p->uid = found->uid;
     p->seen = d->listeners->dump;

@@ -29,12 +29,6 @@ static const char *live_key(rlyd *d, char *buf, size_t size)
     return buf;
 }
 
-static const char *print_addr(relay_listen_addr a, char *buf, size_t size)
-{
-    apr_snprintf(buf, size, "%u.%u.%u.%u:%u", a.ip >> 24, a.ip >> 16 & 255, a.ip >> 8 & 255, a.ip & 255, a.port);
-    return buf;
-}
-
 /** All of its strings were checked to need no escaping. */
 static const char *print_entry(rlyd *d, session *s, char *buf, size_t size)
 {
@@ -68,7 +62,7 @@ void live_up(rlyd *d, relay_listen_addr addr, session *s)
 
     if (live_has(s))
         redis_call(lifetime_link(d), NULL, 0, "HSET", live_key(d, name, sizeof name),
-                   print_addr(addr, field, sizeof field), print_entry(d, s, entry, sizeof entry));
+                   relay_listen_addr_format(addr, field, sizeof field), print_entry(d, s, entry, sizeof entry));
 }
 
 void live_down(rlyd *d, relay_listen_addr addr)
@@ -76,7 +70,7 @@ void live_down(rlyd *d, relay_listen_addr addr)
     char name[160], field[32];
 
     redis_call(lifetime_link(d), NULL, 0, "HDEL", live_key(d, name, sizeof name),
-               print_addr(addr, field, sizeof field));
+               relay_listen_addr_format(addr, field, sizeof field));
 }
 
 void live_event(rlyd *d, const char *what, const session *s, const char *field, const char *value)
@@ -132,7 +126,7 @@ static void batch_add(const port *p, void *baton)
         live_identified(b->d, p->owner);
         return;
     }
-    b->argv[b->argc++] = print_addr(p->addr, b->fields[n], sizeof b->fields[n]);
+    b->argv[b->argc++] = relay_listen_addr_format(p->addr, b->fields[n], sizeof b->fields[n]);
     b->argv[b->argc++] = print_entry(b->d, p->owner, b->entries[n], sizeof b->entries[n]);
     if (n + 1 == BATCH)
         batch_flush(b);
@@ -217,7 +211,7 @@ void live_identified(rlyd *d, session *s)
 
     s->announced = 1; /* it was up before: no event */
     redis_call(lifetime_link(d), on_entry, s->id, "HGET", live_key(d, name, sizeof name),
-               print_addr(s->port, field, sizeof field));
+               relay_listen_addr_format(s->port, field, sizeof field));
 }
 
 /* ---- heartbeat */

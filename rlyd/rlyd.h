@@ -60,6 +60,12 @@ void timer_arm(struct event *timer, int64_t ms);
 /** The loop's memory runs out only when the host's does: give up with a message. */
 void *must_alloc(size_t size);
 
+/** A listen address as the key of a hash. */
+static inline uint64_t addr_key(relay_listen_addr addr)
+{
+    return (uint64_t)addr.ip << 16 | addr.port;
+}
+
 /** For lines that could come in floods: true at most once in `every` ms for one such gate (start it at 0). */
 int gate_open(int64_t *gate, int64_t every);
 

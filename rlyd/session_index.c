@@ -73,11 +73,6 @@ typedef struct addr_entry {
     session *s;
 } addr_entry;
 
-static uint64_t addr_key(relay_listen_addr addr)
-{
-    return (uint64_t)addr.ip << 16 | addr.port;
-}
-
 session *session_expecting(rlyd *d, relay_listen_addr addr)
 {
     uint64_t key = addr_key(addr);
