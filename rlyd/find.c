@@ -55,7 +55,7 @@ static void end_stray(rlyd *d, const proc_info *child)
     if ((s && (s->tunnel[0] || s->nports)) || session_by_monitor(d, child->pid) || proc_age_ms(child->start) < STRAY_MS)
         return;
     /* One that listens outside our space is another relay's. */
-    if (!proc_is_sshd(child->pid, d->cfg->sshd) || proc_is_listening(child->pid))
+    if (proc_is_listening(child->pid))
         return;
     s = session_found(d, child, &others);
     if (s && s->state == SESSION_PROVED && !s->tunnel[0] && !s->nports)

@@ -9,8 +9,8 @@
  *             reported is the one that did it. Only now does the session count as the tunnel's
  *   ENDING    its processes are being ended
  *
- * A session that was found by its listener (after a restart of ours) enters as PROVED without a tunnel; lifetime
- * asks Redis whose it is.
+ * A session that was found (after a restart of ours) enters as PROVED without a tunnel; lifetime asks Redis whose the
+ * address is where it listens.
  */
 #ifndef RLYD_SESSION_H
 #define RLYD_SESSION_H
@@ -70,7 +70,7 @@ void session_offered(rlyd *d, const proc_info *monitor, const message *login);
 void session_proved(session *s, const proc_info *child);
 
 /**
- * A process that holds a listener in our space; finds or makes its session.
+ * A process of the tunnel user's that nobody reported, see find.h; finds or makes its session.
  * @param others out: set to 1 when it is a session, but one of another sshd's or rlyd's
  * @return NULL if it is none of ours
  */
