@@ -345,6 +345,25 @@ static apr_status_t forget(void *data)
 #define ED25519_HEAD (15 + 8 + 8 + 4 + 4 + 4 + 51)
 #define PADDING_TOO_MUCH 8
 
+/* The bytes inside the PEM text of a private key, from pool p, for the caller to wipe; NULL if the text is not as expected. */
+static unsigned char *bytes_of_pem(const char *pem, apr_size_t *len, apr_pool_t *p)
+{
+    const char *text = pem + strlen(PEM_BEGIN), *end = strstr(text, PEM_END);
+    apr_size_t room = strlen(pem) + 1, n64 = 0;
+    char *b64 = apr_palloc(p, room);
+    unsigned char *data = apr_palloc(p, room);
+    int good;
+
+    for (; end && text < end; text++)
+        if (*text != '\n')
+            b64[n64++] = *text;
+    good = end && apr_decode_base64_binary(data, b64, (apr_ssize_t)n64, APR_ENCODE_NONE, len) == APR_SUCCESS;
+    explicit_bzero(b64, n64);
+    if (!good)
+        explicit_bzero(data, room);
+    return good ? data : NULL;
+}
+
 /*
  * libssh pads the private part to 16 bytes where the format has 8 for a key that is not encrypted; OpenSSH does not
  * mind, strict readers (asyncssh) refuse the file. The padding counts 1, 2, 3 …, so its end can simply go.
@@ -352,37 +371,34 @@ static apr_status_t forget(void *data)
  */
 static char *with_least_padding(const char *pem, apr_pool_t *p)
 {
-    const char *text = pem + strlen(PEM_BEGIN), *end = strstr(pem, PEM_END);
-    char base64[1024], *out = apr_pstrdup(p, pem), *w;
-    unsigned char blob[768], *len = blob + ED25519_HEAD;
-    apr_size_t n = 0, i, n64 = 0;
+    char *out = apr_pstrdup(p, pem), *b64 = apr_palloc(p, strlen(pem) + 1), *w;
+    apr_size_t whole, n, n64;
+    unsigned char *blob = bytes_of_pem(pem, &whole, p), *len;
 
-    for (; end && text < end && n64 < sizeof base64 - 1; text++)
-        if (*text != '\n')
-            base64[n64++] = *text;
-    base64[n64] = '\0';
-    if (text != end || apr_decode_base64_binary(blob, base64, (apr_ssize_t)n64, APR_ENCODE_NONE, &n) != APR_SUCCESS
-        || n < ED25519_HEAD + 4 + 16 || n - ED25519_HEAD - 4 != ((apr_size_t)len[2] << 8 | len[3])
-        || blob[n - 1] <= PADDING_TOO_MUCH || blob[n - 1] != blob[n - 2] + 1)
+    if (!blob)
+        return out;
+    len = blob + ED25519_HEAD;
+    if (whole < ED25519_HEAD + 4 + 16 || whole - ED25519_HEAD - 4 != ((apr_size_t)len[2] << 8 | len[3])
+        || blob[whole - 1] <= PADDING_TOO_MUCH || blob[whole - 1] != blob[whole - 2] + 1)
         goto done;
-    n -= PADDING_TOO_MUCH;
+    n = whole - PADDING_TOO_MUCH;
     len[2] = (unsigned char)((n - ED25519_HEAD - 4) >> 8);
     len[3] = (unsigned char)(n - ED25519_HEAD - 4);
-    if (apr_encode_base64_binary(base64, blob, (apr_ssize_t)n, APR_ENCODE_NONE, &n64) != APR_SUCCESS)
+    if (apr_encode_base64_binary(b64, blob, (apr_ssize_t)n, APR_ENCODE_NONE, NULL) != APR_SUCCESS)
         goto done;
-    n64 = strlen(base64);
+    n64 = strlen(b64);
     w = out + strlen(PEM_BEGIN); /* shorter than what was there */
-    for (i = 0; i < n64; i += 70, *w++ = '\n') {
+    for (apr_size_t i = 0; i < n64; i += 70, *w++ = '\n') {
         apr_size_t line = n64 - i < 70 ? n64 - i : 70;
 
-        memcpy(w, base64 + i, line);
+        memcpy(w, b64 + i, line);
         w += line;
     }
     explicit_bzero(w, strlen(w));
     memcpy(w, PEM_END, sizeof PEM_END);
+    explicit_bzero(b64, n64);
 done:
-    explicit_bzero(blob, sizeof blob);
-    explicit_bzero(base64, sizeof base64);
+    explicit_bzero(blob, whole);
     return out;
 }
 
@@ -422,25 +438,20 @@ static int find_private_half(span blob, span *out)
 /* The private key as dropbear's buf_put_ed25519_priv_key() writes it; NULL if the PEM text is not as expected. */
 static const unsigned char *dropbear_of(const char *pem, apr_pool_t *p)
 {
-    char *b64 = apr_palloc(p, strlen(pem) + 1), *to = b64;
-    unsigned char *key = apr_palloc(p, DROPBEAR_LEN), *data = apr_palloc(p, strlen(pem) + 1);
-    span blob = { data, 0 }, half;
-    int good;
+    apr_size_t len;
+    unsigned char *data = bytes_of_pem(pem, &len, p), *key = NULL;
+    span half;
 
-    for (const char *c = pem + sizeof PEM_BEGIN - 1; *c && *c != '-'; c++)
-        if (*c != '\n' && *c != '\r')
-            *to++ = *c;
-    *to = '\0';
-    good = apr_decode_base64_binary(data, b64, to - b64, APR_ENCODE_NONE, &blob.len) == APR_SUCCESS
-           && find_private_half(blob, &half);
-    if (good) {
+    if (!data)
+        return NULL;
+    if (find_private_half((span){ data, len }, &half)) {
+        key = apr_palloc(p, DROPBEAR_LEN);
         memcpy(key, DROPBEAR_TYPE, DROPBEAR_TYPE_LEN);
         memcpy(key + DROPBEAR_TYPE_LEN, half.data, half.len);
         apr_pool_cleanup_register(p, key, forget_dropbear, apr_pool_cleanup_null);
     }
-    explicit_bzero(b64, strlen(pem) + 1);
-    explicit_bzero(data, strlen(pem) + 1);
-    return good ? key : NULL;
+    explicit_bzero(data, len);
+    return key;
 }
 
 apr_status_t relay_key_generate(relay_key **out, apr_pool_t *p, const char **why)
