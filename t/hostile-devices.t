@@ -6,7 +6,6 @@ his own. (A device that closes early, says nothing or hangs: answers.t. Redirect
 import concurrent.futures
 import os
 import re
-import socket
 import sys
 import threading
 import time
@@ -16,7 +15,7 @@ sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
 import keeper
 import tap
 from relayrig import Rig, wait_for
-from trap import Trap
+from trap import Listener, Trap
 
 # One process, so that its memory can be watched.
 ONE_CHILD = "ServerLimit 2\nStartServers 1\nThreadsPerChild 25\nMaxRequestWorkers 25\nMinSpareThreads 1\nMaxSpareThreads 25"
@@ -184,22 +183,13 @@ def frame(kind, flags, stream, payload=b""):
     return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
 
 
-class Http2:
+class Http2(Listener):
     """A device with HTTP/2 (h2c) that answers each request with `pieces` over and over."""
+    scheme = "h2c"
 
     def __init__(self, first, again, most):
         self.first, self.again, self.most, self.sent = first, again, most, 0
-        self.socket = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self.url = f"h2c://127.0.0.1:{self.socket.getsockname()[1]}"
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self):
-        while True:
-            try:
-                connection, _ = self.socket.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+        super().__init__()
 
     def _serve(self, connection):
         with connection, connection.makefile("rb") as stream:
@@ -246,7 +236,7 @@ def test_http2(rig, trap, tunnel):
             status = asking.exception() or asking.result()
         tap.note(f"HTTP/2 {what}: {status!r}, {device.sent} bytes, {before} -> {peak} kB")
         tap.ok(peak - before < 2 * ROOM, f"HTTP/2, {what} without end: httpd's memory stays", f"{before} -> {peak} kB, {status}, {device.sent}")
-        device.socket.close()
+        device.stop()
         rig.rly("close", mine["id"])
 
 

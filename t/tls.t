@@ -20,6 +20,7 @@ import rigpki  # noqa: E402
 from box import Box  # noqa: E402
 from relayrig import Rig, listeners, wait_for  # noqa: E402
 from tap import between, done, is_, like, ok, unlike  # noqa: E402
+from trap import Listener  # noqa: E402
 
 MAX = 3
 rig = Rig(rlyd=True, vhost=f"    RelaySSHTLSMax {MAX}",
@@ -119,7 +120,7 @@ def test_run():
         ok(True, f"{name}: no process is left on the device, openssl neither")
 
 
-class Inspector:
+class Inspector(Listener):
     """A network that inspects: ends TLS with a certificate of its own and starts TLS anew to where it was meant to go.
     ALPN is lost on the way, the name is kept."""
 
@@ -131,16 +132,9 @@ class Inspector:
         self.context.load_cert_chain(cert)
         self.context.sni_callback = lambda sock, name, context: self.names.append(name)
         self.names = []
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
+        super().__init__()
 
-    def accept(self):
-        while True:
-            sock = self.listener.accept()[0]
-            threading.Thread(target=self.carry, args=(sock,), daemon=True).start()
-
-    def carry(self, sock):
+    def _serve(self, sock):
         try:
             inside = self.context.wrap_socket(sock, server_side=True)
             outside = self.upstream(self.names[-1])

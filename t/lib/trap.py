@@ -26,12 +26,14 @@ class Request:
         return f"{self.method} {self.target} {self.headers} {len(self.body)} {self.body[:60]!r} PROBLEMS {self.problems}"
 
 
-class Trap:
+class Listener:
+    """A server on a port of its own. Each connection has a thread, in which _serve(connection) of the class below runs."""
+    scheme = "http"
+
     def __init__(self):
-        self.seen, self.answers, self.lock = [], {}, threading.Lock()
         self.socket = socket.create_server(("127.0.0.1", 0), backlog=256)
         self.port = self.socket.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"{self.scheme}://127.0.0.1:{self.port}"
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self):
@@ -44,6 +46,12 @@ class Trap:
 
     def stop(self):
         self.socket.close()
+
+
+class Trap(Listener):
+    def __init__(self):
+        self.seen, self.answers, self.lock = [], {}, threading.Lock()
+        super().__init__()
 
     def problems(self):
         with self.lock:
