@@ -18,15 +18,9 @@ sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
 import tap
 import keeper
 from relayrig import Rig, wait_for
+from watching import timed
 
 SMALL = "ServerLimit 1\nStartServers 1\nThreadLimit 6\nThreadsPerChild 6\nMaxRequestWorkers 6\nMinSpareThreads 1\nMaxSpareThreads 6"
-
-
-def timed(function, *args):
-    """(result, seconds)"""
-    began = time.monotonic()
-    result = function(*args)
-    return result, time.monotonic() - began
 
 
 def status(rig, what, path="/", timeout=30):

@@ -17,16 +17,10 @@ sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
 import tap
 from relayrig import Rig, Server, free_port, wait_for
 from rlydlib import Namespace
+from watching import timed
 
 # Each process of httpd knows the routes that it has served: one, so that what is known is.
 ONE_CHILD = "ServerLimit 4\nStartServers 1\nThreadsPerChild 25\nMaxRequestWorkers 25\nMinSpareThreads 1\nMaxSpareThreads 25"
-
-
-def timed(function, *args):
-    """(result, seconds)"""
-    began = time.monotonic()
-    result = function(*args)
-    return result, time.monotonic() - began
 
 
 def status(rig, what):
