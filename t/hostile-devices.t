@@ -16,6 +16,7 @@ import keeper
 import tap
 from relayrig import Rig, wait_for
 from trap import Listener, Trap
+from watching import Asker
 
 # One process, so that its memory can be watched.
 ONE_CHILD = "ServerLimit 2\nStartServers 1\nThreadsPerChild 25\nMaxRequestWorkers 25\nMinSpareThreads 1\nMaxSpareThreads 25"
@@ -70,28 +71,6 @@ def held(data):
         connection.sendall(data)
         return True  # for the next request
     return answer
-
-
-class Neighbour(threading.Thread):
-    """Asks for another device's pages all the time; each answer must be the one to its question."""
-
-    def __init__(self, rig, tunnel):
-        super().__init__(daemon=True)
-        self.rig, self.tunnel, self.wrong, self.asked, self.slowest, self.stopping = rig, tunnel, [], 0, 0, False
-        self.start()
-
-    def run(self):
-        while not self.stopping:
-            began, path = time.monotonic(), f"/neighbour-{self.asked}"
-            try:
-                status, _, body = self.rig.get(self.tunnel, path)
-            except OSError as e:
-                status, body = 0, repr(e).encode()
-            self.asked += 1
-            self.slowest = max(self.slowest, time.monotonic() - began)
-            if (status, body) != (200, b"trap " + path.encode()):
-                self.wrong.append((path, status, body[:100]))
-            time.sleep(0.01)
 
 
 def test_answers(rig, trap, tunnel):
@@ -267,10 +246,10 @@ def main():
     rig.connect(other)
     tap.is_((rig.get(tunnel, "/a")[2], rig.get(other, "/b")[2]), (b"trap /a", b"trap /b"), "both answer")
     for test in (test_answers, test_without_end, test_http2, test_slow):
-        neighbour = Neighbour(rig, other)
+        # each answer must be the one to its question
+        neighbour = Asker(rig, other, lambda path, status, body: (status, body) == (200, b"trap " + path.encode()), "/neighbour-#", 0.01)
         test(rig, trap, tunnel)
-        neighbour.stopping = True
-        neighbour.join()
+        neighbour.stop()
         tap.ok(neighbour.asked > 20 and not neighbour.wrong, f"{test.__name__}: {neighbour.asked} requests for a neighbour, each with its own answer", neighbour.wrong[:5])
         tap.ok(neighbour.slowest < 5, "… and in time", neighbour.slowest)
     # what a device left on its connections harms its own visitors at most, and not for long

@@ -19,35 +19,10 @@ import tap
 from relayrig import Rig, wait_for
 from rlydlib import alive, events, live, monitor_of, processes
 from sshclients import Raw, look, string
+from watching import Asker
 
 GRACE = 4  # LoginGraceTime here
 SESSIONS, FORWARDS, CYCLES = 40, 3000, 200
-
-
-class Neighbour(threading.Thread):
-    """Another tunnel's visitor."""
-
-    def __init__(self, rig, tunnel):
-        super().__init__(daemon=True)
-        self.rig, self.tunnel, self.seen, self.slowest, self.stopping = rig, tunnel, {}, 0, False
-        self.start()
-
-    def run(self):
-        while not self.stopping:
-            began = time.monotonic()
-            try:
-                status, _, body = self.rig.get(self.tunnel)
-            except OSError as e:
-                status, body = repr(e), b""
-            answer = (status, body)
-            self.seen[answer] = self.seen.get(answer, 0) + 1
-            self.slowest = max(self.slowest, time.monotonic() - began)
-            time.sleep(0.02)
-
-    def done(self, what):
-        self.stopping = True
-        self.join()
-        tap.ok(set(self.seen) == {(200, b"good")} and self.slowest < 2, f"{what}: a neighbour's visitors do not notice", f"{self.seen} {self.slowest:.2f}")
 
 
 def count(pid):
@@ -211,9 +186,11 @@ def main():
     rig.connect(neighbour_tunnel)
     for way, port in (("handed over", rig.https_port), ("listening sshd", rig.ssh_port)):
         for test in (test_sessions, test_forwards, test_slow, test_tries):
-            neighbour = Neighbour(rig, neighbour_tunnel)
+            neighbour = Asker(rig, neighbour_tunnel, lambda path, status, body: (status, body) == (200, b"good"))
             test(rig, device, way, port)
-            neighbour.done(f"{way}, {test.__name__}")
+            neighbour.stop()
+            tap.ok(neighbour.asked and not neighbour.wrong and neighbour.slowest < 2, f"{way}, {test.__name__}: a neighbour's visitors do not notice",
+                   f"{neighbour.wrong[:5]} of {neighbour.asked}, {neighbour.slowest:.2f} s")
     rig.check_logs()
     tap.is_(rig.stop(), [], "the rig ends cleanly")
     tap.done()

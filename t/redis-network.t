@@ -9,7 +9,6 @@ import re
 import socket
 import subprocess
 import sys
-import threading
 import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -17,7 +16,7 @@ sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
 import tap
 from relayrig import Rig, Server, free_port, wait_for
 from rlydlib import Namespace
-from watching import timed
+from watching import Asker, timed
 
 # Each process of httpd knows the routes that it has served: one, so that what is known is.
 ONE_CHILD = "ServerLimit 4\nStartServers 1\nThreadsPerChild 25\nMaxRequestWorkers 25\nMinSpareThreads 1\nMaxSpareThreads 25"
@@ -61,28 +60,15 @@ def all_well(rig, device, tunnel, session, what):
     tap.is_(status(rig, "unheard-of"), 404, f"{what}: 404 for an unknown name")
 
 
-class Visitor(threading.Thread):
+def visit(rig, tunnel):
     """Asks for a known route all the time."""
+    return Asker(rig, tunnel, lambda path, status, body: status == 200)
 
-    def __init__(self, rig, tunnel):
-        super().__init__(daemon=True)
-        self.rig, self.tunnel, self.seen, self.slowest, self.stopping = rig, tunnel, {}, 0, False
-        self.start()
 
-    def run(self):
-        while not self.stopping:
-            try:
-                got, took = timed(status, self.rig, self.tunnel)
-            except OSError as e:
-                got, took = repr(e), 0
-            self.seen[got] = self.seen.get(got, 0) + 1
-            self.slowest = max(self.slowest, took)
-            time.sleep(0.02)
-
-    def done(self, what):
-        self.stopping = True
-        self.join()
-        tap.ok(set(self.seen) == {200} and self.slowest < 1, f"{what}: visitors of known routes do not notice", f"{self.seen} {self.slowest:.2f} s")
+def did_not_notice(visitor, what):
+    visitor.stop()
+    tap.ok(visitor.asked and not visitor.wrong and visitor.slowest < 1, f"{what}: visitors of known routes do not notice",
+           f"{visitor.wrong[:5]} of {visitor.asked}, {visitor.slowest:.2f} s")
 
 
 # --- a network that drops silently
@@ -121,7 +107,7 @@ def test_silent():
         tap.is_(status(rig, tunnel), 200, "Redis in another network: a route works")
         wait_for(lambda: live(rig).count(":") == 3, "live:", 5)
         namespace.inside_run("ip", "route", "add", "blackhole", f"{namespace.outside}/32")
-        visitor = Visitor(rig, tunnel)
+        visitor = visit(rig, tunnel)
         got, took = timed(status, rig, "unheard-of")
         tap.ok(got == 503 and took < 1.3, f"{what}: 503 for a name that is not known, after [redis] timeout at most", f"{got} {took:.2f} s")
         got, took = timed(lambda: rig.rly("open", "80", check=False))
@@ -133,7 +119,7 @@ def test_silent():
         wait_for(lambda: ending.process.poll() is not None, "the end of what expires", 10)
         tap.between(time.monotonic() - ends, -1, 1.2, f"{what}: a session whose time is over ends")
         tap.is_(session.process.poll(), None, f"{what}: no other does")
-        visitor.done(what)
+        did_not_notice(visitor, what)
         namespace.inside_run("ip", "route", "del", "blackhole", f"{namespace.outside}/32")
         _, took = timed(wait_for, lambda: status(rig, "unheard-of") == 404, "404", 10)
         tap.ok(took < 4, "the network is back: so is the relay, by itself", f"{took:.2f} s")
@@ -264,7 +250,7 @@ def test_sentinel():
     rig.connect(unseen)
     ending = rig.connect(brief)
     tap.is_(status(rig, tunnel), 200, "Redis behind Sentinel and haproxy: a route works")
-    visitor = Visitor(rig, tunnel)
+    visitor = visit(rig, tunnel)
     killed = time.monotonic()
     rig.servers["a"].kill()
     seen = []
@@ -276,15 +262,15 @@ def test_sentinel():
     tap.note(f"failover took {took:.1f} s")
     tap.is_(cluster.role("b"), "master", "which is the replica of before")
     tap.is_(status(rig, unseen), 200, "what was open there is open here")
-    visitor.done("failover")
+    did_not_notice(visitor, "failover")
     all_well(rig, device, tunnel, session, "after the failover")
     wait_for(lambda: ending.process.poll() is not None, "the end of what expires", 10)
     tap.between(max(time.monotonic(), ends) - max(ends, killed + took), -1, 2, "a session whose time was over has ended")
-    visitor = Visitor(rig, tunnel)
+    visitor = visit(rig, tunnel)
     rig.servers["a"].start()
     all_well(rig, device, tunnel, session, "the old master is back")
     tap.is_((cluster.role("a"), cluster.role("b")), ("master", "master"), "(although it takes itself for the master still)")
-    visitor.done("the old master is back")
+    did_not_notice(visitor, "the old master is back")
     wait_for(lambda: len(live(rig, lambda *args: cluster.cli("b", *args)).split()) == 2, "live:", 10)
     tap.ok(True, "live: is right on the new master")
     rig.check_logs()
