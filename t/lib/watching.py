@@ -1,5 +1,6 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """What tests watch with while something is wrong with a part of the relay: a clock, and a visitor who keeps asking."""
+import http.client
 import threading
 import time
 
@@ -28,7 +29,7 @@ class Asker(threading.Thread):
             began, path = time.monotonic(), self.path.replace("#", str(self.asked))
             try:
                 status, _, body = self.rig.get(self.tunnel, path)
-            except OSError as e:
+            except (OSError, http.client.HTTPException) as e:
                 status, body = repr(e), b""
             self.asked += 1
             self.slowest = max(self.slowest, time.monotonic() - began)
