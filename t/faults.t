@@ -18,6 +18,7 @@ sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
 import tap
 import keeper
 from relayrig import Rig, wait_for
+from rlydlib import log
 from watching import timed
 
 SMALL = "ServerLimit 1\nStartServers 1\nThreadLimit 6\nThreadsPerChild 6\nMaxRequestWorkers 6\nMinSpareThreads 1\nMaxSpareThreads 6"
@@ -28,11 +29,6 @@ def status(rig, what, path="/", timeout=30):
         return rig.get(what, path, timeout=timeout)[0]
     except OSError as e:
         return repr(e)
-
-
-def log(rig, name):
-    with open(f"{rig.dir}/log/{name}", errors="replace") as f:
-        return f.read()
 
 
 def come(rig, tunnel, timeout=20):
@@ -220,7 +216,7 @@ def test_no_sshd():
     session, took = timed(lambda: rig.connect(new, wait=False))
     _, took = timed(session.process.wait)
     tap.ok(took < 3 and session.process.returncode == 255, "sshd is not there: a device's connection is closed at once", f"{took:.2f} s")
-    tap.like(log(rig, "rlyd.out"), rf"RLY403 cannot start {sshd} for 127\.0\.0\.1:\d+: No such file", "and rlyd says why")
+    tap.like(log(rig), rf"RLY403 cannot start {sshd} for 127\.0\.0\.1:\d+: No such file", "and rlyd says why")
     tap.is_(status(rig, tunnel), 200, "sessions do not need it")
     shutil.copy2(copy, sshd)
     took = come(rig, new)

@@ -18,6 +18,7 @@ sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
 import tap
 import chaos
 from relayrig import Rig
+from rlydlib import log
 
 SECONDS = float(os.environ.get("RELAY_SOAK", "25"))
 SEED = os.environ.get("RELAY_SEED", str(random.SystemRandom().randrange(10 ** 9)))
@@ -37,8 +38,7 @@ def with_log(rig, fault):
     found = re.search(r"tunnel \d+ ([a-z2-7]{16})", fault)
     if not found:
         return fault
-    with open(f"{rig.dir}/log/rlyd.out", errors="replace") as f:
-        lines = [line.rstrip() for line in f if found[1] in line]
+    lines = [line for line in log(rig).split("\n") if found[1] in line]
     return "\n    ".join([f"{fault}; rlyd:", *lines[-8:]])
 
 

@@ -14,6 +14,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
 import tap
 from relayrig import Rig, Server, free_port, wait_for
+from rlydlib import log
 
 VHOST = """
     RelayStaleMax 4s
@@ -152,11 +153,7 @@ def httpd_with(rig, url):
 
 
 def log_has(rig, regex):
-    text = ""
-    for name in ("httpd-error.log", "relay-error.log"):
-        with open(f"{rig.dir}/log/{name}") as f:
-            text += f.read()
-    return re.search(regex, text)
+    return re.search(regex, log(rig, "httpd-error.log") + log(rig, "relay-error.log"))
 
 
 def test_passwords(rig, tunnel):

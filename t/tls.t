@@ -19,6 +19,7 @@ import keeper  # noqa: E402
 import rigpki  # noqa: E402
 from box import Box  # noqa: E402
 from relayrig import Rig, listeners, wait_for  # noqa: E402
+from rlydlib import log  # noqa: E402
 from tap import between, done, is_, like, ok, unlike  # noqa: E402
 from trap import Listener  # noqa: E402
 
@@ -47,14 +48,9 @@ def change(tunnel, old, new):
     return tunnel
 
 
-def log(name):
-    with open(f"{rig.dir}/log/{name}", errors="replace") as f:
-        return f.read()
-
-
 def ways(tunnel):
     """How rlyd says that the sessions of a tunnel came in."""
-    return [line for name in os.listdir(f"{rig.dir}/log") if name.startswith("rlyd") for line in log(name).split("\n") if tunnel["id"] in line]
+    return [line for name in os.listdir(f"{rig.dir}/log") if name.startswith("rlyd") for line in log(rig, name).split("\n") if tunnel["id"] in line]
 
 
 def test_openssh():
@@ -198,7 +194,7 @@ def test_limit():
     is_(s.process.wait(20), 255, f"the {MAX + 1}th is refused: ssh ends")
     between(time.monotonic() - started, 0, 5, "at once")
     unlike(s.output(), "Permission denied", "before sshd has seen it: run does not take it for an answer about the grant")
-    like(log("relay-error.log") + log("httpd-error.log"), rf"RLY155 .*RelaySSHTLSMax \({MAX} in each process\)", "Apache's log says which limit")
+    like(log(rig, "relay-error.log") + log(rig, "httpd-error.log"), rf"RLY155 .*RelaySSHTLSMax \({MAX} in each process\)", "Apache's log says which limit")
     ok(all(answers(s.tunnel) for s in sessions), "the others go on")
     is_(rig.get(sessions[0].tunnel, http=2)[0], 200, "so does HTTPS")
     plain = rig.open(device.url)
@@ -246,7 +242,7 @@ def test_rlyd_away():
     s = rig.connect(t, wait=False)
     is_(s.process.wait(20), 255, "rlyd is away: ssh ends")
     between(time.monotonic() - started, 0, 5, "at once")
-    like(log("relay-error.log") + log("httpd-error.log"), "RLY154 SSH inside TLS is refused: ", "one line in Apache's log")
+    like(log(rig, "relay-error.log") + log(rig, "httpd-error.log"), "RLY154 SSH inside TLS is refused: ", "one line in Apache's log")
     is_(rig.get(t)[0], 503, "HTTPS is not affected")
     rig.servers["rlyd"].start()
     s = rig.connect(t)

@@ -1,5 +1,5 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""What the tests of rlyd have in common: its socket, the processes of sessions, devices in network namespaces."""
+"""What the tests of rlyd, and many others, have in common: its socket, the processes of sessions, devices in network namespaces."""
 import array
 import json
 import os
@@ -51,8 +51,8 @@ def events(rig, what=None, tunnel=None):
     return found
 
 
-def log(rig):
-    with open(f"{rig.dir}/log/rlyd.out", errors="replace") as f:
+def log(rig, name="rlyd.out"):
+    with open(f"{rig.dir}/log/{name}", errors="replace") as f:
         return f.read()
 
 
