@@ -12,6 +12,7 @@ sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
 import keeper
 import tap
 from relayrig import Rig, wait_for
+from rlydlib import rss_kb
 
 STATUS = """
     <Location "/relay-status">
@@ -25,11 +26,6 @@ ONE_CHILD = "ServerLimit 4\nStartServers 1\nThreadsPerChild 25\nMaxRequestWorker
 def status_lines(rig):
     text = rig.get(rig.domain, "/relay-status?auto")[2].decode()
     return {k: v for k, _, v in (line.partition(": ") for line in text.splitlines()) if k.startswith("Relay")}
-
-
-def rss(pid):
-    with open(f"/proc/{pid}/status") as f:
-        return next(int(line.split()[1]) for line in f if line.startswith("VmRSS:"))
 
 
 def expires(rig, tunnel):
@@ -145,11 +141,11 @@ def flood(rig, names, batch=200):
 
 
 def test_flood(rig, tunnel):
-    child, = [pid for pid in keeper.descendants([rig.servers["httpd"].pid]) if rss(pid)]
+    child, = [pid for pid in keeper.descendants([rig.servers["httpd"].pid]) if rss_kb(pid)]
     tap.is_(flood(rig, [f"warm-{i}" for i in range(6000)]), {b"404": 6000}, "6,000 unknown names, for a start")
-    before = rss(child)
+    before = rss_kb(child)
     tap.is_(flood(rig, [f"probe-{i}-{'x' * 40}" for i in range(20000)]), {b"404": 20000}, "20,000 more")
-    grown = rss(child) - before
+    grown = rss_kb(child) - before
     lines = status_lines(rig)
     tap.note(f"httpd's memory grew by {grown} kB")
     tap.ok(grown < 2048, "httpd's memory does not grow with them", f"{grown} kB")

@@ -18,7 +18,7 @@ sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
 import tap
 import keeper
 from relayrig import Rig, wait_for
-from rlydlib import log
+from rlydlib import fds, log
 from watching import timed
 
 SMALL = "ServerLimit 1\nStartServers 1\nThreadLimit 6\nThreadsPerChild 6\nMaxRequestWorkers 6\nMinSpareThreads 1\nMaxSpareThreads 6"
@@ -122,7 +122,7 @@ def test_child_killed(rig, tunnel):
         keeper.kill_all(victims, sig)
         took = timed(wait_for, lambda: status(rig, tunnel) == 200, "service", 10)[1]
         tap.ok(took < 5, f"all children get {name}: service is back by itself", f"{took:.2f} s")
-        tap.is_(len(os.listdir(f"/proc/{rig.servers['httpd'].pid}/fd")) > 3, True, f"{name}: httpd itself goes on")
+        tap.is_(fds(rig.servers["httpd"].pid) > 3, True, f"{name}: httpd itself goes on")
         serves(rig, tunnel, name)
 
 
@@ -130,7 +130,7 @@ def test_httpd_descriptors(rig, tunnel):
     """More visitors than httpd has descriptors for: what it cannot serve it does not answer for wrongly."""
     httpd = rig.servers["httpd"].pid
     limits = resource.prlimit(httpd, resource.RLIMIT_NOFILE)
-    most = max(len(os.listdir(f"/proc/{pid}/fd")) for pid in keeper.descendants([httpd]))
+    most = max(map(fds, keeper.descendants([httpd])))
     resource.prlimit(httpd, resource.RLIMIT_NOFILE, (most + 12, limits[1]))
     rig.graceful()  # the children inherit it
     with concurrent.futures.ThreadPoolExecutor(60) as pool:

@@ -18,6 +18,7 @@ sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
 import tap
 import keeper
 from relayrig import Rig, wait_for
+from rlydlib import fds, rss_kb
 
 SECONDS = float(os.environ.get("RELAY_SOAK", "8"))
 SEED = os.environ.get("RELAY_SEED", str(random.SystemRandom().randrange(10 ** 9)))
@@ -90,16 +91,6 @@ def many_addresses(rng):
 
 def status(rig, what):
     return int(re.search(rf"^{what}: (\d+)", rig.get(rig.domain, "/relay-status?auto")[2].decode(), re.M)[1])
-
-
-def descriptors(pid):
-    return len(os.listdir(f"/proc/{pid}/fd"))
-
-
-def resident(pid):
-    """kB"""
-    with open(f"/proc/{pid}/status") as f:
-        return int(re.search(r"^VmRSS:\s+(\d+)", f.read(), re.M)[1])
 
 
 def children(rig):
@@ -182,8 +173,8 @@ def test_afterwards(rig, tunnels, what):
         pass
     tap.is_(strangers(rig, known), [], f"{what}: no process of the flood is left")
     rlyd = rig.servers["rlyd"].pid
-    return {"rlyd's descriptors": descriptors(rlyd) - len(tunnels), "rlyd's memory": resident(rlyd),
-            "httpd's descriptors": max(map(descriptors, children(rig))), "httpd's memory": max(map(resident, children(rig)))}
+    return {"rlyd's descriptors": fds(rlyd) - len(tunnels), "rlyd's memory": rss_kb(rlyd),
+            "httpd's descriptors": max(map(fds, children(rig))), "httpd's memory": max(map(rss_kb, children(rig)))}
 
 
 def main():

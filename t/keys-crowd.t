@@ -17,7 +17,7 @@ import paramiko
 import keeper
 import tap
 from relayrig import Rig, wait_for
-from rlydlib import alive, events, live, monitor_of, processes
+from rlydlib import alive, events, fds, live, monitor_of, processes
 from sshclients import Raw, look, string
 from watching import Asker
 
@@ -28,7 +28,7 @@ SESSIONS, FORWARDS, CYCLES = 40, 3000, 200
 def count(pid):
     with open(f"/proc/{pid}/status") as f:
         rss = int(re.search(r"^RssAnon:\s+(\d+)", f.read(), re.M)[1])
-    return len(os.listdir(f"/proc/{pid}/fd")), rss
+    return fds(pid), rss
 
 
 def test_sessions(rig, device, way, port):

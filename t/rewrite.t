@@ -18,6 +18,7 @@ import tap  # noqa: E402
 from privatelog import PrivateLog  # noqa: E402
 from relayrig import Rig, wait_for  # noqa: E402
 from righttpd import RewriteHttpd  # noqa: E402
+from rlydlib import rss_kb  # noqa: E402
 
 TIMEOUT = 0.5  # relay.conf's default for Redis
 ADDRESS = re.compile(rb"127\.\d+\.\d+\.\d+:\d+|NULL")
@@ -54,10 +55,6 @@ class Program:
     def timed(self, host):
         began = time.monotonic()
         return self.ask(host), time.monotonic() - began
-
-    def rss(self):
-        with open(f"/proc/{self.process.pid}/status") as f:
-            return int(re.search(r"VmRSS:\s+(\d+)", f.read())[1])
 
     def end(self):
         """Closes stdin; returns what it still said and the exit status."""
@@ -126,10 +123,10 @@ def test_lines(program, where):
     wrong = [(s, a) for s, a in zip(sent, answers) if a is None or not ADDRESS.fullmatch(a.encode())
              or (s == good) != (a == where) and s.lower() not in (good, good + b".") and b":" not in s]
     tap.is_(wrong[:3], [], f"3,000 lines of chance bytes: each its answer (RELAY_SEED={seed})")
-    before = program.rss()
+    before = rss_kb(program.process.pid)
     threading.Thread(target=program.send, args=(b"".join(b"name-%d.relay.localhost\n" % i for i in range(50_000)),)).start()
     tap.is_({program.answer() for _ in range(50_000)}, {"NULL"}, "50,000 names that are not there")
-    tap.ok(program.rss() - before < 512, "… cost no memory", f"{before} kB, then {program.rss()} kB")
+    tap.ok(rss_kb(program.process.pid) - before < 512, "… cost no memory", f"{before} kB, then {rss_kb(program.process.pid)} kB")
     for number in (signal.SIGHUP, signal.SIGPIPE):
         program.process.send_signal(number)
         tap.is_(program.ask("nas.relay.localhost"), where, f"{number.name} does not end it")
