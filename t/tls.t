@@ -48,11 +48,6 @@ def change(tunnel, old, new):
     return tunnel
 
 
-def ways(tunnel):
-    """How rlyd says that the sessions of a tunnel came in."""
-    return [line for name in os.listdir(f"{rig.dir}/log") if name.startswith("rlyd") for line in log(rig, name).split("\n") if tunnel["id"] in line]
-
-
 def test_openssh():
     t = tls_open()
     s = rig.connect(t)
