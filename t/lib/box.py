@@ -15,6 +15,7 @@ import time
 
 import keeper
 from relayrig import listeners
+from rlydlib import holder
 
 # What run needs of a system besides a shell, a client and something that asks over HTTPS; all of it POSIX.
 POSIX = "awk chmod cut date dirname grep head mkdir mkfifo od rm sed sleep tail tr".split()
@@ -96,15 +97,9 @@ class Runner:
         except subprocess.TimeoutExpired:
             return None
 
-    def sshd(self):
-        """The process of sshd that listens for this tunnel."""
-        ip, port = next(iter(self.listens)).split(":")
-        out = subprocess.run(["ss", "-Hltnp", "src", ip, "sport", "=", port], capture_output=True, text=True).stdout
-        return int(re.search(r"pid=(\d+)", out).group(1))
-
     def cut(self):
         """Kills the session on the relay; returns when its address is free."""
-        os.kill(self.sshd(), signal.SIGKILL)
+        os.kill(holder(next(iter(self.listens))), signal.SIGKILL)
         return self.wait(lambda: not self.listens & listeners(), "the address is free", 10)
 
     def processes(self):
