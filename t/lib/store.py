@@ -48,6 +48,13 @@ class Redis:
         self.process.wait()
 
 
+def snapshot(redis):
+    """All keys of Redis and what they hold; the same before and after means that nothing was changed."""
+    script = ("local r = {} for _, k in ipairs(redis.call('KEYS', '*')) do "
+              "r[#r + 1] = k .. ' ' .. redis.sha1hex(redis.call('DUMP', k)) end return r")
+    return sorted(redis("EVAL", script, "0").split("\n"))
+
+
 class Store:
     def __init__(self):
         keeper.keep()
@@ -104,10 +111,7 @@ class Store:
         return json.loads(result.stdout)
 
     def snapshot(self, redis=None):
-        """All keys of Redis and what they hold; the same before and after means that nothing was changed."""
-        script = ("local r = {} for _, k in ipairs(redis.call('KEYS', '*')) do "
-                  "r[#r + 1] = k .. ' ' .. redis.sha1hex(redis.call('DUMP', k)) end return r")
-        return sorted((redis or self.redis)("EVAL", script, "0").split("\n"))
+        return snapshot(redis or self.redis)
 
     def files(self):
         """All files below the scratch directory but Redis's own."""
