@@ -235,13 +235,9 @@ class World:
         if tunnel.name:
             self.judge.names[tunnel.name].remove(tunnel)
             self.names.append(tunnel.name)
-        if status == 3 and self.small and "rlyd on" in err and self.rlyd_away(tunnel.opened_from - 5, self.now()):
-            self.counted["open unseen"] += 1
-            self.fleet.give_key(key)
-            await asyncio.sleep(0.1)
-            return
-        if status == 1 and self.small and "used up" in err:
-            self.counted["open full"] += 1
+        unseen = status == 3 and "rlyd on" in err and self.rlyd_away(tunnel.opened_from - 5, self.now())
+        if self.small and (unseen or status == 1 and "used up" in err):
+            self.counted["open unseen" if unseen else "open full"] += 1
             self.fleet.give_key(key)
             await asyncio.sleep(0.1)
             return
