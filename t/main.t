@@ -17,6 +17,7 @@ import keeper
 import tap
 from browser import Browser
 from relayrig import Rig, listeners
+from rlydlib import alive
 
 DEMO = f"{TOP}/script/demo"
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>The device's page</title>
@@ -35,11 +36,6 @@ def demo(*args):
     result = subprocess.run([DEMO, *args], stdin=subprocess.DEVNULL, capture_output=True)
     result.err = result.stderr.decode(errors="replace")
     return result
-
-
-def alive(pids):
-    table = keeper.process_table()
-    return [pid for pid in pids if pid in table and table[pid][2] != "Z"]
 
 
 def test_demo_once(scratch):
