@@ -204,18 +204,19 @@ class Rig(Client):
     rlyd                True: run rlyd, with RelaySSH on, and let devices connect to the HTTPS port; the
                         listening sshd is there as well, on ssh_port. "auto": if the build has it
     address             where Apache and sshd listen
+    asan                options of AddressSanitizer for httpd, where RELAY_SANITIZER has it there
     say                 a function that is told each step, for people
     """
 
     domain = "relay.localhost"
 
     def __init__(self, listen=None, cooldown=None, mpm="event", relay_conf=None, vhost="", httpd_conf="",
-                 sshd_conf="", http2=True, rlyd=None, address="127.0.0.1", say=None, start=True, redis_conf=""):
+                 sshd_conf="", http2=True, rlyd=None, address="127.0.0.1", say=None, start=True, redis_conf="", asan=""):
         if os.geteuid() != 0:
             raise RigError("root is needed: sshd starts the processes of other users")
         self.say = say or (lambda text: None)
         self.mpm, self.vhost_extra, self.httpd_extra = mpm, vhost, httpd_conf
-        self.redis_extra = redis_conf
+        self.redis_extra, self.asan = redis_conf, asan
         self.sshd_extra, self.http2, self.with_rlyd, self.address = sshd_conf, http2, rlyd, address
         self.servers, self.devices, self.sessions, self.opened = {}, [], [], itertools.count(1)
         self.problems = riglog.Expected()
@@ -373,7 +374,7 @@ class Rig(Client):
         """What httpd's environment needs for a mod_relay with sanitizers: their runtime has to be loaded first. Leaks are not
         looked for in httpd: pools hold what looks lost, and OpenSSL leaves things at its end (t/growth.t is for that)."""
         runtime = os.environ.get("RELAY_SANITIZER")
-        return {"LD_PRELOAD": runtime, "ASAN_OPTIONS": "detect_leaks=0"} if runtime else {}
+        return {"LD_PRELOAD": runtime, "ASAN_OPTIONS": f"detect_leaks=0:{self.asan}"} if runtime else {}
 
     def _httpd_modules(self):
         """LoadModule lines: Debian's usual modules, and what relay.load's Depends line asks for, as a2enmod does."""
