@@ -13,8 +13,8 @@
 #define SWEEP_EVERY_MS 500
 /* Every session is asked about once in so many sweeps: 8 s, with very many sessions up to 32 s. */
 #define SWEEP_ROUND_MIN 16
-#define SWEEP_ROUND_MAX 64
-#define SWEEP_AT_ONCE 100
+#define SWEEP_ROUND_MAX 128
+#define SWEEP_AT_ONCE 50
 #define SWEEP_ALL 20         /* so few are asked about each time */
 #define EXPIRE_EVERY 2       /* sweeps */
 #define MISSING_AGAIN_MS 300 /* a record that is not there is asked for once more before its session ends */

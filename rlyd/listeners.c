@@ -11,10 +11,11 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Logins are awaited singly and ends are told by the kernel, so dumps are for what nobody announces: forwards that a session
+ * asks for or cancels later, and strangers. With thousands of listeners they are further apart, to cost 1/POLL_SHARE. */
 #define POLL_MS 500
-#define POLL_MAX_MS 900
-/* A dump takes 10 ms with 16,000 listeners: then they are further apart. */
-#define POLL_SHARE 60
+#define POLL_MAX_MS 3000
+#define POLL_SHARE 300
 #define AWAIT_EVERY_MS 20
 #define AWAIT_FOR_MS 15000
 /* With more logins than this under way one dump is cheaper than the look-ups. */

@@ -15,8 +15,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define LOOK_MS 50         /* without the connector */
-#define LOOK_ANYWAY_MS 250 /* with it: it may lose messages */
+#define LOOK_MS 50          /* without the connector */
+#define LOOK_ANYWAY_MS 1000 /* with it, which says when it has lost messages */
 #define CHILDREN_MAX 16
 
 struct proofs {

@@ -13,7 +13,6 @@
 
 #define BACKOFF_MIN_MS 20
 #define BACKOFF_MAX_MS 250
-#define CHECK_EVERY_MS 50
 
 typedef enum { LINK_DOWN, LINK_RESOLVING, LINK_CONNECTING, LINK_READY } link_state;
 
@@ -116,6 +115,15 @@ static void on_answer(redisAsyncContext *ac, void *reply, void *priv)
     free(p);
 }
 
+/** Redis answers in order: the first command has the earliest deadline. */
+static void arm_check(redis_link *link)
+{
+    int64_t due = link->state == LINK_READY && link->first ? link->first->deadline_ms : link->connecting_until_ms;
+    int64_t left = due - now_ms();
+
+    timer_arm(link->check, left < 0 ? 1 : left + 1);
+}
+
 static int submit(redis_link *link, int64_t extra_ms, redis_answer_fn *fn, uint64_t id, int argc, const char **argv)
 {
     pending *p = must_alloc(sizeof *p);
@@ -131,6 +139,8 @@ static int submit(redis_link *link, int64_t extra_ms, redis_answer_fn *fn, uint6
     }
     *link->last = p;
     link->last = &p->next;
+    if (link->first == p)
+        arm_check(link);
     return 0;
 }
 
@@ -144,8 +154,8 @@ static void check_deadlines(evutil_socket_t fd, short what, void *arg)
     if ((link->first && now > link->first->deadline_ms) ||
         (link->state != LINK_READY && now > link->connecting_until_ms))
         link_failed(link, "no answer in time ([redis] timeout)");
-    else if (link->state != LINK_DOWN)
-        timer_arm(link->check, CHECK_EVERY_MS);
+    else if (link->state != LINK_DOWN && (link->state != LINK_READY || link->first))
+        arm_check(link);
 }
 
 static redis_link *link_of_answer(rlyd *d, uint64_t id)
@@ -269,7 +279,7 @@ static void link_connect(redis_link *link)
     const relay_redis_url *url = link->d->cfg->redis;
 
     link->connecting_until_ms = now_ms() + timeout_ms(link);
-    timer_arm(link->check, CHECK_EVERY_MS);
+    arm_check(link);
     if (url->unix_path)
         link_attach(link, redisAsyncConnectUnix(url->unix_path));
     else if (is_address(url->host))
