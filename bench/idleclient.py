@@ -19,7 +19,7 @@ async def connect(host, port, user, target, line, gate, kept):
                 conn = await asyncssh.connect(
                     host, port, username=user, client_keys=[keyfile], known_hosts=None, config=None, agent_path=None,
                     kex_algs=["curve25519-sha256"], encryption_algs=["aes128-gcm@openssh.com"], compression_algs=["none"],
-                    keepalive_interval=15, keepalive_count_max=8, login_timeout=120, connect_timeout=60, gss_host=None)
+                    keepalive_interval=27, keepalive_count_max=8, login_timeout=120, connect_timeout=60, gss_host=None)
                 kept.append((conn, await conn.forward_remote_port(address, int(listen), "127.0.0.1", target)))
                 break
             except (OSError, asyncssh.Error) as e:

@@ -118,8 +118,8 @@ const char *rly_sshconfig_text(const relay_config *cfg, const relay_tunnel *t, c
                         "%s"
                         "    ExitOnForwardFailure yes\n"
                         "    ConnectTimeout 30\n"
-                        "    ServerAliveInterval 15\n"
-                        "    ServerAliveCountMax 3\n"
+                        "    ServerAliveInterval 27\n"
+                        "    ServerAliveCountMax 2\n"
                         "    # AES is by far the fastest where the processor has instructions for it.\n"
                         "    Ciphers aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com,"
                         "aes128-ctr,aes256-ctr\n",

@@ -10,9 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Clients of ours send a keepalive of ssh's own every 15 s, so the kernel's first probe is for those who have missed it.
- * Probes go out at 16, 24 and 32 s of silence, and at the last the kernel gives up. Data that is sent before then keeps
- * the probes back, but has the same time to be acknowledged: nothing half-open lives for longer than 60 s. */
+/* The kernel's probes wake no process, neither here nor at the client, and keep a NAT's mapping; so ssh's own keepalives
+ * can be rarer. Probes go out at 16, 24 and 32 s of silence, and at the last the kernel gives up. Data that is sent before
+ * then keeps the probes back, but has the same time to be acknowledged: nothing half-open lives for longer than 60 s. */
 #define KEEP_IDLE_S 16
 #define KEEP_INTERVAL_S 8
 #define USER_TIMEOUT_MS TRANSPORT_SILENCE_MS

@@ -106,7 +106,7 @@ def test_files():
         "known_hosts pins the relay's host key under its name")
     config = open(f"{b}/config").read()
     for line in (r"HostKeyAlias relay1", "StrictHostKeyChecking yes", "ExitOnForwardFailure yes", "IdentitiesOnly yes",
-                 "ServerAliveInterval 15", "ServerAliveCountMax 3", "Ciphers aes128-gcm@openssh.com,.*", "Port 2222",
+                 "ServerAliveInterval 27", "ServerAliveCountMax 2", "Ciphers aes128-gcm@openssh.com,.*", "Port 2222",
                  "User relay", "HostName 127.0.0.1", "IdentityFile id_relay", f'IdentityFile "{b}/id_relay"',
                  f'UserKnownHostsFile "{b}/known_hosts" known_hosts'):
         like(config, f"(?m)^ *{line}$", f"config: {line}")
