@@ -7,6 +7,7 @@ hold (a memory cgroup), or the shares of their pages (PSS) where there is no suc
 import os
 import re
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ from storm import ROOM
 
 MERGED, SHARED, STOCK, HANDED = "listening -r, merging", "listening -r", "listening, re-exec", "handed off"
 AT_ONCE = 24
+SLEEPING = "p99 beside sleeping processes, two in place of each idle tunnel"
 
 
 class Clients:
@@ -54,6 +56,22 @@ class Clients:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
+
+
+class Sleepers:
+    """Processes that do nothing: what so many tunnels' processes cost the machine even if they never run."""
+
+    def __init__(self, count):
+        code = f"import os, signal\nfor _ in range({count}):\n    if not os.fork():\n        signal.pause()\nprint(flush=True)\nsignal.pause()"
+        self.parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, start_new_session=True)
+        self.parent.stdout.readline()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        os.killpg(self.parent.pid, signal.SIGKILL)
+        self.parent.wait()
 
 
 class Way:
@@ -133,6 +151,12 @@ def measure(field, result, name, counts, tunnels, target, options):
         side = field.mod_relay(field_active)
         tail(field, side, 1)
         alone = [tail(field, side, seconds) for _ in range(rounds)]
+        for count in counts:
+            say(f"scale: {name}, {2 * count} processes that sleep")
+            with Sleepers(2 * count):
+                time.sleep(options.pick(quick=10, normal=20, tiny=1))  # new processes cost more than old ones
+                for _ in range(rounds):
+                    result.add(f"{name}, {count}", SLEEPING, "ms", tail(field, side, seconds))
         empty, clients, have = way.memory(), Clients(field, way.port, target.port), 0
         for count in counts:
             say(f"scale: {name}, {count} tunnels")
@@ -208,6 +232,9 @@ def judge(result, counts, few, usage, mergeable, field):
         if alone:
             result.target(f"{name}: p99 of an active tunnel beside {steps[-1]} idle ones / alone", "<=", 1.1,
                           result.median(f"{name}, {steps[-1]}", "p99 of an active tunnel") / alone)
+            result.target(f"{name}: the same / beside {2 * steps[-1]} sleeping processes in place of the tunnels", "<=", 1.1,
+                          result.median(f"{name}, {steps[-1]}", "p99 of an active tunnel") /
+                          result.median(f"{name}, {steps[-1]}", SLEEPING))
     result.note(f"memory: {'a cgroup of sshd and its sessions (' + usage + ', less inactive files)' if usage else 'PSS: kernel memory is not in it'}; "
                 "the listener's own is not counted")
     paces = [f"{pages} pages each {ms} ms" for pages, ms in (Merging.FAST, Merging.FASTEST, Merging.SLOW)]
