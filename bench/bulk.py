@@ -22,7 +22,7 @@ def files(field, size, streams):
 
 def run(options):
     size = options.pick(quick=100_000_000, normal=300_000_000, tiny=8_000_000)
-    rounds, more = options.pick(quick=(5, 0), normal=(7, 8), tiny=(1, 0))
+    rounds, more = options.pick(quick=(5, 0), normal=(7, 24), tiny=(1, 0))
     streams = (1, 8)
     result = Result("bulk", f"{size / 1e6:.0f} MB through HTTPS, all streams together", (STATIC, OURS, OLD))
     field = Field()

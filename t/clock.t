@@ -5,7 +5,6 @@ by a second all the time, forward by an hour, back by an hour. What ends is what
 that should not, nobody sees another's device, no listen address comes twice. (httpd's clock alone: cache.t.)"""
 import os
 import random
-import re
 import subprocess
 import sys
 import time
