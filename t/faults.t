@@ -234,6 +234,96 @@ def rewrite_conf(rig):
             f.write(f"[{section}]\n" + "".join(f"{k} = {v}\n" for k, v in keys.items() if v is not None))
 
 
+def login_here(rig, tunnel, wait=True):
+    """A device that comes to the listening sshd."""
+    return rig.connect(tunnel, wait=wait, args=("-o", f"Port={rig.ssh_port}"))
+
+
+def test_sshd_descriptors():
+    """The listening sshd, and then a session's, have no descriptor left."""
+    rig = Rig(rlyd=True, sshd_conf="LoginGraceTime 3", vhost="RelayBackendTimeout 1s\nRelayBackendIdle 1s")
+    # -r is what relay-sshd.service has. Without it OpenSSH 9.2 never stops counting a connection that it had no descriptor
+    # for, and PerSourceMaxStartups of them lock their address out (sshd.c, "reexec socketpair": no srclimit_done()).
+    rig.servers["sshd"].argv.append("-r")
+    rig.servers["sshd"].restart()
+    rig.expect("Too many open files|Timeout before authentication|deprecated|AH00957|AH01114|AH01102|AH00898")
+    device = rig.device("starved")
+    tunnel, coming, waiting, direct = (rig.open(device.url) for _ in range(4))
+    login_here(rig, tunnel)
+    sshd = rig.servers["sshd"].pid
+    limits = resource.prlimit(sshd, resource.RLIMIT_NOFILE)
+    resource.prlimit(sshd, resource.RLIMIT_NOFILE, (16, limits[1]))
+    strangers_hold_all(rig, tunnel, coming, direct)
+    no_accept(rig, tunnel, waiting, sshd, limits)
+    crowded_session(rig, coming, tunnel)
+    serves(rig, tunnel, "sshd has descriptors")
+    rig.check_logs()
+    tap.is_(rig.stop(), [], "the rig with a starved sshd ends cleanly")
+
+
+def strangers_hold_all(rig, tunnel, coming, direct):
+    """Each connection that has not logged in holds one of sshd's descriptors; until LoginGraceTime ends it."""
+    began = time.monotonic()
+    strangers = [socket.create_connection((rig.address, rig.ssh_port), source_address=(f"127.0.3.{i + 1}", 0)) for i in range(20)]
+    wait_for(lambda: "Too many open files" in log(rig, "sshd.log"), "sshd runs out of descriptors")
+    refused, took = timed(login_here(rig, coming, wait=False).process.wait)
+    tap.ok(refused == 255 and took < 2, "sshd is out of descriptors: a device is turned away at once", f"{refused} after {took:.2f} s")
+    still_up(rig, tunnel, "sshd is out of descriptors")
+    took = come(rig, direct)
+    tap.ok(took is not None and took < 3, "devices at the HTTPS port get in", took)
+    closing, direct_ends = rig.rly("close", direct["id"]), lambda: not rig.listening(direct)
+    wait_for(direct_ends, "the end of a session", 2)
+    tap.is_((closing.returncode, rig.status_after(direct)), (0, 410), "a close is a close")
+    tap.note(f"LoginGraceTime is 3 s, until here it took {time.monotonic() - began:.1f} s")
+    # With the same few descriptors, and nobody has gone away of his own will.
+    session = None
+    while time.monotonic() < began + 12 and not rig.listening(coming):
+        if session is None or session.process.poll() is not None:
+            session = login_here(rig, coming, wait=False)
+        time.sleep(0.1)
+    took = time.monotonic() - began
+    tap.ok(rig.listening(coming) and took < 8, "LoginGraceTime ends the strangers: a device that tries on gets in", f"{took:.1f} s")
+    tap.is_(status(rig, coming), 200, "and is reached")
+    for stranger in strangers:
+        stranger.close()
+
+
+def no_accept(rig, tunnel, waiting, sshd, limits):
+    """Not even one for the connection itself."""
+    resource.prlimit(sshd, resource.RLIMIT_NOFILE, (5, limits[1]))
+    session = login_here(rig, waiting, wait=False)
+    wait_for(lambda: "accept: Too many open files" in log(rig, "sshd.log"), "sshd cannot accept")
+    time.sleep(1)
+    tap.is_(session.process.poll(), None, "sshd cannot accept: a device that comes waits")
+    still_up(rig, tunnel, "sshd cannot accept")
+    tap.ok(log(rig, "sshd.log").count("accept: Too many") < 60, "sshd does not fill its log", log(rig, "sshd.log").count("accept: Too many"))
+    resource.prlimit(sshd, resource.RLIMIT_NOFILE, limits)
+    took = timed(wait_for, lambda: rig.listening(waiting), "the device that waited", 10)[1]
+    tap.ok(took < 2 and session.process.poll() is None, "there are descriptors again: the one that waited gets in", f"{took:.2f} s")
+    tap.is_(status(rig, waiting), 200, "and is reached")
+
+
+def crowded_session(rig, tunnel, neighbour):
+    """More visitors than the device's own session, which began with 16, has descriptors for. It accepts no more until some
+    are free; what httpd keeps open for later holds them for RelayBackendIdle."""
+    before = log(rig, "sshd.log").count("accept: Too many open files")
+    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+        slow = [pool.submit(timed, status, rig, tunnel, "/slow?s=0.3") for _ in range(16)]
+        time.sleep(0.2)
+        seen, took = timed(status, rig, neighbour)
+        slow = [f.result() for f in slow]
+    answers = [s for s, _ in slow]
+    tap.diag(f"a session out of descriptors: {answers.count(200)} served, {answers.count(502)} not")
+    tap.ok(log(rig, "sshd.log").count("accept: Too many open files") > before, "a session runs out of descriptors")
+    tap.ok(200 in answers and set(answers) <= {200, 502}, "of 16 visitors of its device some are served, to others it gives no answer", answers)
+    # mod_proxy_http waits twice: an empty line before the first is allowed
+    tap.ok(max(t for _, t in slow) < 3, "within twice RelayBackendTimeout", slow)
+    tap.ok(seen == 200 and took < 1, "the neighbour's visitors do not notice", f"{seen} after {took:.2f} s")
+    began = time.monotonic()
+    wait_for(lambda: {status(rig, tunnel) for _ in range(8)} == {200}, "the crowded device's answers", 12)
+    tap.ok(time.monotonic() - began < 10, "when the rush is over all are served", f"{time.monotonic() - began:.1f} s")
+
+
 # --- disk and memory
 
 def fill(path):
@@ -324,6 +414,7 @@ def main():
     test_workers()
     test_one_thread()
     test_no_sshd()
+    test_sshd_descriptors()
     test_disk_full()
     tap.done()
 

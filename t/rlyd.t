@@ -345,6 +345,9 @@ def test_starved(rig, device):
     tap.ok(wait(lambda: "RLY407" in log(rig), 5), "out of descriptors: the log says so")
     time.sleep(1)
     tap.is_(log(rig).count("RLY407"), 1, "once")
+    late = rig.open(device.url)
+    came = rig.connect(late, args=("-o", f"Port={rig.ssh_port}"))
+    tap.is_(rig.get(late)[0], 200, "a login through the listening sshd works, and the device is reached")
     rig.rly("close", tunnel["id"])
     tap.ok(within(1.2, wait(lambda: not alive(pids), 5)), "a close still ends its session")
     for door in doors:
@@ -352,6 +355,11 @@ def test_starved(rig, device):
     resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
     tap.ok(within(3, wait(lambda: admits(rig), 5, 0.2)), "when there are descriptors again all is well")
     tap.ok(wait(lambda: "RLY408" in log(rig), 5), "and the log says that, too")
+    tap.ok(within(3, wait(lambda: monitor_of(rig, late), 10, 0.1)), "who logged in meanwhile is known")
+    pids = processes(monitor_of(rig, late))
+    rig.rly("close", late["id"])
+    tap.ok(within(1.2, wait(lambda: not alive(pids), 5)), "and ended by a close")
+    came.stop()
     session.stop()
 
 
