@@ -199,6 +199,8 @@ def test_redis_hangs():
     other, other_session, other_pids = up()
     end = tunnel_ends(tunnel)
     rig.servers["redis"].signal(signal.SIGSTOP)
+    noticed = wait(lambda: "no answer in time" in log(rig), 4)
+    tap.ok(within(2.0, noticed), "Redis hangs: rlyd notices by its own deadline", noticed)
     began = time.time()
     took = wait(lambda: not alive(pids), 9)
     tap.ok(took is not None and -0.3 <= began + took - end <= 1.0, "Redis hangs: a known deadline holds", f"{took}, {end - began}")
