@@ -162,6 +162,7 @@ def test_flood(rig, device, tunnel, sources, what):
 
 def test_afterwards(rig, tunnels, what):
     """Nothing is left of the flood. Returns what is there, to be compared."""
+    wait_for(lambda: int(rig.redis("HLEN", "relay:live:relay1")) == len(tunnels), f"{what}: as many sessions as tunnels in live:")
     live = rig.redis("HVALS", "relay:live:relay1")
     known = set()
     for monitor in map(int, re.findall(r'"pid":(\d+)', live)):
@@ -194,8 +195,12 @@ def main():
     for count in counts[1:]:
         tap.ok(count["rlyd's descriptors"] <= before["rlyd's descriptors"] + 4, "rlyd's descriptors are as they were", counts)
         tap.ok(count["httpd's descriptors"] <= before["httpd's descriptors"] + 40, "httpd's descriptors, too", counts)
-    tap.ok(counts[3]["rlyd's memory"] < counts[2]["rlyd's memory"] + 300, "rlyd's memory does not grow with a flood", counts)
-    tap.ok(counts[3]["httpd's memory"] < counts[2]["httpd's memory"] + 4000, "nor does httpd's", counts)
+    for name, grow in (("rlyd's memory", 300), ("httpd's memory", 4000)):
+        what = f"{name} does not grow with a flood"
+        if os.environ.get("RELAY_SANITIZER"):
+            tap.skip(what, "AddressSanitizer keeps what was freed")
+        else:
+            tap.ok(counts[3][name] < counts[2][name] + grow, what, counts)
     rig.check_logs()
     tap.is_(rig.stop(), [], "the rig ends cleanly")
     tap.done()
