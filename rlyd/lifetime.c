@@ -19,7 +19,6 @@
 #define EXPIRE_EVERY 2       /* sweeps */
 #define MISSING_AGAIN_MS 300 /* a record that is not there is asked for once more before its session ends */
 #define LAST_WORD_MS 250     /* at a deadline: how long to wait for word of an extension that was missed */
-#define AGE_SLACK_MS 250
 
 struct lifetimes {
     redis_link *link, *events;
@@ -217,9 +216,11 @@ static void on_candidate(rlyd *d, redisReply *r, uint64_t id)
         unidentified(s);
         return;
     }
-    /* Where addresses come back, a session that is older than the tunnel is another's. */
+    /* Where addresses come back, a session that is older than the tunnel is another's. It would be older by the cooldown at
+     * least: half of it is left to clocks that were put back. */
     age = lifetime_redis_ms(d, now_ms()) - apr_atoi64(created);
-    if (proc_age_ms(s->child_start) > age + AGE_SLACK_MS) {
+    if (d->cfg->listen->size < RELAY_LISTEN_WIDE &&
+        proc_age_ms(s->child_start) > age + apr_time_as_msec(d->cfg->cooldown) / 2) {
         unidentified(s);
         return;
     }

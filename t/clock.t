@@ -102,6 +102,21 @@ def test_forward(rig, devices, tunnels, sessions):
     tap.between(time.monotonic() - began, 1, 4, "and ends in time")
 
 
+def test_rlyd_away(rig, devices):
+    """What rlyd finds when it starts is judged by its age; a clock that was put back makes tunnels younger than they are."""
+    tunnel = rig.open(devices[0].url)
+    session = rig.connect(tunnel)
+    rig.servers["rlyd"].kill()
+    rig.step(-60)
+    rig.servers["rlyd"].start()
+    wait_for(lambda: tunnel["routes"][0]["listen"] in live(rig) or session.process.poll() is not None, "it is found or ended", 10)
+    time.sleep(1)
+    tap.is_((session.process.poll(), rig.get(tunnel)[0]), (None, 200), "a minute back while rlyd is away: it ends no session")
+    rig.step(60)
+    rig.rly("close", tunnel["id"])
+    wait_for(lambda: not rig.listening(tunnel), "its end", 5)
+
+
 def test_back(rig, devices, tunnels, sessions):
     addresses = [t["routes"][0]["listen"] for t, _ in tunnels] + [rig.open("80")["routes"][0]["listen"] for _ in range(10)]
     counter = int(rig.redis("GET", "relay:next:relay1"))
@@ -150,6 +165,7 @@ def main():
     tap.is_(ask_all(rig, tunnels), [], "three tunnels")
     test_to_and_fro(rig, devices, tunnels, sessions, random.Random(seed))
     test_forward(rig, devices, tunnels, sessions)
+    test_rlyd_away(rig, devices)
     test_back(rig, devices, tunnels, sessions)
     wait_for(lambda: len(live(rig)) == 3, "live: is right", 10)
     tap.is_(ask_all(rig, tunnels), [], "after all that the first three serve")
