@@ -11,7 +11,7 @@ LINES = [
     # rlyd went away
     r"RLY150 ",
     # a request met a device that was not there, or was just going
-    r"AH00957|AH01114|AH01102|AH00898",
+    r"AH00957|AH01114|AH01102|AH00898|AH01084|AH01097",
 ]
 
 
