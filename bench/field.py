@@ -162,10 +162,11 @@ class StockClient:
 
 
 class Side:
-    """One way from a visitor to the device. host: the name to ask for; plain, tls: ports; roots(): its servers' pids."""
+    """One way from a visitor to the device. host: the name to ask for; plain, tls: ports; roots(): its servers' pids;
+    restart(): starts its front anew, where a bench needs that."""
 
-    def __init__(self, name, host, plain, tls, roots):
-        self.name, self.host, self.plain, self.tls, self.roots = name, host, plain, tls, roots
+    def __init__(self, name, host, plain, tls, roots, restart=None):
+        self.name, self.host, self.plain, self.tls, self.roots, self.restart = name, host, plain, tls, roots, restart
 
 
 class Field:
@@ -248,14 +249,14 @@ class Field:
     def mod_relay(self, tunnel, name="mod_relay"):
         rig = self.rig
         return Side(name, rig.host(tunnel), self.plain, rig.https_port,
-                    lambda: [rig.servers["httpd"].pid, rig.servers["redis"].pid] + self.sshd_roots())
+                    lambda: [rig.servers["httpd"].pid, rig.servers["redis"].pid] + self.sshd_roots(), rig.servers["httpd"].restart)
 
     def static(self, tunnel, name="static ProxyPass"):
         rig, listen, plain = self.rig, tunnel["routes"][0]["listen"], self.port()
         conf = MPM + LOG + PLAIN.format(address=rig.address, domain=rig.domain, dir=rig.dir, port=plain,
                                         way=STATIC.format(listen=listen, scheme="http")) + self._static_vhost(listen)
         httpd = ExtraHttpd(rig, "static" + str(plain), ("proxy", "proxy_http", "proxy_http2", "ssl", "http2", "headers", "rewrite"), conf)
-        return Side(name, rig.host(tunnel), plain, httpd.https_port, lambda: [httpd.pid] + self.sshd_roots())
+        return Side(name, rig.host(tunnel), plain, httpd.https_port, lambda: [httpd.pid] + self.sshd_roots(), httpd.server.restart)
 
     def _static_vhost(self, listen):
         """apache-conf's virtual host for HTTPS as the rig uses it, with a ProxyPass in place of the module's lines."""
