@@ -31,7 +31,7 @@ static int begin_frame(mod_relay_frames *f, apr_uint32_t most)
 
 int mod_relay_frames_follow(mod_relay_frames *f, const char *data, apr_size_t length, apr_uint32_t most)
 {
-    int good = 1;
+    int good = f->seen <= most;
 
     while (length && good && !f->other) {
         if (f->left) {

@@ -22,7 +22,7 @@ typedef struct mod_relay_frames {
     int other;           /* it was none: not HTTP/2, and nothing is followed any more */
 } mod_relay_frames;
 
-/** @return 0 when the newest stream has had more than `most` bytes of headers: follow no further */
+/** @return 0 when the newest stream has had more than `most` bytes of headers, and ever after: nothing is followed then */
 int mod_relay_frames_follow(mod_relay_frames *f, const char *data, apr_size_t length, apr_uint32_t most);
 
 #endif

@@ -20,10 +20,14 @@ static ap_filter_rec_t *frames_filter;
 static apr_status_t on_read(ap_filter_t *filter, apr_bucket_brigade *bb, ap_input_mode_t mode, apr_read_type_e block,
                             apr_off_t readbytes)
 {
-    apr_status_t rv = ap_get_brigade(filter->next, bb, mode, block, readbytes);
     mod_relay_frames *f = filter->ctx;
+    apr_status_t rv;
     apr_bucket *b;
 
+    /* mod_proxy_http2 says goodbye after an error, and then reads on until the other side ends the connection. */
+    if (f->seen > MOD_RELAY_HEAD_MAX)
+        return APR_EGENERAL;
+    rv = ap_get_brigade(filter->next, bb, mode, block, readbytes);
     /* The filter stays: requests have pointers into the chain. */
     if (mode != AP_MODE_READBYTES) /* mod_proxy_http2 reads in no other way */
         f->other = 1;

@@ -22,5 +22,6 @@ int fuzz_frames(const char *text, size_t size, apr_pool_t *p)
     MUST(whole.stream == bytes.stream && whole.seen == bytes.seen && whole.other == bytes.other && whole.left == bytes.left);
     MUST(good == (whole.seen <= MOST));
     MUST(!whole.other || !whole.seen);
+    MUST(good || !mod_relay_frames_follow(&whole, text, size, MOST));
     return good && whole.begun && !whole.other;
 }
