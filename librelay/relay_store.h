@@ -24,8 +24,11 @@
  *                   string  id of the tunnel that holds the address. written by open, extend, close; read by open;
  *                           lives until expires + cooldown, after a close until then + cooldown
  *  live:<relay>     hash    listen address -> JSON {"tunnel":…,"pid":…,"since":ms,"peer":…}; written by rlyd; read by rly, open; refreshed
- *  seen:<relay>     string  when live:<relay> last was all that listens in a listen space where addresses come back (one that is
- *                           not RELAY_LISTEN_WIDE). written by rlyd after each look at the listen table; read by open; for ever
+ *  seen:<relay>     hash    at redis until: at (ms) live:<relay> was all that listens in a listen space where addresses come
+ *                           back (one that is not RELAY_LISTEN_WIDE), in the Redis of that run_id; where it is narrow
+ *                           (relay_config_is_narrow()) none is issued before `until` (ms, if it is there): Redis had lost
+ *                           what it knew of the relay.
+ *                           written by rlyd after each look at the listen table; read by open; for ever
  *  relay:<name>     hash    v ssh hostkeys (lines `type base64`) load versions; written by rlyd (heartbeat, lives 1 minute);
  *                           read by rly open
  *  events           stream  what (open|extend|close|expire|up|down|…) tunnel relay by, and `peer` where there is one;

@@ -6,10 +6,14 @@
 #include "relay_name.h"
 #include "relay_text.h"
 
+#include <apr_file_info.h>
 #include <apr_lib.h>
 #include <apr_tables.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define RLYD_WAIT (2 * APR_USEC_PER_SEC)
+#define RLYD_TRIES 40
 
 /* ---- rules */
 
@@ -99,9 +103,9 @@ static void push(apr_array_header_t *args, const char *value)
     APR_ARRAY_PUSH(args, const char *) = value;
 }
 
-/* ARGV of open.lua. */
+/* ARGV of open.lua; `insist` as it says there. */
 static apr_array_header_t *open_args(const char *id, const relay_config *cfg, const relay_tunnel_request *req,
-                                     const char **names, const char *latest, apr_pool_t *p)
+                                     const char **names, const char *latest, int insist, apr_pool_t *p)
 {
     apr_array_header_t *args = apr_array_make(p, 64, sizeof(const char *));
     int i;
@@ -114,7 +118,8 @@ static apr_array_header_t *open_args(const char *id, const relay_config *cfg, co
     push(args, number(apr_time_as_msec(req->ttl ? req->ttl : cfg->ttl), p));
     push(args, number(apr_time_as_msec(cfg->cooldown), p));
     push(args, latest);
-    push(args, cfg->listen->size >= RELAY_LISTEN_WIDE ? "1" : "0");
+    push(args, cfg->listen->size >= RELAY_LISTEN_WIDE ? "wide" : relay_config_is_narrow(cfg) ? "narrow" : "roomy");
+    push(args, insist ? "1" : "0");
     push(args, number(cfg->listen->nblocks, p));
     for (i = 0; i < cfg->listen->nblocks; i++) {
         const relay_listen_block *b = &cfg->listen->block[i];
@@ -149,15 +154,29 @@ static apr_status_t bad_answer(const char *script, apr_pool_t *p, const char **w
     return RELAY_ERECORD;
 }
 
-/** The address that would be next may still be held by a session whose tunnel has ended. */
-static apr_status_t open_unseen(const redisReply *reply, const relay_config *cfg, apr_pool_t *p, const char **why)
+static const char *span(const char *ms, apr_pool_t *p)
 {
-    apr_interval_time_t ago = apr_time_from_msec(apr_atoi64(element(reply, 1)));
+    apr_interval_time_t t = apr_time_from_msec(apr_atoi64(ms)) + APR_USEC_PER_SEC - 1;
 
-    RELAY_WHY(why, p, "rlyd on %s last looked %s ago which listen addresses are in use, longer ago than the cooldown of %s: "
-              "an address that comes back might still lead to the device that had it before; start rlyd there, and open "
-              "the tunnel then", cfg->name, relay_duration_print(ago - ago % APR_USEC_PER_SEC, p),
-              relay_duration_print(cfg->cooldown, p));
+    return relay_duration_print(t - t % APR_USEC_PER_SEC, p);
+}
+
+/** Where addresses come back, one that does might still lead to the device that had it before. */
+static apr_status_t open_unsure(const redisReply *reply, const relay_config *cfg, apr_pool_t *p, const char **why)
+{
+    const char *what = element(reply, 0);
+
+    if (!strcmp(what, "lost"))
+        RELAY_WHY(why, p, "Redis has lost what it knew of %s, and with it which listen addresses may not come back yet; "
+                  "the cooldown is over in %s: open the tunnel then", cfg->name, span(element(reply, 1), p));
+    else if (!strcmp(what, "unseen"))
+        RELAY_WHY(why, p, "rlyd on %s last looked %s ago which listen addresses are in use, longer ago than the cooldown of "
+                  "%s: an address that comes back might still lead to the device that had it before; start rlyd there, "
+                  "and open the tunnel then", cfg->name, span(element(reply, 1), p), relay_duration_print(cfg->cooldown, p));
+    else
+        RELAY_WHY(why, p, "rlyd on %s has not looked which listen addresses are in use since Redis started: an address that "
+                  "comes back might still lead to the device that had it before; start rlyd there, and open the tunnel then",
+                  cfg->name);
     return RELAY_EUNREACHABLE;
 }
 
@@ -174,11 +193,45 @@ static apr_status_t open_refused(const redisReply *reply, const relay_config *cf
         RELAY_WHY(why, p, "the listen space is used up: each of its %" APR_UINT64_T_FMT " addresses is in use or cooling "
                           "down; widen [relay] listen (now %s), close tunnels, or wait for the cooldown of %s",
                   cfg->listen->size, cfg->listen->text, relay_duration_print(cfg->cooldown, p));
-    else if (!strcmp(what, "unseen"))
-        return open_unseen(reply, cfg, p, why);
+    else if (strcmp(what, "id"))
+        return open_unsure(reply, cfg, p, why);
     else
         RELAY_WHY(why, p, "the id of the new tunnel is taken: try again");
     return RELAY_EREFUSED;
+}
+
+/*
+ * Runs open.lua; where it takes rlyd's word to open a tunnel, and Redis has just come (back), that is waited for. On a relay
+ * that has no rlyd none comes; but one that has left its socket has one, which is away.
+ */
+static apr_status_t ask_open(redisReply **reply, const char *id, relay_store *s, const relay_config *cfg,
+                             const relay_tunnel_request *req, const char **names, apr_pool_t *p, const char **why)
+{
+    apr_finfo_t info;
+    int tries, insist = 0;
+
+    for (tries = 0;; tries++) {
+        const char *latest, *what;
+        apr_array_header_t *args;
+        apr_status_t rv = relay_store_deadline(&latest, s, p, why);
+
+        if (rv != APR_SUCCESS)
+            return rv;
+        args = open_args(id, cfg, req, names, latest, insist, p);
+        rv = relay_store_script(s, reply, RELAY_SCRIPT_OPEN, args->nelts, (const char **)args->elts, p, why);
+        if (rv != APR_SUCCESS)
+            return rv;
+        what = element(*reply, 0);
+        if (strcmp(what, "new") && strcmp(what, "restarted"))
+            return APR_SUCCESS;
+        if (tries >= RLYD_TRIES) {
+            if (strcmp(what, "new") || insist || !APR_STATUS_IS_ENOENT(apr_stat(&info, cfg->rlyd_socket, APR_FINFO_TYPE, p)))
+                return APR_SUCCESS;
+            insist = 1;
+        }
+        freeReplyObject(*reply);
+        apr_sleep(RLYD_WAIT / RLYD_TRIES);
+    }
 }
 
 apr_status_t relay_tunnel_open(relay_tunnel **out, relay_store *s, const relay_config *cfg,
@@ -186,20 +239,16 @@ apr_status_t relay_tunnel_open(relay_tunnel **out, relay_store *s, const relay_c
 {
     const char **names = apr_palloc(p, RELAY_TUNNEL_ROUTES_MAX * sizeof(*names));
     char *id = apr_palloc(p, RELAY_NAME_RANDOM_LEN + 1);
-    const char *latest;
-    apr_array_header_t *args;
     relay_tunnel *t;
     redisReply *reply;
     apr_status_t rv;
     int i;
 
     if ((rv = check_request(cfg, req, p, why)) != APR_SUCCESS || (rv = make_names(names, req, p, why)) != APR_SUCCESS
-        || (rv = relay_name_random(id)) != APR_SUCCESS || (rv = relay_store_deadline(&latest, s, p, why)) != APR_SUCCESS)
+        || (rv = relay_name_random(id)) != APR_SUCCESS)
         return rv;
     id[RELAY_TUNNEL_ID_LEN] = '\0';
-    args = open_args(id, cfg, req, names, latest, p);
-    rv = relay_store_script(s, &reply, RELAY_SCRIPT_OPEN, args->nelts, (const char **)args->elts, p, why);
-    if (rv != APR_SUCCESS)
+    if ((rv = ask_open(&reply, id, s, cfg, req, names, p, why)) != APR_SUCCESS)
         return rv;
     if (strcmp(element(reply, 0), "ok")) {
         rv = open_refused(reply, cfg, p, why);

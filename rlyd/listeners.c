@@ -34,7 +34,7 @@ struct listeners {
     int nl;
     apr_hash_t *by_addr, *unknown;
     unsigned dump, owned, since_wildcard;
-    int settled, first_dump_done;
+    int settled, first_dump_done, ever_owned;
     struct event *poll, *soon;
     awaited *awaited;
     unsigned nawaited;
@@ -76,6 +76,11 @@ unsigned listeners_owned(const rlyd *d)
 unsigned listeners_unknowns(const rlyd *d)
 {
     return apr_hash_count(d->listeners->unknown);
+}
+
+int listeners_were_owned(const rlyd *d)
+{
+    return d->listeners->ever_owned;
 }
 
 int listeners_are_settled(const rlyd *d)
@@ -122,6 +127,7 @@ void listeners_claim(rlyd *d, port *p, session *s)
     leave_unknown(d, p);
     if (p->kind != PORT_OWNED)
         d->listeners->owned++;
+    d->listeners->ever_owned = 1;
     p->kind = PORT_OWNED;
     p->owner = s;
     s->nports++;
@@ -361,6 +367,11 @@ static void on_poll(evutil_socket_t fd, short what, void *arg)
     session_each(d, look_after, NULL);
     next = (now_ms() - before) * POLL_SHARE;
     timer_arm(d->listeners->poll, next < POLL_MS ? POLL_MS : next > POLL_MAX_MS ? POLL_MAX_MS : next);
+}
+
+void listeners_look(rlyd *d)
+{
+    timer_arm(d->listeners->poll, 0);
 }
 
 /** @return 1 when all of its addresses are up */

@@ -48,8 +48,12 @@ int listeners_is_held(const session *s, uint32_t inode);
 /** Calls fn for each listener that a session holds. */
 void listeners_each_owned(rlyd *d, void (*fn)(const port *p, void *baton), void *baton);
 
-/** How many there are, and whether all of them have been accounted for once since the start. */
+/** Looks at the whole table soon, and not only when it is time. */
+void listeners_look(rlyd *d);
+
+/** How many there are, whether there ever were any, and whether all of them have been accounted for once since the start. */
 unsigned listeners_owned(const rlyd *d);
+int listeners_were_owned(const rlyd *d);
 int listeners_are_settled(const rlyd *d);
 
 /* for find.c */

@@ -5,7 +5,9 @@
 #include "live.h"
 #include "lifetime.h"
 #include "listeners.h"
+#include "relay_duration.h"
 #include "relay_hostkeys.h"
+#include "seen_script.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -19,7 +21,8 @@
 
 struct live {
     struct event *heartbeat;
-    int in_sync; /* live: has been put right on this connection */
+    int in_sync;     /* live: has been put right on this connection */
+    int64_t seen_ms; /* what Redis has confirmed of seen:, by its clock; 0: nothing yet */
     int64_t hostkeys_gate;
 };
 
@@ -45,15 +48,36 @@ int live_has(const session *s)
     return s->tunnel[0] && s->described;
 }
 
+static void on_seen(rlyd *d, redisReply *r, uint64_t at_redis_ms)
+{
+    apr_pool_t *p;
+
+    if (!r || r->type != REDIS_REPLY_INTEGER)
+        return;
+    d->live->seen_ms = (int64_t)at_redis_ms;
+    if (!r->integer || !relay_config_is_narrow(d->cfg))
+        return;
+    apr_pool_create(&p, d->pool);
+    relay_log(RELAY_LOG_WARNING, "RLY435 Redis has lost what it knew of %s, whose listen space is narrow: no tunnel is opened "
+              "here for the cooldown of %s", d->cfg->name, relay_duration_print(d->cfg->cooldown, p));
+    apr_pool_destroy(p);
+}
+
 void live_seen(rlyd *d, int64_t at_ms)
 {
-    char name[160], when[32];
+    int64_t at_redis_ms = lifetime_redis_ms(d, at_ms), known = d->live->seen_ms;
+    char when[32], before[32], cooldown[32];
 
-    if (!d->live->in_sync || !lifetime_redis_ms(d, at_ms))
+    if (!d->live->in_sync || !at_redis_ms)
         return;
-    apr_snprintf(name, sizeof name, "%sseen:%s", d->cfg->prefix, d->cfg->name);
-    apr_snprintf(when, sizeof when, "%" APR_INT64_T_FMT, (apr_int64_t)lifetime_redis_ms(d, at_ms));
-    redis_call(lifetime_link(d), NULL, 0, "SET", name, when);
+    /* Whoever has met a session knows that Redis once knew of its tunnel, even when it was another rlyd that said so. */
+    if (!known && listeners_were_owned(d))
+        known = 1;
+    apr_snprintf(when, sizeof when, "%" APR_INT64_T_FMT, (apr_int64_t)at_redis_ms);
+    apr_snprintf(before, sizeof before, "%" APR_INT64_T_FMT, (apr_int64_t)known);
+    apr_snprintf(cooldown, sizeof cooldown, "%" APR_INT64_T_FMT, apr_time_as_msec(d->cfg->cooldown));
+    redis_call(lifetime_link(d), on_seen, (uint64_t)at_redis_ms, "EVAL", rlyd_script_seen, "1", d->cfg->prefix,
+               d->cfg->name, when, before, cooldown);
 }
 
 void live_up(rlyd *d, relay_listen_addr addr, session *s)
@@ -163,6 +187,7 @@ static void on_present(rlyd *d, redisReply *r, uint64_t id)
     write_all(d);
     redis_call(lifetime_link(d), NULL, 0, "PEXPIRE", name, LIVES);
     d->live->in_sync = 1;
+    listeners_look(d); /* who opens a tunnel may be waiting for seen: */
 }
 
 void live_sync(rlyd *d)

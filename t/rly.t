@@ -256,23 +256,23 @@ def test_by():
     like(events, r"(?s)what\nopen\n.*what\nclose\n", "events have what was done")
 
 
-def listen(n=1, **options):
-    return [store.open("80", **options)["routes"][0]["listen"] for _ in range(n)]
-
-
 def test_addresses():
     """A Redis that is restored from an old copy, or has lost all, gives no address a second time."""
-    listen()
-    old = store.redis("GET", "relay:next:relay1")
-    used = listen(5)
-    for slot in store.redis("--scan", "--pattern", "relay:slot:*").split():
-        store.redis("DEL", slot)
-    store.redis("SET", "relay:next:relay1", old)
-    used += listen(5)
-    is_(len(set(used)), 10, "an old counter: no listen address comes twice")
-    store.redis("FLUSHALL")
-    used += listen(5)
-    is_(len(set(used)), 15, "a lost counter: no listen address comes twice")
+    roomy = store.write_conf("roomy.conf", relay={"listen": "127.64.0.0/22:10000-59999"})
+    for space, conf in (("a wide space", store.conf), ("one with room", roomy)):
+        def listen(n=1, conf=conf):
+            return [store.open("80", conf=conf)["routes"][0]["listen"] for _ in range(n)]
+        listen()
+        old = store.redis("GET", "relay:next:relay1")
+        used = listen(5)
+        for slot in store.redis("--scan", "--pattern", "relay:slot:*").split():
+            store.redis("DEL", slot)
+        store.redis("SET", "relay:next:relay1", old)
+        used += listen(5)
+        is_(len(set(used)), 10, f"{space}, an old counter: no listen address comes twice")
+        store.redis("FLUSHALL")
+        used += listen(5)
+        is_(len(set(used)), 15, f"{space}, a lost counter: no listen address comes twice")
 
 
 def test_output_fails():

@@ -211,7 +211,7 @@ def test_same_address(device):
     address = old["routes"][0]["listen"]
     session = rig.connect(old)
     pids = processes(monitor_of(rig, old))
-    wait(lambda: rig.redis("GET", "relay:seen:relay1"), 5)
+    wait(lambda: rig.redis("HGET", "relay:seen:relay1", "at"), 5)
     rig.servers["rlyd"].kill()
     rig.rly("close", old["id"])
     time.sleep(2.3)
@@ -246,6 +246,73 @@ def test_same_address(device):
     tap.is_(rig.stop(), [], "the small rig ends cleanly")
 
 
+def test_forgetful_redis(device):
+    """In a tiny space, when Redis has lost or forgotten who has which address: none comes back before the cooldown is over."""
+    base = f"127.{64 + os.getpid() % 60}.{os.getpid() // 60 % 250}"
+    rig = Rig(rlyd=True, listen=f"{base}.9:21000-21003", cooldown="3s")
+    rig.expect("RLY111 |RLY43[05] ")
+    redis, rlyd = rig.servers["redis"], rig.servers["rlyd"]
+    number = itertools.count()
+
+    def rly_open():
+        return rig.rly("open", "--json", "-o", f"{rig.dir}/lost-{next(number)}", device.url, check=False)
+
+    def close_all():
+        for entry in json.loads(rig.rly("list", "--json").stdout)["tunnels"]:
+            rig.rly("close", entry["id"])
+
+    def refused(why, what):
+        result = rly_open()
+        tap.is_((result.returncode, rig.redis("KEYS", "relay:route:*")), (3, ""), f"{what}: no tunnel is opened")
+        tap.like(result.stderr, why, f"{what}: rly says why")
+
+    def opens_after_cooldown(what):
+        """Each of the four addresses comes back, once."""
+        start = time.monotonic()
+        wait(lambda: (result := rly_open()).returncode == 0 or "lost" not in result.stderr, 10)
+        tap.ok(time.monotonic() - start < 4, f"{what}: after the cooldown tunnels are opened again", time.monotonic() - start)
+        tap.is_([rly_open().returncode for _ in range(4)], [0, 0, 0, 1], f"{what}: one for each address")
+
+    session = rig.connect(rig.open(device.url))
+    pids = [pid for entry in live(rig).values() for pid in processes(entry["pid"])]
+    wait(lambda: rig.redis("HGET", "relay:seen:relay1", "at"), 5)
+    rlyd.signal(signal.SIGSTOP)
+    redis.kill()
+    redis.start()
+    refused("rlyd on relay1 has not looked .* since Redis started.* start rlyd there", "Redis empty, rlyd not back yet")
+    tap.is_(len(alive(pids)), 2, "while the session lives on an address that Redis does not know of")
+    rlyd.signal(signal.SIGCONT)
+    tap.ok(wait(lambda: "RLY435 " in log(rig), 5), "rlyd's log says that Redis has lost its data")
+    refused("Redis has lost what it knew of relay1.* cooldown is over in [123]s", "Redis empty")
+    tap.ok(wait(lambda: not alive(pids), 3), "the session whose tunnel is forgotten is ended")
+    session.stop()
+    opens_after_cooldown("Redis empty")
+
+    tap.is_(rig.redis("SAVE"), "OK", "a copy of Redis's data is made")
+    at = rig.redis("HGET", "relay:seen:relay1", "at")
+    wait(lambda: rig.redis("HGET", "relay:seen:relay1", "at") != at, 5)
+    rlyd.signal(signal.SIGSTOP)
+    redis.kill()
+    redis.start()
+    close_all()
+    tap.like(rly_open().stderr, "rlyd on relay1 has not looked", "Redis has an old copy, rlyd not back yet: no tunnel is opened")
+    rlyd.signal(signal.SIGCONT)
+    refused("Redis has lost what it knew", "Redis has an old copy")
+    rig.redis("FLUSHALL")
+    refused("Redis has lost what it knew", "Redis was emptied beneath rlyd")
+    opens_after_cooldown("Redis emptied")
+
+    close_all()
+    time.sleep(3.1)
+    warned = log(rig).count("RLY435 ")
+    rig.redis("SHUTDOWN", "SAVE")
+    wait(lambda: redis.process.poll() is not None, 5)
+    redis.start()
+    tap.is_([rly_open().returncode for _ in range(4)], [0] * 4, "a Redis that comes back with all its data: tunnels are opened")
+    tap.is_(log(rig).count("RLY435 "), warned, "and nothing is lost")
+    tap.is_(rig.stop(), [], "the forgetful rig ends cleanly")
+
+
 def test_two_relays(rig, device):
     """Another relay on this host with the same user and listen space, as it should not be."""
     direct, listening = rig.open(device.url), rig.open(device.url)
@@ -274,6 +341,7 @@ def main():
                  test_wildcard):
         test(rig, device)
     test_same_address(device)
+    test_forgetful_redis(device)
     rig.check_logs()
     tap.is_(rig.stop(), [], "the rig ends cleanly")
     tap.done()

@@ -1,21 +1,23 @@
 -- Opens a tunnel: all of its records, or none.
 -- KEYS[1] prefix
--- ARGV    id, relay, device, fingerprint, by, ttl ms, cooldown ms, latest start ms, 1 for a wide listen space or 0,
+-- ARGV    id, relay, device, fingerprint, by, ttl ms, cooldown ms, latest start ms, wide|roomy|narrow: the listen space,
+--         1 to open even though nothing is known of this relay or 0,
 --         blocks, then for each block of the listen space: first address as a number, addresses, low port, ports;
 --         then routes, then for each route: name, scheme, service
 -- returns {'ok', created ms, expires ms, listen address of each route…}
 --         {'late'} {'name', taken name} {'key', tunnel that has the key} {'id'} {'full', positions tried}
---         {'unseen', ms since rlyd last saw which addresses are in use}
+--         {'unseen', ms since rlyd last saw which addresses are in use} {'lost', ms until addresses may come back}
+--         {'restarted'} rlyd has not looked since Redis started {'new'} nothing is known of this relay
 local prefix = KEYS[1]
 local id, relay, device, fingerprint, by = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local ttl, cooldown, latest = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
 local DAY = 86400000
 -- Beyond this many tries a crowded space counts as used up: a script must not hold Redis for long.
 local TRIES = 65536
--- A wide space is walked by the clock at least, so that a Redis restored from an old copy repeats nothing.
-local wide = ARGV[9] == '1'
+-- Where there is room the space is walked by the clock at least, so that a Redis restored from an old copy repeats nothing.
+local wide, narrow = ARGV[9] == 'wide', ARGV[9] == 'narrow'
 
-local at = 10
+local at = 11
 local blocks, size = {}, 0
 for i = 1, tonumber(ARGV[at]) do
   local b = {first = tonumber(ARGV[at + 1]), count = tonumber(ARGV[at + 2]),
@@ -70,17 +72,27 @@ local expires = now + ttl
 
 -- The counter never goes back: one that was lost goes on from the clock.
 local counter = tonumber(redis.call('GET', prefix .. 'next:' .. relay) or '') or now
-if wide and counter < now then
+if not narrow and counter < now then
   counter = now
 end
 local live = prefix .. 'live:' .. relay
 -- Is an address free? Where addresses come back the one that comes back may still be held by a session that nobody
 -- has ended, as rlyd was away. Whatever held it lost its slot a cooldown ago or earlier; so if rlyd has seen the listen
--- table since, live: has all that is held. A relay that never had an rlyd has no such word.
-if not wide then
-  local seen = tonumber(redis.call('GET', prefix .. 'seen:' .. relay) or '')
-  if seen and seen < now - cooldown then
-    return {'unseen', integer(now - seen)}
+-- table since, live: has all that is held. Where the clock leads back soon, that is true only of what this very Redis has
+-- kept: one that began anew may have an old copy, or nothing, until rlyd has looked at it. A relay that never had an
+-- rlyd has no such word.
+local seen = wide and {} or redis.call('HMGET', prefix .. 'seen:' .. relay, 'at', 'redis', 'until')
+local looked, closed = tonumber(seen[1] or ''), tonumber(seen[3] or '') or 0
+if looked and looked < now - cooldown then
+  return {'unseen', integer(now - looked)}
+end
+if narrow then
+  if looked and seen[2] ~= string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') then
+    return {'restarted'}
+  elseif closed > now then
+    return {'lost', integer(closed - now)}
+  elseif not looked and ARGV[10] ~= '1' and redis.call('EXISTS', prefix .. 'next:' .. relay) == 0 then
+    return {'new'}
   end
 end
 local function free(listen)

@@ -226,7 +226,8 @@ class World:
             await self.end_somehow(rng, tunnel)
 
     async def not_opened(self, status, err, tunnel, key):
-        if status == 3 and self.starved(tunnel.opened_from):
+        refused = "rlyd on" in err or "Redis has lost" in err
+        if status == 3 and not refused and self.starved(tunnel.opened_from):
             self.counted["open unknown"] += 1  # name and key may be taken for two minutes: others instead
             if tunnel.name:
                 tunnel.closed_from = tunnel.opened_from  # in case that it was opened: until when, nobody knows
@@ -235,7 +236,7 @@ class World:
         if tunnel.name:
             self.judge.names[tunnel.name].remove(tunnel)
             self.names.append(tunnel.name)
-        unseen = status == 3 and "rlyd on" in err and self.rlyd_away(tunnel.opened_from - 5, self.now())
+        unseen = refused and (self.rlyd_away(tunnel.opened_from - 5, self.now()) or self.now() < self.emptied + 10)
         if self.small and (unseen or status == 1 and "used up" in err):
             self.counted["open unseen" if unseen else "open full"] += 1
             self.fleet.give_key(key)

@@ -7,7 +7,7 @@ import signal
 
 LINES = [
     # Redis went away or came back
-    r" # CONFIG REWRITE|RLY111 |RLY120 |RLY43[01] |AuthorizedKeysCommand \S*relay-authkeys .* failed, status",
+    r" # CONFIG REWRITE|RLY111 |RLY120 |RLY43[015] |AuthorizedKeysCommand \S*relay-authkeys .* failed, status",
     # rlyd went away
     r"RLY150 ",
     # a request met a device that was not there, or was just going
@@ -83,7 +83,7 @@ KINDS = {"graceful": (graceful, 5), "redis": (redis, 3), "redis hangs": (redis_h
 
 
 async def happen(world):
-    """One fault after the other; each kind early once, then by chance. Redis is emptied once, late."""
+    """One fault after the other; each kind early once, then by chance. Redis is emptied late, and every 40 s from then on."""
     rng = world.rng("faults")
     await asyncio.sleep(2)
     first = list(KINDS)
@@ -91,7 +91,7 @@ async def happen(world):
     empty_at = world.began + world.seconds * 0.75
     while not world.stopping:
         if world.now() > empty_at:
-            empty_at = float("inf")
+            empty_at = world.now() + 40
             name, fault = "redis empty", redis_empty
         else:
             name = first.pop() if first else rng.choices(list(KINDS), [w for _, w in KINDS.values()])[0]
