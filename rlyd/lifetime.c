@@ -11,7 +11,7 @@
 
 #define EVENTS_WAIT_MS 5000
 #define SWEEP_EVERY_MS 500
-/* Every session is asked about once in so many sweeps: 8 s, with very many sessions up to 32 s. */
+/* Every session is asked about once in so many sweeps: 8 s, with very many sessions up to 64 s. */
 #define SWEEP_ROUND_MIN 16
 #define SWEEP_ROUND_MAX 128
 #define SWEEP_AT_ONCE 50

@@ -115,13 +115,22 @@ static void on_answer(redisAsyncContext *ac, void *reply, void *priv)
     free(p);
 }
 
-/** Redis answers in order: the first command has the earliest deadline. */
+/** When we have waited long enough; 0: we wait for nothing. Redis answers in order: the first command is due first. */
+static int64_t due_ms(const redis_link *link)
+{
+    if (link->state == LINK_DOWN)
+        return 0;
+    if (link->state != LINK_READY)
+        return link->connecting_until_ms;
+    return link->first ? link->first->deadline_ms : 0;
+}
+
 static void arm_check(redis_link *link)
 {
-    int64_t due = link->state == LINK_READY && link->first ? link->first->deadline_ms : link->connecting_until_ms;
-    int64_t left = due - now_ms();
+    int64_t due = due_ms(link), left = due - now_ms();
 
-    timer_arm(link->check, left < 0 ? 1 : left + 1);
+    if (due)
+        timer_arm(link->check, left < 0 ? 1 : left + 1);
 }
 
 static int submit(redis_link *link, int64_t extra_ms, redis_answer_fn *fn, uint64_t id, int argc, const char **argv)
@@ -147,14 +156,13 @@ static int submit(redis_link *link, int64_t extra_ms, redis_answer_fn *fn, uint6
 static void check_deadlines(evutil_socket_t fd, short what, void *arg)
 {
     redis_link *link = arg;
-    int64_t now = now_ms();
+    int64_t due = due_ms(link);
 
     (void)fd;
     (void)what;
-    if ((link->first && now > link->first->deadline_ms) ||
-        (link->state != LINK_READY && now > link->connecting_until_ms))
+    if (due && now_ms() > due)
         link_failed(link, "no answer in time ([redis] timeout)");
-    else if (link->state != LINK_DOWN && (link->state != LINK_READY || link->first))
+    else
         arm_check(link);
 }
 

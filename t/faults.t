@@ -31,11 +31,11 @@ def status(rig, what, path="/", timeout=30):
         return repr(e)
 
 
-def come(rig, tunnel, timeout=20):
+def come(rig, tunnel, timeout=20, connect=Rig.connect):
     """Connects as DIR/run does, again after a while when it came to nothing: seconds, or None."""
     began = time.monotonic()
     while time.monotonic() < began + timeout:
-        session = rig.connect(tunnel, wait=False)
+        session = connect(rig, tunnel, wait=False)
         while session.process.poll() is None and time.monotonic() < began + timeout:
             if rig.listening(tunnel):
                 return time.monotonic() - began
@@ -271,18 +271,13 @@ def strangers_hold_all(rig, tunnel, coming, direct):
     still_up(rig, tunnel, "sshd is out of descriptors")
     took = come(rig, direct)
     tap.ok(took is not None and took < 3, "devices at the HTTPS port get in", took)
-    closing, direct_ends = rig.rly("close", direct["id"]), lambda: not rig.listening(direct)
-    wait_for(direct_ends, "the end of a session", 2)
+    closing = rig.rly("close", direct["id"])
+    wait_for(lambda: not rig.listening(direct), "the end of a session", 2)
     tap.is_((closing.returncode, rig.status_after(direct)), (0, 410), "a close is a close")
     tap.note(f"LoginGraceTime is 3 s, until here it took {time.monotonic() - began:.1f} s")
     # With the same few descriptors, and nobody has gone away of his own will.
-    session = None
-    while time.monotonic() < began + 12 and not rig.listening(coming):
-        if session is None or session.process.poll() is not None:
-            session = login_here(rig, coming, wait=False)
-        time.sleep(0.1)
-    took = time.monotonic() - began
-    tap.ok(rig.listening(coming) and took < 8, "LoginGraceTime ends the strangers: a device that tries on gets in", f"{took:.1f} s")
+    tap.ok(come(rig, coming, connect=login_here) is not None and time.monotonic() - began < 8,
+           "LoginGraceTime ends the strangers: a device that tries on gets in", f"{time.monotonic() - began:.1f} s")
     tap.is_(status(rig, coming), 200, "and is reached")
     for stranger in strangers:
         stranger.close()
