@@ -201,7 +201,7 @@ static apr_status_t open_refused(const redisReply *reply, const relay_config *cf
 }
 
 /*
- * Runs open.lua; where it takes rlyd's word to open a tunnel, and Redis has just come (back), that is waited for. On a relay
+ * Runs open.lua; where it takes rlyd's word to open a tunnel, and there is none yet, that is waited for. On a relay
  * that has no rlyd none comes; but one that has left its socket has one, which is away.
  */
 static apr_status_t ask_open(redisReply **reply, const char *id, relay_store *s, const relay_config *cfg,
@@ -222,7 +222,7 @@ static apr_status_t ask_open(redisReply **reply, const char *id, relay_store *s,
         if (rv != APR_SUCCESS)
             return rv;
         what = element(*reply, 0);
-        if (strcmp(what, "new") && strcmp(what, "restarted"))
+        if (strcmp(what, "new") && strcmp(what, "restarted") && strcmp(what, "unseen"))
             return APR_SUCCESS;
         if (tries >= RLYD_TRIES) {
             if (strcmp(what, "new") || insist || !APR_STATUS_IS_ENOENT(apr_stat(&info, cfg->rlyd_socket, APR_FINFO_TYPE, p)))

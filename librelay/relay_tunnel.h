@@ -46,8 +46,8 @@ typedef struct relay_tunnel_request {
 } relay_tunnel_request;
 
 /**
- * Opens a tunnel: names, listen addresses, records and the grant, all at once or not at all. In a narrow listen space
- * (relay_config_is_narrow()) it waits up to 2 s for rlyd, if Redis has just started.
+ * Opens a tunnel: names, listen addresses, records and the grant, all at once or not at all. Where addresses come back it
+ * waits up to 2 s for rlyd's word on which of them are in use, if that is wanting or too old.
  * @return APR_SUCCESS; RELAY_EINPUT, RELAY_EREFUSED or RELAY_EUNREACHABLE with *why
  */
 apr_status_t relay_tunnel_open(relay_tunnel **out, relay_store *s, const relay_config *cfg,

@@ -83,17 +83,14 @@ local live = prefix .. 'live:' .. relay
 -- rlyd has no such word.
 local seen = wide and {} or redis.call('HMGET', prefix .. 'seen:' .. relay, 'at', 'redis', 'until')
 local looked, closed = tonumber(seen[1] or ''), tonumber(seen[3] or '') or 0
-if looked and looked < now - cooldown then
+if narrow and looked and seen[2] ~= string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') then
+  return {'restarted'}
+elseif narrow and not looked and ARGV[10] ~= '1' and redis.call('EXISTS', prefix .. 'next:' .. relay) == 0 then
+  return {'new'}
+elseif looked and looked < now - cooldown then
   return {'unseen', integer(now - looked)}
-end
-if narrow then
-  if looked and seen[2] ~= string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') then
-    return {'restarted'}
-  elseif closed > now then
-    return {'lost', integer(closed - now)}
-  elseif not looked and ARGV[10] ~= '1' and redis.call('EXISTS', prefix .. 'next:' .. relay) == 0 then
-    return {'new'}
-  end
+elseif narrow and closed > now then
+  return {'lost', integer(closed - now)}
 end
 local function free(listen)
   return redis.call('EXISTS', prefix .. 'slot:' .. relay .. ':' .. listen) == 0

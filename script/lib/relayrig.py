@@ -237,7 +237,9 @@ class Rig(Client):
             ports.append(free_port(ports))
         self.http_port, self.https_port, self.ssh_port = ports
         if listen is None:
-            listen = f"127.{random.randint(64, 126)}.{random.randrange(0, 256, 4)}.0/22:10000-59999"
+            # Ports apart from those of other rigs, too: where there is room they go by the clock.
+            port = random.randint(10000, 20000)
+            listen = f"127.{random.randint(64, 126)}.{random.randrange(0, 256, 4)}.0/22:{port}-{port + 39999}"
         self.root = os.environ.get("RELAY_ROOT") or self._install()
         if rlyd == "auto":
             self.with_rlyd = os.path.exists(f"{self.root}/usr/sbin/rlyd")
