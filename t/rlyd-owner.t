@@ -30,34 +30,73 @@ def owner(rig, tunnel):
     return live(rig).get(tunnel["routes"][0]["listen"], {}).get("pid")
 
 
-def test_takeover(rig, device, how, args):
-    """The old session is alive; twenty times a newer one comes."""
-    tunnel = rig.open(device.url)
-    first_try, worst = 0, 0
-    session = rig.connect(tunnel, args=args)
-    pids = processes(monitor_of(rig, tunnel))
+def attempt(rig, tunnel, args, old):
+    """One ssh: (session, what came of it); what came of it is None when the tunnel has another owner than old by then."""
+    start = time.monotonic()
+    session = rig.connect(tunnel, wait=False, args=args)
+    took = wait(lambda: session.process.poll() is not None or owner(rig, tunnel) not in (None, old), 10)
+    status = session.process.poll()
+    if took is not None and status is None:
+        return session, None
+    return session, f"attempt from {start:.3f} to {time.monotonic():.3f}: ssh's exit status {status}, owner " \
+                    f"{owner(rig, tunnel)} (was {old}); ssh said: {session.output().strip() or 'nothing'}"
+
+
+def takeover(rig, tunnel, args, old):
+    """A plain retry loop: (session, one text for each attempt that failed). The promise is one at most."""
+    failed = []
+    while True:
+        session, what = attempt(rig, tunnel, args, old)
+        if what is None:
+            return session, failed
+        failed.append(what)
+        if len(failed) == 5 or session.process.poll() is None:
+            return None, failed
+        time.sleep(0.3)
+
+
+def history(rig, tunnel, lines=40):
+    """What rlyd said of a tunnel last."""
+    return "rlyd's log:\n" + "\n".join([line for line in log(rig).split("\n") if tunnel["id"] in line][-lines:])
+
+
+def twenty_times(rig, tunnel, how, args, session, pids):
+    """The newest session, the pids of its processes, and how many attempts each takeover took; session None: it came to nothing."""
+    attempts, slowest = [], 0
     for _ in range(20):
         old, old_pids = session, pids
         start = time.monotonic()
-        session = rig.connect(tunnel, wait=False, args=args)
-        tries = 1
-        while wait(lambda: session.process.poll() is not None or owner(rig, tunnel) not in (None, old_pids[0]), 10) \
-                is not None and session.process.poll() is not None and tries < 5:
-            time.sleep(0.3)
-            session = rig.connect(tunnel, wait=False, args=args)
-            tries += 1
-        worst = max(worst, time.monotonic() - start)
-        first_try += tries == 1
+        session, failed = takeover(rig, tunnel, args, old_pids[0])
+        slowest = max(slowest, time.monotonic() - start)
+        attempts.append(len(failed) + 1)
         monitor = owner(rig, tunnel)
-        if tries > 2 or monitor is None:
-            tap.ok(False, f"{how}: the newer session gets the tunnel at its second attempt", session.output())
+        there = None
+        if session is not None and monitor is not None:
+            pids = processes(monitor)
+            there = wait(lambda: not alive(old_pids) and old.process.poll() is not None, 3)
+        if len(failed) > 1 or there is None:
+            tap.diag("\n".join([f"{how}: takeover {len(attempts)} at {time.monotonic():.3f}", *failed,
+                                f"of the older one's processes {old_pids} there are {alive(old_pids)}, its ssh's exit status is "
+                                f"{old.process.poll()}; the newer one's owner is {monitor}; live: {live(rig)}",
+                                history(rig, tunnel)]))
+        if there is None:
+            session = None
             break
-        pids = processes(monitor)
-        if wait(lambda: not alive(old_pids) and old.process.poll() is not None, 3) is None:
-            tap.ok(False, f"{how}: the older session is ended")
-            break
-    tap.ok(worst <= 3.0, f"{how}: each of twenty takeovers took at most 3 s", f"{worst:.2f}")
-    tap.note(f"{how}: {first_try} of 20 at the first attempt, slowest {worst:.2f} s")
+    tap.ok(session, f"{how}: twenty times a newer session gets the tunnel, and the older one is ended", attempts)
+    tap.ok(max(attempts) <= 2, f"{how}: at its second attempt at the latest", attempts)
+    tap.ok(slowest <= 3.0, f"{how}: each of the takeovers took at most 3 s", f"{slowest:.2f}")
+    tap.note(f"{how}: {attempts.count(1)} of 20 at the first attempt, slowest {slowest:.2f} s")
+    return session, pids
+
+
+def test_takeover(rig, device, how, args):
+    """The old session is alive; twenty times a newer one comes."""
+    tunnel = rig.open(device.url)
+    first = rig.connect(tunnel, args=args)
+    session, pids = twenty_times(rig, tunnel, how, args, first, processes(monitor_of(rig, tunnel)))
+    if session is None:
+        rig.rly("close", tunnel["id"])
+        return
     time.sleep(1.2)
     tap.is_((owner(rig, tunnel), alive(pids), session.process.poll()), (pids[0], pids, None),
             f"{how}: late clean-up of the older ones touches nothing of the newest")
