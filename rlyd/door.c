@@ -152,7 +152,7 @@ static void take_login(peer *p, const message *m)
         answer(p, text);
         return;
     }
-    session_offered(p->d, &monitor, m);
+    session_offered(p->d, &monitor, p->who.pid, m);
     answer(p, RELAY_RLYD_PROTOCOL " ok");
 }
 

@@ -18,11 +18,48 @@
 #define LOOK_MS 50          /* without the connector */
 #define LOOK_ANYWAY_MS 1000 /* with it, which says when it has lost messages */
 #define CHILDREN_MAX 16
+/* Two filters of that size, the old one and the new, fit into the 20 kB of net.core.optmem_max of older kernels. */
+#define LOGINS_MAX 100
+
+/*
+ * What the connector told of the children of a monitor whose login is under way. When we come to look at an authenticated
+ * child it may be gone: a device whose address is still taken leaves as soon as sshd has said so, within milliseconds. Its
+ * login has succeeded all the same, and has to end the session that holds the address.
+ */
+typedef struct login {
+    pid_t monitor;  /* 0: this place is free */
+    pid_t forked;   /* the last child, unless it has taken on another uid than the tunnel user's */
+    pid_t asked;    /* the last one that has: relay-authkeys, or what else looks up keys */
+    pid_t reported; /* the relay-authkeys whose report was heard last */
+} login;
 
 struct proofs {
-    int fd;
+    int fd, reading;
     struct event *ev, *timer;
+    login logins[LOGINS_MAX];
+    unsigned next; /* the place that is taken when none is free */
+    int64_t filter_gate;
 };
+
+static login *login_of(struct proofs *p, pid_t monitor)
+{
+    int i;
+
+    for (i = 0; i < LOGINS_MAX; i++)
+        if (p->logins[i].monitor == monitor)
+            return &p->logins[i];
+    return NULL;
+}
+
+static login *login_with_child(struct proofs *p, pid_t pid)
+{
+    int i;
+
+    for (i = 0; i < LOGINS_MAX; i++)
+        if (p->logins[i].monitor && p->logins[i].forked == pid)
+            return &p->logins[i];
+    return NULL;
+}
 
 /** Whether this process is the authenticated child of a session's monitor. */
 static int is_proof(const session *s, pid_t pid, proc_info *info)
@@ -55,61 +92,161 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
+    proof_drain(d); /* logins have to be taken in the order in which they succeeded */
     session_each(d, look, NULL);
     timer_arm(d->proofs->timer, d->proofs->fd < 0 ? LOOK_MS : LOOK_ANYWAY_MS);
 }
 
-static void on_uid(rlyd *d, pid_t pid, uid_t euid)
+static void on_fork(rlyd *d, pid_t parent, pid_t child)
+{
+    login *l = login_of(d->proofs, parent);
+
+    if (l)
+        l->forked = child;
+}
+
+/** A process has taken on the tunnel user's uid, and /proc does not say, or no longer, that it is a session's. */
+static void on_ended_child(rlyd *d, pid_t pid)
+{
+    const login *l = login_with_child(d->proofs, pid);
+    session *s = l ? session_by_monitor(d, l->monitor) : NULL;
+    proc_info info;
+
+    if (!s || s->state >= SESSION_PROVED)
+        return;
+    if (proc_read(pid, &info) == 0 && info.ppid == l->monitor && info.state != 'Z')
+        return; /* it is there, and is no sshd */
+    /* Whoever has its pid by now, no start time makes it that process. */
+    info = (proc_info){.pid = pid, .ppid = l->monitor, .ruid = d->tunnel_uid, .euid = d->tunnel_uid};
+    session_proved(s, &info);
+}
+
+static void on_uid(rlyd *d, pid_t pid, uid_t ruid, uid_t euid)
 {
     proc_info info;
     session *s;
 
-    if (euid != d->tunnel_uid || proc_read(pid, &info) < 0)
+    if (euid != d->tunnel_uid) {
+        login *l = login_with_child(d->proofs, pid);
+
+        if (l) {
+            l->asked = pid;
+            l->forked = 0;
+        }
         return;
-    if (!(s = session_by_monitor(d, info.ppid))) {
-        door_drain(d); /* the report of its key may still wait there */
-        s = session_by_monitor(d, info.ppid);
     }
-    if (s && is_proof(s, pid, &info))
-        session_proved(s, &info);
+    if (proc_read(pid, &info) == 0) {
+        if (!(s = session_by_monitor(d, info.ppid))) {
+            door_drain(d); /* the report of its key may still wait there */
+            s = session_by_monitor(d, info.ppid);
+        }
+        if (s && is_proof(s, pid, &info)) {
+            session_proved(s, &info);
+            return;
+        }
+    }
+    if (ruid == d->tunnel_uid)
+        on_ended_child(d, pid);
+}
+
+static void take_event(rlyd *d, const struct proc_event *ev)
+{
+    if (ev->what == PROC_EVENT_FORK)
+        on_fork(d, ev->event_data.fork.parent_tgid, ev->event_data.fork.child_tgid);
+    else if (ev->what == PROC_EVENT_UID)
+        on_uid(d, ev->event_data.id.process_tgid, ev->event_data.id.r.ruid, ev->event_data.id.e.euid);
+}
+
+void proof_drain(rlyd *d)
+{
+    _Alignas(8) char buf[4096];
+    struct proofs *p = d->proofs;
+    ssize_t n;
+
+    if (p->fd < 0 || p->reading)
+        return;
+    p->reading = 1;
+    while ((n = recv(p->fd, buf, sizeof buf, MSG_DONTWAIT)) > 0) {
+        struct nlmsghdr *nlh = (void *)buf;
+        struct proc_event ev;
+
+        if ((size_t)n < NLMSG_LENGTH(sizeof(struct cn_msg)) + sizeof ev)
+            continue;
+        memcpy(&ev, (char *)NLMSG_DATA(nlh) + offsetof(struct cn_msg, data), sizeof ev);
+        take_event(d, &ev);
+    }
+    if (n < 0 && errno == ENOBUFS)
+        timer_arm(p->timer, 0); /* some were lost: look at all */
+    p->reading = 0;
 }
 
 static void on_connector(evutil_socket_t fd, short what, void *arg)
 {
-    _Alignas(8) char buf[4096];
-    rlyd *d = arg;
-    ssize_t n;
-
+    (void)fd;
     (void)what;
-    while ((n = recv(fd, buf, sizeof buf, MSG_DONTWAIT)) != 0) {
-        struct nlmsghdr *nlh = (void *)buf;
-        struct proc_event ev;
-
-        if (n < 0 && errno == ENOBUFS)
-            timer_arm(d->proofs->timer, 0); /* some were lost: look at all */
-        if (n < 0)
-            return;
-        if ((size_t)n < NLMSG_LENGTH(sizeof(struct cn_msg)) + sizeof ev)
-            continue;
-        memcpy(&ev, (char *)NLMSG_DATA(nlh) + offsetof(struct cn_msg, data), sizeof ev);
-        if (ev.what == PROC_EVENT_UID)
-            on_uid(d, ev.event_data.id.process_tgid, ev.event_data.id.e.euid);
-    }
+    proof_drain(arg);
 }
 
-/** Lets through only changes of uid: forks and exits of a busy host would be many. */
-static int filter(int fd)
+/** Lets through only changes of uid, and the forks of monitors with a login under way: those of a busy host are many. */
+static int filter(const struct proofs *p, int fd)
 {
-    const unsigned what = NLMSG_LENGTH(0) + offsetof(struct cn_msg, data) + offsetof(struct proc_event, what);
-    struct sock_filter code[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, what),
+    const unsigned event = NLMSG_LENGTH(0) + offsetof(struct cn_msg, data);
+    const struct sock_filter head[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, event + offsetof(struct proc_event, what)),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htonl(PROC_EVENT_UID), 0, 1),
         BPF_STMT(BPF_RET | BPF_K, 0xffffffff),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htonl(PROC_EVENT_FORK), 1, 0),
         BPF_STMT(BPF_RET | BPF_K, 0),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, event + offsetof(struct proc_event, event_data.fork.parent_tgid)),
     };
-    struct sock_fprog prog = {.len = sizeof code / sizeof code[0], .filter = code};
+    struct sock_filter code[sizeof head / sizeof head[0] + 2UL * LOGINS_MAX + 1];
+    unsigned short n = sizeof head / sizeof head[0];
+    struct sock_fprog prog = {.filter = code};
+    int i;
 
+    memcpy(code, head, sizeof head);
+    for (i = 0; i < LOGINS_MAX; i++) {
+        if (!p->logins[i].monitor)
+            continue;
+        code[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htonl((uint32_t)p->logins[i].monitor), 0, 1);
+        code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, 0xffffffff);
+    }
+    code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, 0);
+    prog.len = n;
     return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof prog);
+}
+
+void proof_expect(session *s, pid_t asker)
+{
+    struct proofs *p = s->d->proofs;
+    login *l = login_of(p, s->monitor);
+
+    if (p->fd < 0)
+        return;
+    if (!l) {
+        if (!(l = login_of(p, 0)))
+            l = &p->logins[p->next++ % LOGINS_MAX];
+        *l = (login){.monitor = s->monitor};
+        if (filter(p, p->fd) < 0 && gate_open(&p->filter_gate, 3600000))
+            relay_log(RELAY_LOG_WARNING, "RLY446 the filter of the proc connector cannot be set: %s; a login that lasts "
+                      "milliseconds may be missed", strerror(errno));
+    }
+    l->reported = asker;
+}
+
+int proof_is_reported(const session *s)
+{
+    const login *l = login_of(s->d->proofs, s->monitor);
+
+    return !l || !l->asked || l->asked == l->reported;
+}
+
+void proof_forget(const session *s)
+{
+    login *l = login_of(s->d->proofs, s->monitor);
+
+    if (l)
+        l->monitor = 0;
 }
 
 static int subscribe(int fd)
@@ -129,14 +266,14 @@ static int subscribe(int fd)
     return send(fd, &msg, msg.nlh.nlmsg_len, 0) < 0 ? -1 : 0;
 }
 
-static int connector_open(void)
+static int connector_open(const struct proofs *p)
 {
     struct sockaddr_nl addr = {.nl_family = AF_NETLINK, .nl_groups = CN_IDX_PROC};
     int fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_CONNECTOR);
 
     if (fd < 0)
         return -1;
-    if (filter(fd) < 0 || bind(fd, (struct sockaddr *)&addr, sizeof addr) < 0 || subscribe(fd) < 0) {
+    if (filter(p, fd) < 0 || bind(fd, (struct sockaddr *)&addr, sizeof addr) < 0 || subscribe(fd) < 0) {
         close(fd);
         return -1;
     }
@@ -148,7 +285,7 @@ void proof_init(rlyd *d)
     struct proofs *p = d->proofs = apr_pcalloc(d->pool, sizeof *p);
 
     p->timer = timer_new(d, on_timer, d);
-    p->fd = connector_open();
+    p->fd = connector_open(p);
     if (p->fd < 0) {
         relay_log(RELAY_LOG_NOTICE, "RLY443 the kernel's proc connector is not to be had: %s; logins are watched by "
                   "polling", strerror(errno));

@@ -8,6 +8,7 @@
 #include "lifetime.h"
 #include "listeners.h"
 #include "live.h"
+#include "proof.h"
 #include "transport.h"
 
 #include <errno.h>
@@ -29,10 +30,15 @@ const char *session_way_name(session_way way)
 static void on_exited(evutil_socket_t fd, short what, void *arg)
 {
     session *s = arg;
+    rlyd *d = s->d;
+    uint64_t id = s->id;
 
     (void)fd;
     (void)what;
-    session_gone(s);
+    /* Its login may have succeeded before that, if only for a moment. */
+    proof_drain(d);
+    if ((s = session_by_id(d, id)))
+        session_gone(s);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
@@ -125,7 +131,7 @@ static int is_silent(session *s)
     return silent;
 }
 
-void session_offered(rlyd *d, const proc_info *monitor, const message *login)
+void session_offered(rlyd *d, const proc_info *monitor, pid_t asker, const message *login)
 {
     session *s = session_by_monitor(d, monitor->pid), *other, *next;
 
@@ -140,6 +146,7 @@ void session_offered(rlyd *d, const proc_info *monitor, const message *login)
     if (s->state > SESSION_OFFERED)
         return;
     s->state = SESSION_OFFERED;
+    proof_expect(s, asker);
     session_index_join(s, login->tunnel, login->fingerprint);
     session_set_addrs(s, login->naddrs, login->addrs);
     lifetime_offered(s, login->expires_redis_ms);
@@ -175,12 +182,25 @@ static void become_proved(session *s, const proc_info *child)
     session_index_expect(s);
 }
 
+/** The last report was lost: the key that did it may be another than the one that was offered before. */
+static void unreport(session *s)
+{
+    relay_log(RELAY_LOG_NOTICE, "RLY413 tunnel %s: its key was offered, but no report says whether it made this login; peer %s, "
+              "way in %s", s->tunnel, s->peer[0] ? s->peer : "(unknown)", session_way_name(s->way));
+    session_index_leave(s);
+    s->naddrs = 0;
+    s->deadline_ms = 0;
+}
+
 void session_proved(session *s, const proc_info *child)
 {
     if (s->state >= SESSION_PROVED)
         return;
     /* The report of the key that did it may still wait at the door, and it decides whose this session is. */
     door_drain(s->d);
+    if (s->tunnel[0] && !proof_is_reported(s))
+        unreport(s);
+    proof_forget(s);
     become_proved(s, child);
     if (!s->tunnel[0])
         return; /* nobody reported: its listener will tell */
@@ -213,9 +233,11 @@ static int is_our_parent(rlyd *d, pid_t parent)
 session *session_found(rlyd *d, const proc_info *child, int *others)
 {
     proc_info monitor;
-    session *s = session_by_monitor(d, child->ppid);
+    session *s;
     int orphan = 0;
 
+    proof_drain(d); /* logins have to be taken in the order in which they succeeded */
+    s = session_by_monitor(d, child->ppid);
     if (child->euid != d->tunnel_uid || child->ruid != d->tunnel_uid || !proc_is_sshd(child->pid, d->cfg->sshd))
         return NULL;
     if (s && s->state < SESSION_PROVED && proc_is_alive(s->monitor, s->monitor_start)) {
@@ -288,7 +310,7 @@ static void log_end(const session *s)
 {
     double seconds = (double)(now_ms() - s->began_ms) / 1000;
 
-    if (s->child)
+    if (s->child_start)
         seconds = (double)proc_age_ms(s->child_start) / 1000;
     if (s->child || s->state == SESSION_ENDING)
         relay_log(RELAY_LOG_NOTICE, "RLY410 tunnel %s: session ended: %s%s; peer %s, way in %s, %.1f s",
@@ -329,6 +351,7 @@ void session_gone(session *s)
     }
     if (s->state == SESSION_PROVED)
         session_index_forget(s);
+    proof_forget(s);
     listeners_session_gone(s);
     log_end(s);
     if (s->announced)

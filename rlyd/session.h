@@ -29,7 +29,7 @@ struct session {
     session_state state;
     session_way way;
     pid_t monitor, child; /* child 0: not authenticated. Equal: the monitor has died, the child lives */
-    uint64_t monitor_start, child_start;
+    uint64_t monitor_start, child_start; /* child_start 0: the child was gone before we could look */
     uid_t uid;            /* of the child */
     int pidfd;            /* of the monitor; -1: the kernel had none left, then `listeners` looks after it */
     int our_child;        /* we are its parent: reap it */
@@ -61,12 +61,12 @@ void sessions_init(rlyd *d);
 session *session_started(rlyd *d, pid_t pid, session_way way, const char *peer, struct source *source);
 
 /**
- * relay-authkeys asked on behalf of that monitor, whose identity has been checked. Ends a session of the same tunnel
+ * relay-authkeys, with the pid asker, asked on behalf of that monitor, whose identity has been checked. Ends a session of the same tunnel
  * whose peer has been silent for too long to be alive.
  */
-void session_offered(rlyd *d, const proc_info *monitor, const message *login);
+void session_offered(rlyd *d, const proc_info *monitor, pid_t asker, const message *login);
 
-/** The monitor has an authenticated child. Ends older sessions of the same tunnel. */
+/** The monitor has an authenticated child, or had one: its start is 0 then. Ends older sessions of the same tunnel. */
 void session_proved(session *s, const proc_info *child);
 
 /**

@@ -3,12 +3,14 @@
 """Newest owner wins: a device that comes back gets its tunnel; who has only the public key gets nothing and ends nothing."""
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
+import keeper
 import tap
 from relayrig import Rig
 from rlydlib import Namespace, alive, ended, kill, live, log, monitor_of, processes, wait, within
@@ -106,16 +108,113 @@ def test_takeover(rig, device, how, args):
     tap.ok(within(1.0, wait(lambda: not alive(pids), 5)), f"{how}: and closes")
 
 
+class Gate:
+    """A rig whose sshd, after relay-authkeys has done its work, waits until it is let through."""
+
+    def __init__(self):
+        self.rig = rig = Rig(rlyd=True, start=False)
+        self.fifo, script = f"{rig.dir}/run/gate", f"{rig.dir}/etc/gate"
+        with open(script, "w") as f:
+            # sshd reads until everybody has closed the pipe: the one in the background has it open as long as nobody writes.
+            f.write(f"#!/bin/sh\nif [ -p {self.fifo} ]; then ( : <{self.fifo} ) & fi\n"
+                    f"exec {rig.program('relay-authkeys')} -c {rig.conf} \"$@\"\n")
+        os.chmod(script, 0o755)
+        rig.sshd_extra += f"AuthorizedKeysCommand {script} %u %f %t %k\n"
+        rig.start()
+        self.seen = set()
+
+    def shut(self):
+        os.mkfifo(self.fifo)
+        os.chmod(self.fifo, 0o666)
+
+    def waiting(self):
+        """Waits until another relay-authkeys has reported and ended, and sshd stands before the gate."""
+        def find():
+            table = keeper.process_table()
+            below = keeper.descendants([self.rig.servers["sshd"].pid])
+            self.found = {pid for pid, (ppid, _, state) in table.items() if state == "Z" and ppid in below} - self.seen
+            return self.found
+        came = wait(find, 10)
+        self.seen |= self.found
+        return came is not None
+
+    def let_through(self):
+        def opened():
+            try:
+                os.close(os.open(self.fifo, os.O_WRONLY | os.O_NONBLOCK))
+            except OSError:  # nobody is there yet
+                return False
+            return True
+        return wait(opened, 10)
+
+
+def test_short_login(gate):
+    """A login that succeeds and is over before rlyd comes to look: sshd could not listen, as the older session still did."""
+    rig, args = gate.rig, ("-o", f"Port={gate.rig.ssh_port}")
+    tunnel = rig.open("8080")
+    rig.connect(tunnel, args=args)
+    pids = processes(monitor_of(rig, tunnel))
+    gate.shut()
+    session = rig.connect(tunnel, wait=False, args=args)
+    tap.ok(gate.waiting() and gate.let_through(), "short login: the key is offered")
+    tap.ok(gate.waiting(), "short login: the key is about to be proved")
+    rig.servers["rlyd"].signal(signal.SIGSTOP)
+    gate.let_through()
+    os.unlink(gate.fifo)
+    wait(lambda: session.process.poll() is not None, 10)
+    tap.like(session.output(), "remote port forwarding failed", "short login: the device is refused the address, and leaves")
+    wait(lambda: len(keeper.descendants([rig.servers["sshd"].pid])) == len(pids), 5)
+    tap.is_(alive(pids), pids, "short login: the older session is there, as rlyd could not end it")
+    rig.servers["rlyd"].signal(signal.SIGCONT)
+    tap.ok(within(1.0, wait(lambda: not alive(pids), 5)), "short login: rlyd ends the older session for it",
+           lambda: history(rig, tunnel))
+    session, failed = attempt(rig, tunnel, args, pids[0])
+    tap.is_(failed, None, "short login: the second attempt gets the tunnel")
+    tap.is_(set(ended(rig, tunnel)), {"superseded", "disconnected"}, "short login: the log has how both ended")
+    rig.rly("close", tunnel["id"])
+
+
+def test_lost_report(rig):
+    """A client offers a key that it cannot sign with and proves another while rlyd does not run: which it was nobody knows."""
+    import paramiko
+    args = ("-o", f"Port={rig.ssh_port}")
+    tunnel, other = rig.open("8080"), rig.open("8080")
+    rig.connect(tunnel, args=args)
+    pids = processes(monitor_of(rig, tunnel))
+    public, other_key = public_key(tunnel), paramiko.Ed25519Key.from_private_key_file(f"{other['bundle']}/id_relay")
+    for stays, what in ((True, "is there"), (False, "is gone")):
+        before = log(rig).count("RLY413")
+        tap.is_(offer(rig, public, other_key, asleep=True, stays=stays), 1, f"lost report: the client {what} when rlyd runs again")
+        wait(lambda: log(rig).count("RLY413") > before, 5)
+        tap.is_(log(rig).count(f"RLY413 tunnel {tunnel['id']}") - before, 1, "lost report: rlyd knows that it does not know")
+        tap.is_((alive(pids), owner(rig, tunnel)), (pids, pids[0]), "lost report: the session of the key's owner goes on")
+    rig.rly("close", tunnel["id"])
+
+
+def test_asleep():
+    gate = Gate()
+    for line in LINES:
+        gate.rig.expect(line)
+    test_short_login(gate)
+    test_lost_report(gate.rig)
+    gate.rig.check_logs()
+    tap.is_(gate.rig.stop(), [], "the rig whose rlyd slept ends cleanly")
+
+
+def public_key(tunnel):
+    import base64
+    import paramiko
+    with open(f"{tunnel['bundle']}/id_relay.pub") as f:
+        return paramiko.Ed25519Key(data=base64.b64decode(f.read().split()[1]))
+
+
 def test_public_key_only(rig, device):
     """A client that offers the key, as often as it likes, but cannot sign with it."""
     import paramiko
     tunnel = rig.open(device.url)
     rig.connect(tunnel)
     pids = processes(monitor_of(rig, tunnel))
-    with open(f"{tunnel['bundle']}/id_relay.pub") as f:
-        blob = f.read().split()[1]
-    import base64
-    public = paramiko.Ed25519Key(data=base64.b64decode(blob))
+    public = public_key(tunnel)
     offered = 0
     for _ in range(10):
         offered += offer(rig, public)
@@ -132,8 +231,10 @@ def test_public_key_only(rig, device):
     rig.rly("close", other["id"])
 
 
-def offer(rig, public, then=None):
-    """Asks sshd whether that public key would do, five times; 1 if it said yes at least once. then: a key to log in with."""
+def offer(rig, public, then=None, asleep=False, stays=False):
+    """Asks sshd whether that public key would do; 1 if it said yes. then: a key to log in with. asleep: rlyd does not run
+    meanwhile; stays: the client does until rlyd has run for a while."""
+    rlyd = rig.servers["rlyd"]
     import paramiko
     from paramiko import Message
     from paramiko.common import cMSG_SERVICE_REQUEST, cMSG_USERAUTH_REQUEST
@@ -164,13 +265,22 @@ def offer(rig, public, then=None):
         query.add_string(public.asbytes())
         transport._send_message(query)
         wait(lambda: 60 in seen or 51 in seen, 5)
+        if asleep:
+            rlyd.signal(signal.SIGSTOP)
         if then is not None:
             type(auth)._client_handler_table = handler_table
             try:
                 transport.auth_publickey("relay", then)
             except paramiko.SSHException:
                 pass
+        if asleep and not stays:
+            transport.close()
+            wait(lambda: not keeper.descendants([rlyd.pid]), 5)
+        elif asleep:
+            rlyd.signal(signal.SIGCONT)
+            time.sleep(1)
     finally:
+        rlyd.signal(signal.SIGCONT)
         paramiko.auth_handler.AuthHandler._client_handler_table = handler_table
         transport.close()
     return int(60 in seen)
@@ -251,6 +361,7 @@ def main():
             test_takeover(rig, device, "handed over", ())
             test_takeover(rig, device, "listening sshd", ("-o", f"Port={rig.ssh_port}"))
             test_public_key_only(rig, device)
+            test_asleep()
 
         def far():
             kill(test_silent(rig, ns, *test_cut(rig, device, ns)))
