@@ -3,7 +3,6 @@
 """The cache: right at once after close, extend and expiry; bounded; no bad record gets through; no clock is trusted."""
 import email.utils
 import os
-import subprocess
 import sys
 import time
 
@@ -11,6 +10,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
 import keeper
 import tap
+from clockrig import Shift
 from relayrig import Rig, wait_for
 from rlydlib import rss_kb
 
@@ -214,35 +214,29 @@ def test_records(rig, device):
 
 def test_clock(rig, device):
     """httpd's own idea of the time has no say."""
-    library, shift = f"{rig.dir}/clockshift.so", f"{rig.dir}/clockshift"
-    subprocess.run(["gcc", "-shared", "-fPIC", "-O2", "-o", library, f"{TOP}/t/lib/clockshift.c"], check=True)
-
-    def set_clock(seconds):
-        with open(f"{shift}.new", "w") as f:
-            f.write(str(seconds))
-        os.rename(f"{shift}.new", shift)
+    clock = Shift(rig.dir)
 
     def off_by():
         date = email.utils.parsedate_to_datetime(rig.get(rig.domain, "/relay-status?auto")[1]["Date"]).timestamp()
         return date - time.time()
 
     server = rig.servers["httpd"]
-    server.env.update(LD_PRELOAD=library, CLOCKSHIFT=shift)
+    server.env.update(clock.env)
     tunnel = rig.open(device.url, ttl="20s")
     rig.connect(tunnel)
     for seconds in (86400, -86400):
-        set_clock(seconds)
+        clock.set(seconds)
         server.restart()
         tap.between(off_by(), seconds - 3, seconds + 3, f"httpd's clock is off by {seconds} s")
         tap.is_([rig.get(tunnel)[0] for _ in range(2)], [200, 200], "a tunnel for seconds works")
-        set_clock(-seconds)
+        clock.set(-seconds)
         tap.between(off_by(), -seconds - 3, -seconds + 3, "the clock jumps")
         tap.is_([rig.get(tunnel)[0] for _ in range(2)], [200, 200], "and the known route works on")
     brief = rig.open(device.url, ttl="2s")
     rig.connect(brief)
     end = expires(rig, brief)
     tap.is_(rig.get(brief)[0], 200, "a tunnel for 2 s")
-    set_clock(-40000)
+    clock.set(-40000)
     took, before = ask_until(rig.connection(brief), 410, 5)
     tap.ok(took is not None and -0.1 < time.monotonic() - end < 1, "ends in time although the clock was put back",
            f"{took} {before}")

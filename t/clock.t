@@ -5,47 +5,15 @@ by a second all the time, forward by an hour, back by an hour. What ends is what
 that should not, nobody sees another's device, no listen address comes twice. (httpd's clock alone: cache.t.)"""
 import os
 import random
-import subprocess
 import sys
 import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
 import tap
-from relayrig import Rig, wait_for
+from clockrig import ClockRig
+from relayrig import wait_for
 from rlydlib import events, live
-
-
-class ClockRig(Rig):
-    """Its programs' idea of the date is off by .step(seconds)."""
-
-    def __init__(self, **options):
-        super().__init__(start=False, rlyd=True, **options)
-        self.clock, self.offset = f"{self.dir}/clock", 0
-        subprocess.run(["gcc", "-shared", "-fPIC", "-O2", "-o", f"{self.dir}/clockshift.so", f"{TOP}/t/lib/clockshift.c"], check=True)
-        self.shifted = {"LD_PRELOAD": f"{self.dir}/clockshift.so", "CLOCKSHIFT": self.clock}
-        self.step(0)
-        self.start()
-
-    def _add(self, name, argv, ready, env=None):
-        super()._add(name, argv, ready, {**(env or {}), **self.shifted})
-
-    def rly(self, *args, **kwargs):
-        os.environ.update(self.shifted)
-        try:
-            return super().rly(*args, **kwargs)
-        finally:
-            for name in self.shifted:
-                del os.environ[name]
-
-    def step(self, seconds):
-        self.offset += seconds
-        with open(f"{self.clock}.new", "w") as f:
-            f.write(str(self.offset))
-        os.rename(f"{self.clock}.new", self.clock)
-
-    def redis_time(self):
-        return int(self.redis("TIME").split("\n")[0])
 
 
 def ask_all(rig, tunnels):
