@@ -122,6 +122,19 @@ def test_back(rig, devices, tunnels, sessions):
     wait_for(lambda: not rig.listening(brief), "its end", 3)
 
 
+def test_woken(rig, devices):
+    """A tunnel that had ended seems open again when the clock is put back; what its visitors were told stays true."""
+    tunnel = rig.open(devices[0].url, ttl="20s")
+    tap.is_(rig.get(tunnel)[0], 503, "a tunnel for 20 s, without a device")
+    rig.step(30)
+    wait_for(lambda: rig.get(tunnel)[0] == 410, "410", 10)
+    rig.redis("EXISTS", f"relay:route:{tunnel['routes'][0]['name']}")  # Redis comes across it, and removes it
+    rig.step(-30)
+    result = rig.rly("extend", "-t", "1h", tunnel["id"], check=False)
+    tap.is_((result.returncode, rig.get(tunnel)[0]), (1, 410), "half a minute forward and back: it has ended, and is not extended")
+    tap.like(result.stderr, "expired", "and rly says why")
+
+
 def main():
     seed = os.environ.get("RELAY_SEED", str(random.SystemRandom().randrange(10 ** 9)))
     tap.note(f"RELAY_SEED={seed}")
@@ -134,6 +147,7 @@ def main():
     test_to_and_fro(rig, devices, tunnels, sessions, random.Random(seed))
     test_forward(rig, devices, tunnels, sessions)
     test_rlyd_away(rig, devices)
+    test_woken(rig, devices)
     test_back(rig, devices, tunnels, sessions)
     wait_for(lambda: len(live(rig)) == 3, "live: is right", 10)
     tap.is_(ask_all(rig, tunnels), [], "after all that the first three serve")

@@ -35,25 +35,31 @@ local expires = now + ttl
 if expires < tonumber(f[2]) then
   return {'shorter', integer(tonumber(f[2]) - now)}
 end
+-- When the clock was put back a tunnel that had ended may seem open again: but once Redis has removed its grant or a route
+-- (each as it comes across it) its visitors were told that it is gone, and its device may no longer log in.
+local key = prefix .. 'key:' .. f[4]
+local whole = redis.call('HGET', key, 'tunnel') == id
+for i = 0, tonumber(f[5]) - 1 do
+  local name = redis.call('HGET', record, 'name.' .. i)
+  whole = whole and redis.call('HGET', prefix .. 'route:' .. name, 'tunnel') == id
+end
+if not whole then
+  return {'gone', 'expired'}
+end
 
 for i = 0, tonumber(f[5]) - 1 do
   local r = redis.call('HMGET', record, 'name.' .. i, 'listen.' .. i)
   local route = prefix .. 'route:' .. r[1]
-  if redis.call('HGET', route, 'tunnel') == id then
-    redis.call('HSET', route, 'expires', integer(expires))
-    redis.call('PEXPIREAT', route, integer(expires))
-    redis.call('PEXPIREAT', prefix .. 'gone:' .. r[1], integer(expires + 86400000))
-  end
+  redis.call('HSET', route, 'expires', integer(expires))
+  redis.call('PEXPIREAT', route, integer(expires))
+  redis.call('PEXPIREAT', prefix .. 'gone:' .. r[1], integer(expires + 86400000))
   local slot = prefix .. 'slot:' .. f[3] .. ':' .. r[2]
   if redis.call('GET', slot) == id then
     redis.call('PEXPIREAT', slot, integer(expires + cooldown))
   end
 end
-local key = prefix .. 'key:' .. f[4]
-if redis.call('HGET', key, 'tunnel') == id then
-  redis.call('HSET', key, 'expires', integer(expires))
-  redis.call('PEXPIREAT', key, integer(expires))
-end
+redis.call('HSET', key, 'expires', integer(expires))
+redis.call('PEXPIREAT', key, integer(expires))
 redis.call('HSET', record, 'expires', integer(expires))
 redis.call('PEXPIREAT', record, integer(expires + 86400000))
 redis.call('ZADD', prefix .. 'tunnels', integer(expires), id)
