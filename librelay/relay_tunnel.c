@@ -170,8 +170,8 @@ static apr_status_t open_unsure(const redisReply *reply, const relay_config *cfg
         RELAY_WHY(why, p, "Redis has lost what it knew of %s, and with it which listen addresses may not come back yet; "
                   "the cooldown is over in %s: open the tunnel then", cfg->name, span(element(reply, 1), p));
     else if (!strcmp(what, "unseen"))
-        RELAY_WHY(why, p, "rlyd on %s last looked %s ago which listen addresses are in use, longer ago than the cooldown of "
-                  "%s: an address that comes back might still lead to the device that had it before; start rlyd there, "
+        RELAY_WHY(why, p, "rlyd on %s last looked %s ago which listen addresses are in use, longer ago than half the cooldown "
+                  "of %s: an address that comes back might still lead to the device that had it before; start rlyd there, "
                   "and open the tunnel then", cfg->name, span(element(reply, 1), p), relay_duration_print(cfg->cooldown, p));
     else
         RELAY_WHY(why, p, "rlyd on %s has not looked which listen addresses are in use since Redis started: an address that "

@@ -135,6 +135,29 @@ def test_woken(rig, devices):
     tap.like(result.stderr, "expired", "and rly says why")
 
 
+def test_same_address(device):
+    """A session that nobody ends, rlyd being away, has the only address of the listen space. Its tunnel was opened after rlyd's
+    last look, but as the clock was set back in between its address is free again before that look is a cooldown old."""
+    base = f"127.{64 + os.getpid() % 60}.{os.getpid() // 60 % 250}"
+    rig = ClockRig(listen=f"{base}.10:21000-21000", cooldown="6s")
+    looked = rig.redis("HGET", "relay:seen:relay1", "at")
+    wait_for(lambda: rig.redis("HGET", "relay:seen:relay1", "at") != looked, "rlyd looks", 5)
+    rig.servers["rlyd"].kill()
+    rig.step(-2)
+    old = rig.open(device.url, ttl="1s")
+    session = rig.connect(old, args=("-o", f"Port={rig.ssh_port}"))
+    until, opened = time.monotonic() + 9, 0
+    while time.monotonic() < until:
+        opened += rig.rly("open", "-k", f"{rig.dir}/etc/ssh_host_ed25519_key.pub", "80", check=False).returncode == 0
+    tap.is_((opened, rig.listening(old)), (0, True), "rlyd away and the clock set back: an address that is in use does not come back")
+    rig.servers["rlyd"].start()
+    wait_for(lambda: session.process.poll() is not None, "the old session's end", 5)
+    wait_for(lambda: rig.rly("open", "80", check=False).returncode == 0, "rly opens", 10)
+    tap.ok(True, "it comes back when rlyd has ended the session")
+    rig.check_logs()
+    tap.is_(rig.stop(), [], "the small rig ends cleanly")
+
+
 def main():
     seed = os.environ.get("RELAY_SEED", str(random.SystemRandom().randrange(10 ** 9)))
     tap.note(f"RELAY_SEED={seed}")
@@ -152,6 +175,7 @@ def main():
     wait_for(lambda: len(live(rig)) == 3, "live: is right", 10)
     tap.is_(ask_all(rig, tunnels), [], "after all that the first three serve")
     rig.check_logs()
+    test_same_address(devices[0])
     tap.is_(rig.stop(), [], "the rig ends cleanly")
     tap.done()
 

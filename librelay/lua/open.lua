@@ -78,16 +78,17 @@ end
 local live = prefix .. 'live:' .. relay
 -- Is an address free? Where addresses come back the one that comes back may still be held by a session that nobody
 -- has ended, as rlyd was away. Whatever held it lost its slot a cooldown ago or earlier; so if rlyd has seen the listen
--- table since, live: has all that is held. Where the clock leads back soon, that is true only of what this very Redis has
--- kept: one that began anew may have an old copy, or nothing, until rlyd has looked at it. A relay that never had an
--- rlyd has no such word.
+-- table since, live: has all that is held. That look may be half a cooldown old: the other half is left to clocks that were
+-- put back since, by which what came after it seems to have ended before. Where the clock leads back soon, that is true
+-- only of what this very Redis has kept: one that began anew may have an old copy, or nothing, until rlyd has looked at
+-- it. A relay that never had an rlyd has no such word.
 local seen = wide and {} or redis.call('HMGET', prefix .. 'seen:' .. relay, 'at', 'redis', 'until')
 local looked, closed = tonumber(seen[1] or ''), tonumber(seen[3] or '') or 0
 if narrow and looked and seen[2] ~= string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') then
   return {'restarted'}
 elseif narrow and not looked and ARGV[10] ~= '1' and redis.call('EXISTS', prefix .. 'next:' .. relay) == 0 then
   return {'new'}
-elseif looked and looked < now - cooldown then
+elseif looked and looked < now - cooldown / 2 then
   return {'unseen', integer(now - looked)}
 elseif narrow and closed > now then
   return {'lost', integer(closed - now)}
