@@ -16,6 +16,8 @@
 #include <unistd.h>
 
 #define LOOK_MS 50          /* without the connector */
+#define LOOK_CLOSELY_MS 2   /* the same, at logins whose key has been reported: they may last milliseconds */
+#define CLOSELY_FOR_MS 1000
 #define LOOK_ANYWAY_MS 1000 /* with it, which says when it has lost messages */
 #define CHILDREN_MAX 16
 /* Two filters of that size, the old one and the new, fit into the 20 kB of net.core.optmem_max of older kernels. */
@@ -31,11 +33,12 @@ typedef struct login {
     pid_t forked;   /* the last child, unless it has taken on another uid than the tunnel user's */
     pid_t asked;    /* the last one that has: relay-authkeys, or what else looks up keys */
     pid_t reported; /* the relay-authkeys whose report was heard last */
+    int64_t at_ms;  /* when that was */
 } login;
 
 struct proofs {
     int fd, reading;
-    struct event *ev, *timer;
+    struct event *ev, *timer, *closely;
     login logins[LOGINS_MAX];
     unsigned next; /* the place that is taken when none is free */
     int64_t filter_gate;
@@ -95,6 +98,28 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     proof_drain(d); /* logins have to be taken in the order in which they succeeded */
     session_each(d, look, NULL);
     timer_arm(d->proofs->timer, d->proofs->fd < 0 ? LOOK_MS : LOOK_ANYWAY_MS);
+}
+
+/** Without the connector. */
+static void on_closely(evutil_socket_t fd, short what, void *arg)
+{
+    rlyd *d = arg;
+    struct proofs *p = d->proofs;
+    int64_t now = now_ms();
+    int i, more = 0;
+
+    (void)fd;
+    (void)what;
+    for (i = 0; i < LOGINS_MAX; i++) {
+        session *s = p->logins[i].monitor ? session_by_monitor(d, p->logins[i].monitor) : NULL;
+
+        if (s && now < p->logins[i].at_ms + CLOSELY_FOR_MS) {
+            more = 1;
+            look(s, NULL);
+        }
+    }
+    if (more)
+        timer_arm(p->closely, LOOK_CLOSELY_MS);
 }
 
 static void on_fork(rlyd *d, pid_t parent, pid_t child)
@@ -221,17 +246,18 @@ void proof_expect(session *s, pid_t asker)
     struct proofs *p = s->d->proofs;
     login *l = login_of(p, s->monitor);
 
-    if (p->fd < 0)
-        return;
     if (!l) {
         if (!(l = login_of(p, 0)))
             l = &p->logins[p->next++ % LOGINS_MAX];
         *l = (login){.monitor = s->monitor};
-        if (filter(p, p->fd) < 0 && gate_open(&p->filter_gate, 3600000))
+        if (p->fd >= 0 && filter(p, p->fd) < 0 && gate_open(&p->filter_gate, 3600000))
             relay_log(RELAY_LOG_WARNING, "RLY446 the filter of the proc connector cannot be set: %s; a login that lasts "
                       "milliseconds may be missed", strerror(errno));
     }
     l->reported = asker;
+    l->at_ms = now_ms();
+    if (p->fd < 0)
+        timer_arm(p->closely, LOOK_CLOSELY_MS);
 }
 
 int proof_is_reported(const session *s)
@@ -285,6 +311,7 @@ void proof_init(rlyd *d)
     struct proofs *p = d->proofs = apr_pcalloc(d->pool, sizeof *p);
 
     p->timer = timer_new(d, on_timer, d);
+    p->closely = timer_new(d, on_closely, d);
     p->fd = connector_open(p);
     if (p->fd < 0) {
         relay_log(RELAY_LOG_NOTICE, "RLY443 the kernel's proc connector is not to be had: %s; logins are watched by "

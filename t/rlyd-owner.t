@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """Newest owner wins: a device that comes back gets its tunnel; who has only the public key gets nothing and ends nothing."""
+import ctypes
 import os
 import re
 import signal
@@ -15,6 +16,7 @@ import tap
 from relayrig import Rig
 from rlydlib import Namespace, alive, ended, kill, live, log, monitor_of, processes, wait, within
 
+CLONE_NEWNET = 0x40000000
 LINES = ["Timeout, client not responding", "Connection (reset|closed|timed out)", "client_loop|packet_write_poll|Broken pipe",
          "Address already in use", "cannot listen to port"]
 
@@ -62,8 +64,8 @@ def history(rig, tunnel, lines=40):
     return "rlyd's log:\n" + "\n".join([line for line in log(rig).split("\n") if tunnel["id"] in line][-lines:])
 
 
-def twenty_times(rig, tunnel, how, args, session, pids):
-    """The newest session, the pids of its processes, and how many attempts each takeover took; session None: it came to nothing."""
+def twenty_times(rig, tunnel, how, args, session, pids, most=2):
+    """The newest session and the pids of its processes; session None: it came to nothing. Each may take `most` attempts."""
     attempts, slowest = [], 0
     for _ in range(20):
         old, old_pids = session, pids
@@ -76,7 +78,7 @@ def twenty_times(rig, tunnel, how, args, session, pids):
         if session is not None and monitor is not None:
             pids = processes(monitor)
             there = wait(lambda: not alive(old_pids) and old.process.poll() is not None, 3)
-        if len(failed) > 1 or there is None:
+        if len(failed) >= most or there is None:
             tap.diag("\n".join([f"{how}: takeover {len(attempts)} at {time.monotonic():.3f}", *failed,
                                 f"of the older one's processes {old_pids} there are {alive(old_pids)}, its ssh's exit status is "
                                 f"{old.process.poll()}; the newer one's owner is {monitor}; live: {live(rig)}",
@@ -85,17 +87,17 @@ def twenty_times(rig, tunnel, how, args, session, pids):
             session = None
             break
     tap.ok(session, f"{how}: twenty times a newer session gets the tunnel, and the older one is ended", attempts)
-    tap.ok(max(attempts) <= 2, f"{how}: at its second attempt at the latest", attempts)
-    tap.ok(slowest <= 3.0, f"{how}: each of the takeovers took at most 3 s", f"{slowest:.2f}")
+    tap.ok(max(attempts) <= most, f"{how}: at attempt {most} at the latest", attempts)
+    tap.ok(slowest <= 1.5 * most, f"{how}: each of the takeovers took at most {1.5 * most:g} s", f"{slowest:.2f}")
     tap.note(f"{how}: {attempts.count(1)} of 20 at the first attempt, slowest {slowest:.2f} s")
     return session, pids
 
 
-def test_takeover(rig, device, how, args):
+def test_takeover(rig, device, how, args, most=2):
     """The old session is alive; twenty times a newer one comes."""
     tunnel = rig.open(device.url)
     first = rig.connect(tunnel, args=args)
-    session, pids = twenty_times(rig, tunnel, how, args, first, processes(monitor_of(rig, tunnel)))
+    session, pids = twenty_times(rig, tunnel, how, args, first, processes(monitor_of(rig, tunnel)), most)
     if session is None:
         rig.rly("close", tunnel["id"])
         return
@@ -106,6 +108,20 @@ def test_takeover(rig, device, how, args):
     tap.is_(rig.get(tunnel)[2].decode().strip(), "nas", f"{how}: the tunnel serves")
     rig.rly("close", tunnel["id"])
     tap.ok(within(1.0, wait(lambda: not alive(pids), 5)), f"{how}: and closes")
+
+
+def test_polling():
+    """In a network namespace of its own, as in a container, the kernel does not tell rlyd which processes begin and
+    authenticate. Nothing promises then that a login is noticed that is over in milliseconds; who tries on gets in."""
+    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET):  # this thread, and what it starts
+        raise OSError(ctypes.get_errno(), "unshare(CLONE_NEWNET)")
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    rig = Rig(rlyd=True)
+    for line in LINES:
+        rig.expect(line)
+    tap.like(log(rig), "RLY443", "polling: rlyd's log says that it has no proc connector")
+    test_takeover(rig, rig.device(id="nas"), "polling", ("-o", f"Port={rig.ssh_port}"), 5)
+    tap.is_(rig.stop(), [], "the rig in a namespace of its own ends cleanly")
 
 
 class Gate:
@@ -367,7 +383,7 @@ def main():
             kill(test_silent(rig, ns, *test_cut(rig, device, ns)))
 
         lonely.route_to(rig.address)
-        tap.together(here, far, lambda: test_half_open(rig, device, lonely))
+        tap.together(here, far, lambda: test_half_open(rig, device, lonely), test_polling)
         rig.check_logs()
         tap.is_(rig.stop(), [], "the rig ends cleanly")
     finally:
