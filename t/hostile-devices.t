@@ -14,7 +14,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
 import keeper
 import tap
-from relayrig import Rig, wait_for
+from relayrig import ASAN_KEEPS_LITTLE, Rig, wait_for
 from trap import Listener, Trap
 from watching import Asker
 
@@ -240,7 +240,7 @@ def test_slow(rig, trap, tunnel):
 
 
 def main():
-    rig = Rig(vhost=VHOST, httpd_conf=ONE_CHILD)
+    rig = Rig(vhost=VHOST, httpd_conf=ONE_CHILD, asan=ASAN_KEEPS_LITTLE)
     rig.expect(r"AH0\d+|AH1\d+|AH00484|RLY132 ")  # what is said of such devices
     trap, good = Trap(), Trap()
     tunnel, other = rig.open(trap.url), rig.open(good.url)

@@ -23,13 +23,11 @@ import h2.settings
 import keeper
 import tap
 import websockets
-from relayrig import Rig
+from relayrig import ASAN_KEEPS_LITTLE, Rig
 
 MB = 1024 * 1024
 BODY = int(os.environ.get("RELAY_BODY_MB", "200")) * MB
 BLOCK = bytes(range(256)) * 256  # what the device's /big consists of
-# AddressSanitizer keeps 256 MB of what was freed, to notice its use; here what httpd holds itself is measured.
-KEEP_LITTLE = "quarantine_size_mb=1:thread_local_quarantine_size_kb=16"
 
 
 def curl_argv(rig, tunnel, path, *args, http=1.1):
@@ -271,7 +269,7 @@ def check_websocket_http2(rig, tunnel, ident):
 def check_mpm(mpm, size):
     versions = (1.1,) if mpm == "prefork" else (1.1, 2)
     tap.note(f"--- {mpm}")
-    rig = Rig(mpm=mpm, http2=mpm != "prefork", asan=KEEP_LITTLE)
+    rig = Rig(mpm=mpm, http2=mpm != "prefork", asan=ASAN_KEEPS_LITTLE)
     rig.expect(r"AH10034|AH01110|AH01102|AH00898")
     nas, tls = rig.device("nas"), rig.device("tls", tls=True)
     tunnel, secure = rig.open(nas.url), rig.open(tls.url)
