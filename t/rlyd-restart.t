@@ -312,6 +312,18 @@ def test_forgetful_redis(device):
 
     close_all()
     time.sleep(3.1)
+    session = rig.connect(rig.open(device.url))
+    rlyd.kill()
+    redis.kill()
+    os.unlink(f"{rig.dir}/redis/dump.rdb")
+    redis.start()
+    rlyd.start()
+    refused("Redis has lost what it knew", "Redis empty, and rlyd has just begun, but there is a session")
+    session.stop()
+    opens_after_cooldown("Redis empty, rlyd new")
+
+    close_all()
+    time.sleep(3.1)
     warned = log(rig).count("RLY435 ")
     rig.redis("SHUTDOWN", "SAVE")
     wait(lambda: redis.process.poll() is not None, 5)
