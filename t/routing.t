@@ -9,7 +9,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
 import h2client
 import tap
-from relayrig import Rig
+from relayrig import Rig, wait_for
 
 VHOST = """
     Alias "/icons/" "/usr/share/apache2/icons/"
@@ -228,6 +228,8 @@ def test_environment(rig, tunnel, name):
     expected = f"{name}|{tunnel['id']}|The NAS, 2nd floor"
     tap.is_(headers["X-Env"], expected, "Header sees RELAY_NAME, RELAY_TUNNEL, RELAY_DEVICE")
     with open(f"{rig.dir}/log/env.log") as f:
+        wait_for(lambda: "|/echo/env|" in f.read(), "the request's line in the access log")  # httpd writes it after the answer
+        f.seek(0)
         tap.is_(f.read().splitlines()[-1], f"{expected}|/echo/env|200", "LogFormat sees them")
     tap.is_(rig.get(f"unheard-of.{rig.domain}")[1]["X-Env"], "unheard-of|(null)|(null)",
             "an unknown name: RELAY_NAME alone")
