@@ -1,7 +1,12 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """Never the wrong device: random operations on many tunnels, and faults, while visitors keep asking; every answer is
-judged. In a listen space like the default one, and in one of 50 addresses that come back after 2 s.
+judged. The clock of the relay's programs steps by a second all the while (not where RELAY_SANITIZER preloads a library of
+its own). In a listen space like the default one, and in one of 50 addresses that come back after 4 s.
+
+An address comes back when Redis's clock says that its cooldown is over. So that no cache outlives that, and what rlyd and rly
+know of old sessions holds, steps may add up to half of the cooldown: in the small space the clock is off by 1 s at most,
+so that of 4 s there are 2 s left whatever it does, and RelayStaleMax is 1 s.
 
 RELAY_SEED repeats a run's decisions (each actor has its own random numbers; what the machine makes of it differs).
 RELAY_SOAK=SECONDS runs that long in each space instead of 25 s. RELAY_SPACE=wide or small: only that one.
@@ -17,6 +22,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
 import tap
 import chaos
+from clockrig import ClockRig
 from relayrig import Rig
 from rlydlib import log
 
@@ -30,7 +36,7 @@ def spaces(rng):
     wide = f"127.{rng.randrange(128, 192, 2)}.0.0/15:10000-59999"
     low = rng.randrange(10000, 59000)
     small = f"127.{rng.randrange(192, 198)}.{rng.randrange(256)}.7:{low}-{low + 49}"
-    return {"wide": (wide, "15m"), "small": (small, "2s")}
+    return {"wide": (wide, 900, 3), "small": (small, 4, 1)}
 
 
 def with_log(rig, fault):
@@ -42,12 +48,12 @@ def with_log(rig, fault):
     return "\n    ".join([f"{fault}; rlyd:", *lines[-8:]])
 
 
-def run(space, listen, cooldown):
-    rig = Rig(listen=listen, cooldown=cooldown, rlyd=True, vhost=VHOST,
-              httpd_conf="LogLevel warn relay:warn")
+def run(space, listen, cooldown, steps):
+    options = dict(listen=listen, cooldown=f"{cooldown}s", vhost=VHOST, httpd_conf="LogLevel warn relay:warn")
+    rig = ClockRig(**options) if steps else Rig(rlyd=True, **options)
     chaos.expected_lines(rig)
     began = time.monotonic()
-    world = chaos.World(rig, f"{SEED}-{space}", SECONDS, small=space == "small")
+    world = chaos.World(rig, f"{SEED}-{space}", SECONDS, space == "small", cooldown, steps)
     asyncio.run(world.run())
     counted, answers = world.counted, world.judge.answers
     tap.diag(f"{space} ({listen}), {time.monotonic() - began:.0f} s: {world.totals()}")
@@ -57,8 +63,10 @@ def run(space, listen, cooldown):
         tap.ok(answers[status] >= 10, f"{space}: among them {status}s", answers)
     tap.ok(not world.faults, f"{space}: {counted['open']} opened, {counted['close']} closed, {counted['expire']} expired, "
            f"{counted['connect']} sessions; all as it should be", "\n".join(with_log(rig, fault) for fault in world.faults[:20]))
+    if steps:
+        tap.is_(rig.shifted(), sorted(rig.servers), f"{space}: the clock of each server steps")
     for what in ("open", "close", "expire", "extend", "connect", "drop", "freeze", "graceful", "redis", "rlyd", "websocket",
-                 "slow", "race"):
+                 "slow", "race", *(("clock forward", "clock back") if steps else ())):
         tap.ok(counted[what] > 0, f"{space}: {what} was done", counted)
     for name, leaked in world.leaks:
         tap.ok(not leaked, f"{space}: {name}", leaked)
@@ -69,9 +77,9 @@ def run(space, listen, cooldown):
 def main():
     tap.diag(f"RELAY_SEED={SEED}")
     os.nice(5)
-    for space, (listen, cooldown) in spaces(random.Random(SEED)).items():
+    for space, (listen, cooldown, steps) in spaces(random.Random(SEED)).items():
         if os.environ.get("RELAY_SPACE", space) == space:
-            run(space, listen, cooldown)
+            run(space, listen, cooldown, 0 if os.environ.get("RELAY_SANITIZER") else steps)
     tap.done()
 
 

@@ -14,7 +14,7 @@ import time
 import faults
 import keeper
 from fleet import Fleet
-from judge import FOREVER, GRACE, Judge, Tunnel
+from judge import GRACE, Judge, Tunnel
 from manydevices import Devices
 from visitor import Visitor, WebSocket
 
@@ -32,8 +32,9 @@ def expected_lines(rig):
 
 
 class World:
-    def __init__(self, rig, seed, seconds, small):
-        self.rig, self.seed, self.seconds, self.small = rig, seed, seconds, small
+    def __init__(self, rig, seed, seconds, small, cooldown, steps):
+        """cooldown: the rig's, in seconds; steps: how far the rig's clock may be off, 0 where it cannot step."""
+        self.rig, self.seed, self.seconds, self.small, self.cooldown = rig, seed, seconds, small, cooldown
         self.counted = collections.Counter()
         self.most = collections.Counter()  # the longest that something took, in ms
         self.faults = []                   # what went wrong that is no answer to a visitor
@@ -46,6 +47,8 @@ class World:
         self.stopping = False
         self.emptied = 0.0                 # when Redis lost everything
         self.happened = []                 # [from, to, which fault]
+        self.steps = faults.Steps(self, steps)
+        self.env = rig.shift.env if steps else {}
         self.lag = 0.0
 
     def rng(self, actor):
@@ -92,6 +95,8 @@ class World:
         actors += [self.visitor(i) for i in range(VISITORS)]
         actors += [self.socket(i) for i in range(SOCKETS)]
         actors += [faults.happen(self)]
+        if self.steps.limit:
+            actors += [self.steps.happen()]
         running = [self.spawn(actor) for actor in actors]
         await asyncio.sleep(self.seconds)
         self.stopping = True
@@ -121,7 +126,7 @@ class World:
             if self.tasks <= {self.tick}:
                 break
             await asyncio.sleep(0.1)
-        await asyncio.sleep(2.5)
+        await asyncio.sleep(0.5 + (self.cooldown if self.small else 2))
         await self.look_for_leaks()
 
     async def look_for_leaks(self):
@@ -152,7 +157,8 @@ class World:
             sample = slots[:200]
             script = "local r={} for i,k in ipairs(KEYS) do r[i]=redis.call('PTTL',k) end return r"
             ttls = rig.redis("EVAL", script, len(sample), *sample).split("\n") if sample else []
-            self.leaks.append(("each slot is given back after the cooldown", [t for t in ttls if not 0 <= int(t) <= 900000]))
+            most = 1000 * (self.cooldown + 2 * self.steps.limit)
+            self.leaks.append(("each slot is given back after the cooldown", [t for t in ttls if not 0 <= int(t) <= most]))
 
     # --- operators
 
@@ -160,7 +166,7 @@ class World:
         """rly's exit status, output and errors."""
         process = await asyncio.create_subprocess_exec(
             self.rig.program("rly"), *map(str, args), stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE, env=dict(os.environ, RELAY_CONF=self.rig.conf))
+            stderr=asyncio.subprocess.PIPE, env=dict(os.environ, RELAY_CONF=self.rig.conf, **self.env))
         out, err = await process.communicate()
         return process.returncode, out.decode(), err.decode()
 
@@ -207,7 +213,8 @@ class World:
             self.judge.add(tunnel)
         tunnel.id, tunnel.listen, tunnel.key, tunnel.opened = made["id"], made["routes"][0]["listen"], key, now
         tunnel.chosen = name
-        tunnel.expires_from, tunnel.expires = began + ttl / 1000, now + ttl / 1000
+        tunnel.clock_from = tunnel.clock = tunnel.expires_from = tunnel.expires = 0.0
+        self.steps.granted(tunnel, began, ttl / 1000)
         self.counted["open"] += 1
         if began <= self.emptied:
             # Redis has forgotten everything meanwhile: perhaps this one, too.
@@ -323,16 +330,13 @@ class World:
         ttl = 3 if tunnel.ends_from < self.now() + 1 else rng.choice((122, 130, 300))
         if tunnel.extending:
             return
-        tunnel.extending = True
-        began, old = self.now(), tunnel.expires
-        if tunnel.expires_from > began:
-            tunnel.expires = FOREVER  # until there is an answer
+        tunnel.extending, began = True, self.now()
         status, _, err = await self.rly("extend", "-t", f"{ttl}s", tunnel.id)
         tunnel.extending = False
-        tunnel.expires = old if status in (1, 2) else max(old, self.now() + ttl)
+        if status not in (1, 2):
+            self.steps.granted(tunnel, began, ttl, surely=status == 0)
         if status == 0:
             self.counted["extend"] += 1
-            tunnel.expires_from = max(tunnel.expires_from, began + ttl)
         elif status == 3 and not self.starved(began) or status == 2:
             self.blame(f"rly extend {tunnel}: exit status {status}: {err}")
 
@@ -421,8 +425,8 @@ class World:
             web.close()
 
     def starved(self, start):
-        """Whether Redis was away meanwhile, or this machine is too busy for its deadlines."""
-        return self.judge.troubled(start, self.now()) or self.lag > 0.3
+        """Whether Redis was away meanwhile, or this machine is too busy for its deadlines; some go by the clock that steps."""
+        return self.judge.troubled(start, self.now()) or self.lag > 0.3 or len(self.steps.since(start)) > 1
 
     def calm(self, start, end):
         return not any(a <= end and start <= b for a, b, _ in self.happened[-20:])

@@ -11,15 +11,16 @@ GRACE = 1.0  # invariant 3: within 1 s
 
 
 class Tunnel:
-    """opened_from/opened: when it was asked for, and when that was answered; expires_from/expires and closed_from/closed
-    likewise: from then on it may have ended, and it surely has. up_from/up: since when, and until when, its device is
-    surely connected."""
+    """opened_from/opened: when it was asked for, and since when it is surely open; expires_from/expires and closed_from/closed
+    likewise: from then on it may have ended, and it surely has; clock_from/clock: expires_from/expires by Redis's clock, were
+    it never off (faults.Steps). up_from/up: since when, and until when, its device is surely connected."""
 
     def __init__(self, n, name, secret, now):
         self.n, self.name, self.secret = n, name, secret
         self.id = self.listen = self.key = None
         self.opened_from, self.opened = now, FOREVER
         self.expires_from = self.expires = self.closed_from = self.closed = FOREVER
+        self.clock_from = self.clock = FOREVER
         self.up_from, self.up = FOREVER, 0.0
         self.lost = False  # Redis has lost its records
         self.session = None
@@ -31,7 +32,7 @@ class Tunnel:
 
     @property
     def ends(self):
-        return min(self.expires, self.closed)
+        return min(FOREVER if self.extending else self.expires, self.closed)
 
     def surely_open(self, start, end):
         """From a moment in which all of the relay must know it, until the end."""
@@ -41,7 +42,8 @@ class Tunnel:
         return self.opened <= start and end < self.ends_from and not self.lost and self.up_from <= start and end < self.up
 
     def __repr__(self):
-        return f"tunnel {self.n} {self.id} ({self.name}, {self.listen})"
+        return (f"tunnel {self.n} {self.id} ({self.name}, {self.listen}; open since {self.opened:.3f}, "
+                f"until {self.ends_from:.3f} or {self.ends:.3f})")
 
 
 class Judge:
