@@ -152,8 +152,7 @@ mod_relay_cached mod_relay_cache_get(mod_relay_cache *c, const char *name, apr_i
     apr_thread_mutex_lock(t->mutex);
     if ((e = apr_hash_get(t->routes, name, APR_HASH_KEY_STRING)) != NULL) {
         if (now >= e->dies) {
-            /* It cannot have been extended unnoticed: that would have been invalidated. */
-            kind = MOD_RELAY_HIT_GONE;
+            kind = MOD_RELAY_HIT_OVER;
             *gone = "expired";
         }
         else if (now - e->read < max_age) {

@@ -129,16 +129,19 @@ static void complain(mod_relay_lookups *l, const char *name, const char *why)
         ap_log_error(APLOG_MARK, APLOG_ERR, 0, l->realm->server, "RLY120 route %s cannot be looked up: %s", name, why);
 }
 
-static apr_status_t from_cache(mod_relay_realm *realm, const char *name, apr_interval_time_t max_age, int absent_counts,
+/* up: changes are being reported, and Redis can be asked. */
+static apr_status_t from_cache(mod_relay_realm *realm, const char *name, apr_interval_time_t max_age, int up,
                                relay_route *route, const char **gone, apr_pool_t *p)
 {
     switch (mod_relay_cache_get(realm->cache, name, max_age, route, gone, p)) {
     case MOD_RELAY_HIT:
         return APR_SUCCESS;
+    case MOD_RELAY_HIT_OVER:
+        return up ? APR_EAGAIN : RELAY_EGONE;
     case MOD_RELAY_HIT_GONE:
         return RELAY_EGONE;
     case MOD_RELAY_HIT_NONE:
-        return absent_counts ? RELAY_ENOTFOUND : APR_EAGAIN;
+        return up ? RELAY_ENOTFOUND : APR_EAGAIN;
     default:
         return APR_EAGAIN;
     }

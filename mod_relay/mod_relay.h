@@ -131,12 +131,18 @@ apr_array_header_t *mod_relay_realms(void);
 
 /* ---- cache.c: any thread */
 
-typedef enum { MOD_RELAY_MISS, MOD_RELAY_HIT, MOD_RELAY_HIT_GONE, MOD_RELAY_HIT_NONE } mod_relay_cached;
+typedef enum {
+    MOD_RELAY_MISS,
+    MOD_RELAY_HIT,
+    MOD_RELAY_HIT_OVER, /* a route that has ended, unless word of an extension is on its way */
+    MOD_RELAY_HIT_GONE,
+    MOD_RELAY_HIT_NONE
+} mod_relay_cached;
 
 void mod_relay_cache_create(mod_relay_cache **out, apr_pool_t *p);
 /**
  * @param route out, copied into p; only for MOD_RELAY_HIT
- * @param gone out, static; only for MOD_RELAY_HIT_GONE
+ * @param gone out, static; only for MOD_RELAY_HIT_OVER and MOD_RELAY_HIT_GONE
  * @param max_age an entry that was read from Redis longer ago is a miss
  */
 mod_relay_cached mod_relay_cache_get(mod_relay_cache *c, const char *name, apr_interval_time_t max_age,

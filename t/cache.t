@@ -3,7 +3,9 @@
 """The cache: right at once after close, extend and expiry; bounded; no bad record gets through; no clock is trusted."""
 import email.utils
 import os
+import socket
 import sys
+import threading
 import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -242,6 +244,69 @@ def test_clock(rig, device):
            f"{took} {before}")
 
 
+class LateRig(Rig):
+    """httpd's questions to Redis are answered at once, as ever; but it hears of changes late."""
+    LATE = 0.8
+
+    def _start_httpd(self):
+        door = socket.socket(socket.AF_UNIX)
+        door.bind(f"{self.dir}/run/late.sock")
+        os.chmod(f"{self.dir}/run/late.sock", 0o666)
+        door.listen()
+        threading.Thread(target=self._serve, args=(door,), daemon=True).start()
+        rlys, self.conf = self.conf, f"{self.dir}/etc/web.conf"
+        with open(rlys) as f, open(self.conf, "w") as web:
+            web.write(f.read().replace(self.redis_sock, f"{self.dir}/run/late.sock"))
+        super()._start_httpd()
+        self.conf = rlys
+
+    def _serve(self, door):
+        while True:
+            httpd, redis = door.accept()[0], socket.socket(socket.AF_UNIX)
+            redis.connect(self.redis_sock)
+            subscribed = threading.Event()
+            for pair in ((httpd, redis), (redis, httpd)):
+                threading.Thread(target=self._pass_on, args=(*pair, redis, subscribed), daemon=True).start()
+
+    def _pass_on(self, source, to, redis, subscribed):
+        try:
+            while data := source.recv(65536):
+                if b"__redis__:invalidate" in data:
+                    subscribed.set()
+                if source is redis and subscribed.is_set():
+                    time.sleep(self.LATE)
+                to.sendall(data)
+        except OSError:
+            pass
+        for end in (source, to):
+            end.close()
+
+
+def test_late_news():
+    """An extension in the last moment, and httpd has not heard of it when the old end comes."""
+    rig = LateRig(vhost=STATUS, httpd_conf=ONE_CHILD, relay_conf={"redis": {"timeout": "5s"}})
+    wait_for(lambda: status_lines(rig)["RelayLink"] == "up", "the link to Redis", 20)
+    device = rig.device("nas")
+
+    def known(ttl):
+        """A tunnel that httpd knows, and of which there is no more news: it was opened a while ago."""
+        tunnel = rig.open(device.url, ttl=ttl)
+        rig.connect(tunnel)
+        time.sleep(2 * rig.LATE)
+        tap.is_(rig.get(tunnel)[0], 200, f"late news: a tunnel for {ttl}")
+        return tunnel, expires(rig, tunnel)
+
+    tunnel, end = known("4s")
+    time.sleep(max(0, end - rig.LATE + 0.2 - time.monotonic()))
+    rig.rly("extend", "-t", "1h", tunnel["id"])
+    time.sleep(max(0, end + 0.01 - time.monotonic()))
+    tap.is_({rig.get(tunnel)[0] for _ in range(5)}, {200}, "late news: it was extended just before it ended, and goes on")
+    brief, end = known("3s")
+    time.sleep(max(0, end + 0.01 - time.monotonic()))
+    tap.is_({rig.get(brief)[0] for _ in range(5)}, {410}, "late news: one that was not extended has ended at once")
+    tap.is_(rig.stop(), [], "the rig with late news ends cleanly")
+
+
 def main():
     rig = Rig(vhost=STATUS, httpd_conf=ONE_CHILD)
     rig.expect(r"RLY111 no link to Redis|RLY120 route \S+ cannot be looked up: (cannot connect|Redis at)|Redis is now ready|AH01102|AH00898|AH00957|AH01114")
@@ -254,6 +319,7 @@ def main():
     rig.connect(tunnel)
     test_flood(rig, tunnel)
     test_clock(rig, device)
+    test_late_news()
     rig.check_logs()
     tap.is_(rig.stop(), [], "the rig ends cleanly")
     tap.done()
