@@ -46,7 +46,7 @@ def start_anew(field, sides, how):
 
 def run(options):
     result = Result("path", WHAT, (STATIC, OURS, OLD))
-    rounds, more, seconds, fresh = options.pick(quick=(5, 4, 1, 5), normal=(20, 20, 1, 5), tiny=(1, 1, 1, 1))
+    rounds, more, seconds, fresh = options.pick(quick=(5, 2, 1, 5), normal=(20, 20, 1, 5), tiny=(1, 1, 1, 1))
     field = Field()
     try:
         sides = sides_of(field)

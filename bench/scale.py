@@ -154,7 +154,7 @@ def measure(field, result, name, counts, tunnels, target, options):
         for count in counts:
             say(f"scale: {name}, {2 * count} processes that sleep")
             with Sleepers(2 * count):
-                time.sleep(options.pick(quick=10, normal=20, tiny=1))  # new processes cost more than old ones
+                time.sleep(options.pick(quick=5, normal=20, tiny=1))  # new processes cost more than old ones
                 for _ in range(rounds):
                     result.add(f"{name}, {count}", SLEEPING, "ms", tail(field, side, seconds))
         empty, clients, have = way.memory(), Clients(field, way.port, target.port), 0

@@ -37,7 +37,7 @@ def ways(field):
 
 def run(options):
     result = Result("tunnel", "1 kB, 16 connections, straight to the listen address of one tunnel of stock ssh", (STOCK, HANDED, LISTENING))
-    rounds, seconds = options.pick(quick=(7, 1), normal=(11, 2), tiny=(1, 1))
+    rounds, seconds = options.pick(quick=(5, 1), normal=(11, 2), tiny=(1, 1))
     field = Field()
     try:
         all_ways = ways(field)

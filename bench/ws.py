@@ -46,7 +46,7 @@ def run(options):
     count = options.pick(normal=200, tiny=20)
     result = Result("ws", f"{count} WebSockets through HTTPS, each sends 32 bytes when the last ones have come back",
                     (STATIC, OURS, OLD))
-    rounds, more, seconds = options.pick(quick=(5, 3, 1), normal=(11, 11, 2), tiny=(1, 0, 1))
+    rounds, more, seconds = options.pick(quick=(5, 1, 1), normal=(11, 11, 2), tiny=(1, 0, 1))
     field = Field()
     try:
         program = compile_load(field)
