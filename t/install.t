@@ -73,8 +73,9 @@ STEPS = [
     ("rly close ended the session", """i=0; while ss -Hltn 'src 127.64.0.0/10' | grep -q .; do
         i=$((i + 1)); test $i -lt 20 || break; sleep 0.1; done; ! ss -Hltn 'src 127.64.0.0/10' | grep .""", False),
     ("rlyd's log is clean", "! grep -E 'error|warning' /root/rlyd.log", False),
-    ("Apache's logs are clean",
-     "! grep -h -E ':(warn|error|crit|alert|emerg)\\]' /var/log/apache2/relay-error.log /var/log/apache2/error.log", False),
+    # (AH01882: the distribution's own packages are of different ages; see riglog.py)
+    ("Apache's logs are clean", "! grep -h -E ':(warn|error|crit|alert|emerg)\\]' /var/log/apache2/relay-error.log "
+     "/var/log/apache2/error.log | grep -v AH01882", False),
 ]
 
 
