@@ -40,7 +40,10 @@ static ssize_t slurp(pid_t pid, const char *name, char *buf, size_t size)
     return len;
 }
 
-/** Fields 3 (state), 4 (ppid) and 22 (start time) of /proc/PID/stat; the second, the name, may hold anything. */
+/* <linux/sched.h> of the kernel, which is not among those that programs get: it is in do_exit(). */
+#define PF_EXITING 0x4
+
+/** Fields 3 (state), 4 (ppid), 9 (flags) and 22 (start time) of /proc/PID/stat; the second, the name, may hold anything. */
 static int read_stat(pid_t pid, proc_info *info)
 {
     char buf[1024], *at;
@@ -63,6 +66,8 @@ static int read_stat(pid_t pid, proc_info *info)
         at++;
         if (field == 3)
             info->ppid = (pid_t)strtol(at, NULL, 10);
+        else if (field == 8)
+            info->exiting = (strtoul(at, NULL, 10) & PF_EXITING) != 0;
     }
     info->start = strtoull(at, NULL, 10);
     return 0;
@@ -102,6 +107,13 @@ int proc_is_alive(pid_t pid, uint64_t start)
     proc_info info;
 
     return pid > 0 && read_stat(pid, &info) == 0 && info.start == start && info.state != 'Z' && info.state != 'X';
+}
+
+int proc_is_staying(pid_t pid, uint64_t start)
+{
+    proc_info info;
+
+    return pid > 0 && read_stat(pid, &info) == 0 && info.start == start && !info.exiting;
 }
 
 int64_t proc_age_ms(uint64_t start)

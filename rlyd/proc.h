@@ -15,6 +15,7 @@ typedef struct proc_info {
     pid_t pid, ppid;
     uint64_t start; /* clock ticks since boot */
     char state;     /* R S D Z … */
+    int exiting;    /* its end has begun */
     uid_t ruid, euid;
 } proc_info;
 
@@ -26,6 +27,10 @@ int proc_start(pid_t pid, uint64_t *start);
 
 /** Whether it is the process with that start time, and no zombie. */
 int proc_is_alive(pid_t pid, uint64_t start);
+
+/** Whether it is alive and its end has not begun: a process closes its descriptors, of which others take notice, some time
+ * before it is a zombie. */
+int proc_is_staying(pid_t pid, uint64_t start);
 
 /** How long ago a process with that start time was started, in ms. */
 int64_t proc_age_ms(uint64_t start);

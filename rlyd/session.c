@@ -323,14 +323,17 @@ static void log_end(const session *s)
                   session_way_name(s->way), seconds);
 }
 
-/** The monitor is gone, its child lives on: a session of one process from now on. */
+/** The monitor is gone, its child lives on: a session of one process from now on. After a client has disconnected that is
+ * for a moment: the monitor ends when the child has closed its descriptors, and may well be the first of the two to be gone. */
 static void become_orphan(session *s)
 {
+    const char *why = proc_is_staying(s->child, s->child_start) ? "its monitor process was ended" : NULL;
+
     session_index_monitor(s, s->child);
     s->monitor_start = s->child_start;
     s->our_child = 0;
     watch_exit(s);
-    session_end(s, s->why ? s->why : "its monitor process was ended");
+    session_end(s, s->why ? s->why : why);
 }
 
 void session_gone(session *s)

@@ -55,6 +55,14 @@ def test_up():
     tap.is_(ended(rig, entry_tunnel), ["disconnected"], "one line in the log for the session")
 
 
+def test_monitor_killed():
+    tunnel, session, pids = up()
+    os.kill(pids[0], signal.SIGKILL)
+    tap.ok(within(1.0, wait(gone(tunnel, pids), 5)), "a session whose monitor process was killed is ended within 1 s")
+    tap.is_(ended(rig, tunnel), ["its monitor process was ended"], "and the log says so")
+    session.stop()
+
+
 def test_close():
     tunnel, session, pids = up()
     other, other_session, other_pids = up()
@@ -222,7 +230,7 @@ def test_redis_empty():
     tap.is_(len(alive(pids)), 2, "and new ones come up")
 
 
-for test in (test_up, test_close, test_two_routes, test_expiry, test_extend, test_record_lost, test_rlyd_away,
+for test in (test_up, test_monitor_killed, test_close, test_two_routes, test_expiry, test_extend, test_record_lost, test_rlyd_away,
              test_redis_away, test_redis_and_rlyd_away, test_redis_hangs, test_redis_empty):
     test()
 with open(f"{rig.dir}/log/sshd-i.log", errors="replace") as sshd_log:
