@@ -22,16 +22,19 @@ from relayrig import Rig, RigError, wait_for
 from righttpd import ExtraHttpd, RewriteHttpd
 from rigdevice import Session
 
-# The same for every Apache: room for 200 WebSockets, and children that stay.
+# The same for every Apache, and as it serves best: one child, over which a tunnel's connections cannot be spread by chance,
+# with room for 200 WebSockets; and without mod_status's accounts, for which the kernel adds up the CPU time of all of a
+# child's threads twice a request.
 MPM = """\
-StartServers 2
+StartServers 1
 ServerLimit 8
-ThreadLimit 64
-ThreadsPerChild 64
-MaxRequestWorkers 512
-MinSpareThreads 64
-MaxSpareThreads 512
+ThreadLimit 256
+ThreadsPerChild 256
+MaxRequestWorkers 2048
+MinSpareThreads 16
+MaxSpareThreads 2048
 MaxConnectionsPerChild 0
+ExtendedStatus Off
 """
 PLAIN = """\
 Listen {address}:{port}

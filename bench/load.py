@@ -25,6 +25,10 @@ class LoadError(RigError):
     """A load generator failed, or some of its requests did."""
 
 
+class NoHttp2(RigError):
+    """The server chose another protocol."""
+
+
 class Load:
     """What one run of a load generator found: requests, seconds, rate, p50 and p99 in ms (None where unknown)."""
 
@@ -64,7 +68,9 @@ def h2load(address, port, host, path, seconds, clients=16, streams=1):
     found = re.search(r"^requests: .* (\d+) succeeded, (\d+) failed, (\d+) errored", result.stdout, re.M)
     protocol = re.search(r"^Application protocol: (\S+)", result.stdout, re.M)
     status = re.search(r"^status codes: (\d+) 2xx", result.stdout, re.M)
-    if not found or not int(found[1]) or int(found[2]) or not protocol or protocol[1] != "h2" or int(status[1]) < int(found[1]):
+    if protocol and protocol[1] != "h2":
+        raise NoHttp2(f"{host} does not speak HTTP/2: {protocol[1]} was chosen")
+    if not found or not int(found[1]) or int(found[2]) or not protocol or int(status[1]) < int(found[1]):
         raise LoadError(f"h2load {host} failed:\n{result.stdout}{result.stderr}")
     return Load(int(found[1]), float(int(seconds)))
 

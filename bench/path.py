@@ -10,7 +10,7 @@ WHAT = "1 kB, 16 connections, one tunnel of stock ssh"
 STATIC, OURS, OLD = "static ProxyPass", "mod_relay", "published stack"
 
 
-def sides_of(field):
+def sides_of(field, result):
     """static and ours over the fast tunnel, the others over the stock one, and the peers of the environment."""
     device = fronts.device(field)
     fast = field.rig.open(device.url, name="fast")
@@ -20,7 +20,7 @@ def sides_of(field):
     target = f"127.0.0.1:{device.port}"
     StockClient(field, sshd, key, [(stock["routes"][0]["listen"], target), (f"127.0.0.1:{port}", target)])
     return [field.static(fast), field.mod_relay(fast), field.published(stock, sshd), field.nginx(port, sshd),
-            field.haproxy(port, sshd)] + peers.sides(field, device)
+            field.haproxy(port, sshd)] + peers.sides(field, device, result)
 
 
 def one(field, side, how, seconds):
@@ -44,15 +44,28 @@ def start_anew(field, sides, how):
         one(field, side, how, 1)
 
 
+def those_with_http2(field, sides, result):
+    able = []
+    for side in sides:
+        try:
+            one(field, side, "h2", 1)
+            able.append(side)
+        except load.NoHttp2 as e:
+            result.note(f"{side.name}: {e}")
+    return able
+
+
 def run(options):
     result = Result("path", WHAT, (STATIC, OURS, OLD))
     rounds, more, seconds, fresh = options.pick(quick=(5, 2, 1, 5), normal=(20, 20, 1, 5), tiny=(1, 1, 1, 1))
     field = Field()
     try:
-        sides = sides_of(field)
+        sides = sides_of(field, result)
         for how in ("http", "https", "h2"):
-            say(f"path: {how}, {rounds} rounds of {seconds} s for each of {len(sides)} sides, {more} more for the first two")
             able = [s for s in sides if (s.plain if how == "http" else s.tls)]
+            if how == "h2":
+                able = those_with_http2(field, able, result)
+            say(f"path: {how}, {rounds} rounds of {seconds} s for each of {len(able)} sides, {more} more for the first two")
             warm = 0 if options.size == "tiny" else 1
             last = 0
             for n, side in interleaved(warm + rounds, able, more):

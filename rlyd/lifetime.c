@@ -14,7 +14,7 @@
 /* Every session is asked about once in so many sweeps: 8 s, with very many sessions up to 64 s. */
 #define SWEEP_ROUND_MIN 16
 #define SWEEP_ROUND_MAX 128
-#define SWEEP_AT_ONCE 50
+#define SWEEP_AT_ONCE 25
 #define SWEEP_ALL 20         /* so few are asked about each time */
 #define EXPIRE_EVERY 2       /* sweeps */
 #define MISSING_AGAIN_MS 300 /* a record that is not there is asked for once more before its session ends */
@@ -26,7 +26,6 @@ struct lifetimes {
     int64_t offset_ms; /* Redis's clock minus ours */
     int offset_known;
     char last_event[48];
-    uint64_t sweep_at;
     unsigned sweeps;
     int64_t record_gate;
 };
@@ -367,24 +366,21 @@ static void on_ready(rlyd *d)
 
 /* ---- the safety net */
 
-typedef struct turn {
-    uint64_t round, now;
-} turn;
-
-static void sweep_some(session *s, void *baton)
+/** How many sessions are asked about in one sweep. */
+static unsigned sweep_size(unsigned count)
 {
-    const turn *t = baton;
+    unsigned round = count / SWEEP_AT_ONCE;
 
-    if (s->id % t->round == t->now)
-        check_one(s, NULL);
+    if (count <= SWEEP_ALL)
+        return count;
+    round = round < SWEEP_ROUND_MIN ? SWEEP_ROUND_MIN : round > SWEEP_ROUND_MAX ? SWEEP_ROUND_MAX : round;
+    return (count + round - 1) / round;
 }
 
 static void on_sweep(evutil_socket_t fd, short what, void *arg)
 {
     rlyd *d = arg;
     struct lifetimes *l = d->lifetime;
-    unsigned count = session_count(d), round = count / SWEEP_AT_ONCE;
-    turn t;
     char by[96];
 
     (void)fd;
@@ -392,10 +388,8 @@ static void on_sweep(evutil_socket_t fd, short what, void *arg)
     timer_arm(l->sweep, SWEEP_EVERY_MS);
     if (!redis_link_is_ready(l->link))
         return;
-    t.round = round < SWEEP_ROUND_MIN ? SWEEP_ROUND_MIN : round > SWEEP_ROUND_MAX ? SWEEP_ROUND_MAX : round;
-    t.now = l->sweep_at++ % t.round;
     ask_time(d);
-    session_each(d, count <= SWEEP_ALL ? check_one : sweep_some, &t);
+    session_turn(d, sweep_size(session_count(d)), check_one, NULL);
     if (l->sweeps++ % EXPIRE_EVERY == 0) {
         apr_snprintf(by, sizeof by, "rlyd@%s", d->cfg->name);
         redis_call(l->link, NULL, 0, "EVAL", rlyd_script_expire, "1", d->cfg->prefix, by);

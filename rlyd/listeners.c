@@ -15,7 +15,7 @@
  * asks for or cancels later, and strangers. With thousands of listeners they are further apart, to cost 1/POLL_SHARE. */
 #define POLL_MS 500
 #define POLL_MAX_MS 3000
-#define POLL_SHARE 300
+#define POLL_SHARE 600
 #define AWAIT_EVERY_MS 20
 #define AWAIT_FOR_MS 15000
 /* With more logins than this under way one dump is cheaper than the look-ups. */
@@ -364,7 +364,8 @@ static void on_poll(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     dump(d);
-    session_each(d, look_after, NULL);
+    if (d->unwatched)
+        session_each(d, look_after, NULL);
     next = (now_ms() - before) * POLL_SHARE;
     timer_arm(d->listeners->poll, next < POLL_MS ? POLL_MS : next > POLL_MAX_MS ? POLL_MAX_MS : next);
 }

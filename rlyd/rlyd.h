@@ -40,6 +40,7 @@ typedef struct rlyd {
     const char *cfg_path;
     uid_t tunnel_uid;     /* of cfg->user */
     int stopping;
+    unsigned unwatched;   /* sessions without a pidfd */
     struct door *door;
     struct admission *admission;
     struct sessions *sessions;

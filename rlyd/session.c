@@ -65,6 +65,7 @@ static void watch_exit(session *s)
         errno = EMFILE;
     }
     if (s->pidfd < 0) {
+        d->unwatched++;
         if (errno != ESRCH && gate_open(&pidfd_gate, 60000))
             relay_log(RELAY_LOG_WARNING, "RLY420 no pidfd for process %d: %s; sessions are watched by polling",
                       (int)s->monitor, strerror(errno));
@@ -347,6 +348,8 @@ void session_gone(session *s)
         waitpid(s->monitor, NULL, WNOHANG);
     if (s->pidfd >= 0)
         close(s->pidfd);
+    else
+        d->unwatched--;
     s->pidfd = -1;
     if (s->child && s->child != s->monitor && proc_is_alive(s->child, s->child_start)) {
         become_orphan(s);

@@ -19,6 +19,8 @@
 #include "proc.h"
 #include "rlyd.h"
 
+#include <sys/queue.h>
+
 typedef enum { SESSION_STARTED, SESSION_OFFERED, SESSION_PROVED, SESSION_ENDING } session_state;
 typedef enum { WAY_DIRECT, WAY_TLS, WAY_LISTENING } session_way;
 
@@ -53,6 +55,7 @@ struct session {
     int nports;               /* listeners it holds now: `listeners` counts */
     relay_listen_addr port;   /* the last one of them that came up */
     session *next_of_tunnel;
+    TAILQ_ENTRY(session) in_turn;
 };
 
 void sessions_init(rlyd *d);
@@ -103,6 +106,8 @@ int session_uses_port(const rlyd *d, uint16_t n);
 unsigned session_count(const rlyd *d);
 /** Calls fn for each session that there is now and that is still there when its turn comes. */
 void session_each(rlyd *d, void (*fn)(session *s, void *baton), void *baton);
+/** Calls fn for so many sessions, each time for those whose turn was longest ago; fn may end the one it is given. */
+void session_turn(rlyd *d, unsigned count, void (*fn)(session *s, void *baton), void *baton);
 
 const char *session_way_name(session_way way);
 

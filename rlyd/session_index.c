@@ -8,6 +8,7 @@
 
 struct sessions {
     apr_hash_t *by_id, *by_monitor, *by_tunnel, *by_addr;
+    TAILQ_HEAD(, session) turns;
     uint64_t last_id;
     unsigned char ports[65536 / 8]; /* those of the listen addresses that were ever seen */
 };
@@ -20,6 +21,7 @@ void sessions_init(rlyd *d)
     all->by_monitor = apr_hash_make(d->pool);
     all->by_tunnel = apr_hash_make(d->pool);
     all->by_addr = apr_hash_make(d->pool);
+    TAILQ_INIT(&all->turns);
     d->sessions = all;
 }
 
@@ -65,6 +67,19 @@ void session_each(rlyd *d, void (*fn)(session *s, void *baton), void *baton)
             fn(s, baton);
     }
     free(ids);
+}
+
+void session_turn(rlyd *d, unsigned count, void (*fn)(session *s, void *baton), void *baton)
+{
+    session *s;
+
+    if (count > session_count(d))
+        count = session_count(d);
+    for (; count && (s = TAILQ_FIRST(&d->sessions->turns)); count--) {
+        TAILQ_REMOVE(&d->sessions->turns, s, in_turn);
+        TAILQ_INSERT_TAIL(&d->sessions->turns, s, in_turn);
+        fn(s, baton);
+    }
 }
 
 /** Addresses as keys of a hash: one holder an address, the newest. */
@@ -181,6 +196,7 @@ void session_index_add(session *s)
     s->id = ++s->d->sessions->last_id;
     apr_hash_set(s->d->sessions->by_id, &s->id, sizeof s->id, s);
     apr_hash_set(s->d->sessions->by_monitor, &s->monitor, sizeof s->monitor, s);
+    TAILQ_INSERT_TAIL(&s->d->sessions->turns, s, in_turn);
 }
 
 void session_index_monitor(session *s, pid_t monitor)
@@ -193,6 +209,7 @@ void session_index_monitor(session *s, pid_t monitor)
 void session_index_remove(session *s)
 {
     session_index_leave(s);
+    TAILQ_REMOVE(&s->d->sessions->turns, s, in_turn);
     apr_hash_set(s->d->sessions->by_id, &s->id, sizeof s->id, NULL);
     apr_hash_set(s->d->sessions->by_monitor, &s->monitor, sizeof s->monitor, NULL);
 }
