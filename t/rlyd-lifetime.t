@@ -119,6 +119,20 @@ def test_extend():
     session.stop()
 
 
+def test_sweep():
+    """With more sessions than one sweep asks about each has its turn."""
+    tunnels = [rig.open(device.url) for _ in range(30)]
+    sessions = [rig.connect(tunnel) for tunnel in tunnels]
+    addresses = {tunnel["routes"][0]["listen"] for tunnel in tunnels}
+    tap.ok(wait(lambda: addresses <= set(live(rig)), 20), "30 sessions are up")
+    for tunnel in tunnels:
+        rig.redis("HSET", f"relay:tunnel:{tunnel['id']}", "expires", str(int(time.time() * 1000) + 500))
+    took = wait(lambda: not addresses & set(live(rig)), 15)
+    tap.ok(within(10, took), "changes that no event tells of are seen by the sweep for each of them", took)
+    for session in sessions:
+        session.stop()
+
+
 def test_record_lost():
     tunnel, session, pids = up()
     rig.redis("DEL", f"relay:tunnel:{tunnel['id']}")
@@ -230,7 +244,7 @@ def test_redis_empty():
     tap.is_(len(alive(pids)), 2, "and new ones come up")
 
 
-for test in (test_up, test_monitor_killed, test_close, test_two_routes, test_expiry, test_extend, test_record_lost, test_rlyd_away,
+for test in (test_up, test_monitor_killed, test_close, test_two_routes, test_expiry, test_extend, test_sweep, test_record_lost, test_rlyd_away,
              test_redis_away, test_redis_and_rlyd_away, test_redis_hangs, test_redis_empty):
     test()
 with open(f"{rig.dir}/log/sshd-i.log", errors="replace") as sshd_log:
