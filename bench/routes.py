@@ -72,7 +72,7 @@ def round_trips(field, names):
 
 def run(options):
     steps = options.pick(quick=[10, 10_000, 100_000], normal=[10, 10_000, 1_000_000], tiny=[10, 1000])
-    rounds, runs = options.pick(quick=(6, 2), normal=(8, 4), tiny=(1, 1))
+    rounds, runs = options.pick(quick=(5, 2), normal=(8, 4), tiny=(1, 1))
     sides = [f"{n:,} routes" for n in steps]
     result = Result("routes", "hot, cold and unknown names with so many routes in Redis", sides)
     field = Field()

@@ -21,7 +21,7 @@ from machine import Cgroup, Merging, Setting, ksm_passes
 from measure import Result, say
 from storm import ROOM
 
-MERGED, SHARED, STOCK, HANDED = "listening -r, merging", "listening -r", "listening, re-exec", "handed off"
+MERGED, STOCK, HANDED = "listening -r, merging", "listening, re-exec", "handed off"
 AT_ONCE = 24
 SLEEPING = "p99 beside sleeping processes, two in place of each idle tunnel"
 
@@ -195,22 +195,21 @@ def measure(field, result, name, counts, tunnels, target, options):
 def run(options):
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    counts = options.pick(quick=[100, 200], normal=[100, 1000, 4000], full=[100, 1000, 4000, 16000], tiny=[5])
-    few = options.pick(quick=[100], normal=[100, 1000], full=[100, 1000, 4000], tiny=[5])
+    counts = options.pick(quick=[200], normal=[100, 1000, 4000], full=[100, 1000, 4000, 16000], tiny=[5])
+    few = options.pick(quick=[100], normal=[100, 1000], tiny=[5])
+    handed = [*few, 4000] if options.size == "full" else few
     settings = [Setting("/proc/sys/kernel/pid_max", 4_000_000)] if counts[-1] > 5000 else []
     result = Result("scale", "idle tunnels, each with a key and an address of its own",
-                    [f"{name}, {n}" for name in (MERGED, SHARED, STOCK, HANDED) for n in ["alone"] + counts])
+                    [f"{name}, {n}" for name in (MERGED, STOCK, HANDED) for n in ["alone"] + counts])
     field = Field(rig_options={"relay_conf": {"rlyd": {"max-startups": "1000:30:2000", "per-source-startups": 0}}})
     try:
         device = fronts.device(field)
         say(f"scale: opening {counts[-1]} tunnels")
         tunnels = field.open_many(device.url, counts[-1])
-        ways = [(MERGED, counts), (SHARED, few), (STOCK, few)] + ([(HANDED, few)] if field.has_rlyd else [])
-        if options.size != "full":
-            del ways[1]
+        ways = [(MERGED, counts), (STOCK, few)] + ([(HANDED, handed)] if field.has_rlyd else [])
         for name, steps in ways:
             usage, mergeable = measure(field, result, name, steps, tunnels, device, options)
-        judge(result, counts, few, usage, mergeable, field)
+        judge(result, counts, handed, usage, mergeable)
     finally:
         field.close()
         for setting in settings:
@@ -218,7 +217,7 @@ def run(options):
     return result
 
 
-def judge(result, counts, few, usage, mergeable, field):
+def judge(result, counts, handed, usage, mergeable):
     most = counts[-1]
     if mergeable:
         for count in counts[1:] or counts:
@@ -227,7 +226,7 @@ def judge(result, counts, few, usage, mergeable, field):
         result.note("this kernel does not let us merge pages")
     idle = 4000 if 4000 in counts else most
     result.target(f"% of a core that {idle} idle tunnels take, ksmd included", "<", 2, result.median(f"{MERGED}, {idle}", "CPU while idle"))
-    for name, steps in ((MERGED, counts), (HANDED, few)):
+    for name, steps in ((MERGED, counts), (HANDED, handed)):
         alone = result.median(f"{name}, alone", "p99 of an active tunnel")
         if alone:
             result.target(f"{name}: p99 of an active tunnel beside {steps[-1]} idle ones / alone", "<=", 1.1,
