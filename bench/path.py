@@ -57,7 +57,7 @@ def those_with_http2(field, sides, result):
 
 def run(options):
     result = Result("path", WHAT, (STATIC, OURS, OLD))
-    rounds, more, seconds, fresh = options.pick(quick=(5, 5, 1, 99), normal=(15, 45, 1, 10), tiny=(1, 1, 1, 1))
+    rounds, more, seconds, fresh = options.pick(quick=(5, 5, 1, 99), normal=(11, 30, 1, 10), tiny=(1, 1, 1, 1))
     field = Field()
     try:
         sides = sides_of(field, result)
