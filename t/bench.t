@@ -22,8 +22,9 @@ def number(value):
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def bench(*args):
-    return subprocess.run([f"{TOP}/script/bench", *args], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300)
+def bench(*args, **env):
+    return subprocess.run([f"{TOP}/script/bench", *args], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300,
+                          env=dict(os.environ, **env))
 
 
 def test_result():
@@ -47,7 +48,8 @@ def test_result():
 
 
 def test_json():
-    run = bench("--tiny", "--json", *NAMES)
+    run = bench("--tiny", "--json", *NAMES, SISH="/bin/false")
+    tap.like(run.stderr, "path: sish is left out: sish ended at once", "a peer that does not come up is left out")
     if not tap.is_(run.returncode, 0, f"script/bench --json {' '.join(NAMES)} runs"):
         tap.diag(run.stderr[-3000:])
         return
