@@ -166,7 +166,9 @@ class StockClient:
 
 class Side:
     """One way from a visitor to the device. host: the name to ask for; plain, tls: ports; roots(): its servers' pids;
-    restart(): starts its front anew, where a bench needs that."""
+    restart(): starts its front anew, where a bench needs that. peer: one of the environment's, see peers.py."""
+
+    peer = False
 
     def __init__(self, name, host, plain, tls, roots, restart=None):
         self.name, self.host, self.plain, self.tls, self.roots, self.restart = name, host, plain, tls, roots, restart

@@ -44,15 +44,15 @@ def start_anew(field, sides, how):
         one(field, side, how, 1)
 
 
-def those_with_http2(field, sides, result):
-    able = []
-    for side in sides:
+def speaks_http2(field, side, result):
+    """A peer need not; for all others that is an error, when they are measured."""
+    if side.peer:
         try:
             one(field, side, "h2", 1)
-            able.append(side)
         except load.NoHttp2 as e:
             result.note(f"{side.name}: {e}")
-    return able
+            return False
+    return True
 
 
 def run(options):
@@ -64,7 +64,7 @@ def run(options):
         for how in ("http", "https", "h2"):
             able = [s for s in sides if (s.plain if how == "http" else s.tls)]
             if how == "h2":
-                able = those_with_http2(field, able, result)
+                able = [s for s in able if speaks_http2(field, s, result)]
             say(f"path: {how}, {rounds} rounds of {seconds} s for each of {len(able)} sides, {more} more for the first two")
             warm = 0 if options.size == "tiny" else 1
             last = 0

@@ -9,7 +9,7 @@ import relayrig
 from field import Side, StockClient
 from measure import say
 
-# The bundle's order. OpenSSH's own puts chacha20-poly1305 first, which is slower with every peer.
+# The bundle's order. OpenSSH's own puts chacha20-poly1305 first, which costs more where the processor has AES instructions.
 CIPHERS = "aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com,aes128-ctr,aes256-ctr"
 
 
@@ -148,7 +148,9 @@ def sides(field, device, result):
             raise relayrig.RigError(f"{name}: {' and '.join(variables)} must each name a program that can be run")
         say(f"path: {name} joins")
         try:
-            found.append(make(field, device, *(os.path.abspath(shutil.which(p)) for p in programs)))
+            side = make(field, device, *(os.path.abspath(shutil.which(p)) for p in programs))
+            side.peer = True
+            found.append(side)
         except relayrig.RigError as e:
             say(f"path: {name} is left out: {e}")
             result.note(f"{name} did not come up: {str(e).splitlines()[0][:200]}")

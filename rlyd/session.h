@@ -89,7 +89,8 @@ void session_set_addrs(session *s, int naddrs, const relay_listen_addr *addrs);
 /** (Re)sets the end of the session; ends it when that has passed. */
 void session_set_deadline(session *s, int64_t deadline_ms);
 
-/** Begins to end it: its processes get SIGTERM now, SIGKILL soon. @param why a constant: closed, expired, … */
+/** Begins to end it: its processes get SIGTERM now, SIGKILL soon. @param why a constant: closed, expired, …; NULL: its client
+ * has disconnected */
 void session_end(session *s, const char *why);
 
 /** Its processes are gone: forgets it, with a log line. */
