@@ -8,7 +8,7 @@
 
 struct sessions {
     apr_hash_t *by_id, *by_monitor, *by_tunnel, *by_addr;
-    TAILQ_HEAD(, session) turns;
+    TAILQ_HEAD(turns, session) turns;
     uint64_t last_id;
     unsigned char ports[65536 / 8]; /* those of the listen addresses that were ever seen */
 };
