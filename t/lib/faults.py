@@ -104,6 +104,8 @@ class Steps:
         """At some time between began and now Redis gave the tunnel so many seconds from then on; surely, or perhaps."""
         now, off = self.world.now(), self.since(began)
         if tunnel.expires_from < now:
+            if tunnel.expires_from:  # 0: it is new
+                tunnel.over_until = now
             tunnel.opened = now  # before that it was over for who reckoned so
         tunnel.clock = max(tunnel.clock, now + ttl + max(off))
         tunnel.expires = max(tunnel.expires, tunnel.clock - min(off))

@@ -13,7 +13,7 @@ GRACE = 1.0  # invariant 3: within 1 s
 class Tunnel:
     """opened_from/opened: when it was asked for, and since when it is surely open; expires_from/expires and closed_from/closed
     likewise: from then on it may have ended, and it surely has; clock_from/clock: expires_from/expires by Redis's clock, were
-    it never off (faults.Steps). up_from/up: since when, and until when, its device is surely connected."""
+    it never off (faults.Steps); over_until: its time may have been over until an extension at that moment. up_from/up: since when, and until when, its device is surely connected."""
 
     def __init__(self, n, name, secret, now):
         self.n, self.name, self.secret = n, name, secret
@@ -21,6 +21,7 @@ class Tunnel:
         self.opened_from, self.opened = now, FOREVER
         self.expires_from = self.expires = self.closed_from = self.closed = FOREVER
         self.clock_from = self.clock = FOREVER
+        self.over_until = -FOREVER
         self.up_from, self.up = FOREVER, 0.0
         self.lost = False  # Redis has lost its records
         self.session = None
@@ -112,7 +113,7 @@ class Judge:
     def _denied(self, status, tunnels, start, end, about):
         if any(t.surely_open(start, end) for t in tunnels):
             self.blame(f"{status} for an open tunnel", *about)
-        elif status == 410 and not any(t.ends_from <= end for t in tunnels):
+        elif status == 410 and not any(t.ends_from <= end or start < t.over_until + GRACE for t in tunnels):
             self.blame("410 although nothing has ended", *about)
         elif status == 404 and any(t.opened + GRACE <= start and not t.lost for t in tunnels):
             self.blame("404 for a name that there was", *about)
