@@ -15,7 +15,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
 import tap
 from relayrig import Rig, Server, free_port, wait_for
-from rlydlib import Namespace
+from rlydlib import Namespace, wait
 from watching import Asker, timed
 
 # Each process of httpd knows the routes that it has served: one, so that what is known is.
@@ -201,6 +201,16 @@ class Cluster:
     def role(self, name):
         return self.cli(name, "ROLE").split("\n")[0]
 
+    def offset(self, name, field):
+        """How much of the replication stream it has written, or read."""
+        found = re.search(rf"^{field}:(\d+)", self.cli(name, "INFO", "replication"), re.M)
+        return int(found[1]) if found else -1
+
+    def state(self):
+        """For who has to find out why something is missing."""
+        said = [f"{n}: {self.cli(n, 'DBSIZE')} keys; {self.cli(n, 'INFO', 'replication')}" for n in ("a", "b")]
+        return "\n".join(said + [f"{n}'s log:\n{self.rig.tail(f'{self.rig.dir}/log/{n}.out')}" for n in ("a", "b", "sentinel")])
+
     def start(self, rig):
         self.rig = rig
         for name in ("a", "b"):
@@ -251,8 +261,11 @@ def test_sentinel():
     ending = rig.connect(brief)
     tap.is_(status(rig, tunnel), 200, "Redis behind Sentinel and haproxy: a route works")
     # What the replica has not got when the master dies is lost, which is Redis's affair and not what is tested here.
-    tap.is_((cluster.cli("a", "WAIT", "1", "5000"), cluster.role("a"), cluster.role("b")), ("1", "master", "slave"),
-            "the replica has all that was written, and Sentinel has not yet made it master")
+    written = cluster.offset("a", "master_repl_offset")
+    caught_up = wait(lambda: cluster.offset("b", "slave_repl_offset") >= written > 0, 10, 0.05)
+    there = [cluster.cli("b", "EXISTS", f"relay:tunnel:{t['id']}") for t in (tunnel, unseen, brief)]
+    tap.is_((caught_up is not None, there, cluster.role("a"), cluster.role("b")), (True, ["1"] * 3, "master", "slave"),
+            "the replica has all that was written, and Sentinel has not yet made it master") or tap.diag(cluster.state())
     visitor = visit(rig, tunnel)
     killed = time.monotonic()
     rig.servers["a"].kill()
@@ -264,7 +277,7 @@ def test_sentinel():
     tap.ok(set(seen[:-1]) <= {503} and seen[-1] == 404 and took < 15, "the master is killed: 503 for unknown names until Sentinel has made another one", f"{set(seen)} {took:.1f} s")
     tap.note(f"failover took {took:.1f} s")
     tap.is_(cluster.role("b"), "master", "which is the replica of before")
-    tap.is_(status(rig, unseen), 200, "what was open there is open here")
+    tap.is_(status(rig, unseen), 200, "what was open there is open here") or tap.diag(cluster.state())
     did_not_notice(visitor, "failover")
     all_well(rig, device, tunnel, session, "after the failover")
     wait_for(lambda: ending.process.poll() is not None, "the end of what expires", 10)
