@@ -4,6 +4,7 @@
 import email.utils
 import os
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -307,6 +308,78 @@ def test_late_news():
     tap.is_(rig.stop(), [], "the rig with late news ends cleanly")
 
 
+class SlowRig(LateRig):
+    """The other way round: news at once, and answers late while .holding is set."""
+    LATE = 0
+    holding = False
+
+    def _pass_on(self, source, to, redis, subscribed):
+        if source is redis:
+            to = Held(self, to, subscribed)
+        super()._pass_on(source, to, redis, subscribed)
+
+
+class Held:
+    """httpd's end of a connection to Redis on which answers to questions wait."""
+
+    def __init__(self, rig, sock, subscribed):
+        self.rig, self.sock, self.subscribed = rig, sock, subscribed
+
+    def sendall(self, data):
+        while self.rig.holding and not self.subscribed.is_set():
+            time.sleep(0.01)
+        self.sock.sendall(data)
+
+    def close(self):
+        self.sock.close()
+
+
+def test_overtaken():
+    """What Redis said is overtaken by a change while it is on its way: it may serve the request that asked, no other."""
+    rig = SlowRig(vhost=STATUS, httpd_conf=ONE_CHILD, relay_conf={"redis": {"timeout": "5s"}})
+    wait_for(lambda: status_lines(rig)["RelayLink"] == "up", "the link to Redis", 20)
+    device = rig.device("nas")
+
+    def ask_while(name, change):
+        """The status of a request during whose look-up something changes."""
+        answers = []
+        rig.holding = True
+        asking = threading.Thread(target=lambda: answers.append(rig.get(name)[0]))
+        asking.start()
+        time.sleep(0.3)
+        changed = change()
+        time.sleep(0.2)
+        rig.holding = False
+        asking.join()
+        return answers[0], changed
+
+    tunnel = rig.open(device.url)
+    rig.connect(tunnel)
+    time.sleep(0.5)
+    status, _ = ask_while(tunnel, lambda: rig.rly("close", tunnel["id"]))
+    tap.ok(status in (200, 410), "overtaken: a request that asked before the close is answered", status)
+    tap.is_({rig.get(tunnel)[0] for _ in range(3)}, {410}, "overtaken: the next ones know of the close")
+    status, late = ask_while("came-late", lambda: rig.open(device.url, name="came-late"))
+    tap.ok(status in (404, 503), "overtaken: a request that asked before the open is answered", status)
+    rig.connect(late)
+    tap.is_({rig.get(late)[0] for _ in range(3)}, {200}, "overtaken: the next ones know of the open")
+    tap.is_(rig.stop(), [], "the rig with slow answers ends cleanly")
+
+
+def test_missed(rig, device):
+    """A change of which nobody could tell: the link was broken just then. Nothing of before may be believed after it."""
+    tunnel = rig.open(device.url)
+    rig.connect(tunnel)
+    name = tunnel["routes"][0]["name"]
+    tap.is_({rig.get(tunnel)[0] for _ in range(3)}, {200}, "missed: a known route")
+    subprocess.run(["redis-cli", "-s", rig.redis_sock], check=True, capture_output=True, text=True, input=(
+        "MULTI\nCLIENT KILL TYPE pubsub\nCLIENT KILL TYPE normal SKIPME yes\n"
+        f"DEL relay:route:{name}\nHSET relay:gone:{name} v 1 why closed\nEXEC\n"))
+    took, before = ask_until(rig.connection(tunnel), 410, 5)
+    tap.ok(took is not None and took < 2, "missed: a close in the moment when the link broke is known soon after",
+           f"took {took}, before: {before}")
+
+
 def main():
     rig = Rig(vhost=STATUS, httpd_conf=ONE_CHILD)
     rig.expect(r"RLY111 no link to Redis|RLY120 route \S+ cannot be looked up: (cannot connect|Redis at)|Redis is now ready|AH01102|AH00898|AH00957|AH01114")
@@ -314,12 +387,14 @@ def main():
     test_close_and_extend(rig, device)
     test_counters(rig, device)
     test_records(rig, device)
+    test_missed(rig, device)
     test_expiry(rig, device)
     tunnel = rig.open(device.url)
     rig.connect(tunnel)
     test_flood(rig, tunnel)
     test_clock(rig, device)
     test_late_news()
+    test_overtaken()
     rig.check_logs()
     tap.is_(rig.stop(), [], "the rig ends cleanly")
     tap.done()

@@ -4,6 +4,7 @@
 import os
 import random
 import statistics
+import subprocess
 import sys
 import threading
 import time
@@ -181,6 +182,33 @@ def test_post_after_a_pause(rig):
     tap.is_(device.conns()["accepted"] - accepted, 1, "does not: it could be sent again")
 
 
+def test_address_again():
+    """An address comes back to another tunnel while connections to the first one's device are still open."""
+    rig = Rig(httpd_conf=ONE_CHILD, cooldown="2s",
+              listen=f"127.{64 + os.getpid() % 60}.{os.getpid() // 60 % 250}.9:21000-21000")
+    first, second = rig.device("first"), rig.device("second")
+    tunnel = rig.open(first.url)
+    address = tunnel["routes"][0]["listen"]
+    control = f"{rig.dir}/run/control"
+    rig.connect(tunnel, args=("-o", "ControlMaster=yes", "-o", f"ControlPath={control}"))
+    slow = threading.Thread(target=lambda: rig.get(tunnel, "/slow?s=8"))
+    slow.start()
+    time.sleep(0.3)
+    tap.is_(rig.get(tunnel)[2].decode().strip(), "first", "the first tunnel's device, with a request under way beside it")
+    forward = f"{address}:{first.url.partition('//')[2]}"
+    subprocess.run(["ssh", "-S", control, "-O", "cancel", "-R", forward, "relay"], check=True, capture_output=True)
+    wait_for(lambda: not rig.listening(tunnel), "the end of the first tunnel's listener")
+    rig.rly("close", tunnel["id"])
+    time.sleep(2.2)
+    again = rig.open(second.url)
+    tap.is_(again["routes"][0]["listen"], address, "the second tunnel has the same address")
+    rig.connect(again)
+    tap.is_({rig.get(again)[2].decode().strip() for _ in range(5)}, {"second"},
+            "its visitors reach its own device: no connection is shared with the first tunnel")
+    slow.join()
+    tap.is_(rig.stop(), [], "the rig with one address ends cleanly")
+
+
 def main():
     rig = Rig(start=False, httpd_conf=ONE_CHILD + '\n<Location "/relay-status">\nSetHandler server-status\n</Location>')
     rig.vhost_extra = VHOST.format(dir=rig.dir)
@@ -192,6 +220,7 @@ def main():
         test_impatient_device(rig, line)
     test_extend_keeps(rig)
     test_post_after_a_pause(rig)
+    test_address_again()
     rig.check_logs()
     tap.is_(rig.stop(), [], "the rig ends cleanly")
     tap.done()
