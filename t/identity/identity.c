@@ -86,9 +86,9 @@ static void swap(int sig)
     dup2(second, listener);
 }
 
-static int make_listener(int port)
+static int make_listener(void)
 {
-    struct sockaddr_in sin = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    struct sockaddr_in sin = {.sin_family = AF_INET};
     int fd = socket(AF_INET, SOCK_STREAM, 0), yes = 1;
 
     sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -105,10 +105,10 @@ static int be_process(int argc, char **argv)
 
     for (i = 1; i < argc; i++) {
         if (strcmp(argv[i], "listen") == 0)
-            listener = make_listener(0);
+            listener = make_listener();
         else if (strcmp(argv[i], "listen-swap") == 0) {
-            listener = make_listener(0);
-            second = make_listener(0);
+            listener = make_listener();
+            second = make_listener();
             signal(SIGUSR1, swap);
         }
         else if (strncmp(argv[i], "uid=", 4) == 0) {
