@@ -199,7 +199,8 @@ def test_not_issued(rig):
                f"a listener on {where}: {'rlyd knows, and' if elsewhere else 'rlyd is away, and'} no address of its port is issued", got)
         had += [first, *got]
         if elsewhere:
-            rig.redis("FLUSHALL")
+            rig.servers["redis"].kill()
+            rig.servers["redis"].start()
             wait(lambda: told(rig), 5)
             had += [opened(rly_open(rig, elsewhere=True)) for _ in range(3)]
         else:
@@ -312,7 +313,7 @@ def test_orders():
 def main():
     test_orders()
     rig = Rig(rlyd=True)
-    rig.expect("RLY149|RLY44[01]|AH00957|AH01114|AH01102|AH10034|AH00898|RLY10[78]|RLY11")
+    rig.expect("RLY149|RLY44[01]|AH00957|AH01114|AH01102|AH10034|AH00898|RLY10[78]|RLY11|RLY430")
     plain, tls = rig.devices_("nas", "other"), rig.device("tls", tls=True)
     tunnel = rig.open(plain[0], tls, f"h2c://127.0.0.1:{plain[1].port}")
     test_kinds(rig, tunnel, KINDS)

@@ -57,8 +57,8 @@ static const struct row {
 
 /* ---- with this kernel's sockets */
 
-/* Listens on `at` as a user; port 0 is chosen. @return the socket, or -1 */
-static int listen_as(uid_t uid, relay_listen_addr *at)
+/* Listens on `at` as a user, bound to a device or not; port 0 is chosen. @return the socket, or -1 */
+static int listen_as(uid_t uid, relay_listen_addr *at, const char *device)
 {
     struct sockaddr_in sin = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(at->ip), .sin_port = htons(at->port)};
     socklen_t len = sizeof(sin);
@@ -68,6 +68,8 @@ static int listen_as(uid_t uid, relay_listen_addr *at)
         return -1;
     fd = socket(AF_INET, SOCK_STREAM, 0);
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    if (device)
+        setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device, (socklen_t)strlen(device));
     if (bind(fd, (struct sockaddr *)&sin, sizeof(sin)) < 0 || listen(fd, 5) < 0
         || getsockname(fd, (struct sockaddr *)&sin, &len) < 0) {
         close(fd);
@@ -102,11 +104,11 @@ static void test_change_of_hands(void)
 {
     relay_listen_addr at = {0x7f4d0005, 0}, first, second;
     relay_socket found = {.uid = 0};
-    int his = listen_as(OTHER, &at), early = connect_to(at, &first), taken_in = accept_as(OTHER, his), sshd, late;
+    int his = listen_as(OTHER, &at, NULL), early = connect_to(at, &first), taken_in = accept_as(OTHER, his), sshd, late;
 
     ok(relay_owner_answers(at, first, USER, &found) == RELAY_OWNER_OTHER && found.uid == OTHER, "he listens, and has accepted");
     close(his);
-    sshd = listen_as(USER, &at);
+    sshd = listen_as(USER, &at, NULL);
     ok(sshd >= 0 && relay_owner_listens(at, USER, &found) == RELAY_OWNER_USER, "the user listens there now");
     found.uid = 0;
     ok(relay_owner_answers(at, first, USER, &found) == RELAY_OWNER_OTHER && found.uid == OTHER,
@@ -120,13 +122,13 @@ static void test_change_of_hands(void)
     close(sshd);
 }
 
-static void test_not_accepted(void)
+static void test_not_accepted(const char *device)
 {
     relay_listen_addr at = {0x7f4d0005, 0}, local;
     relay_socket found = {.uid = 0};
-    int his = listen_as(OTHER, &at), fd = connect_to(at, &local);
+    int his = listen_as(OTHER, &at, device), fd = connect_to(at, &local);
 
-    ok(relay_owner_answers(at, local, USER, &found) == RELAY_OWNER_OTHER && found.uid == OTHER, "not accepted by another's listener");
+    ok(relay_owner_answers(at, local, USER, &found) == RELAY_OWNER_OTHER && found.uid == OTHER, "not accepted by another's listener%s", device ? ", bound to lo" : "");
     close(his);
     ok(relay_owner_answers(at, local, USER, &found) == RELAY_OWNER_NOBODY, "it ends with the listener");
     close(fd);
@@ -146,7 +148,8 @@ int main(void)
     ok(relay_owner_can_ask(), "this kernel can be asked");
     if (geteuid() == 0) {
         test_change_of_hands();
-        test_not_accepted();
+        test_not_accepted(NULL);
+        test_not_accepted("lo");
     }
     apr_terminate();
     return done_testing();
