@@ -10,8 +10,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static relay_owner judge_listener(int there, const relay_socket *s, relay_listen_addr listen, uid_t user,
-                                  relay_socket *found)
+static relay_owner judge_listener(int there, const relay_socket *s, relay_listen_addr listen,
+                                  uid_t user, relay_socket *found)
 {
     if (there != 1)
         return there ? RELAY_OWNER_UNKNOWN : RELAY_OWNER_NOBODY;
@@ -27,7 +27,8 @@ static int is_known(const relay_socket *end)
     return end->inode || end->uid;
 }
 
-relay_owner relay_owner_judge(const relay_owner_sight *seen, relay_listen_addr listen, uid_t user, relay_socket *found)
+relay_owner relay_owner_judge(const relay_owner_sight *seen, relay_listen_addr listen, uid_t user,
+                              relay_socket *found)
 {
     relay_owner owner;
 
@@ -43,8 +44,9 @@ relay_owner relay_owner_judge(const relay_owner_sight *seen, relay_listen_addr l
     if (owner != RELAY_OWNER_USER || is_known(&seen->the_end))
         return owner;
     /*
-     * Not accepted before: it belongs to a listener that lived then. If it is still so the listener lives still, and is the
-     * one that was found in between: the kernel allows one only. If it was accepted meanwhile it says by whom.
+     * Not accepted before: it belongs to a listener that lived then. If it is still so the listener
+     * lives still, and is the one that was found in between: the kernel allows one only. If it was
+     * accepted meanwhile it says by whom.
      */
     if (seen->again != 1)
         return seen->again ? RELAY_OWNER_UNKNOWN : RELAY_OWNER_NOBODY;
@@ -54,7 +56,8 @@ relay_owner relay_owner_judge(const relay_owner_sight *seen, relay_listen_addr l
     return RELAY_OWNER_OTHER;
 }
 
-relay_owner relay_owner_answers(relay_listen_addr listen, relay_listen_addr local, uid_t user, relay_socket *found)
+relay_owner relay_owner_answers(relay_listen_addr listen, relay_listen_addr local, uid_t user,
+                                relay_socket *found)
 {
     relay_owner_sight seen = {.end = -1};
     int nl = relay_sockdiag_open(), error;

@@ -1,9 +1,10 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * Asks the kernel for TCP sockets (sock_diag(7)): who listens, and who holds the other end of a connection. The kernel
- * filters and answers at once: a look-up is a matter of microseconds, a dump of thousands of milliseconds. No privilege is
- * needed. Everything is that of the caller's network namespace.
+ * Asks the kernel for TCP sockets (sock_diag(7)): who listens, and who holds the other end of a
+ * connection. The kernel filters and answers at once: a look-up is a matter of microseconds, a dump
+ * of thousands of milliseconds. No privilege is needed. Everything is that of the caller's network
+ * namespace.
  *
  * A netlink socket belongs to one thread at a time. Nothing here waits.
  */
@@ -19,8 +20,8 @@ typedef struct relay_socket {
     int listens;  /* in state LISTEN */
     int wildcard; /* bound to every address: addr.ip is 0 */
     relay_listen_addr addr;
-    /* Of the user whose process made the listener or accepted the connection. Until a connection is accepted Linux
-     * before 6.17 says 0, later ones name the listener's. */
+    /* Of the user whose process made the listener or accepted the connection. Until a connection is
+     * accepted Linux before 6.17 says 0, later ones name the listener's. */
     uid_t uid;
     uint32_t inode; /* 0: a connection that is not accepted yet */
 } relay_socket;
@@ -31,12 +32,13 @@ typedef void relay_sockdiag_fn(void *baton, const relay_socket *s);
 int relay_sockdiag_open(void);
 
 /**
- * Calls fn for each listener on an address of the space, ports included, and for each that is bound to all addresses
- * (IPv4, or IPv6 which takes IPv4, too) and a port of the space: such a one answers in the place of every tunnel of that
- * port that is not connected.
+ * Calls fn for each listener on an address of the space, ports included, and for each that is bound
+ * to all addresses (IPv4, or IPv6 which takes IPv4, too) and a port of the space: such a one
+ * answers in the place of every tunnel of that port that is not connected.
  * @return 0; or -1 with errno when the dump is not complete
  */
-int relay_sockdiag_dump(int nl, const relay_listen_space *space, relay_sockdiag_fn *fn, void *baton);
+int relay_sockdiag_dump(int nl, const relay_listen_space *space, relay_sockdiag_fn *fn,
+                        void *baton);
 
 /**
  * The listener that a connection from this host to addr would meet; it may be one on all addresses.

@@ -1,12 +1,13 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * A connection to a listen address goes to the tunnel user's socket, or is given up before a byte was sent. While a
- * device is away anybody with an account could listen in its place, and a service on all addresses does so unasked; with
- * what visitors prove to their devices it would be told all.
+ * A connection to a listen address goes to the tunnel user's socket, or is given up before a byte
+ * was sent. While a device is away anybody with an account could listen in its place, and a service
+ * on all addresses does so unasked; with what visitors prove to their devices it would be told all.
  *
- * The hook is pre_connection: mod_proxy runs it for every new connection to a device (ap_proxy_connection_create_ex()),
- * whatever is to be spoken there, and ahead of the TLS handshake. One that was pooled has been through it.
+ * The hook is pre_connection: mod_proxy runs it for every new connection to a device
+ * (ap_proxy_connection_create_ex()), whatever is to be spoken there, and ahead of the TLS
+ * handshake. One that was pooled has been through it.
  */
 
 #include "mod_relay.h"
@@ -37,15 +38,18 @@ int mod_relay_owner_prepare(mod_relay_realm *realm, server_rec *s)
     int rc = getpwnam_r(realm->relay->user, &room, buf, sizeof(buf), &user);
 
     if (!user) {
-        ap_log_error(APLOG_MARK, APLOG_STARTUP | APLOG_ERR, rc, s, "RLY106 %s: [relay] user: there is no user `%s' on this "
-                     "host: devices log in as it, and connections to anybody else's sockets are refused. Create it, or name "
-                     "the one that there is.", realm->relay->file, realm->relay->user);
+        ap_log_error(APLOG_MARK, APLOG_STARTUP | APLOG_ERR, rc, s,
+                     "RLY106 %s: [relay] user: there is no user `%s' on this host: devices log in "
+                     "as it, and connections to anybody else's sockets are refused. Create it, or "
+                     "name the one that there is.",
+                     realm->relay->file, realm->relay->user);
         return 0;
     }
     realm->user = user->pw_uid;
     if (!relay_owner_can_ask())
-        ap_log_error(APLOG_MARK, APLOG_STARTUP | APLOG_ERR, errno, s, "RLY107 the kernel cannot be asked who listens where "
-                     "(NETLINK_SOCK_DIAG): no request will reach a device. Load its module tcp_diag, and let httpd use "
+        ap_log_error(APLOG_MARK, APLOG_STARTUP | APLOG_ERR, errno, s,
+                     "RLY107 the kernel cannot be asked who listens where (NETLINK_SOCK_DIAG): no "
+                     "request will reach a device. Load its module tcp_diag, and let httpd use "
                      "AF_NETLINK (RestrictAddressFamilies, seccomp).");
     return 1;
 }
@@ -59,21 +63,26 @@ static int may_warn(mod_relay_realm *realm)
     return now - last >= WARN_EVERY_S && apr_atomic_cas32(&realm->owner_warned, now, last) == last;
 }
 
-static void warn(conn_rec *c, mod_relay_realm *realm, relay_listen_addr to, relay_owner owner, const relay_socket *found)
+static void warn(conn_rec *c, mod_relay_realm *realm, relay_listen_addr to, relay_owner owner,
+                 const relay_socket *found)
 {
     const char *listen = relay_listen_addr_print(to, c->pool);
 
     if (owner == RELAY_OWNER_UNKNOWN)
-        ap_log_cerror(APLOG_MARK, APLOG_ERR, errno, c, "RLY108 the kernel does not say who listens on %s: visitors get 503",
-                      listen);
+        ap_log_cerror(APLOG_MARK, APLOG_ERR, errno, c,
+                      "RLY108 the kernel does not say who listens on %s: visitors get 503", listen);
     else
-        ap_log_cerror(APLOG_MARK, APLOG_WARNING, 0, c, "RLY149 %s is the listen address of a device, and a process of uid %u "
-                      "answers there%s, not sshd as user %s (uid %u): visitors get 503 until it is ended; `ss -ltnp sport = "
-                      ":%u' shows it", listen, (unsigned)found->uid, found->wildcard ? " by listening on all addresses" : "",
-                      realm->relay->user, (unsigned)realm->user, to.port);
+        ap_log_cerror(APLOG_MARK, APLOG_WARNING, 0, c,
+                      "RLY149 %s is the listen address of a device, and a process of uid %u "
+                      "answers there%s, not sshd as user %s (uid %u): visitors get 503 until it is "
+                      "ended; `ss -ltnp sport = :%u' shows it",
+                      listen, (unsigned)found->uid,
+                      found->wildcard ? " by listening on all addresses" : "", realm->relay->user,
+                      (unsigned)realm->user, to.port);
 }
 
-static int address_of(int (*get)(int, struct sockaddr *restrict, socklen_t *restrict), int fd, relay_listen_addr *addr)
+static int address_of(int (*get)(int, struct sockaddr *restrict, socklen_t *restrict), int fd,
+                      relay_listen_addr *addr)
 {
     struct sockaddr_in sin;
     socklen_t len = sizeof(sin);

@@ -219,7 +219,9 @@ static int request_status(int *status, request_rec *r)
         return OK;
     }
     /* sshd listens there, as the tunnel user, as long as the device is connected. */
-    answer = mod_relay_owner_listens(rr->realm, rr->route.listen) == RELAY_OWNER_USER ? MOD_RELAY_SILENT : MOD_RELAY_OFFLINE;
+    answer = mod_relay_owner_listens(rr->realm, rr->route.listen) == RELAY_OWNER_USER
+                 ? MOD_RELAY_SILENT
+                 : MOD_RELAY_OFFLINE;
     if (mod_relay_lookup(rr->realm, rr->server, rr->name, &rr->route, &gone, r->pool) == RELAY_EGONE)
         answer = MOD_RELAY_GONE;
     *status = mod_relay_page_send(r, rr, answer);

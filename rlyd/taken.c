@@ -24,7 +24,7 @@ struct taken {
     everywhere *by_port;
     apr_uint16_t *ports; /* what this look has met */
     unsigned nports, look;
-    char *text, *told;   /* what the field should be, and what was written */
+    char *text, *told; /* what the field should be, and what was written */
     size_t length;
     int complete; /* there was a whole look */
 };
@@ -42,9 +42,11 @@ static void warn(rlyd *d, apr_uint16_t n)
 
     if (!gate_open(&e->warned_gate, 3600000))
         return;
-    relay_log(RELAY_LOG_WARNING, "RLY441 a process of uid %d listens on port %u of all addresses: a tunnel of that port cannot "
-              "come up, and its visitors get 503; end it, or keep its port out of [relay] listen; `ss -ltnp sport = :%u' "
-              "shows it", (int)e->uid, n, n);
+    relay_log(RELAY_LOG_WARNING,
+              "RLY441 a process of uid %d listens on port %u of all addresses: a tunnel of that "
+              "port cannot come up, and its visitors get 503; end it, or keep its port out of "
+              "[relay] listen; `ss -ltnp sport = :%u' shows it",
+              (int)e->uid, n, n);
     apr_snprintf(listen, sizeof listen, "0.0.0.0:%u", n);
     live_foreign(d, listen, e->uid);
 }
@@ -54,7 +56,8 @@ void taken_wildcard(rlyd *d, const relay_socket *found)
     struct taken *t = d->taken;
     everywhere *e = &t->by_port[found->addr.port];
 
-    if (t->nports == RELAY_OWNER_TAKEN_MAX || e->look == t->look) /* there can be one of IPv4 and one of IPv6 */
+    /* There can be one of IPv4 and one of IPv6. */
+    if (t->nports == RELAY_OWNER_TAKEN_MAX || e->look == t->look)
         return;
     e->look = t->look;
     e->uid = found->uid;
@@ -118,7 +121,9 @@ void taken_tell(rlyd *d)
     if (!t->complete)
         return;
     apr_snprintf(name, sizeof name, "%srelay:%s", d->cfg->prefix, d->cfg->name);
-    if (redis_call(lifetime_link(d), NULL, 0, "HSET", name, "v", APR_STRINGIFY(RELAY_RECORD_VERSION), "taken", t->text) == 0)
+    if (redis_call(lifetime_link(d), NULL, 0, "HSET", name, "v",
+                   APR_STRINGIFY(RELAY_RECORD_VERSION), "taken", t->text)
+        == 0)
         memcpy(t->told, t->text, t->length + 1);
     redis_call(lifetime_link(d), NULL, 0, "PEXPIRE", name, LIVES);
 }

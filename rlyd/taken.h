@@ -1,8 +1,9 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * Where in our listen space somebody else listens: the field `taken` of relay:<name>, which `rly open` passes over. A
- * listener on all addresses takes its port at every address. Told as it changes, and again with each heartbeat.
+ * Where in our listen space somebody else listens: the field `taken` of relay:<name>, which `rly
+ * open` passes over. A listener on all addresses takes its port at every address. Told as it
+ * changes, and again with each heartbeat.
  */
 #ifndef RLYD_TAKEN_H
 #define RLYD_TAKEN_H
@@ -13,7 +14,8 @@
 
 void taken_init(rlyd *d);
 
-/** A look at the listen table begins; it meets a listener on all addresses; it has met all that there are. */
+/** A look at the listen table begins; it meets a listener on all addresses; it has met all that
+ * there are. */
 void taken_begin(rlyd *d);
 void taken_wildcard(rlyd *d, const relay_socket *found);
 void taken_end(rlyd *d);
