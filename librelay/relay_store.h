@@ -29,8 +29,9 @@
  *                           (relay_config_is_narrow()) none is issued before `until` (ms, if it is there): Redis had lost
  *                           what it knew of the relay.
  *                           written by rlyd after each look at the listen table; read by open; for ever
- *  relay:<name>     hash    v ssh hostkeys (lines `type base64`) load versions; written by rlyd (heartbeat, lives 1 minute);
- *                           read by rly open
+ *  relay:<name>     hash    v ssh hostkeys (lines `type base64`) load versions taken; written by rlyd (heartbeat, lives 1 minute).
+ *                           taken: where in the listen space others listen, separated by spaces: listen addresses, and `*:PORT`
+ *                           for a listener on all addresses; at most 4,096, written as it changes, too. read by rly open
  *  events           stream  what (open|extend|close|expire|up|down|…) tunnel relay by, and `peer` where there is one;
  *                           capped at about 10,000; written by every writer; read for audit and by rlyd
  *

@@ -4,6 +4,7 @@
 #include "relay_duration.h"
 #include "relay_log.h"
 #include "relay_name.h"
+#include "relay_owner.h"
 #include "relay_text.h"
 
 #include <apr_file_info.h>
@@ -135,6 +136,8 @@ static apr_array_header_t *open_args(const char *id, const relay_config *cfg, co
         push(args, req->services[i]->scheme);
         push(args, req->services[i]->url);
     }
+    /* This host's, where rlyd has not told yet: rly runs on the relay mostly. Elsewhere a port or two is passed over. */
+    push(args, relay_owner_taken(cfg->listen, p));
     return args;
 }
 
@@ -191,8 +194,10 @@ static apr_status_t open_refused(const redisReply *reply, const relay_config *cf
                   element(reply, 1));
     else if (!strcmp(what, "full"))
         RELAY_WHY(why, p, "the listen space is used up: each of its %" APR_UINT64_T_FMT " addresses is in use or cooling "
-                          "down; widen [relay] listen (now %s), close tunnels, or wait for the cooldown of %s",
-                  cfg->listen->size, cfg->listen->text, relay_duration_print(cfg->cooldown, p));
+                          "down%s; widen [relay] listen (now %s), close tunnels, or wait for the cooldown of %s",
+                  cfg->listen->size, *element(reply, 2) == '0' ? "" : apr_psprintf(p, ", or other processes listen there (%s of "
+                  "them; on the relay `ss -ltnp' shows by whom)", element(reply, 2)), cfg->listen->text,
+                  relay_duration_print(cfg->cooldown, p));
     else if (strcmp(what, "id"))
         return open_unsure(reply, cfg, p, why);
     else

@@ -165,6 +165,8 @@ static mod_relay_realm *realm_for(const char *file, server_rec *s, apr_pool_t *p
     realm = apr_pcalloc(p, sizeof(*realm));
     realm->relay = relay;
     realm->server = s;
+    if (!mod_relay_owner_prepare(realm, s))
+        return NULL;
     APR_ARRAY_PUSH(realms, mod_relay_realm *) = realm;
     return realm;
 }

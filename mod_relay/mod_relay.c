@@ -102,6 +102,7 @@ static void register_hooks(apr_pool_t *p)
     mod_relay_directives_register_hooks(p);
     mod_relay_route_register_hooks(p);
     mod_relay_backend_register_hooks(p);
+    mod_relay_owner_register_hooks(p);
     mod_relay_attempt_register_hooks(p);
     mod_relay_head_register_hooks(p);
     mod_relay_head_h2_register_hooks(p);

@@ -10,6 +10,7 @@
  *   lookup.c      cache, else Redis
  *   route.c       translate_name: Host header -> route -> mod_proxy
  *   backend.c     a pooled proxy worker of its own for each route
+ *   owner.c       a connection goes to the tunnel user's socket only
  *   attempt.c     when a request that failed is sent again
  *   head.c        how long the head of a device's answer may be
  *   head_h2.c     the same over HTTP/2
@@ -34,6 +35,7 @@
 #include <http_log.h>
 #include <mod_proxy.h>
 
+#include "relay_owner.h"
 #include "relay_store.h"
 
 extern module AP_MODULE_DECLARE_DATA relay_module;
@@ -59,12 +61,14 @@ typedef struct mod_relay_backend mod_relay_backend;
 typedef struct mod_relay_realm {
     const relay_config *relay;
     server_rec *server; /* for the log: the first one that names this relay.conf */
+    uid_t user;         /* [relay] user: whose sockets devices are */
     /* only in children, from child_init on: */
     apr_pool_t *pool; /* of the process, with a locked allocator: any thread may make subpools */
     mod_relay_cache *cache;
     mod_relay_watch *watch;
     mod_relay_lookups *lookups;
     mod_relay_backends *backends;
+    volatile apr_uint32_t owner_warned; /* owner.c's */
 } mod_relay_realm;
 
 /** A server's settings, after the merge; -1 or NULL where nothing was given. */
@@ -207,6 +211,14 @@ int mod_relay_backends_count(mod_relay_backends *b);
 /** What httpd lacks for reaching devices, or NULL. */
 const char *mod_relay_backend_missing(void);
 void mod_relay_backend_register_hooks(apr_pool_t *p);
+
+/* ---- owner.c */
+
+/** Reads the tunnel user's uid; check_config. @return 0 where there is none, which is logged */
+int mod_relay_owner_prepare(mod_relay_realm *realm, server_rec *s);
+/** Who listens on a listen address; any thread. */
+relay_owner mod_relay_owner_listens(const mod_relay_realm *realm, relay_listen_addr listen);
+void mod_relay_owner_register_hooks(apr_pool_t *p);
 
 /* ---- attempt.c */
 

@@ -8,21 +8,14 @@
 #include "mod_relay.h"
 
 #include <apr_optional_hooks.h>
-#include <fcntl.h>
 #include <http_core.h>
 #include <http_protocol.h>
 #include <http_request.h>
 #include <mod_core.h>
 #include <mod_proxy.h>
-#include <netinet/in.h>
-#include <poll.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #define RETRY_AFTER "5"
 #define DROPPED_MAX 65536
-/* Loopback answers at once, unless the listener's queue is full. */
-#define PROBE_MS 500
 
 static const struct page {
     int status;
@@ -196,27 +189,6 @@ int mod_relay_page_send(request_rec *r, const mod_relay_request *rr, mod_relay_a
 
 /* ---- after mod_proxy has failed */
 
-/* Whether something listens there: sshd does as long as the device is connected. In doubt: yes. */
-static int is_listening(relay_listen_addr addr)
-{
-    struct sockaddr_in sin = {.sin_family = AF_INET, .sin_port = htons(addr.port), .sin_addr.s_addr = htonl(addr.ip)};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), error = 0;
-    socklen_t len = sizeof(error);
-
-    if (fd < 0)
-        return 1;
-    if (connect(fd, (struct sockaddr *)&sin, sizeof(sin)) < 0)
-        error = errno;
-    if (error == EINPROGRESS) {
-        struct pollfd pfd = {fd, POLLOUT, 0};
-
-        if (poll(&pfd, 1, PROBE_MS) != 1 || getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
-            error = 0;
-    }
-    close(fd);
-    return error != ECONNREFUSED;
-}
-
 /* Not what the device says itself, but that it could not be asked. */
 static int is_failure(const request_rec *r, int status)
 {
@@ -246,7 +218,10 @@ static int request_status(int *status, request_rec *r)
         *status = OK;
         return OK;
     }
-    answer = is_listening(rr->route.listen) ? MOD_RELAY_SILENT : MOD_RELAY_OFFLINE;
+    /* sshd listens there, as the tunnel user, as long as the device is connected. */
+    answer = mod_relay_owner_listens(rr->realm, rr->route.listen) == RELAY_OWNER_USER
+                 ? MOD_RELAY_SILENT
+                 : MOD_RELAY_OFFLINE;
     if (mod_relay_lookup(rr->realm, rr->server, rr->name, &rr->route, &gone, r->pool) == RELAY_EGONE)
         answer = MOD_RELAY_GONE;
     *status = mod_relay_page_send(r, rr, answer);

@@ -13,6 +13,8 @@ static const char *link_text(const rly_link *link, apr_time_t now, apr_pool_t *p
 
     if (!link->known)
         return "unknown: rlyd does not report";
+    if (!link->up && link->taken)
+        return "no: a process that is no tunnel listens there (RLY440, RLY441)";
     if (!link->up)
         return "no";
     text = link->since ? apr_psprintf(p, "for %s", rly_time_span(now > link->since ? now - link->since : 0, p)) : "yes";

@@ -15,6 +15,7 @@
 typedef struct rly_link {
     int known;         /* 0: no rlyd reports for that relay */
     int up;
+    int taken;         /* another process listens there: it cannot come up */
     apr_time_t since;  /* 0: not known */
     const char *peer;  /* may be NULL */
 } rly_link;

@@ -7,6 +7,7 @@
 /* One relay's `live:` record. */
 typedef struct relay_live {
     int known;
+    const char *taken;      /* of relay:, or NULL */
     apr_hash_t *by_address; /* text of the listen address -> text of the JSON */
 } relay_live;
 
@@ -19,18 +20,34 @@ rly_links *rly_links_create(rly *r)
     return links;
 }
 
-/* Whether that relay's rlyd is there: it keeps `relay:<name>` alive with its heartbeat. */
-static apr_status_t ask_heartbeat(int *there, rly *r, const char *relay, const char **why)
+/* Whether that relay's rlyd is there: it keeps `relay:<name>` alive with its heartbeat. And where it sees others listen. */
+static apr_status_t ask_relay(relay_live *live, rly *r, const char *relay, const char **why)
 {
-    const char *argv[] = { "EXISTS", relay_store_key(r->store, r->p, "relay:", relay) };
+    const char *argv[] = { "HMGET", relay_store_key(r->store, r->p, "relay:", relay), "v", "taken" };
     redisReply *reply;
-    apr_status_t rv = relay_store_command(r->store, &reply, 2, argv, NULL, r->p, why);
+    apr_status_t rv = relay_store_command(r->store, &reply, 4, argv, NULL, r->p, why);
 
     if (rv != APR_SUCCESS)
         return rv;
-    *there = reply->type == REDIS_REPLY_INTEGER && reply->integer == 1;
+    if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 2) {
+        live->known = reply->element[0]->type == REDIS_REPLY_STRING;
+        if (reply->element[1]->type == REDIS_REPLY_STRING)
+            live->taken = apr_pstrdup(r->p, reply->element[1]->str);
+    }
     freeReplyObject(reply);
     return APR_SUCCESS;
+}
+
+/* Whether the words have that address, or its port at all addresses. */
+static int is_taken(const char *words, const char *address, apr_pool_t *p)
+{
+    const char *everywhere = apr_pstrcat(p, "*", strchr(address, ':'), NULL);
+    char *state, *word;
+
+    for (word = apr_strtok(apr_pstrdup(p, words), " ", &state); word; word = apr_strtok(NULL, " ", &state))
+        if (strcmp(word, address) == 0 || strcmp(word, everywhere) == 0)
+            return 1;
+    return 0;
 }
 
 static apr_status_t load(relay_live **out, rly *r, const char *relay, const char **why)
@@ -40,7 +57,7 @@ static apr_status_t load(relay_live **out, rly *r, const char *relay, const char
     redisReply *reply;
     apr_status_t rv;
 
-    if ((rv = ask_heartbeat(&live->known, r, relay, why)) != APR_SUCCESS
+    if ((rv = ask_relay(live, r, relay, why)) != APR_SUCCESS
         || (rv = relay_store_command(r->store, &reply, 2, argv, NULL, r->p, why)) != APR_SUCCESS)
         return rv;
     live->by_address = apr_hash_make(r->p);
@@ -75,7 +92,7 @@ apr_status_t rly_link_of(rly_link *out, rly_links *links, const relay_tunnel *t,
 {
     rly *r = links->r;
     relay_live *live = apr_hash_get(links->relays, t->relay, APR_HASH_KEY_STRING);
-    const char *text;
+    const char *text, *address = relay_listen_addr_print(t->routes[route].listen, r->p);
     apr_status_t rv;
 
     if (!live) {
@@ -84,8 +101,9 @@ apr_status_t rly_link_of(rly_link *out, rly_links *links, const relay_tunnel *t,
         apr_hash_set(links->relays, t->relay, APR_HASH_KEY_STRING, live);
     }
     *out = (rly_link){ .known = live->known };
-    text = apr_hash_get(live->by_address, relay_listen_addr_print(t->routes[route].listen, r->p), APR_HASH_KEY_STRING);
+    text = apr_hash_get(live->by_address, address, APR_HASH_KEY_STRING);
     if (live->known && text)
         read_link(out, text, t->id, r->p);
+    out->taken = live->taken && is_taken(live->taken, address, r->p);
     return APR_SUCCESS;
 }

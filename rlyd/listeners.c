@@ -3,7 +3,8 @@
 #include "listeners.h"
 #include "find.h"
 #include "live.h"
-#include "sockdiag.h"
+#include "relay_sockdiag.h"
+#include "taken.h"
 
 #include <apr_hash.h>
 #include <errno.h>
@@ -20,7 +21,6 @@
 #define AWAIT_FOR_MS 15000
 /* With more logins than this under way one dump is cheaper than the look-ups. */
 #define AWAIT_SINGLY_MAX 200
-#define WILDCARD_EVERY 20 /* dumps */
 /* A listener may be seen a moment before its process shows the uid, or while /proc changes under the search. */
 #define SEARCHES_UNTIL_FOREIGN 2
 
@@ -33,12 +33,12 @@ typedef struct awaited {
 struct listeners {
     int nl;
     apr_hash_t *by_addr, *unknown;
-    unsigned dump, owned, since_wildcard;
+    unsigned dump, owned;
     int settled, first_dump_done, ever_owned;
     struct event *poll, *soon;
     awaited *awaited;
     unsigned nawaited;
-    int64_t fault_gate, wildcard_gate, others_gate;
+    int64_t fault_gate, others_gate;
 };
 
 static port *port_at(rlyd *d, relay_listen_addr addr)
@@ -179,7 +179,7 @@ static void port_resolve(rlyd *d, port *p)
 }
 
 /** The kernel says that this one listens. */
-static void note(rlyd *d, const sockdiag_socket *found)
+static void note(rlyd *d, const relay_socket *found)
 {
     port *p = port_at(d, found->addr);
 
@@ -201,21 +201,12 @@ static void note(rlyd *d, const sockdiag_socket *found)
     port_resolve(d, p);
 }
 
-static void on_socket(void *baton, const sockdiag_socket *found)
+static void on_socket(void *baton, const relay_socket *found)
 {
-    note(baton, found);
-}
-
-static void on_wildcard(void *baton, const sockdiag_socket *found)
-{
-    rlyd *d = baton;
-
-    if (session_uses_port(d, found->addr.port) && gate_open(&d->listeners->wildcard_gate, 3600000)) {
-        relay_log(RELAY_LOG_WARNING, "RLY441 a process of uid %d listens on port %u of all addresses: it would answer for "
-                  "tunnels of that port that are not connected; keep it out of [relay] listen", (int)found->uid,
-                  found->addr.port);
-        live_foreign(d, "0.0.0.0", found->uid);
-    }
+    if (found->wildcard)
+        taken_wildcard(baton, found);
+    else
+        note(baton, found);
 }
 
 /** Calls fn for each port that `which` says; fn may drop the one it is given. */
@@ -263,36 +254,44 @@ void listeners_session_gone(session *s)
 }
 
 typedef struct visit {
+    port_kind kind;
     void (*fn)(const port *p, void *baton);
     void *baton;
 } visit;
 
-static void visit_owned(rlyd *d, port *p, void *baton)
+static void visit_kind(rlyd *d, port *p, void *baton)
 {
     visit *v = baton;
 
     (void)d;
-    if (p->kind == PORT_OWNED)
+    if (p->kind == v->kind)
         v->fn(p, v->baton);
 }
 
 void listeners_each_owned(rlyd *d, void (*fn)(const port *p, void *baton), void *baton)
 {
-    visit v = {fn, baton};
+    visit v = {PORT_OWNED, fn, baton};
 
-    each_port(d, visit_owned, &v);
+    each_port(d, visit_kind, &v);
+}
+
+void listeners_each_foreign(rlyd *d, void (*fn)(const port *p, void *baton), void *baton)
+{
+    visit v = {PORT_FOREIGN, fn, baton};
+
+    each_port(d, visit_kind, &v);
 }
 
 static void after_search(rlyd *d, port *p, void *baton)
 {
-    sockdiag_socket found;
+    relay_socket found;
     int there;
 
     (void)baton;
     if (p->kind != PORT_UNKNOWN || ++p->scans < SEARCHES_UNTIL_FOREIGN)
         return;
     /* Its process may have ended since the dump: then nobody is to be found, and nobody is there. */
-    there = sockdiag_find(d->listeners->nl, p->addr, &found);
+    there = relay_sockdiag_find(d->listeners->nl, p->addr, &found);
     if (there == 0 || (there == 1 && found.inode != p->inode))
         port_drop(d, p);
     else
@@ -339,15 +338,15 @@ static void dump(rlyd *d)
     int all = 1;
 
     l->dump++;
-    if (sockdiag_dump(l->nl, d->cfg->listen, on_socket, d) < 0) {
+    taken_begin(d);
+    if (relay_sockdiag_dump(l->nl, d->cfg->listen, on_socket, d) < 0) {
         if (errno != EAGAIN && gate_open(&l->fault_gate, 60000))
             relay_log(RELAY_LOG_ERR, "RLY442 the kernel's listen table cannot be read: %s", strerror(errno));
         return; /* nothing is known to be gone */
     }
     each_port(d, drop_unseen, NULL);
     l->first_dump_done = 1;
-    if (l->since_wildcard++ % WILDCARD_EVERY == 0)
-        sockdiag_dump_wildcards(l->nl, d->cfg->listen, on_wildcard, d);
+    taken_end(d);
     settle(d);
     if (d->cfg->listen->size >= RELAY_LISTEN_WIDE)
         return;
@@ -381,11 +380,11 @@ static int look_up(rlyd *d, session *s)
     int i, up = 1;
 
     for (i = 0; i < s->naddrs; i++) {
-        sockdiag_socket found;
+        relay_socket found;
 
         if (listeners_owner(d, s->addrs[i]) == s)
             continue;
-        if (sockdiag_find(d->listeners->nl, s->addrs[i], &found) == 1)
+        if (relay_sockdiag_find(d->listeners->nl, s->addrs[i], &found) == 1)
             note(d, &found);
         up &= listeners_owner(d, s->addrs[i]) == s;
     }
@@ -425,6 +424,7 @@ void listeners_await(session *s)
     struct listeners *l = s->d->listeners;
     awaited *a = must_alloc(sizeof *a);
 
+    taken_warn(s);
     a->id = s->id;
     a->until_ms = now_ms() + AWAIT_FOR_MS;
     a->next = l->awaited;
@@ -441,7 +441,7 @@ void listeners_init(rlyd *d)
     l->unknown = apr_hash_make(d->pool);
     l->poll = timer_new(d, on_poll, d);
     l->soon = timer_new(d, on_soon, d);
-    l->nl = sockdiag_open();
+    l->nl = relay_sockdiag_open();
     if (l->nl < 0)
         relay_log(RELAY_LOG_ERR, "RLY442 the kernel's listen table cannot be read: %s", strerror(errno));
     timer_arm(l->poll, 0);

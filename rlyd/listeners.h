@@ -48,6 +48,9 @@ int listeners_is_held(const session *s, uint32_t inode);
 /** Calls fn for each listener that a session holds. */
 void listeners_each_owned(rlyd *d, void (*fn)(const port *p, void *baton), void *baton);
 
+/** The same for each that is known to be somebody else's. */
+void listeners_each_foreign(rlyd *d, void (*fn)(const port *p, void *baton), void *baton);
+
 /** Looks at the whole table soon, and not only when it is time. */
 void listeners_look(rlyd *d);
 

@@ -8,6 +8,7 @@
 #include "relay_duration.h"
 #include "relay_hostkeys.h"
 #include "seen_script.h"
+#include "taken.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -282,6 +283,7 @@ static void beat(rlyd *d)
     redis_call(lifetime_link(d), NULL, 0, "PEXPIRE", name, LIVES);
     redis_call(lifetime_link(d), NULL, 0, "PEXPIRE", live_key(d, live, sizeof live), LIVES);
     redis_call(lifetime_link(d), on_count, 0, "HLEN", live);
+    taken_tell(d);
     apr_pool_destroy(p);
 }
 

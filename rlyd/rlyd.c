@@ -16,6 +16,7 @@
 #include "relay_process.h"
 #include "session.h"
 #include "spawn.h"
+#include "taken.h"
 
 #include <apr_general.h>
 #include <apr_getopt.h>
@@ -241,6 +242,7 @@ static apr_status_t start(rlyd *d, apr_pool_t *p, const char **why)
     lifetime_init(d);
     live_init(d);
     proof_init(d);
+    taken_init(d);
     listeners_init(d);
     nodelay_init(d);
     watch_signal(d, SIGHUP, on_hup);

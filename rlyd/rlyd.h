@@ -10,7 +10,7 @@
  *   session        what is known of each session                   ending     signals, to verified processes only
  *   session_index  looks sessions up                               proc       /proc
  *   proof          notices that a login has been authenticated     transport  a session's TCP connection
- *   listeners      the kernel's listen table, mirrored             sockdiag   asks the kernel for it
+ *   listeners      the kernel's listen table, mirrored             taken      what others listen on
  *   find           which process holds an unexpected listener      nodelay    the listening sshd's socket
  *   redis          connections to Redis with deadlines             lifetime   close, expiry, extension
  *   live           what Redis is told: live:, events, relay:       sshdconf   values of sshd's configuration
@@ -46,6 +46,7 @@ typedef struct rlyd {
     struct sessions *sessions;
     struct proofs *proofs;
     struct listeners *listeners;
+    struct taken *taken;
     struct finder *finder;
     struct lifetimes *lifetime;
     struct live *live;

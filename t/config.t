@@ -103,6 +103,8 @@ def test_relay_conf(rig):
             ("a key twice", base + "name = q\n", ":4: .relay. name: given twice"),
             ("a binary file", "\x7fELF\x01\x02\n\n", ":1: ")):
         check(rig, f"relay.conf with {what}", with_conf(rig, text), f"RLY103 RelayConfig: {path}.*{wanted}")
+    check(rig, "relay.conf with a user that does not exist", with_conf(rig, base + "user = nobodyatall\n"),
+          rf"RLY106 {path}: .relay. user: there is no user `nobodyatall' on this host")
     status, said = configtest(rig, with_conf(rig, base + "[redis]\nurl = redis://u:s3cret@:6379\n"))
     tap.unlike(said, "s3cret", "the password is not shown")
 

@@ -3,9 +3,10 @@
 -- ARGV    id, relay, device, fingerprint, by, ttl ms, cooldown ms, latest start ms, wide|roomy|narrow: the listen space,
 --         1 to open even though nothing is known of this relay or 0,
 --         blocks, then for each block of the listen space: first address as a number, addresses, low port, ports;
---         then routes, then for each route: name, scheme, service
+--         then routes, then for each route: name, scheme, service,
+--         then where others listen as far as the caller knows, as field `taken` of relay:<relay> has it
 -- returns {'ok', created ms, expires ms, listen address of each route…}
---         {'late'} {'name', taken name} {'key', tunnel that has the key} {'id'} {'full', positions tried}
+--         {'late'} {'name', taken name} {'key', tunnel that has the key} {'id'} {'full', positions tried, those passed over because others listen there}
 --         {'unseen', ms since rlyd last saw which addresses are in use} {'lost', ms until addresses may come back}
 --         {'restarted'} rlyd has not looked since Redis started {'new'} nothing is known of this relay
 local prefix = KEYS[1]
@@ -32,11 +33,18 @@ for i = 1, tonumber(ARGV[at]) do
   routes[i] = {name = ARGV[at + 1], scheme = ARGV[at + 2], service = ARGV[at + 3]}
   at = at + 3
 end
+-- Where somebody else listens: whoever asks for the name would meet him, and the device could not listen.
+local taken = {}
+for where in string.gmatch((redis.call('HGET', prefix .. 'relay:' .. relay, 'taken') or '') .. ' ' .. ARGV[at + 1], '%S+') do
+  taken[where] = true
+end
 
 local function integer(n)
   return string.format('%.0f', n)
 end
 
+-- The listen address at a position; or nil, and how far on the next port is, where somebody listens on this one of all
+-- addresses.
 local function address(position)
   local i = 1
   while position >= blocks[i].count * blocks[i].ports do
@@ -45,8 +53,14 @@ local function address(position)
   end
   local b = blocks[i]
   local ip = b.first + position % b.count
+  local port = b.port + math.floor(position / b.count)
+  if taken['*:' .. port] then
+    -- Where the counter goes by the clock it goes on as if it had been here later: one that is lost and goes on from the
+    -- clock comes to what was not issued yet.
+    return nil, narrow and b.count - position % b.count or b.count
+  end
   return string.format('%d.%d.%d.%d:%d', math.floor(ip / 16777216), math.floor(ip / 65536) % 256,
-    math.floor(ip / 256) % 256, ip % 256, b.port + math.floor(position / b.count))
+    math.floor(ip / 256) % 256, ip % 256, port)
 end
 
 -- First everything that can refuse, then the writes. Who asked has given up by then, and would not know the tunnel.
@@ -97,16 +111,26 @@ local function free(listen)
   return redis.call('EXISTS', prefix .. 'slot:' .. relay .. ':' .. listen) == 0
     and (wide or redis.call('HEXISTS', live, listen) == 0)
 end
-local tries = 0
+local tries, walked, passed = 0, 0, 0
 for _, r in ipairs(routes) do
+  local listen, on
   repeat
-    if tries == TRIES or tries == size then
-      return {'full', tries}
+    if tries == TRIES or walked >= size then
+      return {'full', tries, integer(passed)}
     end
     tries = tries + 1
-    counter = counter + 1
-    r.listen = address(counter % size)
-  until free(r.listen)
+    listen, on = address((counter + 1) % size)
+    if not listen then
+      -- To just before the address that is to be tried next.
+      counter, walked, passed = counter + on, walked + on, passed + on
+    else
+      counter, walked = counter + 1, walked + 1
+      if taken[listen] then
+        passed = passed + 1
+      end
+    end
+  until listen and not taken[listen] and free(listen)
+  r.listen = listen
 end
 
 redis.call('SET', prefix .. 'next:' .. relay, integer(counter))

@@ -1,7 +1,8 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-#include "sockdiag.h"
+#include "relay_sockdiag.h"
 
+#include <apr_atomic.h>
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/inet_diag.h>
@@ -17,7 +18,13 @@
 /* One condition of the filter, an address with its prefix, and the jump to the end that follows it. */
 #define COND_SIZE (sizeof(struct inet_diag_bc_op) + sizeof(struct inet_diag_hostcond) + sizeof(uint32_t))
 #define JUMP_SIZE sizeof(struct inet_diag_bc_op)
-#define FILTER_MAX (RELAY_LISTEN_BLOCKS_MAX * (COND_SIZE + JUMP_SIZE))
+/* One for each block, and one for 0.0.0.0. */
+#define PREFIXES_MAX (RELAY_LISTEN_BLOCKS_MAX + 1)
+#define FILTER_MAX (PREFIXES_MAX * (COND_SIZE + JUMP_SIZE))
+/* The kernel's LOOPBACK_IFINDEX, the same in each network namespace. A look-up without it would not see a listener that
+ * is bound to the device `lo`, though connections meet it first (compute_score()). */
+#define LOOPBACK 1
+#define BUFFER 32768
 
 typedef struct request {
     struct nlmsghdr nlh;
@@ -25,7 +32,7 @@ typedef struct request {
     char filter[NLA_HDRLEN + FILTER_MAX];
 } request;
 
-int sockdiag_open(void)
+int relay_sockdiag_open(void)
 {
     struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
     int size = 1 << 20, fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG);
@@ -94,14 +101,15 @@ static void request_filter(request *r, int family, int n, const uint32_t *addr, 
     r->nlh.nlmsg_len = NLMSG_ALIGN(r->nlh.nlmsg_len) + attr->nla_len;
 }
 
-static int take(const struct nlmsghdr *nlh, sockdiag_socket *s)
+static int take(const struct nlmsghdr *nlh, relay_socket *s)
 {
     const struct inet_diag_msg *m = NLMSG_DATA(nlh);
     const uint32_t *src = m->id.idiag_src;
 
-    if (nlh->nlmsg_len < NLMSG_LENGTH(sizeof *m) || m->idiag_state != TCP_LISTEN)
+    if (nlh->nlmsg_type != SOCK_DIAG_BY_FAMILY || nlh->nlmsg_len < NLMSG_LENGTH(sizeof *m))
         return 0;
     memset(s, 0, sizeof *s);
+    s->listens = m->idiag_state == TCP_LISTEN;
     s->addr.port = ntohs(m->id.idiag_sport);
     s->uid = m->idiag_uid;
     s->inode = m->idiag_inode;
@@ -133,26 +141,27 @@ static int is_v6only(const struct nlmsghdr *nlh)
 /** Throws away what an earlier, broken dump left. */
 static void drain(int nl)
 {
-    char buf[8192];
+    char buf[1024];
 
     while (recv(nl, buf, sizeof buf, MSG_DONTWAIT) > 0)
         ;
 }
 
-static int run(int nl, request *r, sockdiag_fn *fn, void *baton)
+static int run(int nl, request *r, relay_sockdiag_fn *fn, void *baton)
 {
-    static uint32_t seq;
-    static _Alignas(8) char buf[65536];
+    static volatile apr_uint32_t seqs;
+    apr_uint32_t seq = apr_atomic_inc32(&seqs) + 1;
+    _Alignas(8) char buf[BUFFER];
 
     drain(nl);
-    r->nlh.nlmsg_seq = ++seq;
+    r->nlh.nlmsg_seq = seq;
     if (send(nl, r, r->nlh.nlmsg_len, 0) < 0)
         return -1;
     for (;;) {
         ssize_t n = recv(nl, buf, sizeof buf, 0);
         struct nlmsghdr *nlh = (void *)buf;
         unsigned left = (unsigned)n;
-        sockdiag_socket s;
+        relay_socket s;
 
         if (n < 0 && errno == EINTR)
             continue;
@@ -181,79 +190,94 @@ static int run(int nl, request *r, sockdiag_fn *fn, void *baton)
 
 typedef struct filtered {
     const relay_listen_space *space;
-    sockdiag_fn *fn;
+    relay_sockdiag_fn *fn;
     void *baton;
 } filtered;
 
-static void pass_inside(void *baton, const sockdiag_socket *s)
+static int is_port_of(const relay_listen_space *space, apr_uint16_t port)
+{
+    int i;
+
+    for (i = 0; i < space->nblocks; i++)
+        if (port >= space->block[i].port_lo && port <= space->block[i].port_hi)
+            return 1;
+    return 0;
+}
+
+static void pass_inside(void *baton, const relay_socket *s)
 {
     const filtered *f = baton;
 
-    if (relay_listen_contains(f->space, s->addr))
+    if (s->listens && (s->wildcard ? is_port_of(f->space, s->addr.port) : relay_listen_contains(f->space, s->addr)))
         f->fn(f->baton, s);
 }
 
-static void pass_wildcard(void *baton, const sockdiag_socket *s)
+int relay_sockdiag_dump(int nl, const relay_listen_space *space, relay_sockdiag_fn *fn, void *baton)
 {
-    const filtered *f = baton;
-    int i;
-
-    for (i = 0; i < f->space->nblocks; i++)
-        if (s->wildcard && s->addr.port >= f->space->block[i].port_lo && s->addr.port <= f->space->block[i].port_hi) {
-            f->fn(f->baton, s);
-            return;
-        }
-}
-
-int sockdiag_dump(int nl, const relay_listen_space *space, sockdiag_fn *fn, void *baton)
-{
-    uint32_t addr[RELAY_LISTEN_BLOCKS_MAX];
-    int prefix[RELAY_LISTEN_BLOCKS_MAX], i;
+    uint32_t addr[PREFIXES_MAX] = {0};
+    int prefix[PREFIXES_MAX] = {32}, i;
     filtered f = {space, fn, baton};
     request r;
 
     for (i = 0; i < space->nblocks; i++) {
-        addr[i] = space->block[i].first;
-        prefix[i] = common_prefix(space->block[i].first, space->block[i].last);
+        addr[i + 1] = space->block[i].first;
+        prefix[i + 1] = common_prefix(space->block[i].first, space->block[i].last);
     }
     request_init(&r, NLM_F_DUMP, AF_INET);
-    request_filter(&r, AF_INET, space->nblocks, addr, prefix);
+    request_filter(&r, AF_INET, space->nblocks + 1, addr, prefix);
+    if (run(nl, &r, pass_inside, &f) < 0)
+        return -1;
+    request_init(&r, NLM_F_DUMP, AF_INET6); /* few: filtered here */
     return run(nl, &r, pass_inside, &f);
 }
 
-int sockdiag_dump_wildcards(int nl, const relay_listen_space *space, sockdiag_fn *fn, void *baton)
+static void keep(void *baton, const relay_socket *s)
 {
-    static const uint32_t any[1] = {0};
-    static const int whole[1] = {32};
-    filtered f = {space, fn, baton};
-    request r;
-
-    request_init(&r, NLM_F_DUMP, AF_INET);
-    request_filter(&r, AF_INET, 1, any, whole);
-    if (run(nl, &r, pass_wildcard, &f) < 0)
-        return -1;
-    request_init(&r, NLM_F_DUMP, AF_INET6); /* few: filtered here */
-    return run(nl, &r, pass_wildcard, &f);
+    *(relay_socket *)baton = *s;
 }
 
-static void keep(void *baton, const sockdiag_socket *s)
+/** The kernel looks for a connection of both ends, and then for the listener that would get it. */
+static int find(int nl, relay_listen_addr addr, relay_listen_addr peer, relay_socket *s)
 {
-    *(sockdiag_socket *)baton = *s;
-}
-
-int sockdiag_find(int nl, relay_listen_addr addr, sockdiag_socket *s)
-{
-    sockdiag_socket found = {.inode = 0};
+    relay_socket found = {.addr = {0, 0}};
     request r;
 
     request_init(&r, 0, AF_INET);
+    r.req.id.idiag_if = LOOPBACK;
     r.req.id.idiag_src[0] = htonl(addr.ip);
     r.req.id.idiag_sport = htons(addr.port);
+    r.req.id.idiag_dst[0] = htonl(peer.ip);
+    r.req.id.idiag_dport = htons(peer.port);
     if (run(nl, &r, keep, &found) < 0)
         return errno == ENOENT ? 0 : -1;
-    /* The kernel falls back on a listener on all addresses. */
-    if (found.addr.ip != addr.ip || found.addr.port != addr.port)
+    *s = found;
+    return found.addr.port == addr.port;
+}
+
+int relay_sockdiag_listener(int nl, relay_listen_addr addr, relay_socket *s)
+{
+    static const relay_listen_addr nobody = {0, 0};
+    int rc = find(nl, addr, nobody, s);
+
+    return rc == 1 ? s->listens : rc;
+}
+
+int relay_sockdiag_find(int nl, relay_listen_addr addr, relay_socket *s)
+{
+    relay_socket found;
+    int rc = relay_sockdiag_listener(nl, addr, &found);
+
+    if (rc != 1)
+        return rc;
+    if (found.addr.ip != addr.ip)
         return 0;
     *s = found;
     return 1;
+}
+
+int relay_sockdiag_end(int nl, relay_listen_addr addr, relay_listen_addr peer, relay_socket *s)
+{
+    int rc = find(nl, addr, peer, s);
+
+    return rc == 1 ? !s->listens : rc;
 }
