@@ -48,18 +48,18 @@ static int name_of(const char *at, const char *end, const char **name, apr_size_
  */
 const char *mod_relay_cookies_shown(const char *value, const apr_array_header_t *names, apr_pool_t *p)
 {
-    const char *at = value, *end = value + strlen(value);
+    const char *at = value, *begin = value, *end = value + strlen(value);
     char *kept = NULL, *to = NULL;
     int hidden = 0;
 
-    for (;;) {
-        const char *begin = at == value ? at : at + 1, *stop = begin + strcspn(begin, ";,"), *name;
+    for (;; begin = at + 1) { /* at: the separator before the piece, but for the first */
+        const char *stop = begin + strcspn(begin, ";,"), *name;
         apr_size_t length = 0;
         int named = name_of(begin, stop, &name, &length);
 
         if (named && !(hidden && *name == '$'))
             hidden = mod_relay_cookie_is_hidden(names, name, length);
-        else if (!named && at > value && *at == ';')
+        else if (!named && *at == ';')
             hidden = 0;
         if (hidden && !kept) {
             kept = to = apr_palloc(p, (apr_size_t)(end - value) + 1);

@@ -100,6 +100,7 @@ typedef struct mod_relay_request {
     int answer;        /* a mod_relay_answer when a page is to be shown, else -1 */
     relay_route route; /* where answer is -1 */
     const char *authorization; /* as the visitor sent it, or NULL */
+    int asked;                 /* httpd has read it for another reading of the path */
     /* while mod_proxy has it: */
     mod_relay_backend *backend;
     struct proxy_worker *worker;
@@ -234,6 +235,8 @@ void mod_relay_backend_destroy(mod_relay_backend *be);
 
 /** Names of cookies (const char *) that stay here: those of httpd's logins, as they are configured, and more. */
 apr_array_header_t *mod_relay_hidden_cookies(const apr_array_header_t *more, apr_pool_t *p);
+/** Whether httpd reads Authorization for this request, or for one that it is a part of. After the checks of access. */
+int mod_relay_secrets_asked(request_rec *r);
 /** Before any module changes the request's fields for the device. */
 void mod_relay_secrets_note(request_rec *r, mod_relay_request *rr);
 /** From here on until show, r->headers_in is what the device may have. */

@@ -68,7 +68,14 @@ static const char *other_reading(const char *uri, int merge, apr_pool_t *p)
     return path;
 }
 
-static int check(request_rec *r, const mod_relay_request *rr, const char *path)
+/* In r's memory: the subrequest's goes. */
+static int copy_field(void *data, const char *name, const char *value)
+{
+    apr_table_add(data, name, value);
+    return 1;
+}
+
+static int check(request_rec *r, mod_relay_request *rr, const char *path)
 {
     request_rec *sub;
     int status;
@@ -77,7 +84,8 @@ static int check(request_rec *r, const mod_relay_request *rr, const char *path)
     sub = ap_sub_req_method_uri(r->method, ap_os_escape_path(r->pool, path, 1), r, NULL);
     status = sub->status;
     if (status == HTTP_UNAUTHORIZED)
-        r->err_headers_out = apr_table_overlay(r->pool, r->err_headers_out, sub->err_headers_out);
+        apr_table_do(copy_field, r->err_headers_out, sub->err_headers_out, NULL);
+    rr->asked |= mod_relay_secrets_asked(sub);
     ap_destroy_sub_req(sub);
     if (status == HTTP_OK)
         return OK;
@@ -89,7 +97,7 @@ static int check(request_rec *r, const mod_relay_request *rr, const char *path)
 /* In fixups: the visitor may see the path as httpd reads it. */
 static int fixups(request_rec *r)
 {
-    const mod_relay_request *rr = mod_relay_request_of(r);
+    mod_relay_request *rr = mod_relay_request_of(r);
     int merge, status = OK;
 
     if (!rr || rr->answer >= 0 || r->main || !r->uri[strcspn(r->uri, "%\\;")])

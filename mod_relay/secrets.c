@@ -84,10 +84,10 @@ static int reads_authorization(const char *type)
  * Whether the relay's password may be in there. An AuthType is enough: browsers send it unasked to all paths below the one
  * where they were asked, also where a rule lets everybody in, or this visitor for his address.
  */
-static int relay_asks(request_rec *r)
+int mod_relay_secrets_asked(request_rec *r)
 {
     return reads_authorization(ap_auth_type(r)) || (r->user && reads_authorization(r->ap_auth_type))
-           || (r->main && relay_asks(r->main)) || (r->prev && relay_asks(r->prev));
+           || (r->main && mod_relay_secrets_asked(r->main)) || (r->prev && mod_relay_secrets_asked(r->prev));
 }
 
 /* What mod_auth_openidc adds for the application behind it, unless told otherwise: the visitor's tokens. */
@@ -145,7 +145,8 @@ void mod_relay_secrets_hide(request_rec *r, mod_relay_request *rr)
     int i, tokens = 0;
 
     /* What `RequestHeader set Authorization` has put there since is meant for the device. */
-    if (authorization && rr->authorization && !strcmp(authorization, rr->authorization) && relay_asks(r))
+    if (authorization && rr->authorization && !strcmp(authorization, rr->authorization)
+        && (rr->asked || mod_relay_secrets_asked(r)))
         apr_table_unset(own_table(r, rr), "Authorization");
     for (i = 0; i < apr_table_elts(r->headers_in)->nelts; i++) {
         const char *name = APR_ARRAY_IDX(apr_table_elts(r->headers_in), i, apr_table_entry_t).key;
