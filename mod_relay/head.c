@@ -10,6 +10,7 @@
  * The head is what is read in lines; the first read of anything else is the body's, and ends the counting.
  */
 
+#include "frames.h"
 #include "mod_relay.h"
 
 #include <apr_optional_hooks.h>
@@ -27,7 +28,7 @@ typedef struct head {
 static ap_filter_rec_t *head_filter;
 
 /* Devices say some twenty fields, and a word or two in Connection. */
-#define LINES_MAX 2000
+#define LINES_MAX MOD_RELAY_FIELDS_MAX
 #define CONNECTION_MAX 4096
 
 /* NULL, or what there is too much of. */
@@ -43,7 +44,7 @@ static const char *too_much(head *h, apr_bucket_brigade *bb, apr_off_t length)
     h->connection += h->in_connection ? length : 0;
     h->lines++;
     return h->seen > MOD_RELAY_HEAD_MAX ? "256 kB" : h->connection > CONNECTION_MAX ? "4 kB of Connection"
-           : h->lines > LINES_MAX ? "2000 lines" : NULL;
+           : h->lines > LINES_MAX ? "500 lines" : NULL;
 }
 
 static apr_status_t on_read(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mode_t mode, apr_read_type_e block,

@@ -21,6 +21,7 @@
  *   head.c        how long the head of a device's answer may be
  *   head_h2.c     the same over HTTP/2
  *   frames.c      whose frames are counted there
+ *   hpack.c       how large fields are once unpacked
  *   pages.c       what a visitor sees when there is no answer
  *   handoff.c     SSH on the HTTPS port: the socket goes to rlyd
  *   handoff_tls.c SSH inside TLS: through a socket pair to rlyd
