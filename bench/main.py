@@ -23,7 +23,7 @@ from measure import say  # noqa: E402
 MARK = "<!-- From here on all is written by script/bench --results. -->"
 # No bench takes so long (seconds), but for --full.
 LIMIT = 1800
-NAMES = ["path", "tunnel", "far", "bulk", "ws", "routes", "login", "storm", "scale"]
+NAMES = ["path", "tunnel", "far", "bulk", "ws", "routes", "login", "storm", "scale", "heads"]
 
 
 class Options:

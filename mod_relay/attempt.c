@@ -58,7 +58,9 @@ void mod_relay_attempt_end(request_rec *r, mod_relay_request *rr, int *status)
         && !r->connection->aborted) {
         ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r, "RLY131 tunnel %s: trying again on a new connection",
                       rr->route.tunnel);
-        apr_table_setn(r->subprocess_env, NOT_POOLED, "1");
+        /* A visitor's own pool has no other connection than the one that failed; a login needs the new one to stay. */
+        if (!rr->pinned)
+            apr_table_setn(r->subprocess_env, NOT_POOLED, "1");
         r->status_line = NULL;
         *status = proxy_run_scheme_handler(r, rr->worker, rr->proxy, r->filename + strlen("proxy:"), NULL, 0);
     }
@@ -69,6 +71,8 @@ void mod_relay_attempt_end(request_rec *r, mod_relay_request *rr, int *status)
     if (*status != OK && *status != DONE && !strcmp(rr->route.scheme, "h2c"))
         mod_relay_backend_retire(rr->backend);
     show_keepalives(r->connection, rr);
+    mod_relay_answer_end(r, rr);
+    mod_relay_secrets_show(r, rr);
 }
 
 void mod_relay_attempt_register_hooks(apr_pool_t *p)

@@ -24,7 +24,7 @@ typedef struct mod_relay_backend {
     apr_pool_t *pool; /* it and all it has, with the connections */
     proxy_worker *worker;
     apr_interval_time_t idle;
-    int refs;
+    int refs; /* a visitor's own (pinned.c) has none: it ends after his requests */
     apr_time_t doubted; /* since when, or 0 */
     apr_time_t used;    /* when a request last began or ended, 0 at first */
     mod_relay_backends *all;
@@ -171,7 +171,7 @@ static void configure(proxy_worker_shared *s, const mod_relay_server *conf)
     apr_cpystrn(s->upgrade, "websocket", sizeof(s->upgrade));
 }
 
-/* Called under the lock. NULL when there is no memory or mod_proxy refuses. */
+/* NULL when there is no memory or mod_proxy refuses. */
 static backend *make_backend(mod_relay_backends *b, const char *key, request_rec *r, const mod_relay_request *rr)
 {
     const char *fault;
@@ -198,22 +198,41 @@ static backend *make_backend(mod_relay_backends *b, const char *key, request_rec
         apr_pool_destroy(p);
         return NULL;
     }
-    apr_hash_set(b->table, be->key, APR_HASH_KEY_STRING, be);
     return be;
+}
+
+/* Servers may differ in their time-outs. */
+const char *mod_relay_backend_key_for(request_rec *r, const mod_relay_request *rr)
+{
+    return apr_pstrcat(r->pool, rr->route.tunnel, " ", rr->route.origin, " ", rr->server->id, NULL);
+}
+
+const char *mod_relay_backend_key(const mod_relay_backend *be)
+{
+    return be->key;
+}
+
+mod_relay_backend *mod_relay_backend_make_private(request_rec *r, const mod_relay_request *rr)
+{
+    return make_backend(rr->realm->backends, mod_relay_backend_key_for(r, rr), r, rr);
+}
+
+void mod_relay_backend_destroy(mod_relay_backend *be)
+{
+    apr_pool_destroy(be->pool);
 }
 
 /* *unused: how long no request has used it, -1 for the first one. */
 static backend *acquire(request_rec *r, const mod_relay_request *rr, apr_interval_time_t *unused)
 {
     mod_relay_backends *b = rr->realm->backends;
-    /* Servers may differ in their time-outs. */
-    const char *key = apr_pstrcat(r->pool, rr->route.tunnel, " ", rr->route.origin, " ", rr->server->id, NULL);
+    const char *key = mod_relay_backend_key_for(r, rr);
     backend *be;
 
     apr_thread_mutex_lock(b->mutex);
     be = apr_hash_get(b->table, key, APR_HASH_KEY_STRING);
-    if (!be)
-        be = make_backend(b, key, r, rr);
+    if (!be && (be = make_backend(b, key, r, rr)) != NULL)
+        apr_hash_set(b->table, be->key, APR_HASH_KEY_STRING, be);
     if (be) {
         apr_time_t now = mod_relay_clock();
 
@@ -233,19 +252,25 @@ static int pre_request(proxy_worker **worker, proxy_balancer **balancer, request
                        char **url)
 {
     mod_relay_request *rr = mod_relay_request_of(r);
-    apr_interval_time_t unused;
+    apr_interval_time_t unused = 0;
     backend *be;
+    int status;
 
     (void)url;
     if (!rr || rr->answer >= 0)
         return DECLINED;
-    if ((be = acquire(r, rr, &unused)) == NULL)
-        return HTTP_INTERNAL_SERVER_ERROR;
+    mod_relay_secrets_hide(r, rr);
+    if ((status = mod_relay_pinned_acquire(r, rr, &be)) != OK || (!be && (be = acquire(r, rr, &unused)) == NULL)) {
+        mod_relay_secrets_show(r, rr);
+        return status != OK ? status : HTTP_INTERNAL_SERVER_ERROR;
+    }
+    rr->pinned = be->refs == 0; /* one of the table has this request's reference */
     rr->backend = be;
     *worker = rr->worker = be->worker;
     *balancer = NULL;
     rr->proxy = conf;
     rr->pooled = unused >= 0;
+    mod_relay_answer_begin(r, rr);
     mod_relay_attempt_begin(r, rr, unused);
     return OK;
 }

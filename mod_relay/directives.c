@@ -56,6 +56,10 @@ void *mod_relay_server_merge(apr_pool_t *p, void *base, void *add)
     MERGE(backend_connect_timeout);
     MERGE(backend_idle);
     conf->conf_file = a->conf_file ? a->conf_file : b->conf_file;
+    if (a->hide_cookies && b->hide_cookies)
+        conf->hide_cookies = apr_array_append(p, b->hide_cookies, a->hide_cookies);
+    else
+        conf->hide_cookies = a->hide_cookies ? a->hide_cookies : b->hide_cookies;
     return conf;
 }
 
@@ -92,6 +96,20 @@ static const char *set_conf_file(cmd_parms *cmd, void *dummy, const char *arg)
     return mod_relay_server_of(cmd->server)->conf_file ? NULL : apr_pstrcat(cmd->pool, "RelayConfig: bad path ", arg, NULL);
 }
 
+static const char *add_hidden_cookie(cmd_parms *cmd, void *dummy, const char *arg)
+{
+    mod_relay_server *conf = mod_relay_server_of(cmd->server);
+
+    (void)dummy;
+    if (!*arg || arg[strcspn(arg, "=;, \t\"")])
+        return apr_pstrcat(cmd->pool, "RelayHideCookies: `", arg, "' is no name of a cookie: give names, which may end in *, with "
+                           "blanks between them", NULL);
+    if (!conf->hide_cookies)
+        conf->hide_cookies = apr_array_make(cmd->pool, 4, sizeof(const char *));
+    APR_ARRAY_PUSH(conf->hide_cookies, const char *) = arg;
+    return NULL;
+}
+
 /* All directives that take a time span; cmd->info is the field's offset. */
 static const char *set_span(cmd_parms *cmd, void *dummy, const char *arg)
 {
@@ -118,6 +136,8 @@ const command_rec mod_relay_directives[] = {
                   "how many SSH connections inside TLS one process carries, a thread each; default 16, 0: none"),
     AP_INIT_TAKE1("RelayConfig", set_conf_file, NULL, RSRC_CONF,
                   "the relay.conf to use; default is the file all parts read"),
+    AP_INIT_ITERATE("RelayHideCookies", add_hidden_cookie, NULL, RSRC_CONF,
+                    "more cookies of this server's own logins, which stay here; those of mod_session and mod_auth_openidc are known"),
     SPAN("RelayCacheTTL", cache_ttl,
          "how long a route is used without asking Redis again, as a safety net below the invalidations; default 60s"),
     SPAN("RelayStaleMax", stale_max,
@@ -206,6 +226,7 @@ static int check_config(apr_pool_t *p, apr_pool_t *plog, apr_pool_t *ptemp, serv
         if ((conf->realm = realm_for(file, s, p)) == NULL)
             return HTTP_INTERNAL_SERVER_ERROR;
         set_defaults(conf, conf->realm->relay);
+        conf->hidden_cookies = mod_relay_hidden_cookies(conf->hide_cookies, p);
         if (!check_against_cooldown("RelayStaleMax", conf->stale_max, conf->realm->relay, s, p)
             || !check_against_cooldown("RelayCacheTTL", conf->cache_ttl, conf->realm->relay, s, p))
             return HTTP_INTERNAL_SERVER_ERROR;

@@ -3,6 +3,7 @@
 #include "frames.h"
 
 enum { HEADERS = 1, SETTINGS = 4, CONTINUATION = 9 };
+enum { PADDED = 8, PRIORITY = 0x20, PRIORITY_SIZE = 5 };
 
 /* A frame begins. 0 when there is too much of it. */
 static int begin_frame(mod_relay_frames *f, apr_uint32_t most)
@@ -18,15 +19,39 @@ static int begin_frame(mod_relay_frames *f, apr_uint32_t most)
     }
     f->begun = 1;
     f->left = length;
+    f->block = h[3] == HEADERS || h[3] == CONTINUATION;
+    f->padded = h[3] == HEADERS && (h[4] & PADDED);
+    f->before = h[3] == HEADERS && (h[4] & PRIORITY) ? PRIORITY_SIZE : 0;
+    f->pad = 0;
     if (h[3] != HEADERS && h[3] != CONTINUATION)
         return 1;
     /* Streams have rising numbers; a number that nobody asked for ends the connection in libnghttp2. */
     if (h[3] == HEADERS && stream > f->stream) {
         f->stream = stream;
-        f->seen = 0;
+        f->seen = f->hpack.size = f->hpack.fields = 0;
     }
     f->seen += length + MOD_RELAY_FRAME_HEAD;
     return f->seen <= most;
+}
+
+/* One byte of a payload with fields. 0 when there is too much of them. */
+static int follow_block(mod_relay_frames *f, unsigned char byte, apr_uint32_t most)
+{
+    f->left--;
+    if (f->padded) {
+        f->pad = byte;
+        f->padded = 0;
+        return 1;
+    }
+    if (f->before) {
+        f->before--;
+        return 1;
+    }
+    if (f->left < f->pad || (mod_relay_hpack_follow(&f->hpack, byte) && f->hpack.size <= most
+                             && f->hpack.fields <= MOD_RELAY_FIELDS_MAX))
+        return 1;
+    f->seen = most + 1;
+    return 0;
 }
 
 int mod_relay_frames_follow(mod_relay_frames *f, const char *data, apr_size_t length, apr_uint32_t most)
@@ -34,6 +59,11 @@ int mod_relay_frames_follow(mod_relay_frames *f, const char *data, apr_size_t le
     int good = f->seen <= most;
 
     while (length && good && !f->other) {
+        if (f->left && f->block) {
+            good = follow_block(f, (unsigned char)*data++, most);
+            length--;
+            continue;
+        }
         if (f->left) {
             apr_uint32_t skip = length < f->left ? (apr_uint32_t)length : f->left;
 

@@ -5,9 +5,12 @@
  * there are (ap_proxy_read_headers()), and keeps them all in memory: a device that sends headers without end, or interim
  * answers full of them, would take httpd's memory with it, and with that everybody's service.
  *
+ * mod_proxy looks each word of Connection up among all fields (ap_proxy_clear_connection()), so that both are bounded, too.
+ *
  * The head is what is read in lines; the first read of anything else is the body's, and ends the counting.
  */
 
+#include "frames.h"
 #include "mod_relay.h"
 
 #include <apr_optional_hooks.h>
@@ -17,9 +20,32 @@ typedef struct head {
     const char *tunnel;
     request_rec *visitor;
     apr_off_t seen;
+    apr_off_t connection; /* of that, in Connection fields */
+    int lines;
+    int in_connection; /* the last line was of such a field */
 } head;
 
 static ap_filter_rec_t *head_filter;
+
+/* Devices say some twenty fields, and a word or two in Connection. */
+#define LINES_MAX MOD_RELAY_FIELDS_MAX
+#define CONNECTION_MAX 4096
+
+/* NULL, or what there is too much of. */
+static const char *too_much(head *h, apr_bucket_brigade *bb, apr_off_t length)
+{
+    char begin[sizeof("Connection") - 1] = "";
+    apr_size_t have = sizeof(begin);
+
+    apr_brigade_flatten(bb, begin, &have);
+    if (have && *begin != ' ' && *begin != '\t') /* else the last line goes on */
+        h->in_connection = have == sizeof(begin) && !ap_cstr_casecmpn(begin, "Connection", sizeof(begin));
+    h->seen += length;
+    h->connection += h->in_connection ? length : 0;
+    h->lines++;
+    return h->seen > MOD_RELAY_HEAD_MAX ? "256 kB" : h->connection > CONNECTION_MAX ? "4 kB of Connection"
+           : h->lines > LINES_MAX ? "500 lines" : NULL;
+}
 
 static apr_status_t on_read(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mode_t mode, apr_read_type_e block,
                             apr_off_t readbytes)
@@ -27,6 +53,7 @@ static apr_status_t on_read(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mod
     apr_status_t rv = ap_get_brigade(f->next, bb, mode, block, readbytes);
     head *h = f->ctx;
     apr_off_t length = 0;
+    const char *much;
 
     if (mode != AP_MODE_GETLINE) {
         /* AP_MODE_SPECULATIVE looks whether the next line belongs to the last */
@@ -37,11 +64,10 @@ static apr_status_t on_read(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mod
     if (rv != APR_SUCCESS)
         return rv;
     apr_brigade_length(bb, 0, &length);
-    h->seen += length;
-    if (h->seen <= MOD_RELAY_HEAD_MAX)
+    if ((much = too_much(h, bb, length)) == NULL)
         return APR_SUCCESS;
     ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, h->visitor, "RLY132 tunnel %s: its device's answer has a head of more than "
-                  "%d kB and is cut off", h->tunnel, MOD_RELAY_HEAD_MAX / 1024);
+                  "%s and is cut off", h->tunnel, much);
     apr_brigade_cleanup(bb);
     return APR_EGENERAL;
 }

@@ -104,6 +104,8 @@ static void register_hooks(apr_pool_t *p)
     mod_relay_backend_register_hooks(p);
     mod_relay_owner_register_hooks(p);
     mod_relay_attempt_register_hooks(p);
+    mod_relay_answer_register_hooks(p);
+    mod_relay_paths_register_hooks(p);
     mod_relay_head_register_hooks(p);
     mod_relay_head_h2_register_hooks(p);
     mod_relay_pages_register_hooks(p);

@@ -11,10 +11,18 @@
  *   route.c       translate_name: Host header -> route -> mod_proxy
  *   backend.c     a pooled proxy worker of its own for each route
  *   owner.c       a connection goes to the tunnel user's socket only
+ *   secrets.c     what a visitor proves to httpd does not go to the device
+ *   cookies.c     how cookies are read for that
+ *   fields.c      which fields of a request are not the visitor's to set
+ *   paths.c       whether a path that can be read in two ways keeps to the rules in both
+ *   pinned.c      devices that log connections in: a visitor's own connection
+ *   answer.c      what of a device's answer is changed
+ *   interim.c     the same for interim answers
  *   attempt.c     when a request that failed is sent again
  *   head.c        how long the head of a device's answer may be
  *   head_h2.c     the same over HTTP/2
  *   frames.c      whose frames are counted there
+ *   hpack.c       how large fields are once unpacked
  *   pages.c       what a visitor sees when there is no answer
  *   handoff.c     SSH on the HTTPS port: the socket goes to rlyd
  *   handoff_tls.c SSH inside TLS: through a socket pair to rlyd
@@ -57,6 +65,7 @@ typedef struct mod_relay_watch mod_relay_watch;
 typedef struct mod_relay_lookups mod_relay_lookups;
 typedef struct mod_relay_backends mod_relay_backends;
 typedef struct mod_relay_backend mod_relay_backend;
+typedef struct mod_relay_interim mod_relay_interim;
 
 typedef struct mod_relay_realm {
     const relay_config *relay;
@@ -83,6 +92,8 @@ typedef struct mod_relay_server {
     apr_interval_time_t backend_timeout;
     apr_interval_time_t backend_connect_timeout;
     apr_interval_time_t backend_idle;
+    apr_array_header_t *hide_cookies;   /* const char *: what RelayHideCookies names */
+    apr_array_header_t *hidden_cookies; /* these and the defaults; set by check_config where the engine is on */
     mod_relay_realm *realm; /* set by check_config where the engine is on */
 } mod_relay_server;
 
@@ -93,11 +104,17 @@ typedef struct mod_relay_request {
     const char *name;
     int answer;        /* a mod_relay_answer when a page is to be shown, else -1 */
     relay_route route; /* where answer is -1 */
+    const char *authorization; /* as the visitor sent it, or NULL */
+    int asked;                 /* httpd has read it for another reading of the path */
     /* while mod_proxy has it: */
     mod_relay_backend *backend;
     struct proxy_worker *worker;
     void *proxy;           /* mod_proxy's proxy_server_conf */
     int pooled;            /* its connection may have served others before */
+    int pinned;            /* its connection is this visitor's own */
+    apr_table_t *headers_in;         /* r->headers_in with the secrets, while mod_proxy has another table; else NULL */
+    apr_array_header_t *own_cookies; /* const char *: Set-Cookie of the relay's own modules, meanwhile */
+    mod_relay_interim *interim;
     int keepalives;        /* the visitor's connection's count, while that is hidden */
     int keepalives_hidden;
 } mod_relay_request;
@@ -219,6 +236,49 @@ int mod_relay_owner_prepare(mod_relay_realm *realm, server_rec *s);
 /** Who listens on a listen address; any thread. */
 relay_owner mod_relay_owner_listens(const mod_relay_realm *realm, relay_listen_addr listen);
 void mod_relay_owner_register_hooks(apr_pool_t *p);
+/** The route's part of a pool's name. */
+const char *mod_relay_backend_key_for(request_rec *r, const mod_relay_request *rr);
+const char *mod_relay_backend_key(const mod_relay_backend *be);
+/** A pool that no other request gets; NULL after a line in the log. The caller ends it. */
+mod_relay_backend *mod_relay_backend_make_private(request_rec *r, const mod_relay_request *rr);
+void mod_relay_backend_destroy(mod_relay_backend *be);
+
+/* ---- secrets.c */
+
+/** Names of cookies (const char *) that stay here: those of httpd's logins, as they are configured, and more. */
+apr_array_header_t *mod_relay_hidden_cookies(const apr_array_header_t *more, apr_pool_t *p);
+/** Whether httpd reads Authorization for this request, or for one that it is a part of. After the checks of access. */
+int mod_relay_secrets_asked(request_rec *r);
+/** Before any module changes the request's fields for the device. */
+void mod_relay_secrets_note(request_rec *r, mod_relay_request *rr);
+/** From here on until show, r->headers_in is what the device may have. */
+void mod_relay_secrets_hide(request_rec *r, mod_relay_request *rr);
+void mod_relay_secrets_show(request_rec *r, mod_relay_request *rr);
+
+/* ---- pinned.c */
+
+/**
+ * @param out the pool of this visitor's own for the route, or NULL where he needs none
+ * @return OK, or the status to answer with
+ */
+int mod_relay_pinned_acquire(request_rec *r, mod_relay_request *rr, mod_relay_backend **out);
+/** The head of the device's answer is known and can still be changed. */
+void mod_relay_pinned_answer(request_rec *r, const mod_relay_request *rr);
+
+/* ---- answer.c, interim.c */
+
+void mod_relay_answer_begin(request_rec *r, mod_relay_request *rr);
+/** mod_proxy is done. */
+void mod_relay_answer_end(request_rec *r, mod_relay_request *rr);
+void mod_relay_interim_begin(request_rec *r, mod_relay_request *rr);
+/** From here on what is written is the final answer, or another request's. */
+void mod_relay_interim_end(mod_relay_request *rr);
+void mod_relay_answer_register_hooks(apr_pool_t *p);
+void mod_relay_interim_register_hooks(apr_pool_t *p);
+
+/* ---- paths.c */
+
+void mod_relay_paths_register_hooks(apr_pool_t *p);
 
 /* ---- attempt.c */
 

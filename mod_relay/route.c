@@ -2,6 +2,7 @@
 
 /* Host header -> route -> mod_proxy. */
 
+#include "fields.h"
 #include "mod_relay.h"
 #include "relay_name.h"
 #include "relay_service.h"
@@ -9,70 +10,33 @@
 #include <http_core.h>
 #include <http_protocol.h>
 #include <http_request.h>
-#include <apr_lib.h>
 #include <apr_optional_hooks.h>
 #include <mod_proxy.h>
 
 #define PAGE_HANDLER "relay-page"
-
-/* X-Forwarded-*, Forwarded and the like: what a device is told about the visitor is not the visitor's to say. */
-static int is_forwarding_header(const char *name)
-{
-    static const char *const exact[] = {"Forwarded", "X-Real-IP", "X-Client-IP", "X-Cluster-Client-IP", "True-Client-IP"};
-    const char *prefix = "x-forwarded", *c = name;
-    unsigned i;
-
-    if (!strchr("FfXxTt", *name)) /* most headers: browsers send twenty */
-        return 0;
-    for (i = 0; i < sizeof(exact) / sizeof(exact[0]); i++)
-        if (!ap_cstr_casecmp(name, exact[i]))
-            return 1;
-    /* Some servers behind take X_Forwarded_For for the same. */
-    for (; *prefix; prefix++, c++)
-        if (apr_tolower(*c) != *prefix && !(*prefix == '-' && *c == '_'))
-            return 0;
-    return 1;
-}
-
-/*
- * `Connection: X-Forwarded-For` would have mod_proxy remove the header as one for the next hop only;
- * what remains of Connection is what means something.
- */
-static void clean_connection_header(request_rec *r)
-{
-    const char *value = apr_table_get(r->headers_in, "Connection"), *kept = NULL;
-    char *token, *state;
-
-    if (!value)
-        return;
-    for (token = apr_strtok(apr_pstrdup(r->pool, value), ", \t", &state); token; token = apr_strtok(NULL, ", \t", &state))
-        if (!is_forwarding_header(token))
-            kept = kept ? apr_pstrcat(r->pool, kept, ", ", token, NULL) : token;
-    if (kept)
-        apr_table_setn(r->headers_in, "Connection", kept);
-    else
-        apr_table_unset(r->headers_in, "Connection");
-}
 
 static void set_forwarded_proto(request_rec *r)
 {
     apr_table_setn(r->headers_in, "X-Forwarded-Proto", ap_http_scheme(r));
 }
 
-static void clean_headers(request_rec *r)
+/*
+ * What a device is told about the visitor is not the visitor's to say. `Connection: X-Forwarded-For` would have mod_proxy
+ * remove the field as one for the next hop only.
+ */
+static void clean_headers(request_rec *r, mod_relay_request *rr)
 {
-    const apr_array_header_t *all = apr_table_elts(r->headers_in);
-    int i = 0;
+    const char *connection, *kept;
 
-    while (i < all->nelts) {
-        const char *name = APR_ARRAY_IDX(all, i, apr_table_entry_t).key;
-
-        if (is_forwarding_header(name))
-            apr_table_unset(r->headers_in, name); /* what follows moves up */
+    mod_relay_secrets_note(r, rr);
+    mod_relay_fields_drop(r->headers_in, mod_relay_field_is_reserved, r->pool);
+    connection = apr_table_get(r->headers_in, "Connection");
+    if (connection && (kept = mod_relay_connection_kept(connection, r->headers_in, r->pool)) != connection) {
+        if (kept)
+            apr_table_setn(r->headers_in, "Connection", kept);
         else
-            i++;
+            apr_table_unset(r->headers_in, "Connection");
     }
-    clean_connection_header(r);
     set_forwarded_proto(r);
 }
 
@@ -101,9 +65,9 @@ static const char *raw_path(request_rec *r)
     return *path == '/' ? path : "/";
 }
 
-static void to_device(request_rec *r, const mod_relay_request *rr)
+static void to_device(request_rec *r, mod_relay_request *rr)
 {
-    clean_headers(r);
+    clean_headers(r, rr);
     r->proxyreq = PROXYREQ_REVERSE;
     r->handler = "proxy-server";
     r->filename = apr_pstrcat(r->pool, "proxy:", rr->route.origin, raw_path(r), NULL);
@@ -192,7 +156,7 @@ static int page_handler(request_rec *r)
     return mod_relay_page_send(r, rr, (mod_relay_answer)rr->answer);
 }
 
-/* mod_proxy has cleaned the headers that Connection names by now; clean_connection_header() left it no such name. */
+/* mod_proxy has cleaned the headers that Connection names by now; clean_headers() left it no such name. */
 static int proxy_fixups(request_rec *r)
 {
     if (mod_relay_request_of(r) && !apr_table_get(r->headers_in, "X-Forwarded-Proto"))

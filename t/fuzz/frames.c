@@ -10,7 +10,7 @@
 /* The same bytes in one piece, and byte by byte, mean the same; what is counted has been sent, or announced. */
 int fuzz_frames(const char *text, size_t size, apr_pool_t *p)
 {
-    mod_relay_frames whole = {{0}, 0, 0, 0, 0, 0, 0}, bytes = whole;
+    mod_relay_frames whole = {.have = 0}, bytes = whole;
     int good = mod_relay_frames_follow(&whole, text, size, MOST), each = 1;
     size_t i;
 

@@ -1,0 +1,174 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/*
+ * What devices say in interim answers (101, 103). mod_proxy hands them to ap_send_interim_response(), which writes them as
+ * text past all filters of the request, mod_headers' too, to those of the visitor's connection. So a filter stands there:
+ * while a device is being asked, and until its final answer begins, data that begin as `HTTP/1.1 1` are such an answer. It
+ * ends with the flush that ap_send_interim_response() ends with.
+ *
+ * The filter stays as long as the connection does: requests have pointers into the chain.
+ */
+
+#include "mod_relay.h"
+#include "cookies.h"
+
+#include <apr_lib.h>
+#include <apr_strings.h>
+#include <http_core.h>
+#include <util_filter.h>
+
+#define BEGINS "HTTP/1.1 1"
+#define KEY "mod_relay_interim"
+
+typedef struct mod_relay_interim {
+    mod_relay_request *rr;  /* of the request whose device is being asked, or NULL */
+    apr_pool_t *pool;       /* that request's */
+    apr_bucket_brigade *bb; /* of an answer that has begun, or NULL */
+} interim;
+
+static ap_filter_rec_t *interim_filter;
+
+static int is_token(const char *at, apr_size_t length)
+{
+    apr_size_t i;
+
+    for (i = 0; i < length; i++)
+        if (!apr_isgraph(at[i]) || strchr("()<>@,;:\\\"/[]?={}", at[i]))
+            return 0;
+    return length > 0;
+}
+
+/* Browsers end a line at a lone CR, too; nothing but a tab is left of control characters. */
+static int is_printable(const char *at, apr_size_t length)
+{
+    apr_size_t i;
+
+    for (i = 0; i < length; i++)
+        if (((unsigned char)at[i] < ' ' && at[i] != '\t') || at[i] == 0x7f)
+            return 0;
+    return 1;
+}
+
+/* One field, without its line end, which is followed by a byte that may be written. Returns the length that goes on. */
+static apr_size_t clean_field(char *line, apr_size_t length, const apr_array_header_t *names)
+{
+    const char *colon = memchr(line, ':', length);
+
+    if (!colon || !is_token(line, (apr_size_t)(colon - line)) || !is_printable(line, length))
+        return 0;
+    if (colon - line != sizeof("Set-Cookie") - 1 || strncasecmp(line, "Set-Cookie", sizeof("Set-Cookie") - 1))
+        return length;
+    line[length] = '\0';
+    return mod_relay_set_cookie_clean(line + (colon - line) + 1, names) ? strlen(line) : 0;
+}
+
+static char *line_end(char *at, char *end)
+{
+    char *newline = at;
+
+    while (newline < end && (newline = memchr(newline, '\n', (apr_size_t)(end - newline))) != NULL) {
+        if (newline > at && newline[-1] == '\r')
+            return newline - 1;
+        newline++;
+    }
+    return NULL;
+}
+
+/* All lines of an answer, in place. Returns its new length. */
+static apr_size_t clean(char *text, apr_size_t length, const apr_array_header_t *names)
+{
+    char *at = text, *to = text, *end = text + length, *stop;
+
+    for (; (stop = line_end(at, end)) != NULL; at = stop + 2) {
+        apr_size_t line = (apr_size_t)(stop - at), kept = line;
+
+        if (at > text && line && (kept = clean_field(at, line, names)) == 0)
+            continue;
+        memmove(to, at, kept);
+        to += kept;
+        *to++ = '\r';
+        *to++ = '\n';
+    }
+    return (apr_size_t)(to - text);
+}
+
+static apr_status_t send_clean(ap_filter_t *f, interim *i)
+{
+    const apr_array_header_t *names = i->rr->server->hidden_cookies;
+    apr_bucket_brigade *bb = i->bb;
+    apr_size_t length;
+    apr_status_t rv;
+    char *text;
+
+    i->bb = NULL;
+    if ((rv = apr_brigade_pflatten(bb, &text, &length, i->pool)) != APR_SUCCESS)
+        return rv;
+    apr_brigade_cleanup(bb);
+    /* After 101 comes another protocol. */
+    if (length >= sizeof(BEGINS "01") - 1 && !memcmp(text, BEGINS "01", sizeof(BEGINS "01") - 1))
+        i->rr = NULL;
+    length = clean(text, length, names);
+    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_pool_create(text, length, i->pool, f->c->bucket_alloc));
+    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_flush_create(f->c->bucket_alloc));
+    return ap_pass_brigade(f->next, bb);
+}
+
+static int begins(apr_bucket_brigade *bb)
+{
+    apr_bucket *b = APR_BRIGADE_FIRST(bb);
+    const char *data;
+    apr_size_t length;
+
+    /* In HTTP/2 a final answer's head is metadata. */
+    return b != APR_BRIGADE_SENTINEL(bb) && APR_BUCKET_IS_HEAP(b)
+           && apr_bucket_read(b, &data, &length, APR_BLOCK_READ) == APR_SUCCESS && length >= sizeof(BEGINS) - 1
+           && !memcmp(data, BEGINS, sizeof(BEGINS) - 1);
+}
+
+static apr_status_t on_write(ap_filter_t *f, apr_bucket_brigade *bb)
+{
+    interim *i = f->ctx;
+    apr_status_t rv;
+    apr_bucket *b;
+    int ends;
+
+    if (!i->rr || (!i->bb && !begins(bb)))
+        return ap_pass_brigade(f->next, bb);
+    if (!i->bb)
+        i->bb = apr_brigade_create(i->pool, f->c->bucket_alloc);
+    for (b = APR_BRIGADE_FIRST(bb), ends = 0; b != APR_BRIGADE_SENTINEL(bb) && !ends; b = APR_BUCKET_NEXT(b))
+        ends = APR_BUCKET_IS_FLUSH(b);
+    rv = ap_save_brigade(f, &i->bb, &bb, i->pool);
+    return rv == APR_SUCCESS && ends ? send_clean(f, i) : rv;
+}
+
+void mod_relay_interim_begin(request_rec *r, mod_relay_request *rr)
+{
+    conn_rec *c = r->connection;
+    void *data = NULL;
+    interim *i;
+
+    apr_pool_userdata_get(&data, KEY, c->pool);
+    if ((i = data) == NULL) {
+        i = apr_pcalloc(c->pool, sizeof(*i));
+        apr_pool_userdata_setn(i, KEY, apr_pool_cleanup_null, c->pool);
+        ap_add_output_filter_handle(interim_filter, i, r, c);
+    }
+    i->rr = rr;
+    i->pool = r->pool;
+    i->bb = NULL;
+    rr->interim = i;
+}
+
+void mod_relay_interim_end(mod_relay_request *rr)
+{
+    if (rr->interim)
+        rr->interim->rr = NULL;
+    rr->interim = NULL;
+}
+
+void mod_relay_interim_register_hooks(apr_pool_t *p)
+{
+    (void)p;
+    interim_filter = ap_register_output_filter("RELAY_INTERIM", on_write, NULL, AP_FTYPE_CONNECTION);
+}
