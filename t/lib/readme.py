@@ -11,7 +11,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 
 GET = r"""get() { # NAME URL: the status and where it leads; the body is in /tmp/answer
     curl -q -s --noproxy '*' --resolve "$1:443:127.0.0.1" --resolve "$1:80:127.0.0.1" -o /tmp/answer -w '%{http_code} %{redirect_url}' \
-        --cacert /etc/letsencrypt/live/$DOMAIN/fullchain.pem "$2"; }
+        --cacert $LIVE/lab-ca.pem "$2"; }
 as() { user=$1; shift; setpriv --reuid="$user" --regid="$(id -g "$user")" --init-groups "$@"; }
 gone() { i=0; while ss -Hltn 'src 127.64.0.0/10' | grep -q .; do i=$((i + 1)); test $i -lt 40 || return 1; sleep 0.1; done; }"""
 
