@@ -48,10 +48,11 @@ PRIVILEGES = [
      "find /etc/relay -ls >/tmp/a; cat /etc/relay/redis.d/* >/tmp/b; relay-redis-setup; find /etc/relay -ls | cmp - /tmp/a && "
      "cat /etc/relay/redis.d/* | cmp - /tmp/b", r"^$"),
     ("an upgrade that gives a part more rights is said",
-     "sed -i 's/^user relay-web .*/& +exists/' /usr/share/mod_relay/redis-users.conf; echo 'user other on nopass' >>/etc/relay/redis.acl; relay-redis-setup",
+     "cp /usr/share/mod_relay/redis-users.conf /tmp/users; sed -i 's/^user relay-web .*/& +exists/' /usr/share/mod_relay/redis-users.conf; echo 'user other on nopass' >>/etc/relay/redis.acl; relay-redis-setup",
      r"^relay-redis-setup: not the rights that this version ships: relay-web\. relay-redis-setup --rights"),
     ("… and given; other users stay, passwords too", "relay-redis-setup --rights; cat /etc/relay/redis.d/* | cmp - /tmp/b; grep -c -e '^user other on nopass$' "
      "-e '^user relay-web .*+exists #[0-9a-f]*$' -e '^user default off ' /etc/relay/redis.acl", r"systemctl restart relay-redis\n3\n$"),
+    ("(back again)", "cp /tmp/users /usr/share/mod_relay/redis-users.conf; sed -i '/^user other /d' /etc/relay/redis.acl; relay-redis-setup --rights", None),
     ("a password that is to change, and Redis restarted: it has forgotten nothing",
      "rm /etc/relay/redis.d/rly; relay-redis-setup && systemctl restart relay-redis && rly list", r"hello"),
 ]
