@@ -11,6 +11,8 @@
 
 /** The user that sshd runs the command as: AuthorizedKeysCommandUser in sshd-conf/. */
 #define AUTHKEYS_USER "relay-authkeys"
+/** The name of its password's file, where relay.conf has [redis] passwords. */
+#define AUTHKEYS_PART "authkeys"
 /** The longest base64 taken: sshd's largest RSA key, 16384 bits, needs 2,800 characters. */
 #define AUTHKEYS_BLOB_MAX 8192
 

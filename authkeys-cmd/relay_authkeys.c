@@ -123,7 +123,7 @@ static int answer(const authkeys_request *req, const char *conf, int loopback_on
         relay_log(RELAY_LOG_ERR, "RLY202: refused: %s", why);
         return EXIT_FAILURE;
     }
-    if (relay_config_load(&cfg, conf, p, &why) != APR_SUCCESS) {
+    if (relay_config_load(&cfg, conf, AUTHKEYS_PART, p, &why) != APR_SUCCESS) {
         relay_log(RELAY_LOG_ERR, "RLY203: no key is accepted: %s", why);
         return EXIT_FAILURE;
     }

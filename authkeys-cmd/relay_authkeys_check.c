@@ -177,7 +177,7 @@ static int check(const char *what, const char *conf, int loopback_only, apr_pool
         public_line = key->public_line;
         printf("The key is %s.\n", fingerprint);
     }
-    if (relay_config_load(&cfg, conf, p, &why) != APR_SUCCESS) {
+    if (relay_config_load(&cfg, conf, AUTHKEYS_PART, p, &why) != APR_SUCCESS) {
         printf("Not granted: no key is accepted while relay.conf cannot be used: %s.\n", why);
         return EXIT_NOT_GRANTED;
     }
@@ -186,7 +186,7 @@ static int check(const char *what, const char *conf, int loopback_only, apr_pool
         if (hostcheck_become(AUTHKEYS_USER, p, &why) != APR_SUCCESS) {
             printf("sshd cannot run relay-authkeys: %s.\n", why);
             right = 0;
-        } else if (relay_config_load(&cfg, conf, p, &why) != APR_SUCCESS) {
+        } else if (relay_config_load(&cfg, conf, AUTHKEYS_PART, p, &why) != APR_SUCCESS) {
             printf("Not granted: user %s cannot use relay.conf: %s.\n", AUTHKEYS_USER, why);
             return EXIT_NOT_GRANTED;
         }

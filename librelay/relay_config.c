@@ -1,14 +1,13 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 #include "relay_config.h"
+#include "relay_config_file.h"
 #include "relay_duration.h"
-#include "relay_log.h"
 #include "relay_name.h"
 
 #include <apr_file_io.h>
 #include <apr_lib.h>
 #include <ini.h>
-#include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -248,6 +247,7 @@ static const struct {
     {"redis", "url", set_redis, FIELD(redis)},
     {"redis", "timeout", set_span, FIELD(redis_timeout)},
     {"redis", "prefix", set_prefix, FIELD(prefix)},
+    {"redis", "passwords", set_path, FIELD(passwords)},
     {"rlyd", "socket", set_path, FIELD(rlyd_socket)},
     {"rlyd", "sshd", set_path, FIELD(sshd)},
     {"rlyd", "sshd-config", set_path, FIELD(sshd_config)},
@@ -360,30 +360,25 @@ static apr_status_t check_whole(relay_config *cfg, apr_pool_t *p, const char **w
                   relay_duration_print(cfg->ttl_max, p));
         return RELAY_EINPUT;
     }
+    if (cfg->passwords && cfg->redis->password) {
+        RELAY_WHY(why, p, "%s: [redis] passwords: url has a login already; take one of the two out", cfg->file);
+        return RELAY_EINPUT;
+    }
     return APR_SUCCESS;
 }
 
-apr_status_t relay_config_load(relay_config **out, const char *path, apr_pool_t *p, const char **why)
+apr_status_t relay_config_load(relay_config **out, const char *path, const char *part, apr_pool_t *p, const char **why)
 {
     relay_config *cfg = apr_pcalloc(p, sizeof(*cfg));
     reading rd = {.cfg = cfg, .p = p};
-    apr_finfo_t info;
+    apr_fileperms_t mode;
     apr_status_t rv;
-    char reason[120];
     int line;
 
     cfg->file = apr_pstrdup(p, path ? path : relay_config_default_path());
     set_defaults(cfg, p);
-    rv = apr_file_open(&rd.file, cfg->file, APR_READ | APR_BUFFERED, APR_OS_DEFAULT, p);
-    if (rv == APR_SUCCESS && (rv = apr_file_info_get(&info, APR_FINFO_TYPE | APR_FINFO_PROT, rd.file)) == APR_SUCCESS
-        && info.filetype == APR_DIR) {
-        apr_file_close(rd.file);
-        rv = APR_FROM_OS_ERROR(EISDIR);
-    }
-    if (rv != APR_SUCCESS) {
-        RELAY_WHY(why, p, "%s: cannot be read: %s", cfg->file, apr_strerror(rv, reason, sizeof(reason)));
+    if ((rv = relay_config_open(&rd.file, &mode, cfg->file, p, why)) != APR_SUCCESS)
         return rv;
-    }
     line = ini_parse_stream(next_line, &rd, on_pair, &rd);
     apr_file_close(rd.file);
     if (line > 0 || rd.fault) {
@@ -395,11 +390,10 @@ apr_status_t relay_config_load(relay_config **out, const char *path, apr_pool_t 
         return APR_ENOMEM;
     if ((rv = check_whole(cfg, p, why)) != APR_SUCCESS)
         return rv;
-    /* Refusing would stop a relay that works; the password has been read by whoever wanted to. */
-    if (cfg->redis->password && info.protection & APR_FPROT_WREAD)
-        relay_log(RELAY_LOG_WARNING, "RLY002 %s: it has Redis's password in it and every user of this host can read it: "
-                                     "chmod o= it, give it the group of those who need it, and change the password",
-                  cfg->file);
+    if (cfg->redis->password)
+        relay_config_warn_open(cfg->file, mode);
+    if (part && cfg->passwords && (rv = relay_config_password(cfg, part, p, why)) != APR_SUCCESS)
+        return rv;
     *out = cfg;
     return APR_SUCCESS;
 }

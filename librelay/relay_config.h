@@ -29,6 +29,8 @@ typedef struct relay_config {
     relay_redis_url *redis;       /* default unix:///run/redis/redis-server.sock */
     apr_interval_time_t redis_timeout; /* default 500ms, at least 1ms */
     const char *prefix;           /* of every key; default `relay:` */
+    const char *passwords;        /* a folder with a file for each part, PART: the password of the Redis user
+                                     relay-PART; NULL, the default: the login that url has, or none */
     /* [rlyd] */
     const char *rlyd_socket;      /* default /run/relay/rlyd.sock */
     const char *sshd;             /* default /usr/sbin/sshd */
@@ -50,11 +52,13 @@ typedef struct relay_config {
 const char *relay_config_default_path(void);
 
 /**
- * Reads and checks the file. Warns through relay_log where it holds a password and others can read it.
+ * Reads and checks the file, and the part's password where [redis] passwords names a folder: out->redis has the
+ * login then. Warns through relay_log where a file with a password in it can be read by everybody.
  * @param path the file; NULL means the default path
- * @return APR_SUCCESS; RELAY_EINPUT with *why `FILE:LINE: [section] key: …`; or the error of opening it
+ * @param part who asks, which is the name of its file: web, authkeys, rlyd or rly; NULL: no password is read
+ * @return APR_SUCCESS; RELAY_EINPUT with *why `FILE:LINE: [section] key: …`; or the error of opening a file
  */
-apr_status_t relay_config_load(relay_config **out, const char *path, apr_pool_t *p, const char **why);
+apr_status_t relay_config_load(relay_config **out, const char *path, const char *part, apr_pool_t *p, const char **why);
 
 /**
  * Whether a listen space is so narrow that who walks it, an address a millisecond, comes round within ten times the cooldown.

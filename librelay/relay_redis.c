@@ -156,16 +156,16 @@ static const redis_error *meaning_of(const char *error)
     static const redis_error known[] = {
         {"READONLY", "it is a read-only replica: give [redis] url of the primary"},
         {"OOM", "it is out of memory (maxmemory): nothing was changed; raise maxmemory or remove what fills it"},
-        {"WRONGPASS", "user or password in [redis] url is wrong"},
-        {"NOAUTH", "it wants a password: give one in [redis] url"},
+        {"WRONGPASS", "user or password is wrong, in [redis] url or in the file of [redis] passwords"},
+        {"NOAUTH", "it wants a password: give one by [redis] passwords, or in [redis] url"},
         {"NOPERM", "this user lacks a right (ACL)"},
         {"LOADING", "it is still loading its data: try again in a moment"},
         {"MASTERDOWN", "it is a replica that has lost its primary"},
         {"MISCONF", "it cannot save to disk and refuses writes: see Redis's log"},
         {"BUSY", "it is busy with a long script"},
         {"NOSCRIPT", "it does not know a script"},
-        {"ERR AUTH", "[redis] url has a password, but Redis has none configured"},
-        {"ERR invalid password", "the password in [redis] url is wrong"},
+        {"ERR AUTH", "relay.conf has a password for it, but Redis has none configured"},
+        {"ERR invalid password", "the password, in [redis] url or in the file of [redis] passwords, is wrong"},
     };
     unsigned i;
 
@@ -183,7 +183,7 @@ const char *relay_redis_explain(const relay_redis_url *url, const char *error, a
         return apr_psprintf(p, "Redis at %s refuses: %s (%s)", url->shown, known->meaning, known->code);
     /* Whatever the command was: a server that repeats the password must not bring it into a log. */
     if (url->password && *url->password && strstr(error, url->password))
-        return apr_psprintf(p, "Redis at %s refuses, in words that hold the password of [redis] url", url->shown);
+        return apr_psprintf(p, "Redis at %s refuses, in words that hold the password", url->shown);
     return apr_psprintf(p, "Redis at %s refuses: %.200s", url->shown, error);
 }
 
@@ -206,7 +206,7 @@ const char *relay_redis_explain_login(const relay_redis_url *url, const char *er
 {
     if (meaning_of(error))
         return relay_redis_explain(url, error, p);
-    return apr_psprintf(p, "Redis at %s refuses the login that [redis] url has (%.*s)", url->shown,
+    return apr_psprintf(p, "Redis at %s refuses the login that relay.conf has (%.*s)", url->shown,
                         (int)strspn(error, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"), error);
 }
 

@@ -178,7 +178,7 @@ static mod_relay_realm *realm_for(const char *file, server_rec *s, apr_pool_t *p
         if (!strcmp(realm->relay->file, file))
             return realm;
     }
-    if (relay_config_load(&relay, file, p, &why) != APR_SUCCESS) {
+    if (relay_config_load(&relay, file, "web", p, &why) != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_STARTUP | APLOG_ERR, 0, s, "RLY103 RelayConfig: %s", why);
         return NULL;
     }

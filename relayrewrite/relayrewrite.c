@@ -78,7 +78,7 @@ static int configured(resolver *rs)
         return 1;
     if (apr_pool_create(&p, rs->pool) != APR_SUCCESS)
         return 0;
-    if (relay_config_load(&conf, rs->conf_file, p, &why) != APR_SUCCESS) {
+    if (relay_config_load(&conf, rs->conf_file, "web", p, &why) != APR_SUCCESS) {
         complain(rs, "RLY501 every name is answered with NULL: ", why);
         apr_pool_destroy(p);
         rs->try_again = now() + apr_time_from_sec(1);

@@ -1,7 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 #include "bundle.h"
-#include "bundle_files.h"
+#include "rly/bundle_files.h"
 #include "sshconfig.h"
 
 #include <errno.h>

@@ -73,7 +73,7 @@ int rly_connect(rly *r)
 
     if (!path && env && *env)
         path = env;
-    if (relay_config_load(&r->cfg, path, r->p, &why) != APR_SUCCESS) {
+    if (relay_config_load(&r->cfg, path, "rly", r->p, &why) != APR_SUCCESS) {
         rly_error("%s", why ? why : "cannot read relay.conf");
         return RLY_REFUSED;
     }

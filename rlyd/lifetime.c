@@ -1,7 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 #include "lifetime.h"
-#include "expire_script.h"
+#include "rlyd/expire_script.h"
 #include "listeners.h"
 #include "live.h"
 #include "relay_store.h"

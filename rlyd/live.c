@@ -7,7 +7,7 @@
 #include "listeners.h"
 #include "relay_duration.h"
 #include "relay_hostkeys.h"
-#include "seen_script.h"
+#include "rlyd/seen_script.h"
 #include "taken.h"
 
 #include <jansson.h>

@@ -116,7 +116,7 @@ static apr_status_t configure(rlyd *d, apr_pool_t *p, const char **why)
     apr_status_t rv;
 
     apr_pool_create(&pool, d->pool);
-    if ((rv = relay_config_load(&cfg, d->cfg_path, pool, why)) != APR_SUCCESS)
+    if ((rv = relay_config_load(&cfg, d->cfg_path, "rlyd", pool, why)) != APR_SUCCESS)
         goto fail;
     if (!(pw = getpwnam(cfg->user)) || pw->pw_uid == 0) {
         RELAY_WHY(why, p, "%s: [relay] user: %s", cfg->file,

@@ -129,9 +129,9 @@ def test_limits(rig, tunnel):
                     ("SET", "relay:slot:relay1:127.0.0.1:1", "x"), ("HGETALL", key), ("DEL", route)):
         denied(rig, "relay-rlyd", *command)
     said = rig.redis_as("relay-rlyd", "EVAL", "return redis.call('HSET', ARGV[1], 'listen', '127.0.0.1:22')", "1", "relay:", key)
-    tap.like(said, "can't access at least one of the keys|NOPERM", "relay-rlyd may not: write a grant from a script")
+    tap.like(said, "can't access at least one of the keys|ACL failure in script: No permissions|NOPERM", "relay-rlyd may not: write a grant from a script")
     said = rig.redis_as("relay-rly", "EVAL", "return redis.call('SET', 'other:key', '1')", "1", "relay:")
-    tap.like(said, "can't access at least one of the keys|NOPERM", "relay-rly may not: write another's key from a script")
+    tap.like(said, "can't access at least one of the keys|ACL failure in script: No permissions|NOPERM", "relay-rly may not: write another's key from a script")
     denied(rig, "relay-rly", "HSET", "relay:relay:relay1", "hostkeys", "x")
     denied(rig, "relay-rly", "HSET", "relay:live:relay1", "x", "y")
     denied(rig, "relay-rly", "SET", "relay:seen:relay1", "1")
@@ -292,6 +292,42 @@ def test_permissions(rig):
     os.unlink(path)
 
 
+def test_folder(rig):
+    """[redis] passwords: one relay.conf that all may read, and a file for each part that this part alone can read."""
+    folder, path = f"{rig.dir}/etc/redis.d", f"{rig.dir}/etc/folder.conf"
+    os.mkdir(folder)
+    for user in USERS:
+        name = f"{folder}/{user.removeprefix('relay-')}"
+        with open(os.open(name, os.O_WRONLY | os.O_CREAT, 0o640), "w") as f:
+            f.write(PASSWORDS[user] + "\n")
+        os.chown(name, 0, grp.getgrnam(FILES[user][1]).gr_gid)
+    with open(rig.conf) as f, open(path, "w") as out:
+        out.write(re.sub(r"unix://[^@]*@(.*)", rf"unix://\1\npasswords = {folder}", f.read()))
+    relay = pwd.getpwnam("relay-authkeys")
+    as_relay = ["setpriv", f"--reuid={relay.pw_uid}", f"--regid={relay.pw_gid}", "--clear-groups"]
+    rly = [rig.program("rly"), "list"]
+    authkeys = [rig.program("relay-authkeys"), "-c", path, "relay", "SHA256:" + "A" * 43, "ssh-ed25519", "AAAA"]
+    rewrite = [rig.program("relayrewrite"), "-c", path, "-s", "http"]
+
+    def said(argv, text=""):
+        result = subprocess.run(argv, input=text, capture_output=True, text=True, env=dict(os.environ, RELAY_CONF=path), timeout=20)
+        return f"{result.returncode} {result.stdout}{result.stderr}"
+    tap.like(said(rly), r"^0 ID", "rly logs in with its file")
+    tap.is_(said(as_relay + authkeys), "0 ", "relay-authkeys with its own, as its user")
+    tap.like(said(as_relay + rly), rf"^1 rly: {re.escape(path)}: \[redis\] passwords: {folder}/rly: cannot be read: Permission denied", "… which cannot read rly's")
+    tap.is_(said([rig.program("rlyd"), "-t", "-c", path]).split()[0], "0", "rlyd -t reads its own")
+    tap.like(said(rewrite, "listening.relay.localhost\n"), r"^0 127\.", "relayrewrite logs in with Apache's")
+    os.chmod(f"{folder}/rly", 0o644)
+    tap.like(said(rly), rf"RLY002 {folder}/rly: it has Redis's password in it and every user of this host can read it", "a file that all can read is warned of")
+    with open(f"{folder}/rly", "w") as f:
+        f.write("not-the-password\n")
+    wrong = said(rly)
+    tap.like(wrong, r"(?s)^3 .*user or password is wrong, in \[redis\] url or in the file of \[redis\] passwords", "a wrong password: what to look at")
+    tap.unlike(wrong, "not-the-password", "… and it is not repeated")
+    os.unlink(f"{folder}/rly")
+    tap.like(said(rly), r"^1 .*/rly: cannot be read: No such file or directory. relay-redis-setup makes", "no file: what makes it")
+
+
 def main():
     with GuardedRig() as rig:
         tunnel = test_works(rig)
@@ -300,6 +336,7 @@ def main():
         test_secrets(rig)
         test_dumpable(rig)
         test_permissions(rig)
+        test_folder(rig)
         tap.is_(rig.get(tunnel)[0], 200, "after all that the tunnel still works")
         rig.check_logs()
         tap.is_(rig.stop(), [], "the rig ends cleanly")

@@ -20,7 +20,7 @@ int fuzz_conf(const char *text, size_t size, apr_pool_t *p)
         fd = memfd_create("relay.conf", MFD_CLOEXEC);
     MUST(fd >= 0 && ftruncate(fd, 0) == 0 && pwrite(fd, text, size, 0) == (ssize_t)size);
     path = apr_psprintf(p, "/proc/self/fd/%d", fd);
-    if (relay_config_load(&cfg, path, p, &why) != APR_SUCCESS) {
+    if (relay_config_load(&cfg, path, NULL, p, &why) != APR_SUCCESS) {
         len = strlen(path);
         MUST(why && !strncmp(why, path, len) && why[len] == ':');
         MUST(!cfg);

@@ -218,7 +218,7 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN); /* as httpd does */
     apr_initialize();
     apr_pool_create(&p, NULL);
-    if (argc != 3 || relay_config_load(&cfg, argv[1], p, &why) != APR_SUCCESS) {
+    if (argc != 3 || relay_config_load(&cfg, argv[1], "web", p, &why) != APR_SUCCESS) {
         fprintf(stderr, "usage: threads RELAY.CONF SECONDS (%s)\n", why ? why : "");
         return 2;
     }

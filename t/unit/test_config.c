@@ -24,7 +24,7 @@ static apr_status_t load_bytes(relay_config **cfg, const char *text, size_t len,
         perror(path);
     *cfg = NULL;
     *why = "";
-    return relay_config_load(cfg, path, pool, why);
+    return relay_config_load(cfg, path, NULL, pool, why);
 }
 
 static apr_status_t load(relay_config **cfg, const char *text, const char **why)
@@ -158,6 +158,8 @@ static const struct {
     {BASE "https-port = 0x1bb\n", 4, "from 1 to 65535"},
     {BASE "[redis]\nurl = localhost\n", 5, "[redis] url: write unix:"},
     {BASE "[redis]\ntimeout = 0ms\n", 5, "longer than 0"},
+    {BASE "[redis]\npasswords = redis.d\n", 5, "not an absolute path"},
+    {BASE "[redis]\npasswords = /d\nurl = unix://:p@/s\n", 0, "[redis] passwords: url has a login already"},
     {BASE "[redis]\nprefix = a b\n", 5, "letters, digits"},
     {BASE "[redis]\nprefix = {x}\n", 5, "letters, digits"},
     {BASE "[redis]\nprefix = *\n", 5, "letters, digits"},
@@ -187,12 +189,55 @@ static void test_errors(void)
         if (!ok(rv == RELAY_EINPUT && !c && !strncmp(why, where, strlen(where)) && strstr(why, bad[i].fault), "bad %u: %s", i,
                 bad[i].fault))
             printf("# %d, said: %s\n", rv, why);
-        ok(relay_config_load(&c, path, pool, NULL) == rv, "the same without why");
+        ok(relay_config_load(&c, path, NULL, pool, NULL) == rv, "the same without why");
     }
     ok(load_bytes(&c, BASE "us\0er = x\n", sizeof(BASE "us\0er = x\n") - 1, &why) == RELAY_EINPUT, "a NUL byte");
-    ok(relay_config_load(&c, "/nonexistent/relay.conf", pool, &why) != APR_SUCCESS && strstr(why, "/nonexistent/relay.conf: cannot be read"),
+    ok(relay_config_load(&c, "/nonexistent/relay.conf", NULL, pool, &why) != APR_SUCCESS && strstr(why, "/nonexistent/relay.conf: cannot be read"),
        "a missing file");
-    ok(relay_config_load(&c, "/tmp", pool, &why) != APR_SUCCESS && strstr(why, "/tmp: cannot be read"), "a directory");
+    ok(relay_config_load(&c, "/tmp", NULL, pool, &why) != APR_SUCCESS && strstr(why, "/tmp: cannot be read"), "a directory");
+}
+
+/* The files of [redis] passwords. */
+static const struct {
+    const char *content, *password; /* NULL: refused */
+} passwords[] = {
+    {"secret\n", "secret"}, {"secret", "secret"}, {"secret\r\nmore\n", "secret"}, {"s;=[#\"%41\n", "s;=[#\"%41"},
+    {"", NULL}, {"\n", NULL}, {" \n", NULL}, {"two words\n", NULL}, {"secret \n", NULL}, {"s\xc3\xa9\n", NULL}, {"\nsecret\n", NULL},
+    {X50 X50 X50 X50 X50 "xxxxxx\n", X50 X50 X50 X50 X50 "xxxxxx"}, {X50 X50 X50 X50 X50 "xxxxxxx\n", NULL},
+    {X50 X50 X50 X50 X50 "xxxxxxx", NULL}, {X50 X50 X50 X50 X50 X50 X50 "\n", NULL},
+};
+
+static void test_passwords(void)
+{
+    char dir[] = "/tmp/test_config.d.XXXXXX";
+    const char *why, *file, *conf;
+    relay_config *c;
+    unsigned i;
+    FILE *f;
+
+    if (!mkdtemp(dir))
+        perror(dir);
+    file = apr_psprintf(pool, "%s/rlyd", dir);
+    conf = apr_psprintf(pool, BASE "[redis]\npasswords = %s\n", dir);
+    if (ok(load(&c, conf, &why) == APR_SUCCESS && !c->redis->password, "who is no part needs no password"))
+        is(c->passwords, dir, "passwords");
+    ok(relay_config_load(&c, path, "rlyd", pool, &why) != APR_SUCCESS && strstr(why, path) && strstr(why, file)
+       && strstr(why, "cannot be read") && strstr(why, "relay-redis-setup"), "no file for the part");
+    for (i = 0; i < sizeof(passwords) / sizeof(passwords[0]); i++) {
+        if (!(f = fopen(file, "w")) || fputs(passwords[i].content, f) < 0 || fclose(f))
+            perror(file);
+        if (passwords[i].password) {
+            ok(relay_config_load(&c, path, "rlyd", pool, &why) == APR_SUCCESS, "password %u", i);
+            is(c->redis->password, passwords[i].password, "it is the first line");
+            is(c->redis->user, "relay-rlyd", "its user");
+        }
+        else {
+            ok(relay_config_load(&c, path, "rlyd", pool, &why) == RELAY_EINPUT && strstr(why, file)
+               && (!*passwords[i].content || !strstr(why, "secret")), "password %u is refused, and not shown", i);
+        }
+    }
+    unlink(file);
+    rmdir(dir);
 }
 
 static const struct {
@@ -260,6 +305,7 @@ int main(void)
     test_defaults();
     test_values();
     test_errors();
+    test_passwords();
     test_urls();
     unlink(path);
     apr_terminate();
