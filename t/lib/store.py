@@ -99,7 +99,7 @@ class Store:
             if name in os.environ:
                 environment[name] = os.environ[name]
         kwargs.setdefault("cwd", self.dir)
-        delay = ["strace", "-qq", "-o", "/dev/null", "-e", "trace=mkdirat", "-e", "inject=mkdirat:delay_exit=20000"] if slow else []
+        delay = ["strace", "-qq", "-o", "/dev/null", "-e", "trace=mkdirat", "-e", "inject=mkdirat:delay_exit=50000"] if slow else []
         result = subprocess.run([*delay, self.program, *args], capture_output=True, input=input, env=environment, **kwargs)
         result.stdout = result.stdout.decode(errors="surrogateescape")
         result.stderr = result.stderr.decode(errors="surrogateescape")
