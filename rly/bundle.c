@@ -80,7 +80,7 @@ static apr_status_t write_file(rly_bundle *b, const char *name, mode_t mode, con
 
 static apr_status_t cannot_make(rly_bundle *b, const char *where, const char *reason, const char **why)
 {
-    RELAY_WHY(why, b->p, "cannot make a bundle in %s: %s", where, reason);
+    RELAY_WHY(why, b->p, "cannot make a bundle in %s: %s; -o DIR names another place", where, reason);
     return RELAY_EREFUSED;
 }
 

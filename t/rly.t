@@ -288,6 +288,19 @@ def test_which():
         store.rly("close", t)
 
 
+def test_conf_owner():
+    """Whoever can change relay.conf decides what root does: root is told."""
+    for what, uid, gid, mode, warned in (("root's", 0, 0, 0o644, False), ("root's group may write", 0, 0, 0o664, False),
+                                         ("nobody's", 65534, 0, 0o644, True), ("another group may write", 0, 65534, 0o664, True),
+                                         ("all may write", 0, 0, 0o646, True)):
+        conf = store.write_conf("owned.conf")
+        os.chown(conf, uid, gid)
+        os.chmod(conf, mode)
+        result = store.rly("list", conf=conf)
+        is_((result.returncode, len(re.findall(f"RLY360 {conf} can be changed by others .*chown root {conf}", result.stderr))), (0, int(warned)),
+            f"relay.conf, {what}: {'told' if warned else 'no word'}")
+
+
 def test_ssh_host_alone():
     t = store.open("80", "-o", "alone", conf=store.write_conf("alone.conf", relay={"ssh": "127.0.0.1"}))
     is_((t["ssh"]["host"], t["ssh"]["port"]), ("127.0.0.1", 443), "ssh = HOST in relay.conf: port 443")
