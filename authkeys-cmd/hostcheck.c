@@ -60,11 +60,13 @@ static int is_roots_alone(gid_t gid)
 
 static int others_can_write(const struct stat *st, int debians)
 {
-    return st->st_mode & S_IWOTH || (st->st_mode & S_IWGRP && !(debians && is_roots_alone(st->st_gid)));
+    return st->st_mode & S_IWOTH
+           || (st->st_mode & S_IWGRP && !(debians && is_roots_alone(st->st_gid)));
 }
 
-/* One step of sshd's walk. Who owns a link, or the directory that it is in, does not count there. */
-static apr_status_t check_step(const char *path, int is_dir, int debians, apr_pool_t *p, const char **why)
+/* One step of sshd's walk. Who owns a link, or the directory that it is in, does not count. */
+static apr_status_t check_step(const char *path, int is_dir, int debians, apr_pool_t *p,
+                               const char **why)
 {
     struct stat st;
 
@@ -90,16 +92,18 @@ static apr_status_t check_step(const char *path, int is_dir, int debians, apr_po
 }
 
 /* Which directory on the way keeps the user out. */
-static apr_status_t explain_way(const char *path, const char *user, int error, apr_pool_t *p, const char **why)
+static apr_status_t explain_way(const char *path, const char *user, int error, apr_pool_t *p,
+                                const char **why)
 {
     struct stat st;
 
-    for (const char *slash = strchr(path + 1, '/'); error == EACCES && slash; slash = strchr(slash + 1, '/')) {
+    for (const char *slash = strchr(path + 1, '/'); error == EACCES && slash;
+         slash = strchr(slash + 1, '/')) {
         const char *dir = apr_pstrmemdup(p, path, (apr_size_t)(slash - path));
 
         if (stat(dir, &st) == 0 && S_ISDIR(st.st_mode) && access(dir, X_OK) != 0) {
-            RELAY_WHY(why, p, "%s: mode %04o keeps user %s out, whom sshd runs it as: chmod o+x %s", dir,
-                      (unsigned)(st.st_mode & 07777), user, dir);
+            RELAY_WHY(why, p, "%s: mode %04o keeps user %s out, whom sshd runs it as: chmod o+x %s",
+                      dir, (unsigned)(st.st_mode & 07777), user, dir);
             return APR_EGENERAL;
         }
     }
@@ -107,7 +111,8 @@ static apr_status_t explain_way(const char *path, const char *user, int error, a
     return APR_EGENERAL;
 }
 
-apr_status_t hostcheck_program(const char *path, const char *user, const char *sshd, apr_pool_t *p, const char **why)
+apr_status_t hostcheck_program(const char *path, const char *user, const char *sshd, apr_pool_t *p,
+                               const char **why)
 {
     char real[PATH_MAX], walk[PATH_MAX], *up;
     struct stat st;

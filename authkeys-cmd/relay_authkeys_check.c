@@ -45,15 +45,15 @@ static const char *when(apr_time_t t, apr_pool_t *p)
 /* What --check goes by. */
 typedef struct checking {
     apr_pool_t *p;
-    const char *conf;         /* -c, or what sshd gives to relay-authkeys; NULL: the default */
-    int loopback_only;        /* -l, likewise */
+    const char *conf;  /* -c, or what sshd gives to relay-authkeys; NULL: the default */
+    int loopback_only; /* -l, likewise */
     const char *sshd_config;
     sshd_command command;
-    const char *own_program;  /* relay-authkeys beside this one */
+    const char *own_program; /* relay-authkeys beside this one */
 } checking;
 
-/* Without -c: relay.conf is the one that sshd gives to relay-authkeys, in the configuration that the default relay.conf, or
- * where there is none the installation, says is sshd's. */
+/* Without -c: relay.conf is the one that sshd gives to relay-authkeys, in the configuration that
+ * the default relay.conf, or where there is none the installation, says is sshd's. */
 static void find_conf(checking *c)
 {
     relay_config *cfg = NULL;
@@ -69,39 +69,46 @@ static void find_conf(checking *c)
     c->loopback_only |= c->command.loopback_only;
     c->conf = c->command.conf;
     if (c->conf)
-        printf("relay.conf is %s, as sshd is told in %s, line %d.\n", c->conf, c->command.file, c->command.line);
+        printf("relay.conf is %s, as sshd is told in %s, line %d.\n", c->conf, c->command.file,
+               c->command.line);
 }
 
 /* What sshd runs, and as whom. @return whether it runs anything */
-static int find_command(checking *c, const relay_config *cfg, const char **program, const char **user)
+static int find_command(checking *c, const relay_config *cfg, const char **program,
+                        const char **user)
 {
     const char *trouble;
 
     sshd_command_read(&c->command, c->sshd_config, cfg->user, c->p, &trouble);
     *program = c->command.program;
-    *user = !c->command.user ? AUTHKEYS_USER : strcmp(c->command.user, "%u") == 0 ? cfg->user : c->command.user;
+    *user = !c->command.user                     ? AUTHKEYS_USER
+            : strcmp(c->command.user, "%u") == 0 ? cfg->user
+                                                 : c->command.user;
     if (!c->command.file && trouble) {
-        printf("(Which program sshd runs is not known: %s. [rlyd] sshd-config in %s names sshd's configuration.)\n",
+        printf("(Which program sshd runs is not known: %s. [rlyd] sshd-config in %s names sshd's "
+               "configuration.)\n",
                trouble, cfg->file);
         *program = c->own_program;
         return 1;
     }
     if (!*program) {
-        printf("sshd asks nobody which keys user %s has: %s has no AuthorizedKeysCommand for that user.\n", cfg->user,
-               c->sshd_config);
+        printf("sshd asks nobody which keys user %s has: %s has no AuthorizedKeysCommand for that "
+               "user.\n",
+               cfg->user, c->sshd_config);
         return 0;
     }
     if (!c->command.user)
-        printf("sshd does not start: %s has an AuthorizedKeysCommand, but no AuthorizedKeysCommandUser.\n",
+        printf("sshd does not start: %s has an AuthorizedKeysCommand, but no "
+               "AuthorizedKeysCommandUser.\n",
                c->sshd_config);
     if (c->command.conf && c->conf && strcmp(c->command.conf, c->conf) != 0)
-        printf("(sshd itself gives relay-authkeys another relay.conf, %s: %s, line %d.)\n", c->command.conf,
-               c->command.file, c->command.line);
+        printf("(sshd itself gives relay-authkeys another relay.conf, %s: %s, line %d.)\n",
+               c->command.conf, c->command.file, c->command.line);
     return c->command.user != NULL;
 }
 
-/* Whether the host lets sshd run the command; complains about all that is wrong, not only the first. Becomes the user that
- * sshd runs it as, for good. */
+/* Whether the host lets sshd run the command; complains about all that is wrong, not only the
+ * first. Becomes the user that sshd runs it as, for good. */
 static int host_is_right(checking *c, const relay_config *cfg)
 {
     const char *why = NULL, *program, *user;

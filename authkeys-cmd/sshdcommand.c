@@ -7,8 +7,8 @@
 #include <string.h>
 #include <strings.h>
 
-/* sshd reads its configuration once for all, and the Match blocks again for each login: what those say wins, and of
- * several lines the first (servconf.c, parse_server_match_config). */
+/* sshd reads its configuration once for all, and the Match blocks again for each login: what those
+ * say wins, and of several lines the first (servconf.c, parse_server_match_config). */
 typedef struct value {
     const char *text, *file;
     int line, conditional;
@@ -51,7 +51,8 @@ static void read_options(sshd_command *out, char *rest, apr_pool_t *p)
 {
     char *arg;
 
-    while ((arg = relay_sshdconf_argument(&rest)) != NULL && *arg == '-' && strcmp(arg, "--") != 0) {
+    while ((arg = relay_sshdconf_argument(&rest)) != NULL && *arg == '-'
+           && strcmp(arg, "--") != 0) {
         for (arg++; *arg == 'l'; arg++)
             out->loopback_only = 1;
         if (*arg != 'c')
@@ -76,7 +77,8 @@ static void read_command(sshd_command *out, const char *text, apr_pool_t *p)
         read_options(out, rest, p);
 }
 
-void sshd_command_read(sshd_command *out, const char *config, const char *login, apr_pool_t *p, const char **trouble)
+void sshd_command_read(sshd_command *out, const char *config, const char *login, apr_pool_t *p,
+                       const char **trouble)
 {
     reading r = { .command = { .file = NULL } };
     char *user;

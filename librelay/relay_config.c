@@ -92,7 +92,8 @@ static int set_domain(relay_config *cfg, void *field, const char *value, apr_poo
     return 1;
 }
 
-/* A host's name, in what a shell and ssh take as it is: labels of letters, digits and hyphens, not at their ends. */
+/* A host's name, in what a shell and ssh take as it is: labels of letters, digits and hyphens, not
+ * at their ends. */
 static int is_host_name(const char *host)
 {
     apr_size_t len, total = strlen(host);
@@ -101,7 +102,8 @@ static int is_host_name(const char *host)
         return 0;
     for (; *host; host += len + (host[len] == '.')) {
         len = strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-");
-        if (!len || len > 63 || (host[len] && host[len] != '.') || *host == '-' || host[len - 1] == '-')
+        if (!len || len > 63 || (host[len] && host[len] != '.') || *host == '-'
+            || host[len - 1] == '-')
             return 0;
     }
     return 1;
@@ -126,7 +128,8 @@ static char *split_host(char *text, char **port)
     return (*text == '[' ? inet_pton(AF_INET6, host, &v6) == 1 : is_host_name(host)) ? host : NULL;
 }
 
-static int set_ssh(relay_config *cfg, void *field, const char *value, apr_pool_t *p, const char **why)
+static int set_ssh(relay_config *cfg, void *field, const char *value, apr_pool_t *p,
+                   const char **why)
 {
     char *port, *host = split_host(apr_pstrdup(p, value), &port), *end;
     struct in6_addr v6;
@@ -134,21 +137,21 @@ static int set_ssh(relay_config *cfg, void *field, const char *value, apr_pool_t
 
     (void)field;
     if (inet_pton(AF_INET6, value, &v6) == 1) {
-        RELAY_WHY(why, p, "`%.80s' is an IPv6 address, whose end cannot be told from a port: write [%.80s]:%d", value,
-                  value, RELAY_SSH_PORT);
+        RELAY_WHY(why, p, "`%.80s' is an IPv6 address, whose end cannot be told from a port: write "
+                          "[%.80s]:%d", value, value, RELAY_SSH_PORT);
         return 0;
     }
     if (host && port) {
         n = strtol(port, &end, 10);
         if (!apr_isdigit(*port) || *end || n < 1 || n > 65535) {
-            RELAY_WHY(why, p, "`%.80s' is not HOST:PORT, like relay.example.com:443: the port must be a number from 1 to "
-                              "65535; without `:PORT' it is %d", value, RELAY_SSH_PORT);
+            RELAY_WHY(why, p, "`%.80s' is not HOST:PORT, like relay.example.com:443: the port must be a "
+                              "number from 1 to 65535; without `:PORT' it is %d", value, RELAY_SSH_PORT);
             return 0;
         }
     }
     if (!host) {
-        RELAY_WHY(why, p, "`%.80s' is not HOST:PORT, like relay.example.com:443, nor HOST alone, nor an IPv6 address in "
-                          "brackets", value);
+        RELAY_WHY(why, p, "`%.80s' is not HOST:PORT, like relay.example.com:443, nor HOST alone, nor an "
+                          "IPv6 address in brackets", value);
         return 0;
     }
     cfg->ssh_host = host;

@@ -30,7 +30,8 @@ static const char *key_of_line(char *line, apr_pool_t *p)
 {
     static const char lower[] = "abcdefghijklmnopqrstuvwxyz0123456789-@.";
     static const char base64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=";
-    char *type = relay_sshdconf_argument(&line), *b64 = type ? relay_sshdconf_argument(&line) : NULL;
+    char *type = relay_sshdconf_argument(&line),
+         *b64 = type ? relay_sshdconf_argument(&line) : NULL;
 
     /* The base64 of each type's blob starts with the length of its name: AAAA. */
     if (!b64 || strspn(type, lower) != strlen(type) || strncmp(b64, "AAAA", 4) != 0
@@ -67,7 +68,8 @@ static void take(void *baton, const relay_sshdconf_line *line, apr_pool_t *p)
     const char *arg;
 
     (void)p;
-    if (!line->conditional && strcasecmp(line->keyword, "HostKey") == 0 && (arg = relay_sshdconf_argument(&rest)) != NULL)
+    if (!line->conditional && strcasecmp(line->keyword, "HostKey") == 0
+        && (arg = relay_sshdconf_argument(&rest)) != NULL)
         read_public(r, arg);
 }
 

@@ -59,13 +59,15 @@ static char *next_keyword(char **line)
     return word;
 }
 
-/* Whether a list of patterns, a,b*,!c, means the user (match_pattern_list() in OpenSSH's match.c). */
+/* Whether a list of patterns, a,b*,!c, means the user (match_pattern_list() in OpenSSH's match.c).
+ */
 static int is_in_list(const char *user, const char *list, apr_pool_t *p)
 {
     char *rest = NULL;
     int found = 0;
 
-    for (char *one = apr_strtok(apr_pstrdup(p, list), ",", &rest); one; one = apr_strtok(NULL, ",", &rest)) {
+    for (char *one = apr_strtok(apr_pstrdup(p, list), ",", &rest); one;
+         one = apr_strtok(NULL, ",", &rest)) {
         if (apr_fnmatch(one + (*one == '!'), user, APR_FNM_NOESCAPE) != APR_SUCCESS)
             continue;
         if (*one == '!')
@@ -89,7 +91,8 @@ static int is_match(reading *r, char *rest)
             *value++ = '\0';
         else if ((value = relay_sshdconf_argument(&rest)) == NULL)
             return 0;
-        if (strcasecmp(word, "User") == 0 ? !is_in_list(r->user, value, r->p) : strcmp(value, "*") != 0)
+        if (strcasecmp(word, "User") == 0 ? !is_in_list(r->user, value, r->p)
+                                          : strcmp(value, "*") != 0)
             found = 0;
     }
     return any && found;
@@ -103,7 +106,8 @@ static void include(reading *r, const char *pattern, int depth, int conditional,
 
     if (pattern[0] != '/') /* sshd takes it from there, wherever the including file is */
         pattern = apr_pstrcat(r->p, "/etc/ssh/", pattern, NULL);
-    if (glob(pattern, 0, NULL, &found) != 0) /* NOLINT(concurrency-mt-unsafe): rly and rlyd have one thread */
+    if (glob(pattern, 0, NULL, &found)
+        != 0) /* NOLINT(concurrency-mt-unsafe): rly and rlyd have one thread */
         return;
     for (size_t i = 0; i < found.gl_pathc; i++)
         read_config(r, found.gl_pathv[i], depth + 1, conditional, matches);
@@ -128,7 +132,9 @@ static void take_line(reading *r, relay_sshdconf_line *line, int depth, int oute
 /* A Match lasts until the next one, or to the end of its file. */
 static void read_config(reading *r, const char *path, int depth, int conditional, int matches)
 {
-    relay_sshdconf_line line = { .file = apr_pstrdup(r->p, path), .conditional = conditional, .matches = matches };
+    relay_sshdconf_line line = { .file = apr_pstrdup(r->p, path),
+                                 .conditional = conditional,
+                                 .matches = matches };
     char text[LINE_MAX_LEN], err[120];
     apr_file_t *f;
     apr_status_t rv;
@@ -138,7 +144,8 @@ static void read_config(reading *r, const char *path, int depth, int conditional
     rv = apr_file_open(&f, path, APR_FOPEN_READ | APR_FOPEN_BUFFERED, APR_FPROT_OS_DEFAULT, r->p);
     if (rv != APR_SUCCESS) {
         if (!r->trouble)
-            r->trouble = apr_psprintf(r->p, "cannot read %s: %s", path, apr_strerror(rv, err, sizeof err));
+            r->trouble =
+                apr_psprintf(r->p, "cannot read %s: %s", path, apr_strerror(rv, err, sizeof err));
         return;
     }
     while (apr_file_gets(text, sizeof text, f) == APR_SUCCESS) {
@@ -150,8 +157,8 @@ static void read_config(reading *r, const char *path, int depth, int conditional
     apr_file_close(f);
 }
 
-void relay_sshdconf_read(const char *path, const char *user, relay_sshdconf_take *take, void *baton, apr_pool_t *p,
-                         const char **trouble)
+void relay_sshdconf_read(const char *path, const char *user, relay_sshdconf_take *take, void *baton,
+                         apr_pool_t *p, const char **trouble)
 {
     reading r = { .p = p, .user = user, .take = take, .baton = baton };
 

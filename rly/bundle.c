@@ -18,7 +18,8 @@ struct rly_bundle {
     const char *name;   /* in the parent; NULL: relay-ID */
     rly_folder folder;  /* the bundle itself */
     const char *temp;   /* its name in the parent until it is whole; NULL: there is none */
-    apr_array_header_t *made; /* const char *: the files that were made in it, and that may be removed again */
+    apr_array_header_t
+        *made; /* const char *: the files that were made in it, and that may be removed again */
     const char *private_file; /* a word of ssh_config, or NULL */
     int own_key, tls;
     sigset_t signals_before;
@@ -69,7 +70,8 @@ static apr_status_t write_data(rly_bundle *b, const char *name, mode_t mode, con
     if (fd >= 0 && close(fd) != 0 && rv == APR_SUCCESS)
         rv = errno;
     if (rv != APR_SUCCESS)
-        RELAY_WHY(why, b->p, "cannot write %s of the bundle in %s: %s", name, b->parent.path, strerror(rv));
+        RELAY_WHY(why, b->p, "cannot write %s of the bundle in %s: %s", name, b->parent.path,
+                  strerror(rv));
     return rv;
 }
 
@@ -78,17 +80,22 @@ static apr_status_t write_file(rly_bundle *b, const char *name, mode_t mode, con
     return write_data(b, name, mode, text, strlen(text), why);
 }
 
-static apr_status_t cannot_make(rly_bundle *b, const char *where, const char *reason, const char **why)
+static apr_status_t cannot_make(rly_bundle *b, const char *where, const char *reason,
+                                const char **why)
 {
-    RELAY_WHY(why, b->p, "cannot make a bundle in %s: %s; -o DIR names another place", where, reason);
+    RELAY_WHY(why, b->p, "cannot make a bundle in %s: %s; -o DIR names another place", where,
+              reason);
     return RELAY_EREFUSED;
 }
 
 /* The folder is somebody else's too, and he has renamed or removed what rly had made in it. */
 static apr_status_t disturbed(rly_bundle *b, const char **why)
 {
-    RELAY_WHY(why, b->p, "cannot make a bundle in %s: somebody moves things in that folder meanwhile; choose one that is "
-                         "yours alone", b->parent.path);
+    RELAY_WHY(why, b->p,
+              "cannot make a bundle in %s: somebody moves things in that folder meanwhile; choose "
+              "one that is "
+              "yours alone",
+              b->parent.path);
     return RELAY_EREFUSED;
 }
 
@@ -208,7 +215,8 @@ apr_status_t rly_bundle_finish(rly_bundle *b, const relay_config *cfg, const rel
         goto out;
     if ((rv = write_file(b, "config", 0644, text, why)) != APR_SUCCESS)
         goto out;
-    if ((rv = rly_folder_sync(&b->folder)) == APR_SUCCESS && rly_folder_is(&b->folder, &b->parent, b->temp))
+    if ((rv = rly_folder_sync(&b->folder)) == APR_SUCCESS
+        && rly_folder_is(&b->folder, &b->parent, b->temp))
         rv = rly_folder_rename(&b->parent, b->temp, name);
     if (rv != APR_SUCCESS) {
         RELAY_WHY(why, b->p, "cannot make the bundle %s: %s", target, strerror(rv));

@@ -15,7 +15,8 @@ static const char *names_of(const relay_tunnel *t, apr_pool_t *p)
     return names;
 }
 
-static int close_one(rly *r, const relay_tunnel *t, const char *word, apr_hash_t *closed, const char *by)
+static int close_one(rly *r, const relay_tunnel *t, const char *word, apr_hash_t *closed,
+                     const char *by)
 {
     const char *why = NULL;
     apr_status_t rv;
@@ -32,7 +33,8 @@ static int close_one(rly *r, const relay_tunnel *t, const char *word, apr_hash_t
     return RLY_DONE;
 }
 
-/* All words are understood before the first tunnel is closed: what means two tunnels must not come to mean one by that. */
+/* All words are understood before the first tunnel is closed: what means two tunnels must not come to
+ * mean one by that. */
 static int close_all(rly *r, const rly_options *o)
 {
     relay_tunnel **found = apr_pcalloc(r->p, sizeof *found * (apr_size_t)o->noperands);
@@ -71,7 +73,8 @@ static int run(rly *r, int argc, const char *const *argv)
     if (o.help)
         return rly_help_print(r->command);
     if (o.noperands == 0)
-        return rly_usage_error(r, "which tunnel? Give its id, name, URL, device or key; rly list shows them");
+        return rly_usage_error(r, "which tunnel? Give its id, name, URL, device or key; rly list shows "
+                                  "them");
     if ((status = rly_connect(r)) != RLY_DONE)
         return status;
     return close_all(r, &o);

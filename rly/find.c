@@ -13,8 +13,11 @@
 
 static apr_status_t not_found(const rly_finder *f, const char *word, const char **why)
 {
-    RELAY_WHY(why, f->r->p, "there is no tunnel with the id, name or device `" SHOWN_MAX "'; `rly list' shows those that are "
-                            "open", word);
+    RELAY_WHY(why, f->r->p,
+              "there is no tunnel with the id, name or device `" SHOWN_MAX
+              "'; `rly list' shows those that are "
+              "open",
+              word);
     return RELAY_ENOTFOUND;
 }
 
@@ -33,7 +36,8 @@ static apr_status_t load(relay_tunnel **out, const rly_finder *f, const char *id
 }
 
 /* The tunnel that has or last had that name, though it may be the id of another. */
-static apr_status_t by_name(relay_tunnel **out, const rly_finder *f, const char *name, const char **why)
+static apr_status_t by_name(relay_tunnel **out, const rly_finder *f, const char *name,
+                            const char **why)
 {
     static const char *const kinds[] = { "route:", "gone:" };
     apr_status_t rv = RELAY_ENOTFOUND;
@@ -45,15 +49,19 @@ static apr_status_t by_name(relay_tunnel **out, const rly_finder *f, const char 
 
         if ((rv = relay_store_command(f->r->store, &reply, 3, argv, NULL, p, why)) != APR_SUCCESS)
             return rv;
-        rv = reply->type == REDIS_REPLY_STRING ? load(out, f, apr_pstrdup(p, reply->str), why) : RELAY_ENOTFOUND;
+        rv = reply->type == REDIS_REPLY_STRING ? load(out, f, apr_pstrdup(p, reply->str), why)
+                                               : RELAY_ENOTFOUND;
         freeReplyObject(reply);
     }
     if (rv == RELAY_ENOTFOUND)
-        RELAY_WHY(why, p, "there is no tunnel with the name `%s'; `rly list' shows those that are open", name);
+        RELAY_WHY(why, p,
+                  "there is no tunnel with the name `%s'; `rly list' shows those that are open",
+                  name);
     return rv;
 }
 
-static apr_status_t by_key(relay_tunnel **out, const rly_finder *f, const char *fingerprint, const char **why)
+static apr_status_t by_key(relay_tunnel **out, const rly_finder *f, const char *fingerprint,
+                           const char **why)
 {
     relay_grant grant;
     apr_status_t rv = relay_store_grant(f->r->store, fingerprint, &grant, f->r->p, why);
@@ -61,12 +69,16 @@ static apr_status_t by_key(relay_tunnel **out, const rly_finder *f, const char *
     if (rv == APR_SUCCESS)
         rv = load(out, f, grant.tunnel, why);
     if (rv == RELAY_ENOTFOUND)
-        RELAY_WHY(why, f->r->p, "there is no open tunnel with the key %s; relay-authkeys --check, on the relay, tells what "
-                                "became of it", fingerprint);
+        RELAY_WHY(why, f->r->p,
+                  "there is no open tunnel with the key %s; relay-authkeys --check, on the relay, "
+                  "tells what "
+                  "became of it",
+                  fingerprint);
     return rv;
 }
 
-static apr_status_t by_key_file(relay_tunnel **out, const rly_finder *f, const char *path, const char **why)
+static apr_status_t by_key_file(relay_tunnel **out, const rly_finder *f, const char *path,
+                                const char **why)
 {
     relay_key *key;
 
@@ -75,7 +87,8 @@ static apr_status_t by_key_file(relay_tunnel **out, const rly_finder *f, const c
     return by_key(out, f, key->fingerprint, why);
 }
 
-static apr_status_t by_url(relay_tunnel **out, const rly_finder *f, const char *url, const char **why)
+static apr_status_t by_url(relay_tunnel **out, const rly_finder *f, const char *url,
+                           const char **why)
 {
     const char *host = strstr(url, "://") + 3;
     apr_size_t len = strcspn(host, "/?#\\"); /* a browser takes a backslash for a slash */
@@ -89,8 +102,10 @@ static apr_status_t by_url(relay_tunnel **out, const rly_finder *f, const char *
         }
     if (relay_name_from_host(name, host, len, f->r->cfg->domain) == RELAY_HOST_NAME)
         return by_name(out, f, name, why);
-    RELAY_WHY(why, f->r->p, "`" SHOWN_MAX "' is no URL of a tunnel: those are https://NAME.%s/ ([relay] domain in %s)", url,
-              f->r->cfg->domain, f->r->cfg->file);
+    RELAY_WHY(why, f->r->p,
+              "`" SHOWN_MAX
+              "' is no URL of a tunnel: those are https://NAME.%s/ ([relay] domain in %s)",
+              url, f->r->cfg->domain, f->r->cfg->file);
     return RELAY_EREFUSED;
 }
 
@@ -99,15 +114,17 @@ static apr_status_t by_url(relay_tunnel **out, const rly_finder *f, const char *
 /* `2kqv5d7mzu3fhw4a (nas-bern, until 2026-11-20 22:05 CET)` */
 static const char *candidate(const relay_tunnel *t, apr_pool_t *p)
 {
-    return apr_psprintf(p, "%s (%s%s, until %s)", t->id, t->routes[0].name, t->nroutes > 1 ? ", …" : "",
-                        rly_time_local(t->expires, p));
+    return apr_psprintf(p, "%s (%s%s, until %s)", t->id, t->routes[0].name,
+                        t->nroutes > 1 ? ", …" : "", rly_time_local(t->expires, p));
 }
 
 /* The open tunnels with that device's name. */
-static apr_status_t with_device(apr_array_header_t **out, rly_finder *f, const char *device, const char **why)
+static apr_status_t with_device(apr_array_header_t **out, rly_finder *f, const char *device,
+                                const char **why)
 {
     apr_array_header_t *found = apr_array_make(f->r->p, 2, sizeof(relay_tunnel *));
-    apr_status_t rv = f->open ? APR_SUCCESS : relay_tunnel_list(&f->open, f->r->store, f->r->p, why);
+    apr_status_t rv =
+        f->open ? APR_SUCCESS : relay_tunnel_list(&f->open, f->r->store, f->r->p, why);
 
     if (rv != APR_SUCCESS)
         return rv;
@@ -121,7 +138,8 @@ static apr_status_t with_device(apr_array_header_t **out, rly_finder *f, const c
     return APR_SUCCESS;
 }
 
-static apr_status_t by_device(relay_tunnel **out, rly_finder *f, const char *device, const char **why)
+static apr_status_t by_device(relay_tunnel **out, rly_finder *f, const char *device,
+                              const char **why)
 {
     apr_array_header_t *found;
     const char *list = "";
@@ -137,10 +155,12 @@ static apr_status_t by_device(relay_tunnel **out, rly_finder *f, const char *dev
         return APR_SUCCESS;
     }
     for (int i = 0; i < found->nelts && i < CANDIDATES_MAX; i++)
-        list = apr_pstrcat(p, list, i ? ", " : "", candidate(APR_ARRAY_IDX(found, i, relay_tunnel *), p), NULL);
+        list = apr_pstrcat(p, list, i ? ", " : "",
+                           candidate(APR_ARRAY_IDX(found, i, relay_tunnel *), p), NULL);
     if (found->nelts > CANDIDATES_MAX)
         list = apr_psprintf(p, "%s and %d more", list, found->nelts - CANDIDATES_MAX);
-    RELAY_WHY(why, p, "%d open tunnels have the device `" SHOWN_MAX "'; give the id of one: %s", found->nelts, device, list);
+    RELAY_WHY(why, p, "%d open tunnels have the device `" SHOWN_MAX "'; give the id of one: %s",
+              found->nelts, device, list);
     return RELAY_EREFUSED;
 }
 
@@ -165,9 +185,11 @@ static apr_status_t by_label(relay_tunnel **out, rly_finder *f, const char *word
         const relay_tunnel *other = APR_ARRAY_IDX(devices, i, relay_tunnel *);
 
         if (strcmp(other->id, (*out)->id) != 0) {
-            RELAY_WHY(why, f->r->p, "`%s' is a name of tunnel %s, and the device of another, %s; give the id of the one that "
-                                    "you mean, or %s.%s for the first", word, (*out)->id, candidate(other, f->r->p), word,
-                      f->r->cfg->domain);
+            RELAY_WHY(why, f->r->p,
+                      "`%s' is a name of tunnel %s, and the device of another, %s; give the id of "
+                      "the one that "
+                      "you mean, or %s.%s for the first",
+                      word, (*out)->id, candidate(other, f->r->p), word, f->r->cfg->domain);
             return RELAY_EREFUSED;
         }
     }

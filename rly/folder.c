@@ -69,7 +69,8 @@ static int is_safe_link(const struct stat *folder, const struct stat *link)
            && (!(folder->st_mode & (S_IWGRP | S_IWOTH)) || folder->st_mode & S_ISVTX);
 }
 
-static apr_status_t follow(walk *w, int link, const char *name, const struct stat *st, const char **why)
+static apr_status_t follow(walk *w, int link, const char *name, const struct stat *st,
+                           const char **why)
 {
     char target[PATH_MAX];
     struct stat folder;
@@ -78,8 +79,11 @@ static apr_status_t follow(walk *w, int link, const char *name, const struct sta
     if (fstat(w->fd, &folder) != 0)
         return errno;
     if (!is_safe_link(&folder, st)) {
-        RELAY_WHY(why, w->p, "%s/%s is a symbolic link that others than root and you can change; name the folder that it "
-                             "leads to instead", w->path, name);
+        RELAY_WHY(why, w->p,
+                  "%s/%s is a symbolic link that others than root and you can change; name the "
+                  "folder that it "
+                  "leads to instead",
+                  w->path, name);
         return RELAY_EREFUSED;
     }
     if (++w->links > LINKS_MAX)
@@ -103,7 +107,8 @@ static void arrive(walk *w, int fd, const char *name)
         *slash = '\0'; /* there are no links in it, so this is the folder above */
 }
 
-/* One name of the way. O_PATH with O_NOFOLLOW opens a link itself, so that what is looked at is what is followed. */
+/* One name of the way. O_PATH with O_NOFOLLOW opens a link itself, so that what is looked at is
+ * what is followed. */
 static apr_status_t step(walk *w, const char *name, const char **why)
 {
     int fd = openat(w->fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
@@ -169,14 +174,17 @@ static int is_empty(int fd)
 }
 
 /*
- * Whether what was opened is what mkdirat() made: between the two somebody who owns the parent may have put another
- * folder in its place. One of ours that is empty will do as well as the one that was made; he can make none.
+ * Whether what was opened is what mkdirat() made: between the two somebody who owns the parent may
+ * have put another folder in its place. One of ours that is empty will do as well as the one that
+ * was made; he can make none.
  */
 static int is_new(int fd)
 {
     struct stat st;
 
-    return fstat(fd, &st) == 0 && st.st_uid == geteuid() && !(st.st_mode & (S_IRWXG | S_IRWXO)) && is_empty(fd);
+    if (fstat(fd, &st) != 0 || st.st_uid != geteuid() || st.st_mode & (S_IRWXG | S_IRWXO))
+        return 0;
+    return is_empty(fd);
 }
 
 static int random_name(char *name, size_t size)
@@ -192,7 +200,8 @@ static int random_name(char *name, size_t size)
     return 1;
 }
 
-apr_status_t rly_folder_make(rly_folder *out, const char **name, const rly_folder *parent, apr_pool_t *p)
+apr_status_t rly_folder_make(rly_folder *out, const char **name, const rly_folder *parent,
+                             apr_pool_t *p)
 {
     char text[sizeof ".relay-" + NAME_RANDOM];
     int made = -1;
@@ -221,7 +230,8 @@ int rly_folder_is(const rly_folder *folder, const rly_folder *parent, const char
 {
     struct stat held, named;
 
-    return fstat(folder->fd, &held) == 0 && fstatat(parent->fd, name, &named, AT_SYMLINK_NOFOLLOW) == 0
+    return fstat(folder->fd, &held) == 0
+           && fstatat(parent->fd, name, &named, AT_SYMLINK_NOFOLLOW) == 0
            && held.st_dev == named.st_dev && held.st_ino == named.st_ino;
 }
 

@@ -69,7 +69,8 @@ int rly_exit_status(apr_status_t rv)
     return rv == RELAY_EINPUT ? RLY_USAGE : RLY_REFUSED;
 }
 
-/* Who can change relay.conf decides which host keys root's bundles pin, and where root's commands go. */
+/* Who can change relay.conf decides which host keys root's bundles pin, and where root's commands
+ * go. */
 static void warn_of_owner(const char *path)
 {
     struct stat st;
@@ -77,9 +78,12 @@ static void warn_of_owner(const char *path)
     if (geteuid() != 0 || stat(path, &st) != 0 || !S_ISREG(st.st_mode))
         return;
     if (st.st_uid != 0 || st.st_mode & S_IWOTH || (st.st_mode & S_IWGRP && st.st_gid != 0))
-        relay_log(RELAY_LOG_WARNING, "RLY360 %s can be changed by others than root (user %lu, group %lu, mode %04o), who then "
-                  "decide what root does with it: chown root %s && chmod go-w %s", path, (unsigned long)st.st_uid,
-                  (unsigned long)st.st_gid, (unsigned)(st.st_mode & 07777), path, path);
+        relay_log(RELAY_LOG_WARNING,
+                  "RLY360 %s can be changed by others than root (user %lu, group %lu, mode %04o), "
+                  "who then "
+                  "decide what root does with it: chown root %s && chmod go-w %s",
+                  path, (unsigned long)st.st_uid, (unsigned long)st.st_gid,
+                  (unsigned)(st.st_mode & 07777), path, path);
 }
 
 int rly_connect(rly *r)

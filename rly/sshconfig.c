@@ -47,9 +47,10 @@ static const char *identity_line(const char *file, apr_pool_t *p)
 }
 
 /*
- * Whether the folder where the bundle was made still holds it, as what ssh's `Match exec` gives to the user's shell. The
- * tunnel's id stands in its configuration. ssh knows no way to write a quotation mark or a backslash in there, and the
- * shell none to write its own within such marks: a `?` between them matches any character.
+ * Whether the folder where the bundle was made still holds it, as what ssh's `Match exec` gives to
+ * the user's shell. The tunnel's id stands in its configuration. ssh knows no way to write a quotation
+ * mark or a backslash in there, and the shell none to write its own within such marks: a `?` between
+ * them matches any character.
  */
 static const char *is_here(const char *dir, const char *id, apr_pool_t *p)
 {
@@ -68,16 +69,21 @@ static const char *is_here(const char *dir, const char *id, apr_pool_t *p)
 }
 
 /*
- * Where the key and the pinned host key are. ssh takes a relative name from where it was started, and complains of each
- * file that is not there: so they are those of the folder that was written, or else those of the current one.
+ * Where the key and the pinned host key are. ssh takes a relative name from where it was started, and
+ * complains of each file that is not there: so they are those of the folder that was written, or else
+ * those of the current one.
  */
-static const char *files(const relay_tunnel *t, const char *dir, const char *private_file, int own_key, apr_pool_t *p)
+static const char *files(const relay_tunnel *t, const char *dir, const char *private_file, int own_key,
+                         apr_pool_t *p)
 {
-    const char *here = is_here(dir, t->id, p), *id = rly_sshconfig_path(apr_pstrcat(p, dir, "/id_relay", NULL), p, NULL);
+    const char *here = is_here(dir, t->id, p);
+    const char *id = rly_sshconfig_path(apr_pstrcat(p, dir, "/id_relay", NULL), p, NULL);
     const char *hosts = rly_sshconfig_path(apr_pstrcat(p, dir, "/known_hosts", NULL), p, NULL);
 
-    return apr_pstrcat(p, "# The files of this folder, where it was made; or of a copy of it, after `cd` into that.\n",
-                       own_key ? "" : "# The device's own private key: as id_relay in this folder, or in its ssh agent.\n",
+    return apr_pstrcat(p, "# The files of this folder, where it was made; or of a copy of it, after `cd` "
+                          "into that.\n",
+                       own_key ? "" : "# The device's own private key: as id_relay in this folder, or in "
+                                      "its ssh agent.\n",
                        "Match originalhost relay ", here, "\n", identity_line(private_file, p), identity_line(id, p),
                        own_key ? "" : identity_line("id_relay", p), "    UserKnownHostsFile ", hosts, "\n",
                        "Match originalhost relay !", here, "\n", identity_line("id_relay", p),
