@@ -312,11 +312,10 @@ apr_status_t relay_key_parse(relay_key **out, const char *text, apr_size_t len, 
     return APR_SUCCESS;
 }
 
-/* A pipe that others put there could make its reader wait for ever; one that the caller holds, as `<(command)`, is his own.
- * @return how much was read, or -1 with *error */
+/* A pipe that others made could keep its reader for ever; `<(command)` is the caller's own. @return the length, or -1 */
 static ssize_t read_file(char *text, size_t size, const char *path, int *error)
 {
-    struct stat st;
+    struct stat st = { .st_mode = 0 };
     ssize_t n = -1, len = 0;
     int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 
@@ -333,13 +332,14 @@ static ssize_t read_file(char *text, size_t size, const char *path, int *error)
 
 apr_status_t relay_key_read(relay_key **out, const char *path, apr_pool_t *p, const char **why)
 {
-    char *text = apr_palloc(p, KEY_FILE_MAX + 1);
+    char *text = apr_palloc(p, KEY_FILE_MAX + 1), err[120];
     const char *reason = NULL;
     apr_status_t rv = APR_SUCCESS;
     ssize_t len = read_file(text, KEY_FILE_MAX + 1, path, &rv);
 
     if (len < 0)
-        RELAY_WHY(why, p, "cannot read the public key %s: %s", path, rv ? strerror(rv) : "it is not a regular file");
+        RELAY_WHY(why, p, "cannot read the public key %s: %s", path,
+                  rv ? apr_strerror(rv, err, sizeof err) : "it is not a regular file");
     else if ((rv = relay_key_parse(out, text, (apr_size_t)len, p, &reason)) != APR_SUCCESS)
         RELAY_WHY(why, p, "%s: %s", path, reason);
     return len < 0 && !rv ? RELAY_EINPUT : rv;

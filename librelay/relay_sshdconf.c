@@ -106,8 +106,8 @@ static void include(reading *r, const char *pattern, int depth, int conditional,
 
     if (pattern[0] != '/') /* sshd takes it from there, wherever the including file is */
         pattern = apr_pstrcat(r->p, "/etc/ssh/", pattern, NULL);
-    if (glob(pattern, 0, NULL, &found)
-        != 0) /* NOLINT(concurrency-mt-unsafe): rly and rlyd have one thread */
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): the programs that read it have one thread */
+    if (glob(pattern, 0, NULL, &found) != 0)
         return;
     for (size_t i = 0; i < found.gl_pathc; i++)
         read_config(r, found.gl_pathv[i], depth + 1, conditional, matches);

@@ -131,7 +131,7 @@ static apr_status_t step(walk *w, const char *name, const char **why)
 
 apr_status_t rly_folder_hold(rly_folder *out, const char *path, apr_pool_t *p, const char **why)
 {
-    walk w = { .p = p, .fd = -1, .rest = path };
+    walk w = { .p = p, .fd = -1, .path = "", .rest = path };
     const char *fault = NULL;
     apr_status_t rv = begin(&w, *path == '/' ? "/" : ".");
 
