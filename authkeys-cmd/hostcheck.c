@@ -1,6 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <libgen.h>
 #include <limits.h>
@@ -8,13 +9,64 @@
 #include <shadow.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "hostcheck.h"
 
-/* One step of sshd's walk. A directory needs x for others, so that the command's user gets to the program. */
-static apr_status_t check_step(const char *path, int is_dir, apr_pool_t *p, const char **why)
+/* Whether this is Debian's sshd, or a relative's: only that knows the keyword DebianBanner. */
+static int is_debians(const char *sshd)
+{
+    static const char keyword[] = "debianbanner";
+    struct stat st;
+    int fd = open(sshd, O_RDONLY | O_CLOEXEC), found = 0;
+    void *mem;
+
+    if (fd >= 0 && fstat(fd, &st) == 0 && st.st_size > 0) {
+        mem = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (mem != MAP_FAILED) {
+            found = memmem(mem, (size_t)st.st_size, keyword, sizeof keyword) != NULL;
+            munmap(mem, (size_t)st.st_size);
+        }
+    }
+    if (fd >= 0)
+        close(fd);
+    return found;
+}
+
+/* What Debian's sshd asks of a group that may write: one member, root. */
+static int is_roots_alone(gid_t gid)
+{
+    const struct group *gr = getgrgid(gid);
+    const struct passwd *pw;
+    int members = 0, others = 0;
+
+    if (!gr)
+        return 0;
+    if (gr->gr_mem[0]) {
+        members++;
+        others = strcmp(gr->gr_mem[0], "root") != 0 || gr->gr_mem[1];
+    }
+    setpwent();
+    while ((pw = getpwent()) != NULL)
+        if (pw->pw_gid == gid) {
+            members++;
+            others |= pw->pw_uid != 0;
+        }
+    endpwent();
+    return members && !others;
+}
+
+static int others_can_write(const struct stat *st, int debians)
+{
+    return st->st_mode & S_IWOTH
+           || (st->st_mode & S_IWGRP && !(debians && is_roots_alone(st->st_gid)));
+}
+
+/* One step of sshd's walk. Who owns a link, or the directory that it is in, does not count. */
+static apr_status_t check_step(const char *path, int is_dir, int debians, apr_pool_t *p,
+                               const char **why)
 {
     struct stat st;
 
@@ -31,33 +83,63 @@ static apr_status_t check_step(const char *path, int is_dir, apr_pool_t *p, cons
                   (unsigned long)st.st_uid, path);
         return APR_EGENERAL;
     }
-    if (st.st_mode & 022) {
+    if (others_can_write(&st, debians)) {
         RELAY_WHY(why, p, "%s can be written by others than root (mode %04o); sshd then does not run it: chmod go-w %s",
                   path, (unsigned)(st.st_mode & 07777), path);
-        return APR_EGENERAL;
-    }
-    if (!(st.st_mode & S_IXOTH)) {
-        RELAY_WHY(why, p, "%s: mode %04o keeps the user who runs it out: chmod %s %s", path,
-                  (unsigned)(st.st_mode & 07777), is_dir ? "o+x" : "o+rx", path);
         return APR_EGENERAL;
     }
     return APR_SUCCESS;
 }
 
-apr_status_t hostcheck_program(const char *path, apr_pool_t *p, const char **why)
+/* Which directory on the way keeps the user out. */
+static apr_status_t explain_way(const char *path, const char *user, int error, apr_pool_t *p,
+                                const char **why)
 {
-    char walk[PATH_MAX], *up;
+    struct stat st;
+
+    for (const char *slash = strchr(path + 1, '/'); error == EACCES && slash;
+         slash = strchr(slash + 1, '/')) {
+        const char *dir = apr_pstrmemdup(p, path, (apr_size_t)(slash - path));
+
+        if (stat(dir, &st) == 0 && S_ISDIR(st.st_mode) && access(dir, X_OK) != 0) {
+            RELAY_WHY(why, p, "%s: mode %04o keeps user %s out, whom sshd runs it as: chmod o+x %s",
+                      dir, (unsigned)(st.st_mode & 07777), user, dir);
+            return APR_EGENERAL;
+        }
+    }
+    RELAY_WHY(why, p, "%s: %s", path, strerror(error));
+    return APR_EGENERAL;
+}
+
+apr_status_t hostcheck_program(const char *path, const char *user, const char *sshd, apr_pool_t *p,
+                               const char **why)
+{
+    char real[PATH_MAX], walk[PATH_MAX], *up;
+    struct stat st;
+    int debians = is_debians(sshd);
     apr_status_t rv;
 
-    if (!realpath(path, walk)) {
-        RELAY_WHY(why, p, "%s: %s", path, strerror(errno));
+    if (*path != '/') {
+        RELAY_WHY(why, p, "%s is not an absolute path", path);
         return APR_EGENERAL;
     }
-    rv = check_step(walk, 0, p, why);
+    if (stat(path, &st) != 0 || !realpath(path, real))
+        return explain_way(path, user, errno, p, why);
+    memcpy(walk, real, sizeof walk);
+    rv = check_step(walk, 0, debians, p, why);
     while (rv == APR_SUCCESS && strcmp(walk, "/")) {
         up = dirname(walk); /* shortens walk itself, or returns a "/" of its own */
         memmove(walk, up, strlen(up) + 1);
-        rv = check_step(walk, 1, p, why);
+        rv = check_step(walk, 1, debians, p, why);
+    }
+    if (rv == APR_SUCCESS && access(real, X_OK) != 0) {
+        rv = APR_EGENERAL;
+        if (errno == EACCES && (st.st_mode & 0111) != 0111)
+            RELAY_WHY(why, p, "%s: mode %04o does not let user %s run it: chmod o+rx %s", real,
+                      (unsigned)(st.st_mode & 07777), user, real);
+        else
+            RELAY_WHY(why, p, "%s: user %s cannot run it: %s%s", real, user, strerror(errno),
+                      errno == EACCES ? "; is its file system mounted noexec?" : "");
     }
     return rv;
 }

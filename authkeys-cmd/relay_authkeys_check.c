@@ -21,6 +21,7 @@
 #include "relay_key.h"
 #include "relay_log.h"
 #include "relay_tunnel.h"
+#include "sshdcommand.h"
 
 #define EXIT_GRANTED 0
 #define EXIT_NOT_GRANTED 1
@@ -41,27 +42,102 @@ static const char *when(apr_time_t t, apr_pool_t *p)
     return apr_pstrdup(p, text);
 }
 
-/* Whether the host lets sshd run the command; complains about all that is wrong, not only the first. */
-static int host_is_right(const char *user, apr_pool_t *p)
-{
-    char self[PATH_MAX];
-    const char *why = NULL, *program;
-    ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-    int right = 1;
+/* What --check goes by. */
+typedef struct checking {
+    apr_pool_t *p;
+    const char *conf;  /* -c, or what sshd gives to relay-authkeys; NULL: the default */
+    int loopback_only; /* -l, likewise */
+    const char *sshd_config;
+    sshd_command command;
+    const char *own_program; /* relay-authkeys beside this one */
+} checking;
 
-    if (n > 0) {
-        self[n] = '\0';
-        program = apr_pstrcat(p, dirname(self), "/relay-authkeys", NULL);
-        if (hostcheck_program(program, p, &why) != APR_SUCCESS) {
-            printf("sshd will not run %s: %s.\n", program, why);
-            right = 0;
-        }
+/* Without -c: relay.conf is the one that sshd gives to relay-authkeys, in the configuration that
+ * the default relay.conf, or where there is none the installation, says is sshd's. */
+static void find_conf(checking *c)
+{
+    relay_config *cfg = NULL;
+    const char *trouble;
+
+    if (c->conf && relay_config_load(&cfg, c->conf, AUTHKEYS_PART, c->p, NULL) == APR_SUCCESS)
+        c->sshd_config = cfg->sshd_config;
+    if (c->conf)
+        return;
+    if (relay_config_load(&cfg, NULL, AUTHKEYS_PART, c->p, NULL) == APR_SUCCESS)
+        c->sshd_config = cfg->sshd_config;
+    sshd_command_read(&c->command, c->sshd_config, cfg ? cfg->user : "relay", c->p, &trouble);
+    c->loopback_only |= c->command.loopback_only;
+    c->conf = c->command.conf;
+    if (c->conf)
+        printf("relay.conf is %s, as sshd is told in %s, line %d.\n", c->conf, c->command.file,
+               c->command.line);
+}
+
+/* What sshd runs, and as whom. @return whether it runs anything */
+static int find_command(checking *c, const relay_config *cfg, const char **program,
+                        const char **user)
+{
+    const char *trouble;
+
+    sshd_command_read(&c->command, c->sshd_config, cfg->user, c->p, &trouble);
+    *program = c->command.program;
+    *user = !c->command.user                     ? AUTHKEYS_USER
+            : strcmp(c->command.user, "%u") == 0 ? cfg->user
+                                                 : c->command.user;
+    if (!c->command.file && trouble) {
+        printf("(Which program sshd runs is not known: %s. [rlyd] sshd-config in %s names sshd's "
+               "configuration.)\n",
+               trouble, cfg->file);
+        *program = c->own_program;
+        return 1;
     }
-    if (hostcheck_login(user, p, &why) != APR_SUCCESS) {
+    if (!*program) {
+        printf("sshd asks nobody which keys user %s has: %s has no AuthorizedKeysCommand for that "
+               "user.\n",
+               cfg->user, c->sshd_config);
+        return 0;
+    }
+    if (!c->command.user)
+        printf("sshd does not start: %s has an AuthorizedKeysCommand, but no "
+               "AuthorizedKeysCommandUser.\n",
+               c->sshd_config);
+    if (c->command.conf && c->conf && strcmp(c->command.conf, c->conf) != 0)
+        printf("(sshd itself gives relay-authkeys another relay.conf, %s: %s, line %d.)\n",
+               c->command.conf, c->command.file, c->command.line);
+    return c->command.user != NULL;
+}
+
+/* Whether the host lets sshd run the command; complains about all that is wrong, not only the
+ * first. Becomes the user that sshd runs it as, for good. */
+static int host_is_right(checking *c, const relay_config *cfg)
+{
+    const char *why = NULL, *program, *user;
+    int right = find_command(c, cfg, &program, &user);
+
+    if (hostcheck_login(cfg->user, c->p, &why) != APR_SUCCESS) {
         printf("No device can log in: %s.\n", why);
         right = 0;
     }
+    if (hostcheck_become(user, c->p, &why) != APR_SUCCESS) {
+        printf("sshd cannot run relay-authkeys: %s.\n", why);
+        return 0;
+    }
+    if (program && hostcheck_program(program, user, cfg->sshd, c->p, &why) != APR_SUCCESS) {
+        printf("sshd will not run %s: %s.\n", program, why);
+        right = 0;
+    }
     return right;
+}
+
+static const char *own_program(apr_pool_t *p)
+{
+    char self[PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+    if (n <= 0)
+        return NULL;
+    self[n] = '\0';
+    return apr_pstrcat(p, dirname(self), "/relay-authkeys", NULL);
 }
 
 /* The newer of a tunnel and the one with this id, if that has the key. */
@@ -160,7 +236,7 @@ static int explain(const relay_config *cfg, const char *fingerprint, const char 
 }
 
 /* All of --check. @param what a fingerprint, or the path of a public key. @return the exit status */
-static int check(const char *what, const char *conf, int loopback_only, apr_pool_t *p)
+static int check(const char *what, checking *c)
 {
     const char *why = NULL, *public_line = NULL, *fingerprint = what;
     relay_config *cfg = NULL;
@@ -168,7 +244,7 @@ static int check(const char *what, const char *conf, int loopback_only, apr_pool
     int right = 1, status;
 
     if (!relay_fingerprint_is_valid(what)) {
-        if (relay_key_read(&key, what, p, &why) != APR_SUCCESS) {
+        if (relay_key_read(&key, what, c->p, &why) != APR_SUCCESS) {
             fprintf(stderr, "relay-authkeys: neither a fingerprint (SHA256:…) nor a public key that can be used: %s\n",
                     why);
             return EXIT_USAGE;
@@ -177,23 +253,22 @@ static int check(const char *what, const char *conf, int loopback_only, apr_pool
         public_line = key->public_line;
         printf("The key is %s.\n", fingerprint);
     }
-    if (relay_config_load(&cfg, conf, AUTHKEYS_PART, p, &why) != APR_SUCCESS) {
+    find_conf(c);
+    if (relay_config_load(&cfg, c->conf, AUTHKEYS_PART, c->p, &why) != APR_SUCCESS) {
         printf("Not granted: no key is accepted while relay.conf cannot be used: %s.\n", why);
         return EXIT_NOT_GRANTED;
     }
     if (geteuid() == 0) {
-        right = host_is_right(cfg->user, p);
-        if (hostcheck_become(AUTHKEYS_USER, p, &why) != APR_SUCCESS) {
-            printf("sshd cannot run relay-authkeys: %s.\n", why);
-            right = 0;
-        } else if (relay_config_load(&cfg, conf, AUTHKEYS_PART, p, &why) != APR_SUCCESS) {
-            printf("Not granted: user %s cannot use relay.conf: %s.\n", AUTHKEYS_USER, why);
+        right = host_is_right(c, cfg);
+        if (geteuid() != 0 && relay_config_load(&cfg, c->conf, AUTHKEYS_PART, c->p, &why) != APR_SUCCESS) {
+            printf("Not granted: user %s cannot use relay.conf: %s.\n",
+                   c->command.user ? c->command.user : AUTHKEYS_USER, why);
             return EXIT_NOT_GRANTED;
         }
     } else {
         puts("(Run as root, this also checks what sshd demands of the program and of its user.)");
     }
-    status = explain(cfg, fingerprint, public_line, loopback_only, p);
+    status = explain(cfg, fingerprint, public_line, c->loopback_only, c->p);
     if (status == EXIT_GRANTED && !right) {
         puts("But sshd will not let it in before what is named above is mended.");
         status = EXIT_NOT_GRANTED;
@@ -204,15 +279,14 @@ static int check(const char *what, const char *conf, int loopback_only, apr_pool
 int main(int argc, char **argv)
 {
     static const struct option longopts[] = { { "check", no_argument, NULL, 'C' }, { NULL, 0, NULL, 0 } };
-    const char *conf = NULL;
-    apr_pool_t *p = NULL;
-    int loopback_only = 0, opt, status;
+    checking c = { .sshd_config = RELAY_SYSCONFDIR "/relay/sshd_config" };
+    int opt, status;
 
     while ((opt = getopt_long(argc, argv, "c:l", longopts, NULL)) != -1) {
         if (opt == 'c')
-            conf = optarg;
+            c.conf = optarg;
         else if (opt == 'l')
-            loopback_only = 1;
+            c.loopback_only = 1;
         else if (opt != 'C')
             return EXIT_USAGE;
     }
@@ -220,17 +294,18 @@ int main(int argc, char **argv)
         fputs("usage: relay-authkeys [-c FILE] [-l] --check FINGERPRINT|PUBKEYFILE\n", stderr);
         return EXIT_USAGE;
     }
-    if (apr_initialize() != APR_SUCCESS || apr_pool_create(&p, NULL) != APR_SUCCESS) {
+    if (apr_initialize() != APR_SUCCESS || apr_pool_create(&c.p, NULL) != APR_SUCCESS) {
         fputs("relay-authkeys: APR cannot start\n", stderr);
         return EXIT_NOT_GRANTED;
     }
     relay_log_install(relay_log_to_stderr, (void *)"relay-authkeys");
-    status = check(argv[optind], conf, loopback_only, p);
+    c.own_program = own_program(c.p);
+    status = check(argv[optind], &c);
     if (fflush(stdout) || ferror(stdout)) {
         perror("relay-authkeys: stdout");
         status = EXIT_NOT_GRANTED;
     }
-    apr_pool_destroy(p);
+    apr_pool_destroy(c.p);
     apr_terminate();
     return status;
 }

@@ -7,6 +7,7 @@
 
 #include <apr_file_io.h>
 #include <apr_lib.h>
+#include <arpa/inet.h>
 #include <ini.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -15,6 +16,8 @@
 #define RELAY_CONF_DEFAULT RELAY_SYSCONFDIR "/relay/relay.conf"
 /* inih's own limit, which it does not tell: longer lines would be cut. */
 #define LINE_MAX_CHARS 190
+/* [relay] ssh, where it names none: devices come through Apache's port. */
+#define RELAY_SSH_PORT 443
 
 const char *relay_config_default_path(void)
 {
@@ -88,28 +91,66 @@ static int set_domain(relay_config *cfg, void *field, const char *value, apr_poo
     return 1;
 }
 
-static int set_ssh(relay_config *cfg, void *field, const char *value, apr_pool_t *p, const char **why)
+/* A host's name, in what a shell and ssh take as it is: labels of letters, digits and hyphens, not
+ * at their ends. */
+static int is_host_name(const char *host)
 {
-    char *host = apr_pstrdup(p, value), *port = NULL, *end;
-    long n = 22;
+    apr_size_t len, total = strlen(host);
+
+    if (!total || total > 253)
+        return 0;
+    for (; *host; host += len + (host[len] == '.')) {
+        len = strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-");
+        if (!len || len > 63 || (host[len] && host[len] != '.') || *host == '-'
+            || host[len - 1] == '-')
+            return 0;
+    }
+    return 1;
+}
+
+/* Splits HOST, HOST:PORT, [IPV6] or [IPV6]:PORT in place. @param port out: NULL where none is given
+ * @return NULL where it is none of these */
+static char *split_host(char *text, char **port)
+{
+    char *host = text, *end = strchr(text, ':');
+    struct in6_addr v6;
+
+    if (*text == '[') {
+        host++;
+        if ((end = strchr(host, ']')) == NULL || (end[1] && end[1] != ':'))
+            return NULL;
+        *end++ = '\0';
+    }
+    *port = end && *end ? end + 1 : NULL;
+    if (end)
+        *end = '\0';
+    return (*text == '[' ? inet_pton(AF_INET6, host, &v6) == 1 : is_host_name(host)) ? host : NULL;
+}
+
+static int set_ssh(relay_config *cfg, void *field, const char *value, apr_pool_t *p,
+                   const char **why)
+{
+    char *port, *host = split_host(apr_pstrdup(p, value), &port), *end;
+    struct in6_addr v6;
+    long n = RELAY_SSH_PORT;
 
     (void)field;
-    if (*host == '[' && (end = strchr(host, ']')) != NULL) {
-        *end = '\0';
-        host++;
-        port = end[1] == ':' ? end + 2 : NULL;
+    if (inet_pton(AF_INET6, value, &v6) == 1) {
+        RELAY_WHY(why, p, "`%.80s' is an IPv6 address, whose end cannot be told from a port: write "
+                          "[%.80s]:%d", value, value, RELAY_SSH_PORT);
+        return 0;
     }
-    else if ((port = strchr(host, ':')) != NULL) {
-        *port++ = '\0';
-    }
-    if (port) {
+    if (host && port) {
         n = strtol(port, &end, 10);
-        if (!apr_isdigit(*port) || *end || n < 1 || n > 65535)
-            n = 0;
+        if (!apr_isdigit(*port) || *end || n < 1 || n > 65535) {
+            RELAY_WHY(why, p, "`%.80s' is not HOST:PORT, like relay.example.com:443: the port must be a "
+                              "number from 1 to 65535; without `:PORT' it is %d", value, RELAY_SSH_PORT);
+            return 0;
+        }
     }
-    if (!n || !*host || host[strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:")]
-        || *host == '-') {
-        RELAY_WHY(why, p, "`%.80s' is not HOST:PORT, like relay.example.com:443", value);
+    if (!host) {
+        RELAY_WHY(why, p, "`%.80s' is not HOST:PORT, like relay.example.com:443, nor HOST alone, nor an "
+                          "IPv6 address in brackets", value);
         return 0;
     }
     cfg->ssh_host = host;
@@ -353,7 +394,7 @@ static apr_status_t check_whole(relay_config *cfg, apr_pool_t *p, const char **w
     }
     if (!cfg->ssh_host) {
         cfg->ssh_host = cfg->domain;
-        cfg->ssh_port = 443;
+        cfg->ssh_port = RELAY_SSH_PORT;
     }
     if (cfg->ttl > cfg->ttl_max) {
         RELAY_WHY(why, p, "%s: [relay] ttl: %s is more than ttl-max, %s", cfg->file, relay_duration_print(cfg->ttl, p),

@@ -10,9 +10,12 @@
 #include "relay_key.h"
 
 #include <apr_encode.h>
-#include <apr_file_io.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <libssh/libssh.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define KEY_FILE_MAX 16384
 #define RSA_BITS_MIN 2048
@@ -309,27 +312,37 @@ apr_status_t relay_key_parse(relay_key **out, const char *text, apr_size_t len, 
     return APR_SUCCESS;
 }
 
+/* A pipe that others made could keep its reader for ever; `<(command)` is the caller's own. @return the length, or -1 */
+static ssize_t read_file(char *text, size_t size, const char *path, int *error)
+{
+    struct stat st = { .st_mode = 0 };
+    ssize_t n = -1, len = 0;
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+
+    *error = fd < 0 || fstat(fd, &st) != 0 ? errno : S_ISDIR(st.st_mode) ? EISDIR : 0;
+    if (!*error && (S_ISREG(st.st_mode) || !strncmp(path, "/dev/fd/", 8)) && fcntl(fd, F_SETFL, 0) == 0) {
+        while ((n = read(fd, text + len, size - (size_t)len)) > 0)
+            len += n;
+        *error = n < 0 ? errno : 0;
+    }
+    if (fd >= 0)
+        close(fd);
+    return n < 0 ? -1 : len;
+}
+
 apr_status_t relay_key_read(relay_key **out, const char *path, apr_pool_t *p, const char **why)
 {
     char *text = apr_palloc(p, KEY_FILE_MAX + 1), err[120];
-    apr_size_t len = 0;
-    apr_file_t *f;
     const char *reason = NULL;
-    apr_status_t rv = apr_file_open(&f, path, APR_FOPEN_READ | APR_FOPEN_BINARY, APR_FPROT_OS_DEFAULT, p);
+    apr_status_t rv = APR_SUCCESS;
+    ssize_t len = read_file(text, KEY_FILE_MAX + 1, path, &rv);
 
-    if (rv == APR_SUCCESS) {
-        rv = apr_file_read_full(f, text, KEY_FILE_MAX + 1, &len);
-        if (rv == APR_EOF)
-            rv = APR_SUCCESS;
-        apr_file_close(f);
-    }
-    if (rv != APR_SUCCESS) {
-        RELAY_WHY(why, p, "cannot read the public key %s: %s", path, apr_strerror(rv, err, sizeof err));
-        return rv;
-    }
-    if ((rv = relay_key_parse(out, text, len, p, &reason)) != APR_SUCCESS)
+    if (len < 0)
+        RELAY_WHY(why, p, "cannot read the public key %s: %s", path,
+                  rv ? apr_strerror(rv, err, sizeof err) : "it is not a regular file");
+    else if ((rv = relay_key_parse(out, text, (apr_size_t)len, p, &reason)) != APR_SUCCESS)
         RELAY_WHY(why, p, "%s: %s", path, reason);
-    return rv;
+    return len < 0 && !rv ? RELAY_EINPUT : rv;
 }
 
 /* Nothing of a private key is left behind in memory that a pool hands out again. */

@@ -1,31 +1,29 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 #include "bundle.h"
+#include "folder.h"
 #include "rly/bundle_files.h"
 #include "sshconfig.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 struct rly_bundle {
     apr_pool_t *p;
-    const char *parent; /* absolute, without links in it */
+    rly_folder parent;
     const char *name;   /* in the parent; NULL: relay-ID */
-    char *temp;         /* absolute */
+    rly_folder folder;  /* the bundle itself */
+    const char *temp;   /* its name in the parent until it is whole; NULL: there is none */
+    apr_array_header_t
+        *made; /* const char *: the files that were made in it, and that may be removed again */
     const char *private_file; /* a word of ssh_config, or NULL */
     int own_key, tls;
     sigset_t signals_before;
 };
-
-static const char *const all_files[] = { "config",      "id_relay", "id_relay.dropbear",   "id_relay.pub",
-                                         "known_hosts", "run",      "relay-tunnel.service" };
 
 static const char *in(apr_pool_t *p, const char *dir, const char *name)
 {
@@ -43,16 +41,6 @@ static void hold_signals(rly_bundle *b)
     sigaddset(&set, SIGHUP);
     sigaddset(&set, SIGQUIT);
     sigprocmask(SIG_BLOCK, &set, &b->signals_before);
-}
-
-static apr_status_t sync_directory(const char *path)
-{
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    apr_status_t rv = fd < 0 || fsync(fd) != 0 ? errno : APR_SUCCESS;
-
-    if (fd >= 0)
-        close(fd);
-    return rv == EINVAL || rv == EACCES ? APR_SUCCESS : rv; /* not every file system can */
 }
 
 static apr_status_t write_all(int fd, const char *data, size_t left)
@@ -73,14 +61,17 @@ static apr_status_t write_all(int fd, const char *data, size_t left)
 static apr_status_t write_data(rly_bundle *b, const char *name, mode_t mode, const void *data, size_t len,
                                const char **why)
 {
-    const char *path = in(b->p, b->temp, name);
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    apr_status_t rv = fd < 0 || fchmod(fd, mode) != 0 ? errno : write_all(fd, data, len);
+    int fd = openat(b->folder.fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    apr_status_t rv;
 
+    if (fd >= 0)
+        APR_ARRAY_PUSH(b->made, const char *) = name;
+    rv = fd < 0 || fchmod(fd, mode) != 0 ? errno : write_all(fd, data, len);
     if (fd >= 0 && close(fd) != 0 && rv == APR_SUCCESS)
         rv = errno;
     if (rv != APR_SUCCESS)
-        RELAY_WHY(why, b->p, "cannot write %s of the bundle in %s: %s", name, b->parent, strerror(rv));
+        RELAY_WHY(why, b->p, "cannot write %s of the bundle in %s: %s", name, b->parent.path,
+                  strerror(rv));
     return rv;
 }
 
@@ -89,10 +80,23 @@ static apr_status_t write_file(rly_bundle *b, const char *name, mode_t mode, con
     return write_data(b, name, mode, text, strlen(text), why);
 }
 
-static apr_status_t cannot_make(rly_bundle *b, const char *where, int error, const char **why)
+static apr_status_t cannot_make(rly_bundle *b, const char *where, const char *reason,
+                                const char **why)
 {
-    RELAY_WHY(why, b->p, "cannot make a bundle in %s: %s", where, strerror(error));
-    return error;
+    RELAY_WHY(why, b->p, "cannot make a bundle in %s: %s; -o DIR names another place", where,
+              reason);
+    return RELAY_EREFUSED;
+}
+
+/* The folder is somebody else's too, and he has renamed or removed what rly had made in it. */
+static apr_status_t disturbed(rly_bundle *b, const char **why)
+{
+    RELAY_WHY(why, b->p,
+              "cannot make a bundle in %s: somebody moves things in that folder meanwhile; choose "
+              "one that is "
+              "yours alone",
+              b->parent.path);
+    return RELAY_EREFUSED;
 }
 
 /* Whether DIR can still be made. */
@@ -100,43 +104,39 @@ static apr_status_t check_absent(rly_bundle *b, const char *dir, const char **wh
 {
     struct stat st;
 
-    if (!*dir) {
-        RELAY_WHY(why, b->p, "-o needs a directory's name");
-        return RELAY_EREFUSED;
-    }
-    if (lstat(dir, &st) == 0) {
+    if (fstatat(b->parent.fd, *b->name ? b->name : ".", &st, AT_SYMLINK_NOFOLLOW) == 0) {
         RELAY_WHY(why, b->p, "%s is there already, and a bundle is never overwritten; choose another directory, or "
                              "remove it first",
                   dir);
         return RELAY_EREFUSED;
     }
-    return errno == ENOENT ? APR_SUCCESS : cannot_make(b, dir, errno, why); /* a name that is too long, for one */
+    /* A name that is too long, for one. */
+    return errno == ENOENT ? APR_SUCCESS : cannot_make(b, dir, strerror(errno), why);
 }
 
-/* Splits DIR into its parent, as it really is, and its name. */
+/* Splits DIR into its parent, which is held from here on, and its name. */
 static apr_status_t resolve(rly_bundle *b, const char *dir, const char **why)
 {
-    char *copy, *slash, real[PATH_MAX];
-    const char *parent = ".";
-    apr_status_t rv;
+    const char *parent = ".", *reason = NULL;
+    char *copy = dir ? apr_pstrdup(b->p, dir) : NULL, *slash;
 
-    if (dir) {
-        copy = apr_pstrdup(b->p, dir);
+    if (copy) {
+        if (!*copy) {
+            RELAY_WHY(why, b->p, "-o needs a directory's name");
+            return RELAY_EREFUSED;
+        }
         for (size_t n = strlen(copy); n > 1 && copy[n - 1] == '/'; n--)
             copy[n - 1] = '\0';
-        if ((rv = check_absent(b, copy, why)) != APR_SUCCESS)
-            return rv;
         slash = strrchr(copy, '/');
+        b->name = apr_pstrdup(b->p, slash ? slash + 1 : copy);
         if (slash) {
-            *slash = '\0';
-            parent = slash == copy ? "/" : copy;
+            slash[slash == copy] = '\0';
+            parent = copy;
         }
-        b->name = slash ? slash + 1 : copy;
     }
-    if (!realpath(parent, real))
-        return cannot_make(b, parent, errno, why);
-    b->parent = apr_pstrdup(b->p, real);
-    return APR_SUCCESS;
+    if (rly_folder_hold(&b->parent, parent, b->p, &reason) != APR_SUCCESS)
+        return cannot_make(b, parent, reason, why);
+    return copy ? check_absent(b, dir, why) : APR_SUCCESS;
 }
 
 static apr_status_t write_private(rly_bundle *b, const relay_key *key, const char **why)
@@ -163,11 +163,11 @@ static apr_status_t make(rly_bundle *b, const rly_bundle_request *req, const cha
     };
     apr_status_t rv = APR_SUCCESS;
 
-    b->temp = apr_pstrdup(b->p, in(b->p, b->parent, ".relay-XXXXXX"));
-    if (!mkdtemp(b->temp)) {
-        b->temp = NULL;
-        return cannot_make(b, b->parent, errno, why);
-    }
+    rv = rly_folder_make(&b->folder, &b->temp, &b->parent, b->p);
+    if (rv == EBUSY)
+        return disturbed(b, why);
+    if (rv != APR_SUCCESS)
+        return cannot_make(b, b->parent.path, strerror(rv), why);
     if (req->key->private_pem)
         rv = write_private(b, req->key, why);
     for (size_t i = 0; i < sizeof files / sizeof files[0] && rv == APR_SUCCESS; i++)
@@ -182,11 +182,12 @@ apr_status_t rly_bundle_prepare(rly_bundle **out, const rly_bundle_request *req,
     apr_status_t rv;
 
     b->p = p;
+    b->made = apr_array_make(p, 8, sizeof(const char *));
     b->own_key = req->key->private_pem != NULL;
     b->tls = req->tls;
     if ((rv = resolve(b, req->dir, why)) != APR_SUCCESS)
         return rv;
-    if (!rly_sshconfig_path(in(p, b->parent, b->name ? b->name : "relay-"), p, why))
+    if (!rly_sshconfig_path(in(p, b->parent.path, b->name ? b->name : "relay-"), p, why))
         return RELAY_EREFUSED;
     if (req->private_file)
         b->private_file = rly_sshconfig_path(req->private_file, p, NULL);
@@ -203,40 +204,30 @@ apr_status_t rly_bundle_prepare(rly_bundle **out, const rly_bundle_request *req,
     return APR_SUCCESS;
 }
 
-/* Gives the directory its name, if nobody else has taken that in the meantime. */
-static apr_status_t move(const char *from, const char *to)
-{
-    struct stat st;
-
-    if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0)
-        return APR_SUCCESS;
-    if (errno != EINVAL && errno != ENOSYS)
-        return errno;
-    /* A file system without that flag: the next best. */
-    if (lstat(to, &st) == 0)
-        return EEXIST;
-    return rename(from, to) == 0 ? APR_SUCCESS : errno;
-}
-
 apr_status_t rly_bundle_finish(rly_bundle *b, const relay_config *cfg, const relay_tunnel *t, const char **path,
                                const char **why)
 {
     const char *name = b->name ? b->name : apr_pstrcat(b->p, "relay-", t->id, NULL);
-    const char *target = in(b->p, b->parent, name), *text;
+    const char *target = in(b->p, b->parent.path, name), *text;
     apr_status_t rv = RELAY_EREFUSED;
 
     if ((text = rly_sshconfig_text(cfg, t, target, b->private_file, b->own_key, b->tls, b->p, why)) == NULL)
         goto out;
     if ((rv = write_file(b, "config", 0644, text, why)) != APR_SUCCESS)
         goto out;
-    if ((rv = sync_directory(b->temp)) == APR_SUCCESS)
-        rv = move(b->temp, target);
+    if ((rv = rly_folder_sync(&b->folder)) == APR_SUCCESS
+        && rly_folder_is(&b->folder, &b->parent, b->temp))
+        rv = rly_folder_rename(&b->parent, b->temp, name);
     if (rv != APR_SUCCESS) {
         RELAY_WHY(why, b->p, "cannot make the bundle %s: %s", target, strerror(rv));
         goto out;
     }
+    if (!rly_folder_is(&b->folder, &b->parent, name)) {
+        rv = disturbed(b, why);
+        goto out;
+    }
     b->temp = NULL;
-    sync_directory(b->parent);
+    rly_folder_sync(&b->parent);
     *path = target;
 out:
     rly_bundle_abandon(b);
@@ -248,9 +239,10 @@ void rly_bundle_abandon(rly_bundle *b)
     if (!b)
         return;
     if (b->temp) {
-        for (size_t i = 0; i < sizeof all_files / sizeof all_files[0]; i++)
-            unlink(in(b->p, b->temp, all_files[i]));
-        rmdir(b->temp);
+        for (int i = 0; i < b->made->nelts; i++)
+            unlinkat(b->folder.fd, APR_ARRAY_IDX(b->made, i, const char *), 0);
+        if (rly_folder_is(&b->folder, &b->parent, b->temp))
+            unlinkat(b->parent.fd, b->temp, AT_REMOVEDIR);
         b->temp = NULL;
     }
     sigprocmask(SIG_SETMASK, &b->signals_before, NULL);

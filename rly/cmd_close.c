@@ -1,5 +1,6 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
+#include "find.h"
 #include "options.h"
 
 #include <apr_hash.h>
@@ -14,19 +15,17 @@ static const char *names_of(const relay_tunnel *t, apr_pool_t *p)
     return names;
 }
 
-static int close_one(rly *r, const char *id_or_name, apr_hash_t *closed, const char *by)
+static int close_one(rly *r, const relay_tunnel *t, const char *word, apr_hash_t *closed,
+                     const char *by)
 {
     const char *why = NULL;
-    relay_tunnel *t;
-    apr_status_t rv = relay_tunnel_find(&t, r->store, id_or_name, r->p, &why);
+    apr_status_t rv;
 
     /* Two names of one tunnel, in one command: the first has closed it. */
-    if (rv == APR_SUCCESS && apr_hash_get(closed, t->id, APR_HASH_KEY_STRING))
+    if (apr_hash_get(closed, t->id, APR_HASH_KEY_STRING))
         return RLY_DONE;
-    if (rv == APR_SUCCESS)
-        rv = relay_tunnel_close(r->store, r->cfg, t->id, by, r->p, &why);
-    if (rv != APR_SUCCESS) {
-        rly_error("cannot close %s: %s", id_or_name, why);
+    if ((rv = relay_tunnel_close(r->store, r->cfg, t->id, by, r->p, &why)) != APR_SUCCESS) {
+        rly_error("cannot close %s: %s", word, why);
         return rly_exit_status(rv);
     }
     apr_hash_set(closed, t->id, APR_HASH_KEY_STRING, t);
@@ -34,10 +33,38 @@ static int close_one(rly *r, const char *id_or_name, apr_hash_t *closed, const c
     return RLY_DONE;
 }
 
+/* All words are understood before the first tunnel is closed: what means two tunnels must not come to
+ * mean one by that. */
+static int close_all(rly *r, const rly_options *o)
+{
+    relay_tunnel **found = apr_pcalloc(r->p, sizeof *found * (apr_size_t)o->noperands);
+    apr_hash_t *closed = apr_hash_make(r->p);
+    const char *by = rly_operator(r->p);
+    rly_finder finder = { .r = r };
+    int status = RLY_DONE;
+
+    for (int i = 0; i < o->noperands; i++) {
+        const char *why = NULL;
+        apr_status_t rv = rly_find(&found[i], &finder, o->operands[i], &why);
+
+        if (rv != APR_SUCCESS) {
+            int one = rly_exit_status(rv);
+
+            found[i] = NULL;
+            rly_error("cannot close %s: %s", o->operands[i], why);
+            status = one > status ? one : status;
+        }
+    }
+    for (int i = 0; i < o->noperands; i++) {
+        int one = found[i] ? close_one(r, found[i], o->operands[i], closed, by) : RLY_DONE;
+
+        status = one > status ? one : status;
+    }
+    return status;
+}
+
 static int run(rly *r, int argc, const char *const *argv)
 {
-    const char *by = rly_operator(r->p);
-    apr_hash_t *closed = apr_hash_make(r->p);
     rly_options o;
     int status = rly_options_parse(&o, r, "", argc, argv);
 
@@ -46,28 +73,27 @@ static int run(rly *r, int argc, const char *const *argv)
     if (o.help)
         return rly_help_print(r->command);
     if (o.noperands == 0)
-        return rly_usage_error(r, "which tunnel? Give its id or a name of it; rly list shows them");
+        return rly_usage_error(r, "which tunnel? Give its id, name, URL, device or key; rly list shows "
+                                  "them");
     if ((status = rly_connect(r)) != RLY_DONE)
         return status;
-    for (int i = 0; i < o.noperands; i++) {
-        int one = close_one(r, o.operands[i], closed, by);
-
-        status = one > status ? one : status;
-    }
-    return status;
+    return close_all(r, &o);
 }
 
 const rly_command rly_cmd_close = {
     "close", "end tunnels now",
-    "ID|NAME...",
+    "TUNNEL...",
     "Ends tunnels at once: their URLs answer `410 Gone', their keys no longer log in, their sessions are ended.\n"
-    "A tunnel is named by its id or by the name of any of its routes. With several, each is tried; the exit\n"
-    "status is that of the one that went worst.\n"
+    "With several, each is tried; the exit status is that of the one that went worst.\n"
+    "\n"
+    "TUNNEL is what you have at hand: its id; a name of it (nas-bern), that name as a host (nas-bern.DOMAIN) or as a\n"
+    "URL, whatever stands behind the host; its device, where no other open tunnel has the same; its key's fingerprint\n"
+    "(SHA256:...) or public half (id_relay.pub). What could mean two tunnels is refused, with the ids of both.\n"
     "\n"
     "  -c, --config FILE    another relay.conf\n"
     "\n"
     "Examples:\n"
     "  rly close nas-bern\n"
-    "  rly close 2kqv5d7mzu3fhw4a nas-basel\n",
+    "  rly close 2kqv5d7mzu3fhw4a https://nas-basel.relay.example.com/ 'NAS in Bern'\n",
     run
 };

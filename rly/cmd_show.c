@@ -2,6 +2,7 @@
 
 #include "options.h"
 #include "describe.h"
+#include "find.h"
 #include "output.h"
 
 #include <stdio.h>
@@ -64,14 +65,15 @@ static apr_status_t print_routes(rly *r, rly_links *links, const relay_tunnel *t
     return APR_SUCCESS;
 }
 
-static int show(rly *r, const char *id_or_name, int json)
+static int show(rly *r, const char *word, int json)
 {
     rly_links *links = rly_links_create(r);
     const char *why = NULL;
     relay_tunnel *t;
     json_t *object;
     apr_time_t now;
-    apr_status_t rv = relay_tunnel_find(&t, r->store, id_or_name, r->p, &why);
+    rly_finder finder = { .r = r };
+    apr_status_t rv = rly_find(&t, &finder, word, &why);
 
     if (rv == APR_SUCCESS && json) {
         rv = rly_tunnel_json(&object, links, t, &why);
@@ -96,7 +98,8 @@ static int run(rly *r, int argc, const char *const *argv)
     if (o.help)
         return rly_help_print(r->command);
     if (o.noperands != 1)
-        return rly_usage_error(r, o.noperands ? "one tunnel at a time" : "which tunnel? Give its id or a name of it");
+        return rly_usage_error(r, o.noperands ? "one tunnel at a time"
+                                              : "which tunnel? Give its id, name, URL, device or key");
     if ((status = rly_connect(r)) != RLY_DONE)
         return status;
     return show(r, o.operands[0], o.json);
@@ -104,8 +107,12 @@ static int run(rly *r, int argc, const char *const *argv)
 
 const rly_command rly_cmd_show = {
     "show", "show all about one tunnel",
-    "[--json] ID|NAME",
-    "Shows a tunnel, by its id or the name of one of its routes; for a day also one that has ended.\n"
+    "[--json] TUNNEL",
+    "Shows all about a tunnel; by its id or name for a day also about one that has ended.\n"
+    "\n"
+    "TUNNEL is what you have at hand: its id; a name of it (nas-bern), that name as a host (nas-bern.DOMAIN) or as a\n"
+    "URL, whatever stands behind the host; its device, where no other open tunnel has the same; its key's fingerprint\n"
+    "(SHA256:...) or public half (id_relay.pub). What could mean two tunnels is refused, with the ids of both.\n"
     "\n"
     "      --json           one line for scripts\n"
     "  -c, --config FILE    another relay.conf\n"

@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 const rly_command *const rly_commands[] = { &rly_cmd_open, &rly_cmd_close, &rly_cmd_extend, &rly_cmd_show,
                                             &rly_cmd_list, &rly_cmd_help,  NULL };
@@ -67,6 +69,23 @@ int rly_exit_status(apr_status_t rv)
     return rv == RELAY_EINPUT ? RLY_USAGE : RLY_REFUSED;
 }
 
+/* Who can change relay.conf decides which host keys root's bundles pin, and where root's commands
+ * go. */
+static void warn_of_owner(const char *path)
+{
+    struct stat st;
+
+    if (geteuid() != 0 || stat(path, &st) != 0 || !S_ISREG(st.st_mode))
+        return;
+    if (st.st_uid != 0 || st.st_mode & S_IWOTH || (st.st_mode & S_IWGRP && st.st_gid != 0))
+        relay_log(RELAY_LOG_WARNING,
+                  "RLY360 %s can be changed by others than root (user %lu, group %lu, mode %04o), "
+                  "who then "
+                  "decide what root does with it: chown root %s && chmod go-w %s",
+                  path, (unsigned long)st.st_uid, (unsigned long)st.st_gid,
+                  (unsigned)(st.st_mode & 07777), path, path);
+}
+
 int rly_connect(rly *r)
 {
     const char *path = r->conf_path, *env = getenv("RELAY_CONF"), *why = NULL;
@@ -77,6 +96,7 @@ int rly_connect(rly *r)
         rly_error("%s", why ? why : "cannot read relay.conf");
         return RLY_REFUSED;
     }
+    warn_of_owner(r->cfg->file);
     relay_store_create(&r->store, r->cfg, r->p);
     return RLY_DONE;
 }

@@ -4,7 +4,8 @@
 # Keeps the tunnel of this folder open: connects, and connects again whenever the connection ends, until the tunnel's
 # grant has ended. It may be copied with the folder to anywhere and started from anywhere: DIR/run, or
 # `busybox sh DIR/run`. It needs a POSIX shell and OpenSSH's ssh or dropbear's dbclient; curl or wget help it to know
-# when the grant has ended. It runs in the foreground and says on stderr what it does, a line an event.
+# when the grant has ended. It runs in the foreground and says on stderr what it does, a line an event; when the relay
+# listens, `connected:` and the URLs.
 #
 # Exit status: 0 the grant has ended; 1 it cannot run here; 2 usage; 128 + N it was ended by signal N.
 #
@@ -42,6 +43,9 @@ EOF
 tunnel=" $id"
 host=$(setting HostName) port=$(setting Port) user=$(setting User) proxy=$(setting ProxyCommand)
 patience=${RELAY_PATIENCE:-3600}
+urls=$(sed -n 's/^# run: serves //p' config | tr '\n' ' ')
+until=$(sed -n 's/^# Tunnel [^ ]*, until \([^ ]*\) .*/\1/p' config | head -n 1)
+nforwards=$(grep -c '^ *RemoteForward ' config)
 
 # --- a place for a pipe, and for dropbear's home
 
@@ -143,38 +147,84 @@ prepare_dropbear() {
     fi
 }
 
+# How the client tells that the relay listens. OpenSSH says so of each address, when it is asked to (LogVerbose, from 8.5
+# on). An older one and dropbear only name what was refused. They ask for one address more, last of all, that no key may
+# have: answers come in the order of the requests (RFC 4254, 4), so when that one is refused the others are all answered.
+confirm=probe probe=run-knows-by-this-refusal-that-it-is-connected
+prepare_openssh() {
+    if "$ssh" -G -F none -o LogVerbose=none relay >/dev/null 2>&1 </dev/null; then
+        confirm=words
+    else
+        { sed -n p config && printf 'Match originalhost relay\n    RemoteForward %s:1 127.0.0.1:9\n' $probe; } >"$state/config"
+    fi
+}
+
 # Becomes the client. About a host key of a type that is not pinned dropbear asks at the terminal: setsid leaves it none,
 # and then it reads its standard input, for ever where that is at its end. There it finds its `n'.
 run_client() {
     if [ $client = openssh ]; then
-        exec "$ssh" -N -T -F config -o BatchMode=yes relay
+        # This folder's own files, also where config would look for others first.
+        set -- -N -T -o BatchMode=yes -o UserKnownHostsFile=known_hosts
+        [ ! -e id_relay ] || set -- "$@" -o IdentityFile=id_relay
+        if [ $confirm = words ]; then
+            exec "$ssh" "$@" -F config -o 'LogVerbose=*:ssh_confirm_remote_forward():*' relay
+        fi
+        exec "$ssh" "$@" -F "$state/config" -o ExitOnForwardFailure=no relay
     fi
-    set -- -N -T -K 15 -o ExitOnForwardFailure=yes -i "$key" -p "$port"
+    set -- -N -T -K 15 -i "$key" -p "$port"
     [ -z "$proxy" ] || set -- "$@" -J "$proxy"
     while read -r _ listen target; do
         set -- "$@" -R "$listen:$target"
     done <<EOF
 $(grep '^ *RemoteForward ' config)
 EOF
-    set -- "$ssh" "$@" "$user@$host"
+    set -- "$ssh" "$@" -R "$probe:1:127.0.0.1:9" "$user@$host"
     [ "$ssh" != dropbearmulti ] || { shift && set -- dropbearmulti dbclient "$@"; }
     ! command -v setsid >/dev/null || set -- setsid "$@"
     echo n >"$state/no"
     HOME=$state exec "$@" <"$state/no"
 }
 
+say_connected() {
+    log "connected: ${urls:-the tunnel }is served until $until, unless it is extended or closed"
+}
+
+# A client that does not end by itself when an address is refused.
+end_client() {
+    [ $confirm = probe ] || return
+    pid=
+    while ! read -r pid <"$state/pid"; do sleep 1; done
+    kill "$pid" 2>/dev/null
+}
+
 # Passes on what the client says; exit status: 10 it was refused, 11 it did not reach the relay, 12 it was let in and
 # could not listen, 0 none of these.
 listen_to_client() {
-    said=0
+    said=0 confirmed=0
     while IFS= read -r line; do
         line=${line%"$(printf '\r')"}
         case $line in
-            # config names files a second time, where this folder was made; and openssl talks of certificates, which
-            # nobody looks at here
+            *'ssh_confirm_remote_forward('*': remote forward success for: '*)
+                confirmed=$((confirmed + 1))
+                [ $confirmed != "$nforwards" ] || say_connected
+                continue
+                ;;
+            *'ssh_confirm_remote_forward('*': remote forward failure for: '*) continue ;; # and says so once more
+            *'port forwarding failed for listen port 1' | *'TCP forward request failed (port 1 -> '*)
+                [ $said = 12 ] || say_connected
+                continue
+                ;;
+        esac
+        line=${line#*ssh_confirm_remote_forward()*'): '}
+        case $line in
+            # config may name where the device's own key was, too; and openssl talks of certificates, which nobody looks
+            # at here
             '' | 'no such identity: '* | depth=* | 'verify error:'* | 'verify return:'*) continue ;;
             *'Permission denied ('* | *'No auth methods could be used'*) said=10 ;;
-            *'port forwarding failed'* | *'TCP forward request failed'*) said=12 ;;
+            *'port forwarding failed'* | *'TCP forward request failed'*)
+                [ $said = 12 ] || end_client
+                said=12
+                ;;
             'ssh: connect to host '* | 'ssh: Could not resolve '* | *': Connect failed: '* | *': Error resolving '* | \
                 *' during banner exchange'* | *connect:errno=*) said=11 ;;
         esac
@@ -187,10 +237,12 @@ listen_to_client() {
 connect() {
     look_at_clock
     began=$now
+    : >"$state/pid"
     listen_to_client <"$state/log" &
     listener=$!
     run_client </dev/null >"$state/log" 2>&1 &
     child=$!
+    echo $child >"$state/pid"
     wait_child
     code=$status
     child=$listener
@@ -258,7 +310,7 @@ is_over() {
 
 find_client
 [ -n "$client" ] || die "neither ssh (OpenSSH) nor dbclient (dropbear) is installed"
-if [ $client = dropbear ]; then prepare_dropbear; fi
+if [ $client = dropbear ]; then prepare_dropbear; else prepare_openssh; fi
 chmod 600 id_relay id_relay.dropbear 2>/dev/null
 
 look_at_clock

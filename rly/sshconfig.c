@@ -41,16 +41,53 @@ const char *rly_sshconfig_path(const char *path, apr_pool_t *p, const char **why
     return out;
 }
 
-static const char *identity(const char *dir, const char *private_file, int own_key, apr_pool_t *p)
+static const char *identity_line(const char *file, apr_pool_t *p)
 {
-    const char *hint = "    # The device's own private key: as id_relay in this folder, or in its ssh agent.\n";
-    const char *text = own_key ? "" : hint;
+    return file ? apr_pstrcat(p, "    IdentityFile ", file, "\n", NULL) : "";
+}
 
-    if (private_file)
-        text = apr_pstrcat(p, text, "    IdentityFile ", private_file, "\n", NULL);
-    return apr_pstrcat(p, text, "    IdentityFile ",
-                       rly_sshconfig_path(apr_pstrcat(p, dir, "/id_relay", NULL), p, NULL),
-                       "\n    IdentityFile id_relay\n", own_key ? "    BatchMode yes\n" : "", NULL);
+/*
+ * Whether the folder where the bundle was made still holds it, as what ssh's `Match exec` gives to
+ * the user's shell. The tunnel's id stands in its configuration. ssh knows no way to write a quotation
+ * mark or a backslash in there, and the shell none to write its own within such marks: a `?` between
+ * them matches any character.
+ */
+static const char *is_here(const char *dir, const char *id, apr_pool_t *p)
+{
+    char *quoted = apr_palloc(p, strlen(dir) * 3 + 1), *to = quoted;
+
+    for (; *dir; dir++) {
+        if (strchr("'\"\\%!", *dir)) {
+            memcpy(to, "'?'", 3);
+            to += 3;
+        } else {
+            *to++ = *dir;
+        }
+    }
+    *to = '\0';
+    return apr_psprintf(p, "exec \"grep -qs %s '%s/config'\"", id, quoted);
+}
+
+/*
+ * Where the key and the pinned host key are. ssh takes a relative name from where it was started, and
+ * complains of each file that is not there: so they are those of the folder that was written, or else
+ * those of the current one.
+ */
+static const char *files(const relay_tunnel *t, const char *dir, const char *private_file, int own_key,
+                         apr_pool_t *p)
+{
+    const char *here = is_here(dir, t->id, p);
+    const char *id = rly_sshconfig_path(apr_pstrcat(p, dir, "/id_relay", NULL), p, NULL);
+    const char *hosts = rly_sshconfig_path(apr_pstrcat(p, dir, "/known_hosts", NULL), p, NULL);
+
+    return apr_pstrcat(p, "# The files of this folder, where it was made; or of a copy of it, after `cd` "
+                          "into that.\n",
+                       own_key ? "" : "# The device's own private key: as id_relay in this folder, or in "
+                                      "its ssh agent.\n",
+                       "Match originalhost relay ", here, "\n", identity_line(private_file, p), identity_line(id, p),
+                       own_key ? "" : identity_line("id_relay", p), "    UserKnownHostsFile ", hosts, "\n",
+                       "Match originalhost relay !", here, "\n", identity_line("id_relay", p),
+                       identity_line(private_file, p), "    UserKnownHostsFile known_hosts\n", NULL);
 }
 
 const char *rly_sshconfig_proxy(const relay_config *cfg, apr_pool_t *p)
@@ -81,14 +118,18 @@ static const char *transport(const relay_config *cfg, int tls, apr_pool_t *p)
 static const char *head(const relay_config *cfg, const relay_tunnel *t, apr_pool_t *p)
 {
     apr_time_t from = apr_time_sec(t->created), until = apr_time_sec(t->expires);
+    const char *urls = "", *url;
 
+    for (int i = 0; i < t->nroutes; i++)
+        if ((url = rly_route_url(cfg, &t->routes[i], p)) != NULL)
+            urls = apr_pstrcat(p, urls, "# run: serves ", url, "\n", NULL);
     return apr_psprintf(p,
                         "# Tunnel %s, until %s unless it is extended or closed.\n"
-                        "# Use: ./run, which stays and connects again and again; or: ssh -N -F config relay\n"
+                        "# Use: ./run, which stays and connects again and again; or, after `cd` to here: ssh -N -F config relay\n"
                         "# run: tunnel %s from %" APR_TIME_T_FMT " to %" APR_TIME_T_FMT " ask https://%s.%s:%d/\n"
-                        "# The files stand twice: where this folder was made, and for a copy of it after `cd` into it.\n",
+                        "%s",
                         t->id, rly_time_rfc3339(t->expires, p), t->id, from, until, t->routes[0].name, cfg->domain,
-                        cfg->https_port);
+                        cfg->https_port, urls);
 }
 
 const char *rly_sshconfig_text(const relay_config *cfg, const relay_tunnel *t, const char *dir,
@@ -112,7 +153,6 @@ const char *rly_sshconfig_text(const relay_config *cfg, const relay_tunnel *t, c
                         "    IdentitiesOnly yes\n"
                         "    PreferredAuthentications publickey\n"
                         "    HostKeyAlias %s\n"
-                        "    UserKnownHostsFile %s known_hosts\n"
                         "    GlobalKnownHostsFile /dev/null\n"
                         "    StrictHostKeyChecking yes\n"
                         "%s"
@@ -122,7 +162,8 @@ const char *rly_sshconfig_text(const relay_config *cfg, const relay_tunnel *t, c
                         "    ServerAliveCountMax 2\n"
                         "    # AES is by far the fastest where the processor has instructions for it.\n"
                         "    Ciphers aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com,"
-                        "aes128-ctr,aes256-ctr\n",
-                        head(cfg, t, p), transport(cfg, tls, p), cfg->user, identity(dir, private_file, own_key, p),
-                        cfg->name, rly_sshconfig_path(apr_pstrcat(p, dir, "/known_hosts", NULL), p, NULL), forwards);
+                        "aes128-ctr,aes256-ctr\n"
+                        "%s",
+                        head(cfg, t, p), transport(cfg, tls, p), cfg->user, own_key ? "    BatchMode yes\n" : "",
+                        cfg->name, forwards, files(t, dir, private_file, own_key, p));
 }

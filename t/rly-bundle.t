@@ -71,12 +71,10 @@ class Sshd:
                     if s.connect_ex((ip, int(port))) == 0:
                         return True
                 time.sleep(0.05)
-            ssh.kill()
-            self.error = ssh.stderr.read().decode()
             return False
         finally:
             ssh.kill()
-            ssh.wait()
+            self.error = ssh.communicate()[1].decode()
             while socket.socket().connect_ex((ip, int(port))) == 0 and time.monotonic() < deadline:
                 time.sleep(0.02)
 
@@ -107,11 +105,14 @@ def test_files():
     config = open(f"{b}/config").read()
     for line in (r"HostKeyAlias relay1", "StrictHostKeyChecking yes", "ExitOnForwardFailure yes", "IdentitiesOnly yes",
                  "ServerAliveInterval 27", "ServerAliveCountMax 2", "Ciphers aes128-gcm@openssh.com,.*", "Port 2222",
-                 "User relay", "HostName 127.0.0.1", "IdentityFile id_relay", f'IdentityFile "{b}/id_relay"',
-                 f'UserKnownHostsFile "{b}/known_hosts" known_hosts'):
+                 "User relay", "HostName 127.0.0.1", f"# run: serves {t['routes'][0]['url']}"):
         like(config, f"(?m)^ *{line}$", f"config: {line}")
     like(config, rf"(?m)^# run: tunnel {t['id']} from \d{{10}} to \d{{10}} ask https://{t['routes'][0]['name']}.relay.localhost:8443/$",
          "config: what run goes by")
+    here = f"exec \"grep -qs {t['id']} '{b}/config'\""
+    like(config, f'(?m)^Match originalhost relay {here}\n    IdentityFile "{b}/id_relay"\n    UserKnownHostsFile "{b}/known_hosts"\n'
+         f"Match originalhost relay !{here}\n    IdentityFile id_relay\n    UserKnownHostsFile known_hosts\n$",
+         "config: its files, here or in a copy")
     unlike(config, "ProxyCommand", "config: no proxy")
     is_(leftovers(), [], "no temporary folder is left")
 
@@ -179,6 +180,178 @@ def test_unwritable():
     is_((result.returncode, store.snapshot()), (1, before), "./relay-ID where ssh cannot use the path: refused")
 
 
+NOBODY = pwd.getpwnam("nobody")
+
+
+def own(path, who=NOBODY, mode=0o755):
+    os.chown(path, who.pw_uid, who.pw_gid)
+    os.chmod(path, mode)
+
+
+def link(target, path, who):
+    os.symlink(target, path)
+    os.lchown(path, who.pw_uid, who.pw_gid)
+
+
+def test_links():
+    """On the way to the folder only links are followed that nobody but root (or who runs rly) can have made."""
+    root = pwd.getpwuid(0)
+    top, real = f"{store.dir}/ways", f"{store.dir}/ways/real"
+    for name, who, mode_ in (("", root, 0o755), ("real", root, 0o700), ("bob", NOBODY, 0o755), ("sticky", root, 0o1777),
+                             ("shared", root, 0o777), ("group", root, 0o775), ("bob-sticky", NOBODY, 0o1777)):
+        os.mkdir(f"{top}/{name}")
+        own(f"{top}/{name}", who, mode_)
+    for folder in ("", "bob", "sticky", "shared", "group", "bob-sticky"):
+        for who in (root, NOBODY):
+            link(real, f"{top}/{folder}/{who.pw_name}", who)
+            link("../real" if folder else "real", f"{top}/{folder}/{who.pw_name}-relative", who)
+    link(f"{top}/bob/nobody", f"{top}/chain", root)
+    link("loop", f"{top}/loop", root)
+    os.mkdir(f"{top}/bob/own")
+    own(f"{top}/bob/own")
+    good = 0
+    for way in ("root", "root-relative", "sticky/root", "sticky/root-relative", "bob/../root", "real/../root", "bob/own/../../root", "./root//."):
+        t = store.open("80", "-o", f"{top}/{way}/b{good}")
+        is_(t["bundle"], f"{real}/b{good}", f"-o in {way}, a link of root's: followed, and named as it really is")
+        good += 1
+    for cwd, where in ((f"{top}/root", "c1"), (f"{top}/bob", "../root/c2")):
+        is_(store.open("80", "-o", where, cwd=cwd)["bundle"], f"{real}/{os.path.basename(where)}", f"-o {where}: the same")
+    made, before = sorted(os.listdir(real)), store.snapshot()
+    for way in ("nobody", "nobody-relative", "bob/nobody", "bob/nobody-relative", "bob/root", "bob/root-relative", "sticky/nobody",
+                "sticky/nobody-relative", "shared/root", "shared/nobody", "group/root", "bob-sticky/root", "bob-sticky/nobody", "chain",
+                "bob/own/../nobody"):
+        result = store.rly("open", "80", "-o", f"{top}/{way}/b")
+        is_(result.returncode, 1, f"-o in {way}, a link that others can change: refused")
+        like(result.stderr, f"^rly: cannot make a bundle in {top}/{way}: {top}/.*is a symbolic link that others than root and you can "
+             "change; name the folder that it leads to", "and says which, and what to do")
+    result = store.rly("open", "80", "-o", f"{top}/loop/b")
+    like(result.stderr, "^rly: cannot make a bundle in .*/loop: Too many levels of symbolic links", "-o in a loop: refused")
+    is_((sorted(os.listdir(real)), store.snapshot()), (made, before), "nothing was made, neither there nor in Redis")
+    result = store.rly("open", "80", "-o", f"{top}/bob/nobody-relative/b", user="nobody", cwd="/")
+    like(result.stderr, "Permission denied", "nobody's own link: nobody may follow it, as far as his rights go")
+    os.mkfifo(f"{top}/bob/fifo")
+    os.link(f"{store.dir}/file", f"{top}/bob/hardlink")
+    for name in ("fifo", "hardlink", "nobody", "own", "own/", "nobody/"):
+        result = store.rly("open", "80", "-o", f"{top}/bob/{name}")
+        like(result.stderr, "^rly: .* is there already", f"-o where there is a {name}: refused")
+
+
+# As nobody, in a folder of his own: whatever rly makes there is swapped at once for what the first argument says.
+SWAPPER = """
+import os, sys
+how, base, victim = sys.argv[1:4]
+os.setgroups([]); os.setgid(65534); os.setuid(65534); os.chdir(base)
+n = 0
+print('ready', flush=True)
+while True:
+    for name in os.listdir('parent'):
+        if not name.startswith('.relay-') or os.path.islink('parent/' + name):
+            continue
+        n += 1
+        try:
+            if how == 'parent':
+                os.rename('parent', f'moved{n}'); os.symlink(victim, 'parent')
+                os.unlink('parent'); os.rename(f'moved{n}', 'parent')
+                continue
+            os.rename('parent/' + name, f'parent/moved{n}')
+            if how == 'link':
+                os.symlink(victim, 'parent/' + name)
+            elif how == 'own':
+                os.mkdir('parent/' + name, 0o777)
+            elif how == 'old':
+                os.rename('parent/old', 'parent/' + name)
+            elif how == 'back':
+                os.symlink(victim, 'parent/' + name); os.unlink('parent/' + name); os.rename(f'parent/moved{n}', 'parent/' + name)
+        except OSError:
+            pass
+"""
+
+
+def contents(folder):
+    """Every file below a folder, with what it holds."""
+    return {os.path.join(d, f): open(os.path.join(d, f), "rb").read() for d, _, names in os.walk(folder) for f in names}
+
+
+def swapped(how, rounds=12):
+    base, victim = f"{store.dir}/swap-{how}", f"{store.dir}/victim-{how}"
+    os.mkdir(victim, 0o700)
+    for path in (base, f"{base}/parent"):
+        os.mkdir(path)
+        own(path)
+    old = store.open("80", "-o", f"{base}/parent/old")["bundle"] if how == "old" else None
+    before = contents(old) if old else None
+    swapper = subprocess.Popen([sys.executable, "-c", SWAPPER, how, base, victim], stdout=subprocess.PIPE)
+    swapper.stdout.readline()
+    touched = os.stat(victim).st_ctime_ns
+    # Every other time with a pause after mkdirat(), so that the swap falls between that and the opening, too.
+    results = [store.rly("open", "80", "-o", f"{base}/parent/b{i}", slow=i % 2) for i in range(rounds)]
+    swapper.kill()
+    swapper.wait()
+    is_((os.listdir(victim), os.stat(victim).st_ctime_ns), ([], touched),
+        f"{how}: root has written nothing into a folder that only root may enter, not even for a moment")
+    ok(all(r.returncode in (0, 1) for r in results), f"{how}: rly has succeeded or refused", results)
+    refused = [r for r in results if r.returncode]
+    ok(all(re.match("rly: cannot (make|write) .*(somebody moves things|No such file|is there already|a symbolic link|File exists|"
+                    "Not a directory|Permission)", r.stderr) for r in refused), f"{how}: and said why", refused)
+    if how in ("link", "own", "gone", "old"):
+        late = sum("is closed again" in r.stderr for r in results[1::2])
+        ok(late <= rounds / 4, f"{how}: what was swapped at once was not written into", results)
+    theirs = [d for d, _, names in os.walk(base) for f in names if "id_relay" in f and os.stat(d).st_uid != os.getuid()]
+    is_(theirs, [], f"{how}: no private key lies in a folder that is another's")
+    keys = [(d, mode(d)) for d, _, names in os.walk(base) if "id_relay" in names]
+    ok(all(m == "700" for _, m in keys), f"{how}: those that were written are for their owner only", keys)
+    if old:
+        kept = next(d for d in (f"{base}/parent/{n}" for n in os.listdir(f"{base}/parent")) if os.path.isdir(d) and "config" in os.listdir(d)
+                    and open(f"{d}/config", "rb").read() == before[f"{old}/config"])
+        is_({os.path.basename(f): data for f, data in contents(kept).items()}, {os.path.basename(f): data for f, data in before.items()},
+            f"{how}: an older bundle that was put in its place is as it was")
+    return len(refused)
+
+
+def test_swapped():
+    if os.getuid() != 0:
+        return
+    hits = sum(swapped(how) for how in ("link", "own", "gone", "old", "back", "parent"))
+    ok(hits >= 6, "the swapper was quick enough to be noticed", hits)
+
+
+def test_swapped_while_open():
+    """Between the first half and the second, while Redis is asked: the same, but for certain."""
+    for how in ("link", "own", "parent"):
+        base, victim = f"{store.dir}/held-{how}", f"{store.dir}/held-victim-{how}"
+        os.mkdir(victim, 0o700)
+        for path in (base, f"{base}/parent"):
+            os.mkdir(path)
+            own(path)
+        count = len(tunnels())
+        store.redis("CLIENT", "PAUSE", "500", "WRITE")
+        process = subprocess.Popen([store.program, "open", "80", "-o", f"{base}/parent/b"], cwd=store.dir, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, text=True, env={"RELAY_CONF": store.conf})
+        deadline = time.monotonic() + 5
+        while not leftovers(f"{base}/parent") and time.monotonic() < deadline:
+            time.sleep(0.005)
+        time.sleep(0.1)
+        name = leftovers(f"{base}/parent")[0]
+        if how == "parent":
+            os.rename(f"{base}/parent", f"{base}/moved")
+            os.symlink(victim, f"{base}/parent")
+        else:
+            os.rename(f"{base}/parent/{name}", f"{base}/parent/moved")
+            if how == "link":
+                os.symlink(victim, f"{base}/parent/{name}")
+            else:
+                os.mkdir(f"{base}/parent/{name}")
+        _, err = process.communicate()
+        is_(os.listdir(victim), [], f"{how} swapped while Redis was asked: nothing is written elsewhere")
+        if how == "parent":
+            is_(sorted(os.listdir(f"{base}/moved/b")), FILES, "the bundle is in the folder that was meant")
+            continue
+        is_(process.returncode, 1, "refused")
+        like(err, "^rly: cannot make a bundle in .*somebody moves things.*choose one that is yours.*is closed again", "and says why")
+        is_((len(tunnels()), os.listdir(f"{base}/parent/moved")), (count, []), "the tunnel is closed again, and its files are removed")
+        like(" ".join(os.listdir(f"{base}/parent")), re.escape(name), "what is another's stays")
+
+
 def test_write_fails():
     """A file size limit lets the other files be written, and not the configuration: that is after the tunnel was opened.
     A long path, which is there twice and quoted, makes it the largest of them."""
@@ -233,6 +406,25 @@ def test_signal():
     is_(leftovers(), [], "no temporary folder is left")
 
 
+def folders(conf):
+    """Ways to use a bundle from other folders than its own: what, the tunnel, the current folder, its config from there."""
+    place = f"{store.dir}/place"
+    os.mkdir(place)
+    a = store.open("80", "-o", "place/a", conf=conf)
+    other = store.open("80", "-o", "place/other", conf=conf)
+    yield "from /", a, "/", f"{place}/a/config"
+    yield "from the folder above", a, place, "a/config"
+    yield "from its own folder", a, f"{place}/a", "config"
+    yield "from another bundle's folder", a, f"{place}/other", "../a/config"
+    shutil.copytree(f"{place}/a", f"{store.dir}/copy of a")
+    yield "a copy, in its folder, while the first is there", a, f"{store.dir}/copy of a", "config"
+    os.rename(f"{place}/a", f"{store.dir}/moved")
+    yield "moved, in its folder", a, f"{store.dir}/moved", "config"
+    os.rename(f"{place}/other", f"{place}/a")
+    yield "moved, and another bundle is where it was", a, f"{store.dir}/moved", "config"
+    yield "that other, which was moved as well", other, f"{place}/a", "config"
+
+
 def test_ssh():
     sshd = Sshd()
     conf = store.write_conf("ssh.conf", relay={"ssh": f"127.0.0.1:{sshd.port}", "user": ME})
@@ -243,10 +435,18 @@ def test_ssh():
         # The command is for a shell; through one it goes. exec: what is ended is ssh itself.
         up = sshd.connects(["sh", "-c", "exec " + t["ssh"]["command"]], t["routes"][0]["listen"], cwd="/")
         ok(up, f"stock ssh uses the bundle in `{name}' as it is", None if up else sshd.error)
+        is_(sshd.error, "", f"stock ssh with the bundle in `{name}': and complains of nothing")
+        os.rename(t["bundle"], f"{store.dir}/copy-{name}")
+        up = sshd.connects(["ssh", "-N", "-F", "config", "relay"], t["routes"][0]["listen"], cwd=f"{store.dir}/copy-{name}")
+        is_((up, sshd.error), (True, ""), f"and when it was moved from `{name}', after `cd` into it")
+    for what, bundle_, cwd, config in folders(conf):
+        sshd.permit(f"{cwd}/{os.path.dirname(config)}")
+        up = sshd.connects(["ssh", "-N", "-F", config, "relay"], bundle_["routes"][0]["listen"], cwd=cwd)
+        is_((up, sshd.error), (True, ""), f"{what}: it connects, and complains of nothing")
+    t = store.open("80", "-o", "to-copy", conf=conf)
     bundle, listen = t["bundle"], t["routes"][0]["listen"]
+    sshd.permit(bundle)
     os.rename(bundle, f"{store.dir}/copy")
-    up = sshd.connects(["ssh", "-N", "-F", "config", "relay"], listen, cwd=f"{store.dir}/copy")
-    ok(up, "a copy elsewhere works after `cd` into it", None if up else sshd.error)
     with open(f"{store.dir}/copy/known_hosts", "r+") as f:
         text = f.read()
         f.seek(0)

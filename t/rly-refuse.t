@@ -131,6 +131,19 @@ def test_keys():
         secret = f.read().split("\n")[1]
     unlike(result.stderr, re.escape(secret[:20]), "and nothing of it is shown")
     refused("a certificate", REFUSED, "certificate", "open", "80", "-k", "good-cert.pub")
+    os.mkfifo(f"{store.dir}/fifo")
+    os.symlink("fifo", f"{store.dir}/to-fifo")
+    for name in ("fifo", "to-fifo"):
+        refused("a pipe that nobody writes to, in a folder where others could put one", REFUSED, f"{name}: it is not a regular file",
+                "open", "80", "-k", name)
+    refused("a folder", REFUSED, "Is a directory", "open", "80", "-k", store.dir)
+    refused("a device", REFUSED, "not a regular file", "open", "80", "-k", "/dev/zero")
+    read, write_ = os.pipe()
+    os.write(write_, other)
+    os.close(write_)
+    t = store.open("80", "-k", f"/dev/fd/{read}", pass_fds=[read])
+    is_(t["bundle"], None, "-k <(command) works")
+    os.close(read)
     refused("a key file that is missing", REFUSED, "/nonexistent.pub", "open", "80", "-k", "/nonexistent.pub")
 
 

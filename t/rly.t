@@ -213,6 +213,101 @@ def test_terminal():
     unlike(result.stderr, "\x1b", "and not repeated as it is")
 
 
+def test_which():
+    """show, extend and close take what people hold. What could mean two tunnels is refused."""
+    a = store.open("-n", "bern", "-n", "bern-ssh", "-d", "NAS in Bern", "-o", "w-a", "80", "tcp://127.0.0.1:22")
+    b = store.open("-n", "basel", "-d", "NAS in Basel", "-o", "w-b", "80")
+    c = store.open("-n", "twin1", "-d", "twins", "-o", "w-c", "80")
+    d = store.open("-n", "twin2", "-d", "twins", "-o", "w-d", "80")
+    e = store.open("-n", "zurich", "-d", "geneva", "-o", "w-e", "80")       # whose device is the name of the next
+    f = store.open("-n", "geneva", "-d", "zurich", "-o", "w-f", "80")
+    g = store.open("-n", "selfsame", "-d", "selfsame", "-o", "w-g", "80")
+    h = store.open("-n", a["id"], "-d", b["id"], "-o", "w-h", "80")         # named like one, labelled like another
+    i = store.open("-d", "lonely", "-o", "w-i", "80")
+    j = store.open("-n", "labelled", "-d", "x.relay.localhost", "-o", "w-j", "80")
+    k = store.open("-n", "urls", "-d", "https://bern.relay.localhost/", "-o", "w-k", "80")
+    m = store.open("-n", "keys", "-d", a["key"], "-o", "w-m", "80")
+    fp = a["key"][len("SHA256:"):]
+    everything = [a, b, c, d, e, f, g, h, i, j, k, m]
+    good = [
+        (a["id"], a), ("bern", a), ("bern-ssh", a), ("NAS in Bern", a), ("bern.relay.localhost", a), ("BERN.Relay.LocalHost.", a),
+        ("bern.relay.localhost:8443", a), ("bern-ssh.relay.localhost", a), (a["routes"][0]["url"], a), ("https://bern.relay.localhost", a),
+        ("https://bern.relay.localhost/index.php?x=y#z", a), ("HTTPS://BERN.relay.localhost:443/", a), ("http://bern.relay.localhost/", a),
+        ("https://user:pass@bern.relay.localhost/a@b", a), ("wss://bern.relay.localhost/ws", a), ("https://bern.relay.localhost?x", a),
+        (a["key"], a), (fp, a), ("w-a/id_relay.pub", a), (f"{store.dir}/w-a/id_relay.pub", a), ("basel", b), ("NAS in Basel", b),
+        ("twin1", c), ("twin2", d), ("zurich.relay.localhost", e), ("geneva.relay.localhost", f), (e["id"], e), (f["key"], f), ("selfsame", g),
+        (f"{a['id']}.relay.localhost", h), (b["id"], b), (h["id"], h), ("lonely", i), (i["routes"][0]["name"], i), ("labelled", j), (k["id"], k),
+        (m["id"], m)]
+    for word, tunnel in good:
+        result = store.rly("show", "--json", "--", word)
+        is_((result.stderr, json.loads(result.stdout or "{}").get("id")), ("", tunnel["id"]), f"`{word}' is the tunnel that is meant")
+    before = store.snapshot()
+    bad = [
+        ("twins", f"2 open tunnels have the device `twins'; give the id of one: ({c['id']}|{d['id']}) .twin[12], until 2.*, ({c['id']}|{d['id']}) "),
+        ("geneva", f"`geneva' is a name of tunnel {f['id']}, and the device of another, {e['id']} .*or geneva.relay.localhost for the first"),
+        ("zurich", f"`zurich' is a name of tunnel {e['id']}, and the device of another, {f['id']}"),
+        ("x.relay.localhost", "there is no tunnel with the name `x'"), ("nas in bern", "there is no tunnel"), ("NAS in Bern ", "there is no tunnel"),
+        ("NAS", "there is no tunnel"), ("NAS in Bern\n", "there is no tunnel"), ("", "there is no tunnel"), ("BERN", "there is no tunnel"),
+        ("bern.relay.localhost.evil.example", "there is no tunnel"), ("bern.evil.example", "there is no tunnel"),
+        ("a.bern.relay.localhost", "there is no tunnel"), ("relay.localhost", "there is no tunnel"), ("bern.relay.localhost/", "there is no tunnel"),
+        ("https://bern.evil.example/", "is no URL of a tunnel: those are https://NAME.relay.localhost/ .*domain"),
+        ("https://bern.relay.localhost@evil.example/", "is no URL of a tunnel"), ("https://evil.example/@bern.relay.localhost/", "is no URL"),
+        ("https://evil.example\\\\@bern.relay.localhost/", "is no URL of a tunnel"), ("https://evil.example#@bern.relay.localhost", "is no URL"),
+        ("https://evil.example?@bern.relay.localhost", "is no URL"), ("https://", "is no URL"), ("://", "is no URL"), ("https:///bern", "is no URL"),
+        ("https://[::1]/", "is no URL"), ("https://b%65rn.relay.localhost/", "is no URL"), ("https://bern.relay.localhost:x/", "is no URL"),
+        ("https://none.relay.localhost/", "there is no tunnel with the name `none'"), ("SHA256:" + "A" * 43, "no open tunnel with the key SHA256:AAA"),
+        ("SHA256:" + "A" * 42, "there is no tunnel"), ("sha256:" + fp, "there is no tunnel"), ("A" * 43, "no open tunnel with the key SHA256:AAA"),
+        ("MD5:00:11", "there is no tunnel"), ("nowhere.pub", "cannot read the public key nowhere.pub: No such file"),
+        ("conf.pub", "conf.pub: "), ("w-a/id_relay", "there is no tunnel"), ("*", "there is no tunnel"), ("relay:tunnel:x", "there is no tunnel"),
+        ("x" * 100000, "there is no tunnel"), ("\x1b[2J", "there is no tunnel"), ("\u202e", "there is no tunnel"), (b"\xff", "there is no tunnel")]
+    os.symlink("relay.conf", f"{store.dir}/conf.pub")
+    for word, error in bad:
+        for command in (["show"], ["close"], ["extend", "-t", "1d"]):
+            result = store.rly(*command, "--", word)
+            is_((result.returncode, result.stdout), (1, ""), f"{command[0]} `{word[:60]}': refused")
+            like(result.stderr, f"^rly: [^\n]*{error}[^\n]*\n$", "and says why, in a line")
+            unlike(result.stderr, "[\x00-\x09\x0b-\x1f\u202e]", "of plain text")
+    is_(store.snapshot(), before, "and nothing has changed")
+    for word, tunnel in (("https://basel.relay.localhost:8443/x?y", b), ("lonely", i), (fp, a), ("w-g/id_relay.pub", g)):
+        is_(store.rly("extend", "-t", "5d", "--", word).returncode, 0, f"extend `{word}'")
+        between(seconds_from_now(shown(tunnel["id"])["expires"]), 5 * 86400 - 9, 5 * 86400 + 1, "and it is that one that lives longer")
+    result = store.rly("close", c["id"], "twins", "NAS in Bern", "https://bern.relay.localhost/", a["key"], "lonely")
+    is_(result.returncode, 1, "close: a word that means two is refused, though one of them is closed before it")
+    is_([shown(t["id"])["state"] for t in (a, c, d, i)], ["closed", "closed", "open", "closed"], "the other tunnel of the two is open still")
+    is_(len(re.findall("(?m)^closed ", result.stdout)), 3, "three words of one tunnel close it once")
+    is_(shown("twins")["id"], d["id"], "then it is the only one with that device")
+    is_(store.rly("close", "twins").returncode, 0, "and that closes it")
+    is_(store.rly("close", "twins").returncode, 1, "once: tunnels that have ended have no device any more")
+    is_(shown("bern")["state"], "closed", "but their names are known for a day")
+    is_(shown("https://bern.relay.localhost/")["id"], a["id"], "as URLs, too")
+    many = [store.open("-d", "many", "-o", f"many{n}", "80")["id"] for n in range(12)]
+    like(store.rly("close", "many").stderr, "12 open tunnels have the device `many'.* and 2 more$", "of many candidates some are listed")
+    store.redis("HSET", f"relay:key:{b['key']}", "tunnel", "zurich")
+    is_(store.rly("show", b["key"]).returncode, 1, "a key: record that names no tunnel is not taken for a name")
+    for t in [t["id"] for t in everything] + many:
+        store.rly("close", t)
+
+
+def test_conf_owner():
+    """Whoever can change relay.conf decides what root does: root is told."""
+    for what, uid, gid, mode, warned in (("root's", 0, 0, 0o644, False), ("root's group may write", 0, 0, 0o664, False),
+                                         ("nobody's", 65534, 0, 0o644, True), ("another group may write", 0, 65534, 0o664, True),
+                                         ("all may write", 0, 0, 0o646, True)):
+        conf = store.write_conf("owned.conf")
+        os.chown(conf, uid, gid)
+        os.chmod(conf, mode)
+        result = store.rly("list", conf=conf)
+        is_((result.returncode, len(re.findall(f"RLY360 {conf} can be changed by others .*chown root {conf}", result.stderr))), (0, int(warned)),
+            f"relay.conf, {what}: {'told' if warned else 'no word'}")
+
+
+def test_ssh_host_alone():
+    t = store.open("80", "-o", "alone", conf=store.write_conf("alone.conf", relay={"ssh": "127.0.0.1"}))
+    is_((t["ssh"]["host"], t["ssh"]["port"]), ("127.0.0.1", 443), "ssh = HOST in relay.conf: port 443")
+    like(open(f"{store.dir}/alone/config").read(), r"(?m)^    Port 443$", "in the bundle as well")
+    store.rly("close", t["id"])
+
+
 def test_extend():
     before = shown("nas")["expires"]
     result = store.rly("extend", "-t", "3d", "nas")

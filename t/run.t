@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,7 +16,7 @@ import time
 sys.path[:0] = [os.path.join(os.path.dirname(os.path.abspath(__file__)), d) for d in ("lib", "../script/lib")]
 import keeper  # noqa: E402
 from box import Box  # noqa: E402
-from relayrig import TOP, Rig, free_port  # noqa: E402
+from relayrig import TOP, Rig, free_port, listeners  # noqa: E402
 from tap import between, done, is_, like, note, ok, together, unlike  # noqa: E402
 
 rig = Rig()
@@ -54,12 +55,17 @@ def comes_back(name, shell, *programs, busybox=False):
     client = "ssh (openssh)" if programs[0] == "ssh" else "dbclient (dropbear)"
     ok(answers(t), f"{name}: a copy of the bundle, run from /: the device answers")
     like(r.said(), rf"(?m)^relay-tunnel {t['id']}: connecting to 127\.0\.0\.1 with {re.escape(client)}$", f"{name}: it says what it does")
+    connected = rf"(?m)^relay-tunnel {t['id']}: connected: {re.escape(t['routes'][0]['url'])} is served until {t['expires']}, unless it"
+    r.wait_for(connected, 5)
     for _ in range(2):
         r.cut()
         started = time.monotonic()
         r.wait_up(15)
         between(time.monotonic() - started, 0, 8, f"{name}: its session is killed: it comes back within seconds")
     ok(answers(t), f"{name}: and the device answers")
+    r.wait_for(connected, 5, 3)
+    is_(len(re.findall("connected:", r.said())), 3, f"{name}: for each of the three connections it says once that it is connected")
+    unlike(r.said(), "debug|ssh_confirm|run-knows|no such identity", f"{name}: and nothing of how it knows")
     like(r.said(), r"(?m)^relay-tunnel \w{16}: the connection ended after \d+ s \(exit status \d+\); the next try is in [12] s$",
          f"{name}: it says so")
     is_(os.listdir(b.home), [], f"{name}: nothing is written to the user's home")
@@ -244,11 +250,54 @@ def test_own_key():
         rig.rly("close", t["id"])
 
 
+def old_openssh(name):
+    """OpenSSH from before LogVerbose."""
+    b = box(name, DASH, "ssh")
+    os.unlink(f"{b.bin}/ssh")
+    with open(f"{b.bin}/ssh", "w") as f:
+        f.write('#!/bin/sh\ncase "$*" in *LogVerbose*) echo "command-line line 0: Bad configuration option: logverbose" >&2; exit 255 ;; esac\n'
+                f'exec {shutil.which("ssh")} "$@"\n')
+    os.chmod(f"{b.bin}/ssh", 0o755)
+    return b
+
+
+def clients(name):
+    return (box(f"{name}-openssh", DASH, "ssh"), old_openssh(f"{name}-old-openssh"), box(f"{name}-dropbear", ASH, "dbclient", busybox=True))
+
+
 def test_several():
-    b = box("several", ASH, "dbclient", busybox=True)
-    t = rig.open(device.url, f"tcp://localhost:{device.port}", device.url)
-    b.run(t).stop()
-    ok(True, "dropbear with three services: all listen")
+    for b in clients("several"):
+        t = rig.open(device.url, f"tcp://localhost:{device.port}", device.url)
+        r = b.run(t).wait_for("connected: ", 5)
+        ok(True, f"{b.name}: three services: all listen")
+        urls = " ".join(route["url"] for route in t["routes"] if route["url"])
+        like(r.said(), f"connected: {re.escape(urls)} is served until", f"{b.name}: and it names those that have a URL")
+        r.stop()
+        is_(len(re.findall("connected:", r.said())), 1, f"{b.name}: once")
+        t = rig.open(f"tcp://localhost:{device.port}")
+        r = b.run(t).wait_for("connected: the tunnel is served until", 5)
+        ok(True, f"{b.name}: no service has a URL: it says that the tunnel is open")
+        r.stop()
+
+
+def test_not_connected():
+    """It never says so while the relay does not listen on all addresses."""
+    for b in clients("taken"):
+        t = rig.open(device.url, device.url)
+        for route in t["routes"]:       # one of two is taken, the first or the second
+            ip, port = route["listen"].split(":")
+            with socket.create_server((ip, int(port))):
+                bundle = f"{b.dir}/copy-{port}-{route['name']}"
+                shutil.copytree(t["bundle"], bundle)
+                r = b.run(t, bundle, wait=False).wait_for("forward.* failed", 30, 2)
+                unlike(r.said(), "connected:", f"{b.name}: one of two addresses is taken: it does not say that it is connected")
+                like(r.said(), r"the connection ended after \d s .*the next try", f"{b.name}: it tries again")
+            r.wait_for("connected: ", 60)
+            ok(r.up() and answers(t), f"{b.name}: and says so when the address is free")
+            r.stop()
+            r.wait(lambda: not r.listens & listeners(), "the addresses are free", 10)
+        rig.rly("close", t["id"])
+    rig.expect("bind|cannot listen|port forwarding")
 
 
 def test_places():
@@ -307,7 +356,7 @@ with open(f"{rig.dir}/pki/other.pub") as other:
     OTHER = "relay1 " + other.read()
 # They wait most of the time: for the next try, and for patience to end.
 together(
-    test_extended, lambda: (test_redis(), test_unknown()), test_nobody_to_ask, test_clock, test_backoff, test_own_key, test_several,
+    test_extended, lambda: (test_redis(), test_unknown()), test_nobody_to_ask, test_clock, test_backoff, test_own_key, test_several, test_not_connected,
     test_places, test_jitter, test_cannot_run,
     lambda: comes_back("busybox-openssh", ASH, "ssh", "curl", busybox=True),
     lambda: comes_back("busybox-dropbear", ASH, "dbclient", "openssl", busybox=True),

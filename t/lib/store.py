@@ -90,15 +90,17 @@ class Store:
             f.write(extra)
         return path
 
-    def rly(self, *args, conf=None, input=b"", env=(), **kwargs):
-        """Runs rly in the scratch directory; output as text, with bytes that are no UTF-8 kept as surrogates."""
+    def rly(self, *args, conf=None, input=b"", env=(), slow=False, **kwargs):
+        """Runs rly in the scratch directory; output as text, with bytes that are no UTF-8 kept as surrogates.
+        slow: it pauses after it has made a folder."""
         environment = {"PATH": os.environ["PATH"], "HOME": self.dir, "TZ": "UTC", "LANG": "C",
                        "RELAY_CONF": conf or self.conf, **dict(env)}
         for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS"):
             if name in os.environ:
                 environment[name] = os.environ[name]
         kwargs.setdefault("cwd", self.dir)
-        result = subprocess.run([self.program, *args], capture_output=True, input=input, env=environment, **kwargs)
+        delay = ["strace", "-qq", "-o", "/dev/null", "-e", "trace=mkdirat", "-e", "inject=mkdirat:delay_exit=50000"] if slow else []
+        result = subprocess.run([*delay, self.program, *args], capture_output=True, input=input, env=environment, **kwargs)
         result.stdout = result.stdout.decode(errors="surrogateescape")
         result.stderr = result.stderr.decode(errors="surrogateescape")
         return result

@@ -1,0 +1,35 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/**
+ * Which tunnel somebody means. He may say what he has at hand; what a word is follows from its form
+ * alone where it can, and a word that means two tunnels is refused, so that nothing is done to another
+ * one than was meant. The first of these forms counts:
+ *
+ *   has ://                   URL: its host must be NAME.domain; path, port and query do not matter
+ *   ends with .pub            key file: the open tunnel of that public key
+ *   SHA256: and 43 of base64  fingerprint: an open tunnel; without SHA256: where it can be no name
+ *   NAME.domain[:PORT]        host: that name, in upper or lower case
+ *   a label in lower case     id, else name, else device; a name that is another's device is refused
+ *   anything else             device: as it was given to -d; of several open tunnels: refused
+ */
+#ifndef RLY_FIND_H
+#define RLY_FIND_H
+
+#include "rly.h"
+
+#include <apr_tables.h>
+
+/** What is asked for, with what is known already; one a command. */
+typedef struct rly_finder {
+    rly *r;
+    apr_array_header_t *open; /* relay_tunnel *, all open tunnels; NULL until a word needs them */
+} rly_finder;
+
+/**
+ * @return APR_SUCCESS; RELAY_ENOTFOUND; RELAY_EREFUSED where it means several tunnels, none of this
+ *         relay's domain, or a key file that cannot be used; RELAY_ERECORD or RELAY_EUNREACHABLE; all
+ *         with *why
+ */
+apr_status_t rly_find(relay_tunnel **out, rly_finder *f, const char *word, const char **why);
+
+#endif
