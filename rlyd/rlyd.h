@@ -12,7 +12,8 @@
  *   proof          notices that a login has been authenticated     transport  a session's TCP connection
  *   listeners      the kernel's listen table, mirrored             sockdiag   asks the kernel for it
  *   find           which process holds an unexpected listener      nodelay    the listening sshd's socket
- *   redis          connections to Redis with deadlines             lifetime   close, expiry, extension
+ *   redis          connections to Redis with deadlines             reply      what Redis answers, checked
+ *   lifetime       close, expiry, extension
  *   live           what Redis is told: live:, events, relay:       sshdconf   values of sshd's configuration
  *   daemon         background, pid file, limits                    notify     systemd
  *
