@@ -6,6 +6,7 @@
  * parts share; each part has a file of its own:
  *
  *   door           the socket: hand-offs and login reports         message    what is said there
+ *   usher          processes that take in what is handed over      foreign    what such a process looks at
  *   admission      who may start to log in                         spawn      sshd for a connection
  *   session        what is known of each session                   ending     signals, to verified processes only
  *   session_index  looks sessions up                               proc       /proc
@@ -43,6 +44,7 @@ typedef struct rlyd {
     int stopping;
     unsigned unwatched;   /* sessions without a pidfd */
     struct door *door;
+    struct ushers *ushers;
     struct admission *admission;
     struct sessions *sessions;
     struct proofs *proofs;
