@@ -3,6 +3,7 @@
 #include "config.h"
 
 #include "live.h"
+#include "eviction.h"
 #include "lifetime.h"
 #include "listeners.h"
 #include "relay_duration.h"
@@ -302,6 +303,7 @@ static void beat(rlyd *d)
     redis_call(lifetime_link(d), NULL, 0, "PEXPIRE", name, LIVES);
     redis_call(lifetime_link(d), NULL, 0, "PEXPIRE", live_key(d, live, sizeof live), LIVES);
     redis_call(lifetime_link(d), on_count, 0, "HLEN", live);
+    eviction_check(d);
     apr_pool_destroy(p);
 }
 

@@ -14,7 +14,7 @@
  *   listeners      the kernel's listen table, mirrored             sockdiag   asks the kernel for it
  *   find           which process holds an unexpected listener      nodelay    the listening sshd's socket
  *   redis          connections to Redis with deadlines             reply      what Redis answers, checked
- *   lifetime       close, expiry, extension
+ *   lifetime       close, expiry, extension                        eviction   a Redis that throws records away
  *   live           what Redis is told: live:, events, relay:       sshdconf   values of sshd's configuration
  *   daemon         background, pid file, limits                    notify     systemd
  *
