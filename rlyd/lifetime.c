@@ -76,8 +76,8 @@ static void ask_time(rlyd *d)
 static void report_record(session *s, const char *what)
 {
     if (gate_open(&s->d->lifetime->record_gate, 10000))
-        relay_log(RELAY_LOG_ERR, "RLY433 record tunnel:%s %s; its session goes on until the end that is known", s->tunnel,
-                  what);
+        relay_log(RELAY_LOG_ERR, "RLY433 record tunnel:%s %s; its session goes on until the end that is known",
+                  s->tunnel[0] ? s->tunnel : "(of a session that was found)", what);
 }
 
 static void record_missing(session *s)
@@ -200,8 +200,12 @@ static void on_candidate(rlyd *d, redisReply *r, uint64_t id)
         redis_odd(d->lifetime->link, &gate, "HGETALL");
         return;
     }
-    if (!record.id || !record.created_ms || !record.fingerprint || record.naddrs < 0) {
+    if (state == RECORD_MISSING) {
         unidentified(s);
+        return;
+    }
+    if (!record.id || !record.created_ms || !record.fingerprint || record.naddrs < 0) {
+        report_record(s, "is malformed"); /* it is asked for again, as long as the session listens */
         return;
     }
     /* Where addresses come back, a session that is older than the tunnel is another's. It would be older by the cooldown at

@@ -16,6 +16,7 @@ ANSWERS = [
     b"=7\r\ntxt:abc\r\n", b"|1\r\n+a\r\n+b\r\n", b"\0\0\0\0", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"",
     b"+OK\r\n+OK\r\n+OK\r\n", b":1\r\n*1\r\n:1\r\n$1\r\na\r\n",  # more than was asked for
 ]
+LAST = (b"", *ANSWERS[-2:])
 COMMANDS = ["PING", "TIME", "HKEYS", "HLEN", "HGET", "HGETALL", "GET", "EVAL", "XREAD", "XREVRANGE", "INFO"]
 # These would be believed, and rightly: `there is no such record'; `no tunnel has that address'.
 BELIEVED = {"GET": (b"$-1\r\n", b"*-1\r\n", b"$0\r\n\r\n", b"$3\r\na\0b\r\n", b"_\r\n")}
@@ -75,11 +76,16 @@ class Proxy:
                 while True:
                     command, whole = read_command(here)
                     server.sendall(whole)
-                    if command == "XREAD" and self.round is not None and self.bad(command):
-                        client.sendall(self.next(command))
+                    if not self.bad(command):
+                        client.sendall(read_reply(there))
+                        continue
+                    answer = self.next(command)
+                    client.sendall(answer)
+                    if answer in LAST:  # or the next ones would be taken for answers to other commands
+                        here.read()
+                    if answer in LAST or command == "XREAD":  # which waits upstream
                         return
-                    answer = read_reply(there)
-                    client.sendall(self.next(command) if self.bad(command) else answer)
+                    read_reply(there)
         except (OSError, EOFError, ValueError, IndexError):
             pass
 
