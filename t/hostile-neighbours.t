@@ -154,12 +154,16 @@ GOOD = {("a Unix stream pair", "TLS, first"), ("a lingering TCP connection", "TL
 
 
 def reacts(rig):
-    """How long rlyd takes to answer somebody else."""
+    """How long rlyd takes to answer somebody else; one that is frozen is started anew, for the tests that follow."""
     start = time.monotonic()
     door = Door(rig)
-    door.sock.settimeout(30)
     door.send(LOGIN)
-    answer = door.answer()
+    try:
+        answer = door.answer()
+    except TimeoutError:
+        answer = b""
+        rig.servers["rlyd"].kill()
+        rig.servers["rlyd"].start()
     door.close()
     return time.monotonic() - start if answer.startswith(b"relay1 no") else 99
 
@@ -197,6 +201,8 @@ def test_descriptors(rig, device):
             made += 1
         give(rig, "rubbish", [lingering()], before=LOGIN)  # answered, not read, and more behind it
         slowest[kind] = reacts(rig)
+        if slowest[kind] == 99:
+            break
     tap.ok(made > 150, "descriptors of every kind, in every place", made)
     tap.ok(max(slowest.values()) < 1.5, "rlyd answers others at once after each kind",
            [(kind, f"{t:.1f}") for kind, t in slowest.items() if t >= 1.5])
@@ -451,7 +457,7 @@ def test_redis(rig, device):
         pid = server.pid
         proxy.hostile(round_)
         proxy.hang_up()
-        time.sleep(0.4)
+        time.sleep(1.3 if round_ % 6 == 4 else 0.35)  # a script runs once it has all that listens
         if not server.alive():
             ended.append((round_, proxy.said[-5:], server.process.returncode))
             server.start()
