@@ -340,13 +340,14 @@ listener = socket.socket(); listener.bind(("127.0.0.1", 0)); listener.listen(200
 admitted, keep = 0, []
 for i in range(60):
     a, b = socket.socketpair()
-    tcp = socket.create_connection(listener.getsockname(), source_address=(f"127.9.{i}.9", 0))
+    far = socket.create_connection(listener.getsockname(), source_address=(f"127.9.{i}.9", 0))
+    tcp, _ = listener.accept()
     s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET); s.connect(sys.argv[1])
     s.sendmsg([(sys.argv[2] % i).encode()], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [b.fileno(), tcp.fileno()]))])
     b.close(); s.close(); a.settimeout(10)
     try: admitted += a.recv(10).startswith(b"SSH-")
     except OSError: pass
-    keep += [a, tcp]
+    keep += [a, far, tcp]
 print(admitted)
 """
 
