@@ -35,12 +35,13 @@ static apr_status_t open_socket(int *out, const char *path, apr_pool_t *p, const
     return RELAY_EUNREACHABLE;
 }
 
-static apr_status_t send_message(int sock, const char *path, const char *text, int fd, apr_pool_t *p,
+/** @param fds nfds descriptors that go with it */
+static apr_status_t send_message(int sock, const char *path, const char *text, const int *fds, int nfds, apr_pool_t *p,
                                  const char **why)
 {
     union {
         struct cmsghdr align;
-        char room[CMSG_SPACE(sizeof(int))];
+        char room[CMSG_SPACE(2 * sizeof(int))];
     } control;
     struct iovec iov = {.iov_base = (void *)text, .iov_len = strlen(text)};
     struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
@@ -51,14 +52,14 @@ static apr_status_t send_message(int sock, const char *path, const char *text, i
         RELAY_WHY(why, p, "a message to rlyd would be longer than %d bytes", RELAY_RLYD_MESSAGE_MAX);
         return RELAY_EUNREACHABLE;
     }
-    if (fd >= 0) {
+    if (nfds) {
         memset(&control, 0, sizeof control);
         msg.msg_control = &control;
-        msg.msg_controllen = sizeof control.room;
+        msg.msg_controllen = CMSG_SPACE((size_t)nfds * sizeof(int));
         CMSG_FIRSTHDR(&msg)->cmsg_level = SOL_SOCKET;
         CMSG_FIRSTHDR(&msg)->cmsg_type = SCM_RIGHTS;
-        CMSG_FIRSTHDR(&msg)->cmsg_len = CMSG_LEN(sizeof(int));
-        memcpy(CMSG_DATA(CMSG_FIRSTHDR(&msg)), &fd, sizeof(int));
+        CMSG_FIRSTHDR(&msg)->cmsg_len = CMSG_LEN((size_t)nfds * sizeof(int));
+        memcpy(CMSG_DATA(CMSG_FIRSTHDR(&msg)), fds, (size_t)nfds * sizeof(int));
     }
     do
         n = sendmsg(sock, &msg, MSG_NOSIGNAL);
@@ -70,19 +71,19 @@ static apr_status_t send_message(int sock, const char *path, const char *text, i
     return APR_SUCCESS;
 }
 
-apr_status_t relay_rlyd_handoff(const char *socket_path, int fd, relay_rlyd_way way, const char *peer,
-                                const char *local, apr_pool_t *p, const char **why)
+apr_status_t relay_rlyd_handoff(const char *socket_path, int fd, relay_rlyd_way way, int visitor, apr_pool_t *p,
+                                const char **why)
 {
-    const char *text;
+    const int fds[] = {fd, visitor};
     apr_status_t rv;
     int sock;
 
-    text = apr_pstrcat(p, RELAY_RLYD_PROTOCOL " handoff way=", way == RELAY_RLYD_TLS ? "tls" : "direct",
-                       peer ? " peer=" : "", peer ? peer : "", peer && local ? " local=" : "",
-                       peer && local ? local : "", NULL);
     if ((rv = open_socket(&sock, socket_path, p, why)) != APR_SUCCESS)
         return rv;
-    rv = send_message(sock, socket_path, text, fd, p, why);
+    if (way == RELAY_RLYD_TLS)
+        rv = send_message(sock, socket_path, RELAY_RLYD_PROTOCOL " handoff way=tls", fds, 2, p, why);
+    else
+        rv = send_message(sock, socket_path, RELAY_RLYD_PROTOCOL " handoff way=direct", fds, 1, p, why);
     close(sock);
     return rv;
 }
@@ -125,7 +126,7 @@ apr_status_t relay_rlyd_login(const char *socket_path, const relay_grant *grant,
         text = apr_pstrcat(p, text, i ? "," : "", relay_listen_addr_print(grant->addrs[i], p), NULL);
     if ((rv = open_socket(&sock, socket_path, p, why)) != APR_SUCCESS)
         return rv;
-    rv = send_message(sock, socket_path, text, -1, p, why);
+    rv = send_message(sock, socket_path, text, NULL, 0, p, why);
     if (rv != APR_SUCCESS) {
         close(sock);
         return rv;

@@ -9,16 +9,14 @@
  * single spaces, the protocol, the verb, then NAME=VALUE pairs, each name at most once, in any order.
  * A value holds no space. An unknown verb or name, or a missing one, drops the peer.
  *
- *   relay1 handoff way=direct|tls [peer=ADDR:PORT] [local=ADDR:PORT]
- *       with exactly one descriptor (SCM_RIGHTS). direct: it is the device's TCP connection, nothing read from
- *       it yet, and rlyd asks the kernel for its addresses. tls: it is one end of a stream socket whose other
- *       end the sender copies from and to a TLS connection; `peer` is then needed, `local` goes with it.
+ *   relay1 handoff way=direct|tls
+ *       with descriptors (SCM_RIGHTS). direct: one, the device's TCP connection, nothing read from it yet. tls: two, one end of
+ *       a socketpair() of streams whose other end the sender copies from and to a TLS connection, then the TCP connection that
+ *       TLS comes by, of which rlyd only asks the kernel where the device is: no word of a sender says that.
  *       No answer. From the moment it is sent the connection is rlyd's: it starts sshd on it or closes it.
  *   relay1 login tunnel=ID key=SHA256:… expires=MS listen=ADDR:PORT[,ADDR:PORT…]
  *       from a process whose parent is the login's sshd monitor; expires by Redis's clock. Answered, once rlyd has made room for the
  *       login where it could: `relay1 ok`, or `relay1 no REASON…`.
- *
- * An IPv6 address in ADDR:PORT stands in brackets.
  */
 #ifndef RELAY_RLYD_H
 #define RELAY_RLYD_H
@@ -38,11 +36,11 @@ typedef enum {
  * The caller keeps its own copy of fd and closes it (close(), not shutdown()) when this returns APR_SUCCESS;
  * on failure nothing has happened to it.
  * @param socket_path relay_config.rlyd_socket
- * @param peer, local `ADDR:PORT`; NULL for RELAY_RLYD_DIRECT
+ * @param visitor for RELAY_RLYD_TLS the TCP connection that TLS comes by, which stays the caller's; else not looked at
  * @return APR_SUCCESS once the descriptor is on its way, or RELAY_EUNREACHABLE with *why
  */
-apr_status_t relay_rlyd_handoff(const char *socket_path, int fd, relay_rlyd_way way, const char *peer,
-                                const char *local, apr_pool_t *p, const char **why);
+apr_status_t relay_rlyd_handoff(const char *socket_path, int fd, relay_rlyd_way way, int visitor, apr_pool_t *p,
+                                const char **why);
 
 /**
  * Reports that this process's parent, an sshd monitor, may soon have a session of that grant, and waits for the

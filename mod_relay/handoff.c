@@ -152,7 +152,7 @@ static int hand_over(conn_rec *c, int fd, const mod_relay_server *conf)
     const char *why = NULL;
 
     set_low_water(fd, 1);
-    if (relay_rlyd_handoff(conf->realm->relay->rlyd_socket, fd, RELAY_RLYD_DIRECT, NULL, NULL, c->pool, &why)
+    if (relay_rlyd_handoff(conf->realm->relay->rlyd_socket, fd, RELAY_RLYD_DIRECT, -1, c->pool, &why)
         != APR_SUCCESS) {
         ap_log_cerror(APLOG_MARK, APLOG_ERR, 0, c, "RLY150 an SSH connection is refused: %s", why);
         return refuse(c, fd);

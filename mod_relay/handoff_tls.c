@@ -95,11 +95,6 @@ static int is_ssh(conn_rec *c, const mod_relay_server *conf)
 
 /* ---- the tunnel */
 
-static const char *address(const apr_sockaddr_t *sa, const char *ip, apr_pool_t *p)
-{
-    return apr_psprintf(p, strchr(ip, ':') ? "[%s]:%u" : "%s:%u", ip, sa->port);
-}
-
 /* httpd's end of the pair as a connection that mod_proxy's tunnel can use; NULL if that fails. */
 static conn_rec *wrap(conn_rec *c, int fd, apr_socket_t **out)
 {
@@ -167,16 +162,21 @@ static void run_tunnel(conn_rec *c, int fd)
 static int carry(conn_rec *c, const mod_relay_server *conf)
 {
     const char *why = NULL;
+    apr_socket_t *client = ap_get_conn_socket(c);
+    apr_os_sock_t visitor;
     apr_status_t rv;
     int pair[2];
 
+    if (!client || apr_os_sock_get(&visitor, client) != APR_SUCCESS) {
+        ap_log_cerror(APLOG_MARK, APLOG_ERR, 0, c, "RLY154 SSH inside TLS is refused: it comes by no socket");
+        return OK;
+    }
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
         ap_log_cerror(APLOG_MARK, APLOG_ERR, errno, c, "RLY153 SSH inside TLS is refused: no socket pair");
         return OK;
     }
-    rv = relay_rlyd_handoff(conf->realm->relay->rlyd_socket, pair[1], RELAY_RLYD_TLS,
-                            address(c->client_addr, c->client_ip, c->pool), address(c->local_addr, c->local_ip, c->pool),
-                            c->pool, &why);
+    /* rlyd asks the kernel who is there: it believes no word of ours. */
+    rv = relay_rlyd_handoff(conf->realm->relay->rlyd_socket, pair[1], RELAY_RLYD_TLS, visitor, c->pool, &why);
     close(pair[1]);
     if (rv != APR_SUCCESS) {
         ap_log_cerror(APLOG_MARK, APLOG_ERR, 0, c, "RLY154 SSH inside TLS is refused: %s", why);

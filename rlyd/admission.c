@@ -9,7 +9,9 @@
 #include <sys/random.h>
 
 struct source {
-    unsigned char prefix[9]; /* 4 and an IPv4 address, or 6 and the upper half of an IPv6 address */
+    /* 4 and an IPv4 address, or 6 and the upper half of an IPv6 address. Loopback is one source: whoever is on this host has
+     * all of 127.0.0.0/8 to choose from. */
+    unsigned char prefix[9];
     int count;
 };
 
@@ -29,19 +31,29 @@ unsigned admission_count(const rlyd *d)
     return (unsigned)d->admission->count;
 }
 
+static void prefix_of_ipv4(unsigned char *prefix, const void *addr)
+{
+    prefix[0] = 4;
+    memcpy(prefix + 1, addr, 4);
+    if (prefix[1] == 127)
+        memset(prefix + 2, 0, 3);
+}
+
 static void prefix_of(unsigned char *prefix, const struct sockaddr *peer)
 {
+    static const unsigned char loopback[4] = {127};
     const struct sockaddr_in *in = (const void *)peer;
     const struct sockaddr_in6 *in6 = (const void *)peer;
 
     memset(prefix, 0, sizeof((struct source *)0)->prefix);
     if (peer->sa_family == AF_INET) {
-        prefix[0] = 4;
-        memcpy(prefix + 1, &in->sin_addr, 4);
+        prefix_of_ipv4(prefix, &in->sin_addr);
     }
     else if (peer->sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr)) {
-        prefix[0] = 4;
-        memcpy(prefix + 1, &in6->sin6_addr.s6_addr[12], 4);
+        prefix_of_ipv4(prefix, &in6->sin6_addr.s6_addr[12]);
+    }
+    else if (peer->sa_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr)) {
+        prefix_of_ipv4(prefix, loopback);
     }
     else if (peer->sa_family == AF_INET6) {
         prefix[0] = 6;

@@ -1,15 +1,12 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 #include "door.h"
-#include "admission.h"
 #include "daemon.h"
 #include "message.h"
 #include "session.h"
-#include "spawn.h"
-#include "transport.h"
+#include "usher.h"
 
 #include <errno.h>
-#include <event2/util.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pwd.h>
@@ -25,7 +22,6 @@
 #define USERS_MAX 16
 #define PAUSE_MS 100
 #define FLOOD_MS 10000
-#define FDS_MAX 4
 
 typedef struct peer {
     struct peer *next, **at;
@@ -33,6 +29,7 @@ typedef struct peer {
     struct event *ev;
     struct ucred who;
     int fd;
+    int waits; /* with a hand-off, for an usher */
 } peer;
 
 struct door {
@@ -43,82 +40,33 @@ struct door {
     uid_t users[USERS_MAX];
     peer *peers;
     int npeers, draining, starved;
-    int64_t refused_gate, stranger_gate, broken_gate, spawn_gate;
-    unsigned refused; /* since the last line about it */
+    int64_t stranger_gate, broken_gate;
 };
 
-static void peer_drop(peer *p)
+/** Its descriptor goes elsewhere. */
+static void peer_forget(peer *p)
 {
     *p->at = p->next;
     if (p->next)
         p->next->at = p->at;
     p->d->door->npeers--;
     event_free(p->ev);
-    close(p->fd);
     free(p);
+}
+
+static void peer_drop(peer *p)
+{
+    rlyd *d = p->d;
+    int fd = p->fd;
+
+    peer_forget(p);
+    usher_close(d, fd);
 }
 
 static void answer(const peer *p, const char *text)
 {
     if (send(p->fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
         relay_log(RELAY_LOG_DEBUG, "RLY401 process %d did not wait for its answer", (int)p->who.pid);
-}
-
-/* ---- hand-off */
-
-static void refuse(rlyd *d, int fd, const char *from, const char *why)
-{
-    static const char farewell[] = "Exceeded MaxStartups\r\n"; /* sshd's own words */
-    struct door *door = d->door;
-
-    door->refused++;
-    if (gate_open(&door->refused_gate, FLOOD_MS)) {
-        relay_log(RELAY_LOG_WARNING, "RLY402 connection from %s refused: %s; %u refused since the last such line", from,
-                  why, door->refused);
-        door->refused = 0;
-    }
-    send(fd, farewell, sizeof farewell - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
-}
-
-/** Where the connection comes from: the kernel knows for a direct one, the message says it for one through TLS. */
-static int source_of(const message *m, int fd, struct sockaddr_storage *addr)
-{
-    int len = sizeof *addr;
-    socklen_t slen = sizeof *addr;
-
-    memset(addr, 0, sizeof *addr);
-    if (m->way == RELAY_RLYD_TLS)
-        return evutil_parse_sockaddr_port(m->peer, (struct sockaddr *)addr, &len);
-    if (getpeername(fd, (struct sockaddr *)addr, &slen) < 0)
-        return -1;
-    return addr->ss_family == AF_INET || addr->ss_family == AF_INET6 ? 0 : -1;
-}
-
-static void take_connection(rlyd *d, const message *m, int fd)
-{
-    struct sockaddr_storage addr;
-    char from[RLYD_PEER_MAX];
-    struct source *source;
-    const char *why;
-    pid_t pid;
-    int err;
-
-    if (source_of(m, fd, &addr) < 0)
-        return; /* it has gone already, or is no connection at all */
-    transport_print((struct sockaddr *)&addr, from, sizeof from);
-    if (!(source = admission_enter(d, (struct sockaddr *)&addr, &why))) {
-        refuse(d, fd, from, why);
-        return;
-    }
-    if (m->way == RELAY_RLYD_DIRECT)
-        transport_tune(fd);
-    if ((err = spawn_sshd(d, fd, &pid)) != 0) {
-        admission_leave(d, source);
-        if (gate_open(&d->door->spawn_gate, FLOOD_MS))
-            relay_log(RELAY_LOG_ERR, "RLY403 cannot start %s for %s: %s", d->cfg->sshd, from, strerror(err));
-        return;
-    }
-    session_started(d, pid, m->way == RELAY_RLYD_TLS ? WAY_TLS : WAY_DIRECT, from, source);
 }
 
 /* ---- login */
@@ -158,34 +106,6 @@ static void take_login(peer *p, const message *m)
 
 /* ---- peers */
 
-/** Receives one packet and what descriptors come with it. @return its length, or -1 */
-static ssize_t receive(int sock, char *buf, size_t size, int *fds, int *nfds, int *truncated)
-{
-    union {
-        struct cmsghdr align;
-        char room[CMSG_SPACE(FDS_MAX * sizeof(int))];
-    } control;
-    struct iovec iov = {.iov_base = buf, .iov_len = size};
-    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
-    struct cmsghdr *c;
-    ssize_t n = recvmsg(sock, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-
-    *nfds = 0;
-    if (n < 0)
-        return -1;
-    for (c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
-        size_t i, count;
-
-        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-            continue;
-        count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-        for (i = 0; i < count && *nfds < FDS_MAX; i++)
-            memcpy(&fds[(*nfds)++], CMSG_DATA(c) + i * sizeof(int), sizeof(int));
-    }
-    *truncated = (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0;
-    return n;
-}
-
 static void complain(peer *p, const char *why)
 {
     if (gate_open(&p->d->door->broken_gate, FLOOD_MS))
@@ -193,32 +113,54 @@ static void complain(peer *p, const char *why)
                   (int)p->who.uid, why);
 }
 
-/** @return 1 while the peer may go on */
-static int peer_take(peer *p)
+typedef enum { PEER_STAYS, PEER_GOES, PEER_IS_GIVEN } peer_fate;
+
+static peer_fate take_message(peer *p, const message *m)
+{
+    char waste[RELAY_RLYD_MESSAGE_MAX];
+
+    if (m->verb == MESSAGE_HANDOFF) {
+        /* First: epoll would go on with a socket that another process has open. */
+        event_del(p->ev);
+        if (usher_receive(p->d, p->fd, &p->who, m) == 0)
+            return PEER_IS_GIVEN;
+        p->waits = 1;
+        return PEER_STAYS;
+    }
+    if (recv(p->fd, waste, sizeof waste, MSG_DONTWAIT) < 0)
+        return PEER_GOES;
+    take_login(p, m);
+    return PEER_STAYS;
+}
+
+static peer_fate peer_look(peer *p)
 {
     char buf[RELAY_RLYD_MESSAGE_MAX + 1];
-    int fds[FDS_MAX] = {-1}, nfds, truncated, i, keep = 1;
     const char *why = NULL;
-    ssize_t n = receive(p->fd, buf, sizeof buf, fds, &nfds, &truncated);
     message m;
+    size_t len;
+    head_kind kind = usher_look(p->fd, buf, sizeof buf, &len);
 
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return 1;
-    if (n <= 0)
-        keep = 0;
-    else if (truncated)
-        why = "its message is too long, or no descriptor is free for what it hands over";
-    else if (message_parse(&m, buf, (size_t)n, &why) == 0 && nfds != (m.verb == MESSAGE_HANDOFF))
-        why = "a hand-off comes with one descriptor, a login with none";
-    if (keep && !why && m.verb == MESSAGE_HANDOFF)
-        take_connection(p->d, &m, fds[0]);
-    else if (keep && !why)
-        take_login(p, &m);
-    if (why)
-        complain(p, why);
-    for (i = 0; i < nfds; i++)
-        close(fds[i]);
-    return keep && !why;
+    if (kind == HEAD_NONE)
+        return PEER_STAYS;
+    if (kind == HEAD_CLOSED || kind == HEAD_UNKNOWN)
+        return PEER_GOES;
+    if (message_parse(&m, buf, len, &why) == 0 && (m.verb == MESSAGE_HANDOFF) != (kind == HEAD_CARRIES))
+        why = "a hand-off comes with descriptors, a login with none";
+    if (!why)
+        return take_message(p, &m);
+    complain(p, why);
+    return PEER_GOES;
+}
+
+static void peer_take(peer *p)
+{
+    peer_fate fate = p->waits ? PEER_STAYS : peer_look(p);
+
+    if (fate == PEER_GOES)
+        peer_drop(p);
+    else if (fate == PEER_IS_GIVEN)
+        peer_forget(p);
 }
 
 static void on_peer(evutil_socket_t fd, short what, void *arg)
@@ -226,8 +168,23 @@ static void on_peer(evutil_socket_t fd, short what, void *arg)
     peer *p = arg;
 
     (void)fd;
-    if (what & EV_TIMEOUT || !peer_take(p))
+    if (what & EV_TIMEOUT)
         peer_drop(p);
+    else
+        peer_take(p);
+}
+
+static const struct timeval idle = {.tv_sec = PEER_IDLE_MS / 1000};
+
+void door_resume(rlyd *d)
+{
+    peer *p;
+
+    for (p = d->door->peers; p; p = p->next)
+        if (p->waits) {
+            p->waits = 0;
+            event_add(p->ev, &idle);
+        }
 }
 
 static int may_speak(const struct door *door, uid_t uid)
@@ -242,19 +199,20 @@ static int may_speak(const struct door *door, uid_t uid)
 
 static void peer_new(rlyd *d, int fd)
 {
-    static const struct timeval idle = {.tv_sec = PEER_IDLE_MS / 1000};
     struct door *door = d->door;
     socklen_t len = sizeof(struct ucred);
     struct ucred who;
     peer *p;
 
+    usher_prepare(fd);
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) < 0 || !may_speak(door, who.uid)) {
         if (gate_open(&door->stranger_gate, FLOOD_MS))
             relay_log(RELAY_LOG_WARNING, "RLY406 uid %d may not speak here ([rlyd] users)", (int)who.uid);
-        close(fd);
+        usher_close(d, fd);
         return;
     }
     p = must_alloc(sizeof *p);
+    memset(p, 0, sizeof *p);
     p->d = d;
     p->fd = fd;
     p->who = who;
@@ -338,8 +296,7 @@ void door_drain(rlyd *d)
     on_accept(door->fd, EV_READ, d);
     for (p = door->peers; p; p = next) {
         next = p->next;
-        if (!peer_take(p))
-            peer_drop(p);
+        peer_take(p);
     }
     door->draining = 0;
 }
@@ -428,6 +385,7 @@ void door_close(rlyd *d)
     event_free(door->ev);
     door->ev = NULL;
     unlink(door->path);
-    close(door->fd);
+    if (!d->stopping) /* else it is closed with the process, see usher.h */
+        usher_dispose(d, door->fd);
     door->fd = -1;
 }

@@ -18,7 +18,10 @@ apr_status_t door_reload(rlyd *d, apr_pool_t *p, const char **why);
 
 void door_close(rlyd *d);
 
-/** Takes in all that waits now. */
+/** Takes in all reports that wait now, and begins with all hand-offs. */
 void door_drain(rlyd *d);
+
+/** There is room for hand-offs again (usher.h). */
+void door_resume(rlyd *d);
 
 #endif

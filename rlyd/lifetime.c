@@ -4,7 +4,7 @@
 #include "rlyd/expire_script.h"
 #include "listeners.h"
 #include "live.h"
-#include "relay_store.h"
+#include "reply.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -19,10 +19,12 @@
 #define EXPIRE_EVERY 2       /* sweeps */
 #define MISSING_AGAIN_MS 300 /* a record that is not there is asked for once more before its session ends */
 #define LAST_WORD_MS 250     /* at a deadline: how long to wait for word of an extension that was missed */
+#define EVENTS_AGAIN_MS 500  /* after an answer that is none, or one that came without waiting and says nothing */
 
 struct lifetimes {
     redis_link *link, *events;
-    struct event *sweep;
+    struct event *sweep, *again;
+    int64_t asked_ms; /* when XREAD was sent last */
     int64_t offset_ms; /* Redis's clock minus ours */
     int offset_known;
     char last_event[48];
@@ -50,10 +52,17 @@ static const char *key(rlyd *d, const char *kind, const char *id, char *buf, siz
 
 static void on_time(rlyd *d, redisReply *r, uint64_t id)
 {
+    static int64_t gate;
+    int64_t ms;
+
     (void)id;
-    if (!r || r->type != REDIS_REPLY_ARRAY || r->elements != 2)
+    if (!r)
         return;
-    d->lifetime->offset_ms = apr_atoi64(r->element[0]->str) * 1000 + apr_atoi64(r->element[1]->str) / 1000 - now_ms();
+    if (reply_time(r, &ms) < 0) {
+        redis_odd(d->lifetime->link, &gate, "TIME");
+        return;
+    }
+    d->lifetime->offset_ms = ms - now_ms();
     d->lifetime->offset_known = 1;
 }
 
@@ -67,28 +76,8 @@ static void ask_time(rlyd *d)
 static void report_record(session *s, const char *what)
 {
     if (gate_open(&s->d->lifetime->record_gate, 10000))
-        relay_log(RELAY_LOG_ERR, "RLY433 record tunnel:%s %s; its session goes on until the end that is known", s->tunnel,
-                  what);
-}
-
-/** @return how many addresses the record has; -1 if it is malformed */
-static int read_addrs(const redisReply *r, relay_listen_addr *addrs)
-{
-    const char *count = relay_reply_field(r, "routes");
-    int i, n = count ? atoi(count) : 0;
-
-    if (n < 1 || n > RELAY_TUNNEL_ROUTES_MAX)
-        return -1;
-    for (i = 0; i < n; i++) {
-        char field[24];
-        const char *value;
-
-        apr_snprintf(field, sizeof field, "listen.%d", i);
-        value = relay_reply_field(r, field);
-        if (!value || relay_listen_addr_parse(&addrs[i], value) != APR_SUCCESS)
-            return -1;
-    }
-    return n;
+        relay_log(RELAY_LOG_ERR, "RLY433 record tunnel:%s %s; its session goes on until the end that is known",
+                  s->tunnel[0] ? s->tunnel : "(of a session that was found)", what);
 }
 
 static void record_missing(session *s)
@@ -100,44 +89,44 @@ static void record_missing(session *s)
 }
 
 /** Judges a session by its tunnel's record. */
-static void judge(session *s, const redisReply *r)
+static void judge(session *s, record_state state, const reply_record *record)
 {
-    relay_listen_addr addrs[RELAY_TUNNEL_ROUTES_MAX];
-    const char *state, *expires;
-    int n;
+    static int64_t gate;
 
-    if (r->elements == 0) {
+    if (state != RECORD_MISSING && state != RECORD_NONE)
+        s->missing = 0;
+    switch (state) {
+    case RECORD_NONE:
+        redis_odd(s->d->lifetime->link, &gate, "HGETALL");
+        break;
+    case RECORD_MISSING:
         record_missing(s);
-        return;
-    }
-    s->missing = 0;
-    if (relay_reply_version(r, "", NULL, NULL) != APR_SUCCESS) {
+        break;
+    case RECORD_NEWER:
         report_record(s, "was written by another version");
-        return;
-    }
-    state = relay_reply_field(r, "state");
-    expires = relay_reply_field(r, "expires");
-    n = read_addrs(r, addrs);
-    if (!state || !expires || apr_atoi64(expires) <= 0 || n < 0) {
+        break;
+    case RECORD_MALFORMED:
         report_record(s, "is malformed");
-        return;
-    }
-    if (strcmp(state, "open") != 0) {
+        break;
+    case RECORD_CLOSED:
         session_end(s, "closed");
-        return;
+        break;
+    case RECORD_OPEN:
+        session_set_addrs(s, record->naddrs, record->addrs);
+        session_set_deadline(s, record->expires_ms - s->d->lifetime->offset_ms);
+        if (s->deadline_ms <= now_ms())
+            session_end(s, "expired");
+        break;
     }
-    session_set_addrs(s, n, addrs);
-    session_set_deadline(s, apr_atoi64(expires) - s->d->lifetime->offset_ms);
-    if (s->deadline_ms <= now_ms())
-        session_end(s, "expired");
 }
 
 static void on_record(rlyd *d, redisReply *r, uint64_t id)
 {
     session *s = session_by_id(d, id);
+    reply_record record;
 
-    if (s && r && r->type == REDIS_REPLY_ARRAY && s->state == SESSION_PROVED && d->lifetime->offset_known)
-        judge(s, r);
+    if (s && r && s->state == SESSION_PROVED && d->lifetime->offset_known)
+        judge(s, reply_tunnel(r, &record), &record);
 }
 
 /** Reads the record; the clock has been asked before on the same connection. */
@@ -198,51 +187,61 @@ static void unidentified(session *s)
 /** The tunnel that holds the address now: is it the one that the session began with? */
 static void on_candidate(rlyd *d, redisReply *r, uint64_t id)
 {
+    static int64_t gate;
     session *s = session_by_id(d, id);
-    relay_listen_addr addrs[RELAY_TUNNEL_ROUTES_MAX];
-    const char *tunnel, *created, *fingerprint;
+    reply_record record;
+    record_state state;
     int64_t age;
-    int n;
 
-    if (!s || !r || r->type != REDIS_REPLY_ARRAY || s->tunnel[0] || s->state != SESSION_PROVED ||
-        !d->lifetime->offset_known)
+    if (!s || !r || s->tunnel[0] || s->state != SESSION_PROVED || !d->lifetime->offset_known)
         return;
-    tunnel = relay_reply_field(r, "id");
-    created = relay_reply_field(r, "created");
-    fingerprint = relay_reply_field(r, "key");
-    n = r->elements ? read_addrs(r, addrs) : -1;
-    if (!tunnel || !created || !fingerprint || n < 0 || strlen(tunnel) >= RLYD_TUNNEL_MAX) {
+    state = reply_tunnel(r, &record);
+    if (state == RECORD_NONE) {
+        redis_odd(d->lifetime->link, &gate, "HGETALL");
+        return;
+    }
+    if (state == RECORD_MISSING) {
         unidentified(s);
+        return;
+    }
+    if (!record.id || !record.created_ms || !record.fingerprint || record.naddrs < 0) {
+        report_record(s, "is malformed"); /* it is asked for again, as long as the session listens */
         return;
     }
     /* Where addresses come back, a session that is older than the tunnel is another's. It would be older by the cooldown at
      * least: half of it is left to clocks that were put back. */
-    age = lifetime_redis_ms(d, now_ms()) - apr_atoi64(created);
+    age = lifetime_redis_ms(d, now_ms()) - record.created_ms;
     if (d->cfg->listen->size < RELAY_LISTEN_WIDE &&
         proc_age_ms(s->child_start) > age + apr_time_as_msec(d->cfg->cooldown) / 2) {
         unidentified(s);
         return;
     }
-    session_identify(s, tunnel, fingerprint, n, addrs);
+    session_identify(s, record.id, record.fingerprint, record.naddrs, record.addrs);
     if (s->state != SESSION_PROVED)
         return;
     live_identified(d, s);
-    judge(s, r);
+    judge(s, state, &record);
 }
 
 static void on_slot(rlyd *d, redisReply *r, uint64_t id)
 {
+    static int64_t gate;
     session *s = session_by_id(d, id);
+    const char *tunnel;
     char buf[160];
 
     if (!s || !r || s->tunnel[0] || s->state != SESSION_PROVED)
         return;
-    if (r->type != REDIS_REPLY_STRING || strlen(r->str) >= RLYD_TUNNEL_MAX) {
+    if (r->type != REDIS_REPLY_NIL && r->type != REDIS_REPLY_STRING) {
+        redis_odd(d->lifetime->link, &gate, "GET");
+        return;
+    }
+    if (!(tunnel = reply_tunnel_id(r))) {
         unidentified(s);
         return;
     }
     ask_time(d);
-    redis_call(d->lifetime->link, on_candidate, id, "HGETALL", key(d, "tunnel:", r->str, buf, sizeof buf));
+    redis_call(d->lifetime->link, on_candidate, id, "HGETALL", key(d, "tunnel:", tunnel, buf, sizeof buf));
 }
 
 /** Asked once its listener is known; and again and again while Redis is away. */
@@ -271,43 +270,51 @@ static void check_tunnel(rlyd *d, const char *tunnel)
     }
 }
 
-static const char *field_of(const redisReply *fields, const char *name)
+static void take_event(rlyd *d, const reply_event *event)
 {
-    return fields->type == REDIS_REPLY_ARRAY ? relay_reply_field(fields, name) : NULL;
+    apr_cpystrn(d->lifetime->last_event, event->id, sizeof d->lifetime->last_event);
+    /* What we and our like write ourselves needs no answer. */
+    if (event->tunnel && event->what && strcmp(event->what, "up") != 0 && strcmp(event->what, "down") != 0)
+        check_tunnel(d, event->tunnel);
 }
 
-static void take_event(rlyd *d, const redisReply *entry)
+/** @return whether that brought us forward: else we would be told the same at once, for ever */
+static int take_events(rlyd *d, const redisReply *entries)
 {
-    const char *tunnel, *what;
+    char before[sizeof d->lifetime->last_event];
+    reply_event event;
+    size_t i, n;
 
-    if (entry->type != REDIS_REPLY_ARRAY || entry->elements != 2 || entry->element[0]->type != REDIS_REPLY_STRING)
-        return;
-    apr_cpystrn(d->lifetime->last_event, entry->element[0]->str, sizeof d->lifetime->last_event);
-    tunnel = field_of(entry->element[1], "tunnel");
-    what = field_of(entry->element[1], "what");
-    /* What we and our like write ourselves needs no answer. */
-    if (tunnel && what && strcmp(what, "up") != 0 && strcmp(what, "down") != 0)
-        check_tunnel(d, tunnel);
+    if (reply_entries(entries, &n) < 0)
+        return 0;
+    memcpy(before, d->lifetime->last_event, sizeof before);
+    ask_time(d);
+    for (i = 0; i < n; i++)
+        if (reply_entry(entries, i, &event) == 0)
+            take_event(d, &event);
+    return strcmp(before, d->lifetime->last_event) != 0;
 }
 
 static void wait_for_events(rlyd *d);
 
 static void on_events(rlyd *d, redisReply *r, uint64_t id)
 {
-    size_t i;
+    static int64_t gate;
+    struct lifetimes *l = d->lifetime;
 
     (void)id;
-    if (!r)
-        return; /* the link is broken, or Redis refuses: it is made anew */
-    if (r->type == REDIS_REPLY_ARRAY && r->elements == 1 && r->element[0]->type == REDIS_REPLY_ARRAY &&
-        r->element[0]->elements == 2) {
-        const redisReply *entries = r->element[0]->element[1];
-
-        ask_time(d);
-        for (i = 0; i < entries->elements; i++)
-            take_event(d, entries->element[i]);
+    if (r && r->type == REDIS_REPLY_NIL && now_ms() - l->asked_ms >= EVENTS_AGAIN_MS) {
+        wait_for_events(d);
+        return;
     }
-    wait_for_events(d);
+    if (r && take_events(d, reply_stream(r))) {
+        wait_for_events(d);
+        return;
+    }
+    if (r && r->type != REDIS_REPLY_NIL)
+        redis_odd(l->events, &gate, "XREAD");
+    /* When the link is broken it is made anew, and begins again by itself. */
+    timer_arm(l->again, EVENTS_AGAIN_MS);
 }
 
 static void wait_for_events(rlyd *d)
@@ -315,6 +322,8 @@ static void wait_for_events(rlyd *d)
     char buf[128], wait[16];
 
     apr_snprintf(wait, sizeof wait, "%d", EVENTS_WAIT_MS);
+    d->lifetime->asked_ms = now_ms();
+    evtimer_del(d->lifetime->again);
     redis_call_waiting(d->lifetime->events, EVENTS_WAIT_MS, on_events, 0, "XREAD", "BLOCK", wait, "COUNT", "500",
                        "STREAMS", key(d, "events", "", buf, sizeof buf), d->lifetime->last_event);
 }
@@ -338,12 +347,19 @@ static void check_all(rlyd *d)
 
 static void on_last_event(rlyd *d, redisReply *r, uint64_t id)
 {
+    static int64_t gate;
+    struct lifetimes *l = d->lifetime;
+    reply_event last = {.id = "0-0"};
+    size_t n;
+
     (void)id;
-    if (!r || r->type != REDIS_REPLY_ARRAY)
+    if (!r || reply_entries(r, &n) < 0 || (n && reply_entry(r, 0, &last) < 0)) {
+        if (r)
+            redis_odd(l->events, &gate, "XREVRANGE");
+        timer_arm(l->again, EVENTS_AGAIN_MS);
         return;
-    apr_cpystrn(d->lifetime->last_event, "0-0", sizeof d->lifetime->last_event);
-    if (r->elements && r->element[0]->type == REDIS_REPLY_ARRAY && r->element[0]->elements == 2)
-        apr_cpystrn(d->lifetime->last_event, r->element[0]->element[0]->str, sizeof d->lifetime->last_event);
+    }
+    apr_cpystrn(l->last_event, last.id, sizeof l->last_event);
     wait_for_events(d);
     check_all(d); /* what happened while nobody listened */
 }
@@ -353,8 +369,16 @@ static void on_events_ready(rlyd *d)
 {
     char buf[128];
 
+    evtimer_del(d->lifetime->again);
     redis_call(d->lifetime->events, on_last_event, 0, "XREVRANGE", key(d, "events", "", buf, sizeof buf), "+", "-",
                "COUNT", "1");
+}
+
+static void on_again(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    on_events_ready(arg);
 }
 
 static void on_ready(rlyd *d)
@@ -400,9 +424,10 @@ void lifetime_init(rlyd *d)
 {
     struct lifetimes *l = d->lifetime = apr_pcalloc(d->pool, sizeof *l);
 
+    l->sweep = timer_new(d, on_sweep, d);
+    l->again = timer_new(d, on_again, d);
     l->link = redis_link_open(d, "commands", 1, on_ready);
     l->events = redis_link_open(d, "events", 0, on_events_ready);
-    l->sweep = timer_new(d, on_sweep, d);
     timer_arm(l->sweep, SWEEP_EVERY_MS);
 }
 

@@ -3,10 +3,12 @@
 #include "config.h"
 
 #include "live.h"
+#include "eviction.h"
 #include "lifetime.h"
 #include "listeners.h"
 #include "relay_duration.h"
 #include "relay_hostkeys.h"
+#include "reply.h"
 #include "rlyd/seen_script.h"
 #include "taken.h"
 
@@ -51,12 +53,18 @@ int live_has(const session *s)
 
 static void on_seen(rlyd *d, redisReply *r, uint64_t at_redis_ms)
 {
+    static int64_t gate;
+    int64_t lost;
     apr_pool_t *p;
 
-    if (!r || r->type != REDIS_REPLY_INTEGER)
+    if (!r)
         return;
+    if (reply_number(r, &lost) < 0) {
+        redis_odd(lifetime_link(d), &gate, "EVAL");
+        return;
+    }
     d->live->seen_ms = (int64_t)at_redis_ms;
-    if (!r->integer || !relay_config_is_narrow(d->cfg))
+    if (!lost || !relay_config_is_narrow(d->cfg))
         return;
     apr_pool_create(&p, d->pool);
     relay_log(RELAY_LOG_WARNING, "RLY435 Redis has lost what it knew of %s, whose listen space is narrow: no tunnel is opened "
@@ -172,18 +180,26 @@ static void write_all(rlyd *d)
 
 static void on_present(rlyd *d, redisReply *r, uint64_t id)
 {
+    static int64_t gate;
     char name[160];
-    size_t i;
+    size_t i, n;
 
     (void)id;
-    if (!r || r->type != REDIS_REPLY_ARRAY)
+    if (!r)
         return;
+    if (reply_array(r, &n) < 0) {
+        redis_odd(lifetime_link(d), &gate, "HKEYS");
+        return;
+    }
     live_key(d, name, sizeof name);
-    for (i = 0; i < r->elements; i++) {
+    for (i = 0; i < n; i++) {
+        const char *field = reply_element(r, i);
         relay_listen_addr addr;
 
-        if (relay_listen_addr_parse(&addr, r->element[i]->str) != APR_SUCCESS || !listeners_owner(d, addr))
-            redis_call(lifetime_link(d), NULL, 0, "HDEL", name, r->element[i]->str);
+        if (!field)
+            redis_odd(lifetime_link(d), &gate, "HKEYS");
+        else if (relay_listen_addr_parse(&addr, field) != APR_SUCCESS || !listeners_owner(d, addr))
+            redis_call(lifetime_link(d), NULL, 0, "HDEL", name, field);
     }
     write_all(d);
     redis_call(lifetime_link(d), NULL, 0, "PEXPIRE", name, LIVES);
@@ -200,10 +216,11 @@ void live_sync(rlyd *d)
         redis_call(lifetime_link(d), on_present, 0, "HKEYS", live_key(d, name, sizeof name));
 }
 
-/** What was written of a session before we were restarted: the way it came in is known to nobody else. */
+/** What was written of a session before we were restarted: the way it came in is known to nobody else.
+ * @param text NULL if nothing was */
 static void adopt(session *s, const char *text)
 {
-    json_t *entry = json_loads(text, 0, NULL);
+    json_t *entry = text ? json_loads(text, 0, NULL) : NULL;
     const char *way = json_string_value(json_object_get(entry, "way"));
     int i;
 
@@ -223,8 +240,7 @@ static void on_entry(rlyd *d, redisReply *r, uint64_t id)
 
     if (!s)
         return;
-    if (r && r->type == REDIS_REPLY_STRING)
-        adopt(s, r->str);
+    adopt(s, reply_text(r));
     s->described = 1;
     for (i = 0; i < s->naddrs; i++)
         if (listeners_owner(d, s->addrs[i]) == s)
@@ -256,8 +272,13 @@ static const char *hostkeys(rlyd *d, apr_pool_t *p)
 
 static void on_count(rlyd *d, redisReply *r, uint64_t id)
 {
+    static int64_t gate;
+    int64_t n;
+
     (void)id;
-    if (r && r->type == REDIS_REPLY_INTEGER && r->integer != (long long)listeners_owned(d))
+    if (r && reply_number(r, &n) < 0)
+        redis_odd(lifetime_link(d), &gate, "HLEN");
+    else if (r && n != (int64_t)listeners_owned(d))
         live_sync(d);
 }
 
@@ -284,6 +305,7 @@ static void beat(rlyd *d)
     redis_call(lifetime_link(d), NULL, 0, "PEXPIRE", live_key(d, live, sizeof live), LIVES);
     redis_call(lifetime_link(d), on_count, 0, "HLEN", live);
     taken_tell(d);
+    eviction_check(d);
     apr_pool_destroy(p);
 }
 

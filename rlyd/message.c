@@ -71,7 +71,6 @@ static int parse_way(message *m, int *seen, const char *value)
 
 static int parse_handoff(message *m, char *rest, const char **why)
 {
-    static const char allowed[] = "0123456789abcdefABCDEF.:[]%_-";
     int seen_way = 0, rc = 0;
     char *word, *value;
 
@@ -81,17 +80,13 @@ static int parse_handoff(message *m, char *rest, const char **why)
         *value++ = '\0';
         if (strcmp(word, "way") == 0)
             rc = parse_way(m, &seen_way, value);
-        else if (strcmp(word, "peer") == 0)
-            rc = copy_value(m->peer, sizeof m->peer, value, allowed);
-        else if (strcmp(word, "local") == 0)
-            rc = copy_value(m->local, sizeof m->local, value, allowed);
         else
             rc = -1;
     }
     if (rc < 0)
         return *why = "an unknown, repeated or bad value in a hand-off", -1;
-    if (!seen_way || (m->way == RELAY_RLYD_TLS && !m->peer[0]))
-        return *why = "a hand-off without way, or one by tls without peer", -1;
+    if (!seen_way)
+        return *why = "a hand-off without way", -1;
     return 0;
 }
 

@@ -16,7 +16,6 @@ typedef struct message {
     message_verb verb;
     /* handoff */
     relay_rlyd_way way;
-    char peer[RLYD_PEER_MAX], local[RLYD_PEER_MAX]; /* "" if not given */
     /* login */
     char tunnel[RLYD_TUNNEL_MAX];
     char fingerprint[RLYD_FINGERPRINT_MAX];

@@ -11,6 +11,7 @@
 #include <linux/filter.h>
 #include <linux/netlink.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -20,8 +21,9 @@
 #define CLOSELY_FOR_MS 1000
 #define LOOK_ANYWAY_MS 1000 /* with it, which says when it has lost messages */
 #define CHILDREN_MAX 16
-/* Two filters of that size, the old one and the new, fit into the 20 kB of net.core.optmem_max of older kernels. */
-#define LOGINS_MAX 100
+/* So many monitors are in the filter: two of that size, the old one and the new, fit into the 20 kB of net.core.optmem_max of
+ * older kernels. While there are more logins the forks of all processes are let through. */
+#define FILTER_MAX 100
 
 /*
  * What the connector told of the children of a monitor whose login is under way. When we come to look at an authenticated
@@ -29,38 +31,38 @@
  * login has succeeded all the same, and has to end the session that holds the address.
  */
 typedef struct login {
-    pid_t monitor;  /* 0: this place is free */
+    TAILQ_ENTRY(login) entry;
+    session *s;
     pid_t forked;   /* the last child, unless it has taken on another uid than the tunnel user's */
-    pid_t asked;    /* the last one that has: relay-authkeys, or what else looks up keys */
+    pid_t asked;    /* the last one that has: relay-authkeys, or what else looks up keys; UNSEEN: it may be another */
     pid_t reported; /* the relay-authkeys whose report was heard last */
     int64_t at_ms;  /* when that was */
 } login;
 
+#define UNSEEN ((pid_t)-1)
+
 struct proofs {
     int fd, reading;
     struct event *ev, *timer, *closely;
-    login logins[LOGINS_MAX];
-    unsigned next; /* the place that is taken when none is free */
+    TAILQ_HEAD(logins, login) logins; /* each is its session's: there are as many as admission and the listening sshd let begin */
+    int nlogins;
     int64_t filter_gate;
 };
 
-static login *login_of(struct proofs *p, pid_t monitor)
+static login *login_of(const rlyd *d, pid_t monitor)
 {
-    int i;
+    session *s = session_by_monitor((rlyd *)d, monitor);
 
-    for (i = 0; i < LOGINS_MAX; i++)
-        if (p->logins[i].monitor == monitor)
-            return &p->logins[i];
-    return NULL;
+    return s ? s->login : NULL;
 }
 
 static login *login_with_child(struct proofs *p, pid_t pid)
 {
-    int i;
+    login *l;
 
-    for (i = 0; i < LOGINS_MAX; i++)
-        if (p->logins[i].monitor && p->logins[i].forked == pid)
-            return &p->logins[i];
+    TAILQ_FOREACH(l, &p->logins, entry)
+        if (l->forked == pid)
+            return l;
     return NULL;
 }
 
@@ -106,25 +108,30 @@ static void on_closely(evutil_socket_t fd, short what, void *arg)
     rlyd *d = arg;
     struct proofs *p = d->proofs;
     int64_t now = now_ms();
-    int i, more = 0;
+    uint64_t *ids = must_alloc((size_t)p->nlogins * sizeof *ids);
+    const login *l;
+    int i, n = 0;
 
     (void)fd;
     (void)what;
-    for (i = 0; i < LOGINS_MAX; i++) {
-        session *s = p->logins[i].monitor ? session_by_monitor(d, p->logins[i].monitor) : NULL;
+    /* By id: a look may change the list. */
+    TAILQ_FOREACH(l, &p->logins, entry)
+        if (now < l->at_ms + CLOSELY_FOR_MS)
+            ids[n++] = l->s->id;
+    for (i = 0; i < n; i++) {
+        session *s = session_by_id(d, ids[i]);
 
-        if (s && now < p->logins[i].at_ms + CLOSELY_FOR_MS) {
-            more = 1;
+        if (s)
             look(s, NULL);
-        }
     }
-    if (more)
+    free(ids);
+    if (n)
         timer_arm(p->closely, LOOK_CLOSELY_MS);
 }
 
 static void on_fork(rlyd *d, pid_t parent, pid_t child)
 {
-    login *l = login_of(d->proofs, parent);
+    login *l = login_of(d, parent);
 
     if (l)
         l->forked = child;
@@ -134,15 +141,15 @@ static void on_fork(rlyd *d, pid_t parent, pid_t child)
 static void on_ended_child(rlyd *d, pid_t pid)
 {
     const login *l = login_with_child(d->proofs, pid);
-    session *s = l ? session_by_monitor(d, l->monitor) : NULL;
+    session *s = l ? l->s : NULL;
     proc_info info;
 
     if (!s || s->state >= SESSION_PROVED)
         return;
-    if (proc_read(pid, &info) == 0 && info.ppid == l->monitor && info.state != 'Z')
+    if (proc_read(pid, &info) == 0 && info.ppid == s->monitor && info.state != 'Z')
         return; /* it is there, and is no sshd */
     /* Whoever has its pid by now, no start time makes it that process. */
-    info = (proc_info){.pid = pid, .ppid = l->monitor, .ruid = d->tunnel_uid, .euid = d->tunnel_uid};
+    info = (proc_info){.pid = pid, .ppid = s->monitor, .ruid = d->tunnel_uid, .euid = d->tunnel_uid};
     session_proved(s, &info);
 }
 
@@ -200,8 +207,14 @@ void proof_drain(rlyd *d)
         memcpy(&ev, (char *)NLMSG_DATA(nlh) + offsetof(struct cn_msg, data), sizeof ev);
         take_event(d, &ev);
     }
-    if (n < 0 && errno == ENOBUFS)
-        timer_arm(p->timer, 0); /* some were lost: look at all */
+    if (n < 0 && errno == ENOBUFS) {
+        login *l;
+
+        /* Some were lost: look at all, and believe no report that a look-up unseen may have followed. */
+        TAILQ_FOREACH(l, &p->logins, entry)
+            l->asked = UNSEEN;
+        timer_arm(p->timer, 0);
+    }
     p->reading = 0;
 }
 
@@ -224,37 +237,55 @@ static int filter(const struct proofs *p, int fd)
         BPF_STMT(BPF_RET | BPF_K, 0),
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, event + offsetof(struct proc_event, event_data.fork.parent_tgid)),
     };
-    struct sock_filter code[sizeof head / sizeof head[0] + 2UL * LOGINS_MAX + 1];
+    struct sock_filter code[sizeof head / sizeof head[0] + 2UL * FILTER_MAX + 1];
     unsigned short n = sizeof head / sizeof head[0];
     struct sock_fprog prog = {.filter = code};
-    int i;
+    const login *l;
 
     memcpy(code, head, sizeof head);
-    for (i = 0; i < LOGINS_MAX; i++) {
-        if (!p->logins[i].monitor)
-            continue;
-        code[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htonl((uint32_t)p->logins[i].monitor), 0, 1);
+    if (p->nlogins > FILTER_MAX) {
         code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, 0xffffffff);
     }
-    code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, 0);
+    else {
+        TAILQ_FOREACH(l, &p->logins, entry) {
+            code[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htonl((uint32_t)l->s->monitor), 0, 1);
+            code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, 0xffffffff);
+        }
+        code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, 0);
+    }
     prog.len = n;
     return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof prog);
+}
+
+/** From now on nothing that this login does is missed. Without a filter it is not either, only more is read. */
+static void refilter(struct proofs *p)
+{
+    static const int none = 0;
+
+    if (p->fd < 0 || p->nlogins > FILTER_MAX + 1 || filter(p, p->fd) == 0)
+        return;
+    if (gate_open(&p->filter_gate, 3600000))
+        relay_log(RELAY_LOG_WARNING, "RLY446 the filter of the proc connector cannot be set: %s; rlyd is told of every process that "
+                  "begins", strerror(errno));
+    setsockopt(p->fd, SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof none);
 }
 
 void proof_expect(session *s, pid_t asker)
 {
     struct proofs *p = s->d->proofs;
-    login *l = login_of(p, s->monitor);
+    login *l = s->login;
 
     if (!l) {
-        if (!(l = login_of(p, 0)))
-            l = &p->logins[p->next++ % LOGINS_MAX];
-        *l = (login){.monitor = s->monitor};
-        if (p->fd >= 0 && filter(p, p->fd) < 0 && gate_open(&p->filter_gate, 3600000))
-            relay_log(RELAY_LOG_WARNING, "RLY446 the filter of the proc connector cannot be set: %s; a login that lasts "
-                      "milliseconds may be missed", strerror(errno));
+        l = s->login = must_alloc(sizeof *l);
+        memset(l, 0, sizeof *l);
+        l->s = s;
+        TAILQ_INSERT_TAIL(&p->logins, l, entry);
+        p->nlogins++;
+        refilter(p);
     }
     l->reported = asker;
+    if (l->asked == UNSEEN) /* it waits for our answer: sshd has asked nobody else since */
+        l->asked = asker;
     l->at_ms = now_ms();
     if (p->fd < 0)
         timer_arm(p->closely, LOOK_CLOSELY_MS);
@@ -262,17 +293,22 @@ void proof_expect(session *s, pid_t asker)
 
 int proof_is_reported(const session *s)
 {
-    const login *l = login_of(s->d->proofs, s->monitor);
+    const login *l = s->login;
 
-    return !l || !l->asked || l->asked == l->reported;
+    return l && (!l->asked || l->asked == l->reported);
 }
 
-void proof_forget(const session *s)
+void proof_forget(session *s)
 {
-    login *l = login_of(s->d->proofs, s->monitor);
+    struct proofs *p = s->d->proofs;
 
-    if (l)
-        l->monitor = 0;
+    if (!s->login)
+        return;
+    TAILQ_REMOVE(&p->logins, s->login, entry);
+    free(s->login);
+    s->login = NULL;
+    if (--p->nlogins == FILTER_MAX)
+        refilter(p);
 }
 
 static int subscribe(int fd)
@@ -310,6 +346,7 @@ void proof_init(rlyd *d)
 {
     struct proofs *p = d->proofs = apr_pcalloc(d->pool, sizeof *p);
 
+    TAILQ_INIT(&p->logins);
     p->timer = timer_new(d, on_timer, d);
     p->closely = timer_new(d, on_closely, d);
     p->fd = connector_open(p);

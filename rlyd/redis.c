@@ -1,6 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 #include "redis.h"
+#include "reply.h"
 
 #include <arpa/inet.h>
 #include <event2/dns.h>
@@ -13,6 +14,8 @@
 
 #define BACKOFF_MIN_MS 20
 #define BACKOFF_MAX_MS 250
+#define ARRAY_MAX (1 << 20) /* of rlyd's commands none has so many elements in its answer */
+#define ODD_EVERY_MS 60000
 
 typedef enum { LINK_DOWN, LINK_RESOLVING, LINK_CONNECTING, LINK_READY } link_state;
 
@@ -35,6 +38,7 @@ struct redis_link {
     struct event *retry, *check;
     int64_t backoff_ms, connecting_until_ms, refused_gate;
     unsigned logins_left;
+    int unasked; /* it said something that is no answer to anything */
     pending *first, **last; /* Redis answers in order */
 };
 
@@ -84,7 +88,9 @@ static void on_disconnect(const redisAsyncContext *ac, int status)
 
     if (link) {
         link->ac = NULL;
-        link_failed(link, status == REDIS_OK || !ac->errstr ? "the connection was closed" : ac->errstr);
+        link_failed(link, link->unasked                         ? "it says what nobody has asked for: is it Redis?"
+                          : status == REDIS_OK || !ac->errstr ? "the connection was closed"
+                                                              : ac->errstr);
     }
 }
 
@@ -114,6 +120,93 @@ static void on_answer(redisAsyncContext *ac, void *reply, void *priv)
         p->fn(link->d, r, p->id);
     free(p);
 }
+
+/* ---- what is read
+ *
+ * hiredis ends the program by an assertion when something comes that nobody has asked for (redisProcessCallbacks()), and an array
+ * has room for as many elements as its first line says. So our own functions stand before those that make the objects of
+ * a reply: what they refuse breaks the connection.
+ */
+
+#if HIREDIS_MAJOR >= 1
+typedef size_t reply_count;
+#else
+typedef int reply_count;
+#endif
+
+static redisReplyObjectFunctions makers;
+
+/** @return whether an object that begins a reply was asked for; parts of one were with it */
+static int is_asked_for(const redisReadTask *task)
+{
+    redis_link *link = task->privdata;
+
+    if (task->parent || !link || link->first)
+        return 1;
+    link->unasked = 1;
+    return 0;
+}
+
+static void *guarded_string(const redisReadTask *task, char *text, size_t len)
+{
+    return is_asked_for(task) ? makers.createString(task, text, len) : NULL;
+}
+
+static void *guarded_array(const redisReadTask *task, reply_count n)
+{
+    return n <= ARRAY_MAX && is_asked_for(task) ? makers.createArray(task, n) : NULL;
+}
+
+static void *guarded_integer(const redisReadTask *task, long long n)
+{
+    return is_asked_for(task) ? makers.createInteger(task, n) : NULL;
+}
+
+static void *guarded_nil(const redisReadTask *task)
+{
+    return is_asked_for(task) ? makers.createNil(task) : NULL;
+}
+
+#if HIREDIS_MAJOR >= 1
+static void *guarded_double(const redisReadTask *task, double n, char *text, size_t len)
+{
+    return is_asked_for(task) ? makers.createDouble(task, n, text, len) : NULL;
+}
+
+static void *guarded_bool(const redisReadTask *task, int value)
+{
+    return is_asked_for(task) ? makers.createBool(task, value) : NULL;
+}
+#endif
+
+static void guard_reader(redis_link *link, redisReader *reader)
+{
+    static redisReplyObjectFunctions guarded;
+
+    if (!guarded.freeObject) {
+        makers = guarded = *reader->fn;
+        guarded.createString = guarded_string;
+        guarded.createArray = guarded_array;
+        guarded.createInteger = guarded_integer;
+        guarded.createNil = guarded_nil;
+#if HIREDIS_MAJOR >= 1
+        guarded.createDouble = guarded_double;
+        guarded.createBool = guarded_bool;
+#endif
+    }
+    link->unasked = 0;
+    reader->fn = &guarded;
+    reader->privdata = link;
+}
+
+void redis_odd(redis_link *link, int64_t *gate, const char *command)
+{
+    if (gate_open(gate, ODD_EVERY_MS))
+        relay_log(RELAY_LOG_ERR, "RLY458 Redis at %s answers %s with something that is no answer to it: is it Redis? Nothing is "
+                  "concluded from that", link->d->cfg->redis->shown, command);
+}
+
+/* ---- commands */
 
 /** When we have waited long enough; 0: we wait for nothing. Redis answers in order: the first command is due first. */
 static int64_t due_ms(const redis_link *link)
@@ -172,7 +265,7 @@ static redis_link *link_of_answer(rlyd *d, uint64_t id)
     return (redis_link *)(uintptr_t)id;
 }
 
-static void on_login(rlyd *d, redisReply *r, uint64_t id)
+static void take_login_answer(rlyd *d, const redisReply *r, uint64_t id, const char *expected)
 {
     redis_link *link = link_of_answer(d, id);
 
@@ -180,6 +273,10 @@ static void on_login(rlyd *d, redisReply *r, uint64_t id)
         return;
     if (!r) {
         link_failed(link, "it refuses us, see the line before");
+        return;
+    }
+    if (!reply_is_status(r, expected)) {
+        link_failed(link, "its first answers are none: is it Redis?");
         return;
     }
     if (--link->logins_left)
@@ -190,6 +287,16 @@ static void on_login(rlyd *d, redisReply *r, uint64_t id)
         relay_log(RELAY_LOG_NOTICE, "RLY432 Redis at %s is back", d->cfg->redis->shown);
     link->reported_down = 0;
     link->ready(d);
+}
+
+static void on_login(rlyd *d, redisReply *r, uint64_t id)
+{
+    take_login_answer(d, r, id, "OK");
+}
+
+static void on_pong(rlyd *d, redisReply *r, uint64_t id)
+{
+    take_login_answer(d, r, id, "PONG");
 }
 
 /** AUTH and SELECT where they are needed, then a PING, which fails while Redis is still loading. */
@@ -212,7 +319,7 @@ static void link_login(redis_link *link)
         apr_snprintf(db, sizeof db, "%d", url->db);
         rc |= submit(link, 0, on_login, self, 2, select);
     }
-    if (submit(link, 0, on_login, self, 1, ping) || rc)
+    if (submit(link, 0, on_pong, self, 1, ping) || rc)
         link_failed(link, "cannot send");
 }
 
@@ -227,6 +334,7 @@ static void link_attach(redis_link *link, redisAsyncContext *ac)
     }
     ac->data = link;
     link->ac = ac;
+    guard_reader(link, ac->c.reader);
     link->state = LINK_CONNECTING;
     evutil_make_socket_closeonexec(ac->c.fd);
     if (link->d->cfg->redis->tls && relay_redis_tls(&ac->c) != APR_SUCCESS) {

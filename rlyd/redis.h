@@ -13,7 +13,8 @@
 
 typedef struct redis_link redis_link;
 
-/** The answer. r is NULL when none came or Redis refused; it is freed afterwards. id is the caller's. */
+/** The answer. r is NULL when none came or Redis refused; it is freed afterwards, and of any form: see reply.h. id is the
+ * caller's. */
 typedef void redis_answer_fn(rlyd *d, redisReply *r, uint64_t id);
 
 /** Called each time the connection has been made and Redis serves. */
@@ -26,6 +27,9 @@ redis_link *redis_link_open(rlyd *d, const char *name, int report, redis_ready_f
 void redis_link_restart(redis_link *link);
 
 int redis_link_is_ready(const redis_link *link);
+
+/** Says that an answer was of a form that the command has none of. @param gate the caller's, static, 0 at first */
+void redis_odd(redis_link *link, int64_t *gate, const char *command);
 
 /**
  * Sends a command; its strings are copied. A NULL among them ends it.

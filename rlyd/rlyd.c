@@ -17,6 +17,7 @@
 #include "session.h"
 #include "spawn.h"
 #include "taken.h"
+#include "usher.h"
 
 #include <apr_general.h>
 #include <apr_getopt.h>
@@ -245,6 +246,7 @@ static apr_status_t start(rlyd *d, apr_pool_t *p, const char **why)
     taken_init(d);
     listeners_init(d);
     nodelay_init(d);
+    usher_init(d);
     watch_signal(d, SIGHUP, on_hup);
     watch_signal(d, SIGTERM, on_stop);
     watch_signal(d, SIGINT, on_stop);

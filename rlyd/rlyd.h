@@ -6,13 +6,15 @@
  * parts share; each part has a file of its own:
  *
  *   door           the socket: hand-offs and login reports         message    what is said there
+ *   usher          processes that take in what is handed over      foreign    what such a process looks at
  *   admission      who may start to log in                         spawn      sshd for a connection
  *   session        what is known of each session                   ending     signals, to verified processes only
  *   session_index  looks sessions up                               proc       /proc
  *   proof          notices that a login has been authenticated     transport  a session's TCP connection
  *   listeners      the kernel's listen table, mirrored             taken      what others listen on
  *   find           which process holds an unexpected listener      nodelay    the listening sshd's socket
- *   redis          connections to Redis with deadlines             lifetime   close, expiry, extension
+ *   redis          connections to Redis with deadlines             reply      what Redis answers, checked
+ *   lifetime       close, expiry, extension                        eviction   a Redis that throws records away
  *   live           what Redis is told: live:, events, relay:       sshdconf   values of sshd's configuration
  *   daemon         background, pid file, limits                    notify     systemd
  *
@@ -42,6 +44,7 @@ typedef struct rlyd {
     int stopping;
     unsigned unwatched;   /* sessions without a pidfd */
     struct door *door;
+    struct ushers *ushers;
     struct admission *admission;
     struct sessions *sessions;
     struct proofs *proofs;

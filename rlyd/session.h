@@ -41,6 +41,7 @@ struct session {
     char fingerprint[RLYD_FINGERPRINT_MAX];
     char peer[RLYD_PEER_MAX];
     struct source *source; /* counted in admission while set */
+    struct login *login;   /* what `proof` knows of it while it has been offered, and not proved */
     int64_t began_ms;
     int64_t since_redis_ms; /* when it began, for `live:`; 0: not worked out yet */
     int64_t deadline_ms;   /* 0: not known yet */

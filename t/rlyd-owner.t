@@ -128,14 +128,15 @@ class Gate:
     """A rig whose sshd, after relay-authkeys has done its work, waits until it is let through."""
 
     def __init__(self):
-        self.rig = rig = Rig(rlyd=True, start=False)
+        self.rig = rig = Rig(rlyd=True, start=False, sshd_conf="LoginGraceTime 120",
+                             relay_conf={"rlyd": {"max-startups": "500:100:500", "per-source-startups": "0"}})
         self.fifo, script = f"{rig.dir}/run/gate", f"{rig.dir}/etc/gate"
         with open(script, "w") as f:
             # sshd reads until everybody has closed the pipe: the one in the background has it open as long as nobody writes.
             f.write(f"#!/bin/sh\nif [ -p {self.fifo} ]; then ( : <{self.fifo} ) & fi\n"
                     f"exec {rig.program('relay-authkeys')} -c {rig.conf} \"$@\"\n")
         os.chmod(script, 0o755)
-        rig.sshd_extra += f"AuthorizedKeysCommand {script} %u %f %t %k\n"
+        rig.sshd_extra += f"\nAuthorizedKeysCommand {script} %u %f %t %k\n"
         rig.start()
         self.seen = set()
 
@@ -207,12 +208,38 @@ def test_lost_report(rig):
     rig.rly("close", tunnel["id"])
 
 
+def test_crowd(rig):
+    """The same in a crowd of 150 who have offered a key, and wait; and an honest device comes into it."""
+    import paramiko
+    args = ("-o", f"Port={rig.ssh_port}")
+    tunnel, other, honest = rig.open("8080"), rig.open("8080"), rig.open("8080")
+    rig.connect(tunnel, args=args)
+    pids = processes(monitor_of(rig, tunnel))
+    public, other_key = public_key(tunnel), paramiko.Ed25519Key.from_private_key_file(f"{other['bundle']}/id_relay")
+    before, crowd, offered = log(rig).count(f"RLY413 tunnel {tunnel['id']}"), [], []
+    offer(rig, public, other_key, asleep=True, stays=True,
+          between=lambda: offered.extend(offer(rig, public, keep=crowd) for _ in range(150)))
+    tap.is_(sum(offered), 150, "crowd: 150 logins of those who offered a key are under way")
+    wait(lambda: log(rig).count(f"RLY413 tunnel {tunnel['id']}") > before, 5)
+    tap.is_(log(rig).count(f"RLY413 tunnel {tunnel['id']}") - before, 1, "crowd: of the one before them rlyd knows that it does not know")
+    tap.is_((alive(pids), owner(rig, tunnel)), (pids, pids[0]), "crowd: the session of the key's owner goes on")
+    start = time.monotonic()
+    rig.connect(honest)
+    tap.ok(monitor_of(rig, honest), "crowd: an honest device gets its tunnel", f"{time.monotonic() - start:.1f} s")
+    tap.unlike(log(rig), rf"RLY413 tunnel {honest['id']}", "crowd: and its report counts")
+    for transport in crowd:
+        transport.close()
+    for t in (tunnel, other, honest):
+        rig.rly("close", t["id"])
+
+
 def test_asleep():
     gate = Gate()
     for line in LINES:
         gate.rig.expect(line)
     test_short_login(gate)
     test_lost_report(gate.rig)
+    test_crowd(gate.rig)
     gate.rig.check_logs()
     tap.is_(gate.rig.stop(), [], "the rig whose rlyd slept ends cleanly")
 
@@ -247,9 +274,10 @@ def test_public_key_only(rig, device):
     rig.rly("close", other["id"])
 
 
-def offer(rig, public, then=None, asleep=False, stays=False):
+def offer(rig, public, then=None, asleep=False, stays=False, between=None, keep=None):
     """Asks sshd whether that public key would do; 1 if it said yes. then: a key to log in with. asleep: rlyd does not run
-    meanwhile; stays: the client does until rlyd has run for a while."""
+    meanwhile; stays: the client does until rlyd has run for a while. between: what happens before that; keep: a list of
+    connections that stay, to which this one is added."""
     rlyd = rig.servers["rlyd"]
     import paramiko
     from paramiko import Message
@@ -281,6 +309,8 @@ def offer(rig, public, then=None, asleep=False, stays=False):
         query.add_string(public.asbytes())
         transport._send_message(query)
         wait(lambda: 60 in seen or 51 in seen, 5)
+        if between:
+            between()
         if asleep:
             rlyd.signal(signal.SIGSTOP)
         if then is not None:
@@ -298,7 +328,10 @@ def offer(rig, public, then=None, asleep=False, stays=False):
     finally:
         rlyd.signal(signal.SIGCONT)
         paramiko.auth_handler.AuthHandler._client_handler_table = handler_table
-        transport.close()
+        if keep is None:
+            transport.close()
+        else:
+            keep.append(transport)
     return int(60 in seen)
 
 

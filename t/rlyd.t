@@ -15,7 +15,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
 import tap
 from relayrig import Rig
-from rlydlib import Door, alive, connection_pair, fds, hand_over, live, log, monitor_of, processes, wait, within
+from rlydlib import Door, Sources, alive, connection_pair, fds, hand_over, live, log, monitor_of, processes, wait, within
 
 LOGIN = ("relay1 login tunnel=abcdefghijklmnop key=SHA256:" + "A" * 43 + " expires=1900000000000 listen=127.77.0.5:10000")
 
@@ -170,7 +170,8 @@ def test_messages(rig):
     before = fds(rig.servers["rlyd"].pid)
     for text, descriptors in (("relay1 handoff way=direct", [null, null]), (LOGIN, [null]), ("rubbish", [null] * 4),
                               ("relay1 handoff way=direct", [null] * 200), ("relay1 handoff way=tls", [null]),
-                              ("relay1 handoff way=tls peer=nonsense", [null]), ("relay1 handoff way=direct", [null])):
+                              ("relay1 handoff way=tls peer=192.0.2.1:22", [null, null]), ("relay1 handoff way=tls", []),
+                              ("relay1 handoff way=tls", [null] * 2), ("relay1 handoff way=direct", [null])):
         door = Door(rig)
         door.send(text, *descriptors)
         door.sock.shutdown(socket.SHUT_WR)
@@ -246,26 +247,47 @@ def test_admission(rig):
     tap.ok(within(5, wait(lambda: admits(rig), 5, 0.2)), "when they are gone others may log in")
     write(rig.conf, text + "per-source-startups = 3\n")
     rig.servers["rlyd"].restart()
-    first = [connection_pair(source="127.9.0.1") for _ in range(4)]
-    for _, server in first:
-        hand_over(rig, server)
-    said = [c.recv(100)[:7] for c, _ in first]
-    tap.is_(said, [b"SSH-2.0"] * 3 + [b"Exceede"], "a fourth from one address is refused")
-    tap.ok(admits(rig), "another address is not")
-    for c, _ in first:
-        c.close()
-    held = []
-    for n, peer in enumerate(["[2001:db8:1:2::%x]:4000" % i for i in range(1, 5)] + ["[2001:db8:1:3::1]:4000"]):
-        ours, theirs = socket.socketpair()
-        ours.settimeout(5)
-        hand_over(rig, theirs, "tls", peer)
-        held.append(ours)
-    said = [c.recv(100)[:7] for c in held]
-    tap.is_(said, [b"SSH-2.0"] * 3 + [b"Exceede", b"SSH-2.0"], "IPv6 counts by /64; by what a TLS hand-off says")
-    for c in held:
-        c.close()
+    sources = Sources()
+    try:
+        test_sources(rig, sources)
+    finally:
+        sources.close()
     write(rig.conf, text)
     rig.servers["rlyd"].restart()
+
+
+def first_words(rig, pairs, way="direct"):
+    """Hands connections over, one after the other, and returns what each client is told; the clients stay."""
+    said = []
+    for client, server in pairs:
+        if way == "tls":
+            ours, theirs = socket.socketpair()
+            ours.settimeout(10)
+            hand_over(rig, theirs, "tls", server)
+            held.append(client)
+            client = ours
+        else:
+            hand_over(rig, server)
+        said.append(client.recv(100)[:7])
+        held.append(client)
+    return said
+
+
+held = []
+
+
+def test_sources(rig, sources):
+    three = [b"SSH-2.0"] * 3
+    said = first_words(rig, [sources.pair(sources.v4(1)) for _ in range(4)])
+    tap.is_(said, [*three, b"Exceede"], "a fourth from one address is refused")
+    tap.is_(first_words(rig, [sources.pair(sources.v4(2))]), three[:1], "another address is not")
+    said = first_words(rig, [connection_pair(source=f"127.9.{i}.1") for i in range(3)] + [connection_pair("::1")])
+    tap.is_(said, [*three, b"Exceede"], "loopback is one source, whichever of its addresses it comes from")
+    pairs = [sources.pair(sources.v6(f"2::{i:x}")) for i in range(1, 5)] + [sources.pair(sources.v6("3::1"))]
+    tap.is_(first_words(rig, pairs, "tls"), [*three, b"Exceede", b"SSH-2.0"],
+            "IPv6 counts by /64; by TLS where the visitor's connection comes from counts")
+    for client in held:
+        client.close()
 
 
 def admits(rig):

@@ -64,5 +64,6 @@ fuzz_fn fuzz_changes;                                                          /
 fuzz_fn fuzz_frames;                                                           /* frames.c */
 fuzz_fn fuzz_rewrite;                                                          /* rewrite.c */
 fuzz_fn fuzz_message;                                                          /* message.c */
+fuzz_fn fuzz_answers;                                                          /* rlyd_replies.c */
 
 #endif

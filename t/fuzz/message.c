@@ -16,12 +16,11 @@ int fuzz_message(const char *text, size_t size, apr_pool_t *p)
         return 0;
     }
     MUST(size <= RELAY_RLYD_MESSAGE_MAX);
-    MUST(memchr(m.peer, '\0', sizeof m.peer) && memchr(m.local, '\0', sizeof m.local));
     MUST(memchr(m.tunnel, '\0', sizeof m.tunnel) && memchr(m.fingerprint, '\0', sizeof m.fingerprint));
     /* These go into JSON and commands of Redis's as they are. */
-    MUST(!strpbrk(m.peer, "\"\\ {}") && !strpbrk(m.tunnel, "\"\\ {}:*") && !strpbrk(m.fingerprint, "\"\\ {}"));
+    MUST(!strpbrk(m.tunnel, "\"\\ {}:*") && !strpbrk(m.fingerprint, "\"\\ {}"));
     if (m.verb == MESSAGE_HANDOFF) {
-        MUST(m.way == RELAY_RLYD_DIRECT || (m.way == RELAY_RLYD_TLS && m.peer[0]));
+        MUST(m.way == RELAY_RLYD_DIRECT || m.way == RELAY_RLYD_TLS);
         MUST(!m.tunnel[0] && !m.naddrs);
         return 1;
     }

@@ -127,23 +127,57 @@ class Door:
         self.sock.close()
 
 
-def hand_over(rig, sock, way="direct", peer=None):
-    """Hands a connection to rlyd and forgets it."""
+def hand_over(rig, sock, way="direct", visitor=None):
+    """Hands a connection to rlyd and forgets it. visitor: by TLS, the TCP connection that it came by."""
     door = Door(rig)
-    door.send(f"relay1 handoff way={way}" + (f" peer={peer}" if peer else ""), sock.fileno())
+    door.send(f"relay1 handoff way={way}", sock.fileno(), *([visitor.fileno()] if visitor else []))
     door.close()
     sock.close()
+    if visitor:
+        visitor.close()
 
 
 def connection_pair(host="127.0.0.1", source=None, listen=None):
     """(client, server): the two ends of a TCP connection to host, accepted by a socket on listen."""
-    with socket.socket(socket.AF_INET6 if ":" in (listen or host) else socket.AF_INET) as listener:
-        listener.bind((listen or host, 0))
+    def bound(address, port=0):
+        sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+        if sock.family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, 78, 1)  # IPV6_FREEBIND: for an address that only a route makes ours
+        sock.settimeout(5)
+        sock.bind((address, port))
+        return sock
+    with bound(listen or host) as listener:
         listener.listen()
-        client = socket.create_connection((host, listener.getsockname()[1]), 5, (source, 0) if source else None)
+        client = bound(source or ("::" if ":" in host else "0.0.0.0"))
+        client.connect((host, listener.getsockname()[1]))
         server, _ = listener.accept()
+    server.settimeout(None)
     client.settimeout(10)
     return client, server
+
+
+class Sources:
+    """Addresses of this host that are not its loopback's, to connect from: .v4(n), and .v6(n) with the last part n, :net::n."""
+
+    def __init__(self):
+        self.net, self.net6 = f"198.18.{random.randrange(256)}", f"2001:db8:{random.randrange(16**4):x}"
+        self.routes = [("-4", f"{self.net}.0/24"), ("-6", f"{self.net6}::/48")]
+        for family, net in self.routes:
+            Namespace.run("ip", family, "route", "add", "local", net, "dev", "lo")
+
+    def v4(self, n):
+        return f"{self.net}.{n}"
+
+    def v6(self, n):
+        return f"{self.net6}:{n}"
+
+    def pair(self, source):
+        """(client, server) of a connection from there."""
+        return connection_pair(self.v6("ffff::1") if ":" in source else self.v4(254), source)
+
+    def close(self):
+        for family, net in self.routes:
+            subprocess.run(["ip", family, "route", "delete", "local", net, "dev", "lo"], capture_output=True)
 
 
 class Namespace:

@@ -1,0 +1,70 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/**
+ * What Redis answers, from a reply of any form to values that can be relied upon. Pure. Whoever answers may be no Redis, or a
+ * broken one: nothing but these functions looks into a reply. What they return lives as long as the reply.
+ */
+#ifndef RLYD_REPLY_H
+#define RLYD_REPLY_H
+
+#include "relay_tunnel.h"
+#include "rlyd.h"
+
+#include <hiredis/hiredis.h>
+
+/** @return whether it is a status of that word */
+int reply_is_status(const redisReply *r, const char *word);
+
+/** @return a string that is one in C, too; NULL if it is anything else */
+const char *reply_text(const redisReply *r);
+
+/** A number that is no negative one. @return 0, or -1 */
+int reply_number(const redisReply *r, int64_t *n);
+
+/** An array. @return 0 with its length, or -1 */
+int reply_array(const redisReply *r, size_t *n);
+
+/** An element of an array, as text. @return NULL if it is not there or no text */
+const char *reply_element(const redisReply *r, size_t i);
+
+/** TIME, in milliseconds. @return 0, or -1 */
+int reply_time(const redisReply *r, int64_t *ms);
+
+/** A session's id, as GET slot: has it: of the form that goes into keys and records. @return NULL if it is not */
+const char *reply_tunnel_id(const redisReply *r);
+
+typedef enum {
+    RECORD_NONE,      /* it is no answer to HGETALL */
+    RECORD_MISSING,
+    RECORD_NEWER,     /* of another version */
+    RECORD_MALFORMED,
+    RECORD_CLOSED,
+    RECORD_OPEN
+} record_state;
+
+/** tunnel:ID. What is missing or has not the right form is NULL, 0, and naddrs -1. */
+typedef struct reply_record {
+    const char *id, *fingerprint;
+    int64_t created_ms, expires_ms; /* by Redis's clock */
+    int naddrs;
+    relay_listen_addr addrs[RELAY_TUNNEL_ROUTES_MAX];
+} reply_record;
+
+/** HGETALL of tunnel:ID. With RECORD_OPEN expires_ms and naddrs are known. */
+record_state reply_tunnel(const redisReply *r, reply_record *out);
+
+/** Entries of a stream, as XREVRANGE has them; r may be NULL. @return 0 with their number, or -1 */
+int reply_entries(const redisReply *r, size_t *n);
+
+/** The entries of the one stream that XREAD was asked about. @return NULL if it is no such answer */
+const redisReply *reply_stream(const redisReply *r);
+
+typedef struct reply_event {
+    const char *id;            /* has the form of one */
+    const char *what, *tunnel; /* NULL where it has none */
+} reply_event;
+
+/** Entry i. @return 0, or -1 */
+int reply_entry(const redisReply *entries, size_t i, reply_event *out);
+
+#endif
