@@ -31,7 +31,7 @@
  *                           written by rlyd after each look at the listen table; read by open; for ever
  *  relay:<name>     hash    v ssh hostkeys (lines `type base64`) load versions; written by rlyd (heartbeat, lives 1 minute);
  *                           read by rly open
- *  events           stream  what (open|extend|close|expire|up|down|…) tunnel relay by, and `peer` where there is one;
+ *  events           stream  what (open|extend|close|expire|up|down|idle|contested|…) tunnel relay by, and `peer` where there is one;
  *                           capped at about 10,000; written by every writer; read for audit and by rlyd
  *
  * What changes several keys is one Lua script (librelay/lua), so that no reader sees half of it.

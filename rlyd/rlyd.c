@@ -16,6 +16,7 @@
 #include "relay_process.h"
 #include "session.h"
 #include "spawn.h"
+#include "takeover.h"
 
 #include <apr_general.h>
 #include <apr_getopt.h>
@@ -240,6 +241,7 @@ static apr_status_t start(rlyd *d, apr_pool_t *p, const char **why)
     find_init(d);
     lifetime_init(d);
     live_init(d);
+    takeover_init(d);
     proof_init(d);
     listeners_init(d);
     nodelay_init(d);
@@ -276,6 +278,7 @@ static int run(rlyd *d, int foreground)
     report_status(d);
     daemon_is_ready();
     event_base_dispatch(d->base);
+    takeover_stop(d);
     door_close(d);
     daemon_pidfile_remove(d->cfg->rlyd_pidfile);
     /* What is known of sessions ends here, and they do not: there is nothing to take apart. */

@@ -9,6 +9,7 @@
 #include "listeners.h"
 #include "live.h"
 #include "proof.h"
+#include "takeover.h"
 #include "transport.h"
 
 #include <errno.h>
@@ -157,18 +158,7 @@ void session_offered(rlyd *d, const proc_info *monitor, pid_t asker, const messa
         if (other != s && other->state == SESSION_PROVED && is_silent(other))
             session_end(other, "silent");
     }
-}
-
-/** Ends what was there before s. */
-static void supersede(session *s)
-{
-    session *other, *next;
-
-    for (other = session_of_tunnel(s->d, s->tunnel); other; other = next) {
-        next = other->next_of_tunnel;
-        if (other != s && other->state == SESSION_PROVED)
-            session_end(other, "superseded");
-    }
+    takeover_offered(s);
 }
 
 static void become_proved(session *s, const proc_info *child)
@@ -205,7 +195,7 @@ void session_proved(session *s, const proc_info *child)
     become_proved(s, child);
     if (!s->tunnel[0])
         return; /* nobody reported: its listener will tell */
-    supersede(s);
+    takeover_proved(s);
     listeners_await(s);
     lifetime_check(s);
 }
@@ -304,6 +294,7 @@ void session_end(session *s, const char *why)
     /* In this order: a child that has no word of its end yet would log a failed accept() for each turn of its loop. */
     ending_signal(s, SIGTERM);
     ending_release(s);
+    takeover_over(s);
     timer_arm(s->timer, 10);
 }
 
@@ -357,6 +348,7 @@ void session_gone(session *s)
     }
     if (s->state == SESSION_PROVED)
         session_index_forget(s);
+    takeover_over(s);
     proof_forget(s);
     listeners_session_gone(s);
     log_end(s);

@@ -94,12 +94,17 @@ static void request_filter(request *r, int family, int n, const uint32_t *addr, 
     r->nlh.nlmsg_len = NLMSG_ALIGN(r->nlh.nlmsg_len) + attr->nla_len;
 }
 
+static int is_its_own_peer(const struct inet_diag_msg *m)
+{
+    return m->idiag_family == AF_INET && m->id.idiag_src[0] == m->id.idiag_dst[0] && m->id.idiag_sport == m->id.idiag_dport;
+}
+
 static int take(const struct nlmsghdr *nlh, sockdiag_socket *s)
 {
     const struct inet_diag_msg *m = NLMSG_DATA(nlh);
     const uint32_t *src = m->id.idiag_src;
 
-    if (nlh->nlmsg_len < NLMSG_LENGTH(sizeof *m) || m->idiag_state != TCP_LISTEN)
+    if (nlh->nlmsg_len < NLMSG_LENGTH(sizeof *m) || (m->idiag_state != TCP_LISTEN && !is_its_own_peer(m)))
         return 0;
     memset(s, 0, sizeof *s);
     s->addr.port = ntohs(m->id.idiag_sport);
@@ -205,7 +210,7 @@ static void pass_wildcard(void *baton, const sockdiag_socket *s)
         }
 }
 
-int sockdiag_dump(int nl, const relay_listen_space *space, sockdiag_fn *fn, void *baton)
+static int dump(int nl, int state, const relay_listen_space *space, sockdiag_fn *fn, void *baton)
 {
     uint32_t addr[RELAY_LISTEN_BLOCKS_MAX];
     int prefix[RELAY_LISTEN_BLOCKS_MAX], i;
@@ -218,7 +223,18 @@ int sockdiag_dump(int nl, const relay_listen_space *space, sockdiag_fn *fn, void
     }
     request_init(&r, NLM_F_DUMP, AF_INET);
     request_filter(&r, AF_INET, space->nblocks, addr, prefix);
+    r.req.idiag_states = 1U << state;
     return run(nl, &r, pass_inside, &f);
+}
+
+int sockdiag_dump(int nl, const relay_listen_space *space, sockdiag_fn *fn, void *baton)
+{
+    return dump(nl, TCP_LISTEN, space, fn, baton);
+}
+
+int sockdiag_dump_parked(int nl, const relay_listen_space *space, sockdiag_fn *fn, void *baton)
+{
+    return dump(nl, TCP_ESTABLISHED, space, fn, baton);
 }
 
 int sockdiag_dump_wildcards(int nl, const relay_listen_space *space, sockdiag_fn *fn, void *baton)

@@ -30,6 +30,9 @@ int sockdiag_open(void);
  */
 int sockdiag_dump(int nl, const relay_listen_space *space, sockdiag_fn *fn, void *baton);
 
+/** Calls fn for each socket of the space that is connected to itself (see parking.h). @return as sockdiag_dump() */
+int sockdiag_dump_parked(int nl, const relay_listen_space *space, sockdiag_fn *fn, void *baton);
+
 /**
  * Calls fn for each listener that is bound to all addresses (IPv4, or IPv6 which takes IPv4, too) and a port of the
  * space: it would answer in the place of every tunnel of that port that is not connected.
