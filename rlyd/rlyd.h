@@ -12,6 +12,7 @@
  *   proof          notices that a login has been authenticated     transport  a session's TCP connection
  *   listeners      the kernel's listen table, mirrored             sockdiag   asks the kernel for it
  *   find           which process holds an unexpected listener      nodelay    the listening sshd's socket
+ *   refusal        why a login came to nothing                     sshdtest   whether sshd can let anybody in
  *   takeover       which of a tunnel's sessions has it             parking    a listener's way back
  *   redis          connections to Redis with deadlines             lifetime   close, expiry, extension
  *   live           what Redis is told: live:, events, relay:       sshdconf   values of sshd's configuration
@@ -52,6 +53,7 @@ typedef struct rlyd {
     struct live *live;
     struct nodelay *nodelay;
     struct takeovers *takeovers;
+    struct sshdtest *sshdtest;
 } rlyd;
 
 int64_t now_ms(void);

@@ -9,6 +9,8 @@
 #include "listeners.h"
 #include "live.h"
 #include "proof.h"
+#include "refusal.h"
+#include "sshdtest.h"
 #include "takeover.h"
 #include "transport.h"
 
@@ -133,9 +135,9 @@ static int is_silent(session *s)
     return silent;
 }
 
-void session_offered(rlyd *d, const proc_info *monitor, pid_t asker, const message *login)
+session *session_of_monitor(rlyd *d, const proc_info *monitor)
 {
-    session *s = session_by_monitor(d, monitor->pid), *other, *next;
+    session *s = session_by_monitor(d, monitor->pid);
 
     if (s && s->monitor_start != monitor->start) {
         session_gone(s);
@@ -145,8 +147,16 @@ void session_offered(rlyd *d, const proc_info *monitor, pid_t asker, const messa
         s = session_make(d, monitor->pid, monitor->start, WAY_LISTENING);
         learn_transport(s);
     }
+    return s;
+}
+
+void session_offered(rlyd *d, const proc_info *monitor, pid_t asker, const message *login)
+{
+    session *s = session_of_monitor(d, monitor), *other, *next;
+
     if (s->state > SESSION_OFFERED)
         return;
+    s->refusal = 0;
     s->state = SESSION_OFFERED;
     proof_expect(s, asker);
     session_index_join(s, login->tunnel, login->fingerprint);
@@ -301,6 +311,7 @@ void session_end(session *s, const char *why)
 static void log_end(const session *s)
 {
     double seconds = (double)(now_ms() - s->began_ms) / 1000;
+    char why[400];
 
     if (s->child_start)
         seconds = (double)proc_age_ms(s->child_start) / 1000;
@@ -310,9 +321,9 @@ static void log_end(const session *s)
                   s->killed ? " (had to be killed)" : "", s->peer[0] ? s->peer : "(unknown)",
                   session_way_name(s->way), seconds);
     else
-        relay_log(RELAY_LOG_INFO, "RLY411 %s%s: login not completed; peer %s, way in %s, %.1f s",
-                  s->tunnel[0] ? "tunnel " : "no tunnel", s->tunnel, s->peer[0] ? s->peer : "(unknown)",
-                  session_way_name(s->way), seconds);
+        relay_log(RELAY_LOG_INFO, "RLY411 %s%s: login not completed: %s; peer %s, way in %s, %.1f s",
+                  s->tunnel[0] ? "tunnel " : "no tunnel", s->tunnel, refusal_print(s, why, sizeof why),
+                  s->peer[0] ? s->peer : "(unknown)", session_way_name(s->way), seconds);
 }
 
 /** The monitor is gone, its child lives on: a session of one process from now on. After a client has disconnected that is
@@ -331,12 +342,13 @@ static void become_orphan(session *s)
 void session_gone(session *s)
 {
     rlyd *d = s->d;
+    int status;
 
     if (s->exited)
         event_free(s->exited);
     s->exited = NULL;
-    if (s->our_child)
-        waitpid(s->monitor, NULL, WNOHANG);
+    if (s->our_child && waitpid(s->monitor, &status, WNOHANG) == s->monitor && s->state == SESSION_STARTED)
+        sshdtest_ended(d, s->peer, status, now_ms() - s->began_ms);
     if (s->pidfd >= 0)
         close(s->pidfd);
     else

@@ -43,6 +43,8 @@ struct session {
     char tunnel[RLYD_TUNNEL_MAX]; /* "" while unknown */
     char fingerprint[RLYD_FINGERPRINT_MAX];
     char peer[RLYD_PEER_MAX];
+    relay_rlyd_refusal refusal; /* what relay-authkeys said of the last key; 0: nothing, or that it is granted */
+    char refused_key[RLYD_FINGERPRINT_MAX], refused_tunnel[RLYD_TUNNEL_MAX];
     struct source *source; /* counted in admission while set */
     int64_t began_ms;
     int64_t since_redis_ms; /* when it began, for `live:`; 0: not worked out yet */
@@ -72,6 +74,9 @@ void sessions_init(rlyd *d);
 
 /** sshd was started on a handed-over connection. */
 session *session_started(rlyd *d, pid_t pid, session_way way, const char *peer, struct source *source);
+
+/** The session of that monitor, whose identity has been checked; makes it. */
+session *session_of_monitor(rlyd *d, const proc_info *monitor);
 
 /**
  * relay-authkeys, with the pid asker, asked on behalf of that monitor, whose identity has been checked. Ends a session of the same tunnel
