@@ -299,7 +299,7 @@ while :; do
                 backoff=2 refused_since='' gone=0
                 ! is_past_end || extended=yes
             fi
-            if [ $said = 13 ] && is_taken; then taken=yes; fi
+            if [ "$said" = 13 ] && is_taken; then taken=yes; fi
             ;;
     esac
     draw
