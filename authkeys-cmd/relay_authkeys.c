@@ -110,6 +110,61 @@ static void report(const relay_config *cfg, const relay_grant *grant, const char
         relay_log(rv == RELAY_EREFUSED ? RELAY_LOG_NOTICE : RELAY_LOG_INFO, "RLY209: tunnel %s: %s", grant->tunnel, why);
 }
 
+/* Tells rlyd that nothing is granted, for its line about the login: who has that key is told nothing but `no'. */
+static void report_refused(const relay_config *cfg, relay_rlyd_refusal refusal, const char *fingerprint, const char *tunnel, apr_pool_t *p)
+{
+    const char *why = NULL;
+    apr_status_t rv;
+
+    if (access(cfg->rlyd_socket, F_OK))
+        return;
+    limit_lifetime(cfg->redis_timeout);
+    rv = relay_rlyd_refused(cfg->rlyd_socket, refusal, fingerprint, tunnel, cfg->redis_timeout, p, &why);
+    if (rv != APR_SUCCESS)
+        relay_log(RELAY_LOG_INFO, "RLY220: key %s: %s", fingerprint, why);
+}
+
+/* Whether it may stand in a message. */
+static int is_id(const char *text)
+{
+    return *text && strlen(text) < 64 && !text[strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789")];
+}
+
+/* Redis has no grant for the key: was there one? Where that cannot be asked, by an older Redis user for instance, it is
+ * unknown. */
+static void report_unknown(const relay_config *cfg, relay_store *store, const char *fingerprint, apr_pool_t *p)
+{
+    const char *tunnel = NULL, *why = NULL;
+    relay_rlyd_refusal refusal = RELAY_RLYD_UNKNOWN;
+    int closed = 0;
+
+    if (access(cfg->rlyd_socket, F_OK))
+        return;
+    if (relay_store_key_ended(store, fingerprint, &tunnel, &closed, p, &why) == APR_SUCCESS && is_id(tunnel))
+        refusal = closed ? RELAY_RLYD_CLOSED : RELAY_RLYD_EXPIRED;
+    report_refused(cfg, refusal, fingerprint, refusal == RELAY_RLYD_UNKNOWN ? NULL : tunnel, p);
+}
+
+/* No grant: says why. @return the exit status */
+static int refuse(const relay_config *cfg, relay_store *store, apr_status_t rv, const char *fingerprint, const char *why, apr_pool_t *p)
+{
+    if (rv == RELAY_ENOTFOUND) {
+        report_unknown(cfg, store, fingerprint, p);
+        return EXIT_SUCCESS;
+    }
+    if (rv == RELAY_EREFUSED) {
+        relay_log(RELAY_LOG_NOTICE, "RLY205: key %s is not granted here: %s", fingerprint, why);
+        report_refused(cfg, RELAY_RLYD_ELSEWHERE, fingerprint, NULL, p);
+        return EXIT_SUCCESS;
+    }
+    if (rv == RELAY_EUNREACHABLE)
+        relay_log(RELAY_LOG_ERR, "RLY204: key %s is refused: %s", fingerprint, why);
+    else
+        relay_log(RELAY_LOG_ERR, "RLY206: key %s is refused: %s", fingerprint, why);
+    report_refused(cfg, rv == RELAY_EUNREACHABLE ? RELAY_RLYD_REDIS : RELAY_RLYD_RECORD, fingerprint, NULL, p);
+    return EXIT_FAILURE;
+}
+
 /* The one decision. @return the exit status */
 static int answer(const authkeys_request *req, const char *conf, int loopback_only, apr_pool_t *p)
 {
@@ -133,20 +188,8 @@ static int answer(const authkeys_request *req, const char *conf, int loopback_on
     limit_lifetime(cfg->redis_timeout);
     relay_store_create(&store, cfg, p);
     rv = authkeys_grant_find(&grant, store, cfg, req->fingerprint, p, &why);
-    if (rv == RELAY_ENOTFOUND)
-        return EXIT_SUCCESS;
-    if (rv == RELAY_EREFUSED) {
-        relay_log(RELAY_LOG_NOTICE, "RLY205: key %s is not granted here: %s", req->fingerprint, why);
-        return EXIT_SUCCESS;
-    }
-    if (rv == RELAY_EUNREACHABLE) {
-        relay_log(RELAY_LOG_ERR, "RLY204: key %s is refused: %s", req->fingerprint, why);
-        return EXIT_FAILURE;
-    }
-    if (rv != APR_SUCCESS) {
-        relay_log(RELAY_LOG_ERR, "RLY206: key %s is refused: %s", req->fingerprint, why);
-        return EXIT_FAILURE;
-    }
+    if (rv != APR_SUCCESS)
+        return refuse(cfg, store, rv, req->fingerprint, why, p);
 
     line = apr_pstrcat(p, authkeys_options(&grant, loopback_only, p), " ", req->type, " ", req->blob, "\n", NULL);
 

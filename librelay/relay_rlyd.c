@@ -109,21 +109,16 @@ static ssize_t receive_until(int sock, char *buf, size_t size, apr_time_t deadli
     }
 }
 
-apr_status_t relay_rlyd_login(const char *socket_path, const relay_grant *grant, const char *fingerprint,
-                              apr_interval_time_t timeout, apr_pool_t *p, const char **why)
+/** Sends a report and waits for the answer. */
+static apr_status_t report(const char *socket_path, const char *text, apr_interval_time_t timeout, apr_pool_t *p, const char **why)
 {
     static const char ok[] = RELAY_RLYD_PROTOCOL " ok", no[] = RELAY_RLYD_PROTOCOL " no ";
     apr_time_t deadline = apr_time_now() + timeout;
     char answer[RELAY_RLYD_MESSAGE_MAX + 1], reason[120];
-    const char *text;
     apr_status_t rv;
     ssize_t n;
-    int sock, i;
+    int sock;
 
-    text = apr_psprintf(p, RELAY_RLYD_PROTOCOL " login tunnel=%s key=%s expires=%" APR_INT64_T_FMT " listen=",
-                        grant->tunnel, fingerprint, (apr_int64_t)apr_time_as_msec(grant->expires));
-    for (i = 0; i < grant->naddrs; i++)
-        text = apr_pstrcat(p, text, i ? "," : "", relay_listen_addr_print(grant->addrs[i], p), NULL);
     if ((rv = open_socket(&sock, socket_path, p, why)) != APR_SUCCESS)
         return rv;
     rv = send_message(sock, socket_path, text, NULL, 0, p, why);
@@ -146,4 +141,36 @@ apr_status_t relay_rlyd_login(const char *socket_path, const relay_grant *grant,
     }
     RELAY_WHY(why, p, "rlyd at %s %s", socket_path, n ? "gave an answer that is none" : "closed the connection");
     return RELAY_EUNREACHABLE;
+}
+
+apr_status_t relay_rlyd_login(const char *socket_path, const relay_grant *grant, const char *fingerprint,
+                              apr_interval_time_t timeout, apr_pool_t *p, const char **why)
+{
+    const char *text;
+    int i;
+
+    text = apr_psprintf(p, RELAY_RLYD_PROTOCOL " login tunnel=%s key=%s expires=%" APR_INT64_T_FMT " listen=",
+                        grant->tunnel, fingerprint, (apr_int64_t)apr_time_as_msec(grant->expires));
+    for (i = 0; i < grant->naddrs; i++)
+        text = apr_pstrcat(p, text, i ? "," : "", relay_listen_addr_print(grant->addrs[i], p), NULL);
+    return report(socket_path, text, timeout, p, why);
+}
+
+const char *relay_rlyd_refusal_word(relay_rlyd_refusal refusal)
+{
+    static const char *const words[] = {
+        [RELAY_RLYD_UNKNOWN] = "unknown",     [RELAY_RLYD_CLOSED] = "closed", [RELAY_RLYD_EXPIRED] = "expired",
+        [RELAY_RLYD_ELSEWHERE] = "elsewhere", [RELAY_RLYD_RECORD] = "record", [RELAY_RLYD_REDIS] = "redis",
+    };
+
+    return words[refusal];
+}
+
+apr_status_t relay_rlyd_refused(const char *socket_path, relay_rlyd_refusal refusal, const char *fingerprint, const char *tunnel,
+                                apr_interval_time_t timeout, apr_pool_t *p, const char **why)
+{
+    const char *text = apr_pstrcat(p, RELAY_RLYD_PROTOCOL " refused key=", fingerprint, " why=", relay_rlyd_refusal_word(refusal),
+                                   tunnel ? " tunnel=" : "", tunnel, NULL);
+
+    return report(socket_path, text, timeout, p, why);
 }

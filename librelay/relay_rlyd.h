@@ -17,6 +17,9 @@
  *   relay1 login tunnel=ID key=SHA256:… expires=MS listen=ADDR:PORT[,ADDR:PORT…]
  *       from a process whose parent is the login's sshd monitor; expires by Redis's clock. Answered, once rlyd has made room for the
  *       login where it could: `relay1 ok`, or `relay1 no REASON…`.
+ *   relay1 refused key=SHA256:… why=unknown|closed|expired|elsewhere|record|redis [tunnel=ID]
+ *       from such a process, too: it grants that key nothing, for the log's line about the login. closed and expired name the
+ *       tunnel. Answered as a login is.
  */
 #ifndef RELAY_RLYD_H
 #define RELAY_RLYD_H
@@ -30,6 +33,18 @@ typedef enum {
     RELAY_RLYD_DIRECT, /* the descriptor is the device's own TCP connection */
     RELAY_RLYD_TLS     /* it is one end of a socket pair, with TLS beyond the other */
 } relay_rlyd_way;
+
+typedef enum {
+    RELAY_RLYD_UNKNOWN = 1, /* no tunnel has the key, or had it until a day ago */
+    RELAY_RLYD_CLOSED,      /* its tunnel was closed */
+    RELAY_RLYD_EXPIRED,     /* its tunnel's time is over */
+    RELAY_RLYD_ELSEWHERE,   /* its tunnel is another relay's */
+    RELAY_RLYD_RECORD,      /* its record cannot be used */
+    RELAY_RLYD_REDIS        /* Redis cannot be asked */
+} relay_rlyd_refusal;
+
+/** The word for it in a message. */
+const char *relay_rlyd_refusal_word(relay_rlyd_refusal refusal);
 
 /**
  * Hands a connection over. Never blocks: when rlyd is away or has no room the call fails at once.
@@ -51,5 +66,9 @@ apr_status_t relay_rlyd_handoff(const char *socket_path, int fd, relay_rlyd_way 
  */
 apr_status_t relay_rlyd_login(const char *socket_path, const relay_grant *grant, const char *fingerprint,
                               apr_interval_time_t timeout, apr_pool_t *p, const char **why);
+
+/** Reports that this process grants a key nothing. @param tunnel whose key it was, or NULL. @return as relay_rlyd_login() */
+apr_status_t relay_rlyd_refused(const char *socket_path, relay_rlyd_refusal refusal, const char *fingerprint, const char *tunnel,
+                                apr_interval_time_t timeout, apr_pool_t *p, const char **why);
 
 #endif

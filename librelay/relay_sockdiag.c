@@ -101,6 +101,13 @@ static void request_filter(request *r, int family, int n, const uint32_t *addr, 
     r->nlh.nlmsg_len = NLMSG_ALIGN(r->nlh.nlmsg_len) + attr->nla_len;
 }
 
+/* What rlyd parks (rlyd/parking.h): connected to itself. */
+static int is_its_own_peer(const struct inet_diag_msg *m)
+{
+    return m->idiag_family == AF_INET && m->id.idiag_src[0] == m->id.idiag_dst[0] &&
+           m->id.idiag_sport == m->id.idiag_dport;
+}
+
 static int take(const struct nlmsghdr *nlh, relay_socket *s)
 {
     const struct inet_diag_msg *m = NLMSG_DATA(nlh);
@@ -110,6 +117,7 @@ static int take(const struct nlmsghdr *nlh, relay_socket *s)
         return 0;
     memset(s, 0, sizeof *s);
     s->listens = m->idiag_state == TCP_LISTEN;
+    s->parked = is_its_own_peer(m);
     s->addr.port = ntohs(m->id.idiag_sport);
     s->uid = m->idiag_uid;
     s->inode = m->idiag_inode;
@@ -212,23 +220,52 @@ static void pass_inside(void *baton, const relay_socket *s)
         f->fn(f->baton, s);
 }
 
+/** The prefixes that the space lies in. @return how many */
+static int prefixes(const relay_listen_space *space, uint32_t *addr, int *prefix)
+{
+    int i;
+
+    for (i = 0; i < space->nblocks; i++) {
+        addr[i] = space->block[i].first;
+        prefix[i] = common_prefix(space->block[i].first, space->block[i].last);
+    }
+    return i;
+}
+
 int relay_sockdiag_dump(int nl, const relay_listen_space *space, relay_sockdiag_fn *fn, void *baton)
 {
     uint32_t addr[PREFIXES_MAX] = {0};
-    int prefix[PREFIXES_MAX] = {32}, i;
+    int prefix[PREFIXES_MAX] = {32};
     filtered f = {space, fn, baton};
     request r;
 
-    for (i = 0; i < space->nblocks; i++) {
-        addr[i + 1] = space->block[i].first;
-        prefix[i + 1] = common_prefix(space->block[i].first, space->block[i].last);
-    }
     request_init(&r, NLM_F_DUMP, AF_INET);
-    request_filter(&r, AF_INET, space->nblocks + 1, addr, prefix);
+    request_filter(&r, AF_INET, 1 + prefixes(space, addr + 1, prefix + 1), addr, prefix);
     if (run(nl, &r, pass_inside, &f) < 0)
         return -1;
     request_init(&r, NLM_F_DUMP, AF_INET6); /* few: filtered here */
     return run(nl, &r, pass_inside, &f);
+}
+
+static void pass_parked(void *baton, const relay_socket *s)
+{
+    const filtered *f = baton;
+
+    if (s->parked && relay_listen_contains(f->space, s->addr))
+        f->fn(f->baton, s);
+}
+
+int relay_sockdiag_dump_parked(int nl, const relay_listen_space *space, relay_sockdiag_fn *fn, void *baton)
+{
+    uint32_t addr[PREFIXES_MAX];
+    int prefix[PREFIXES_MAX];
+    filtered f = {space, fn, baton};
+    request r;
+
+    request_init(&r, NLM_F_DUMP, AF_INET);
+    request_filter(&r, AF_INET, prefixes(space, addr, prefix), addr, prefix);
+    r.req.idiag_states = 1U << TCP_ESTABLISHED;
+    return run(nl, &r, pass_parked, &f);
 }
 
 static void keep(void *baton, const relay_socket *s)

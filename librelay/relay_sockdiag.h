@@ -19,6 +19,7 @@
 typedef struct relay_socket {
     int listens;  /* in state LISTEN */
     int wildcard; /* bound to every address: addr.ip is 0 */
+    int parked;   /* connected to itself (rlyd/parking.h) */
     relay_listen_addr addr;
     /* Of the user whose process made the listener or accepted the connection. Until a connection is
      * accepted Linux before 6.17 says 0, later ones name the listener's. */
@@ -39,6 +40,10 @@ int relay_sockdiag_open(void);
  */
 int relay_sockdiag_dump(int nl, const relay_listen_space *space, relay_sockdiag_fn *fn,
                         void *baton);
+
+/** Calls fn for each socket of the space that is connected to itself. @return as relay_sockdiag_dump() */
+int relay_sockdiag_dump_parked(int nl, const relay_listen_space *space, relay_sockdiag_fn *fn,
+                               void *baton);
 
 /**
  * The listener that a connection from this host to addr would meet; it may be one on all addresses.

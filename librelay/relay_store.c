@@ -460,3 +460,27 @@ apr_status_t relay_store_grant(relay_store *s, const char *fingerprint, relay_gr
         *grant = found;
     return rv;
 }
+
+apr_status_t relay_store_key_ended(relay_store *s, const char *fingerprint, const char **tunnel, int *closed, apr_pool_t *p,
+                                   const char **why)
+{
+    const char *key = relay_store_key(s, p, "gone:", fingerprint), *get[] = {"HGETALL", key}, *gone = NULL, *id;
+    relay_store_cmd cmd = {2, get, NULL};
+    redisReply *r;
+    apr_status_t rv;
+
+    if (!relay_fingerprint_is_valid(fingerprint))
+        return RELAY_ENOTFOUND;
+    if ((rv = relay_store_read(s, &cmd, 1, &r, p, why)) != APR_SUCCESS)
+        return rv;
+    if ((rv = relay_store_check(s, r, key, p, why)) == APR_SUCCESS)
+        rv = read_gone(&gone, r, key, p, why);
+    if (rv == RELAY_EGONE) {
+        id = relay_reply_field(r, "tunnel");
+        rv = id ? APR_SUCCESS : RELAY_ENOTFOUND;
+        *tunnel = id ? apr_pstrdup(p, id) : NULL;
+        *closed = strcmp(gone, "closed") == 0;
+    }
+    freeReplyObject(r);
+    return rv;
+}

@@ -14,6 +14,8 @@
  *                           written by open (as expired), close; read by mod_relay on a miss; lives until expires + 1 day
  *  key:<SHA256:fp>  hash    v tunnel relay listen expires; listen: the tunnel's listen addresses, space separated.
  *                           written by open, extend, close; read by relay-authkeys; lives until expires
+ *  gone:<SHA256:fp> hash    v why tunnel; the same of a tunnel's key, for the log. No name of a route begins so.
+ *                           written by open (as expired), close; read by relay-authkeys on a miss; lives until expires + 1 day
  *  tunnel:<id>      hash    v id device relay key created expires state (open|closed) ended by
  *                           routes (their number n), and name.I listen.I service.I for I from 0 to n-1;
  *                           key the fingerprint; by who opened it; ended (ms) once closed.
@@ -32,7 +34,7 @@
  *  relay:<name>     hash    v ssh hostkeys (lines `type base64`) load versions taken; written by rlyd (heartbeat, lives 1 minute).
  *                           taken: where in the listen space others listen, separated by spaces: listen addresses, and `*:PORT`
  *                           for a listener on all addresses; at most 4,096, written as it changes, too. read by rly open
- *  events           stream  what (open|extend|close|expire|up|down|…) tunnel relay by, and `peer` where there is one;
+ *  events           stream  what (open|extend|close|expire|up|down|idle|contested|…) tunnel relay by, and `peer` where there is one;
  *                           capped at about 10,000; written by every writer; read for audit and by rlyd
  *
  * What changes several keys is one Lua script (librelay/lua), so that no reader sees half of it.
@@ -100,6 +102,14 @@ apr_status_t relay_store_route_check(const relay_config *cfg, const relay_route 
  */
 apr_status_t relay_store_grant(relay_store *s, const char *fingerprint, relay_grant *grant, apr_pool_t *p,
                                const char **why);
+
+/**
+ * Why a key that relay_store_grant() did not find is not there, for the log: one round trip.
+ * @param closed out: 1 its tunnel was closed, 0 its time is over
+ * @return APR_SUCCESS with *tunnel; RELAY_ENOTFOUND: nothing is known of it; RELAY_ERECORD, RELAY_EUNREACHABLE with *why
+ */
+apr_status_t relay_store_key_ended(relay_store *s, const char *fingerprint, const char **tunnel, int *closed, apr_pool_t *p,
+                                   const char **why);
 
 /** Whether the text has the form of an OpenSSH SHA256 fingerprint. */
 int relay_fingerprint_is_valid(const char *text);

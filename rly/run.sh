@@ -17,6 +17,10 @@
 #   - A tunnel that was seen alive past that end was extended, nobody here knows until when: then a day instead of the hour.
 #   - 404, never heard of it: the record of a tunnel's end is kept for a day. An hour of that and refusals, whatever the clock says.
 # RELAY_PATIENCE is the hour, in seconds; the day is 24 times as long.
+#
+# A copy of this folder that runs elsewhere takes the tunnel from this one, and this one takes it back, for ever. The sign of it: the
+# relay ends the connection soon after it began, again and again, and the tunnel's URL answers while this script is not
+# connected. Then it says so, and waits for minutes between its tries, as the other one does; each serves for as long.
 set -u
 
 if [ $# -gt 0 ]; then
@@ -198,7 +202,7 @@ end_client() {
 }
 
 # Passes on what the client says; exit status: 10 it was refused, 11 it did not reach the relay, 12 it was let in and
-# could not listen, 0 none of these.
+# could not listen, 13 the relay has ended the connection, 0 none of these.
 listen_to_client() {
     said=0 confirmed=0
     while IFS= read -r line; do
@@ -227,6 +231,7 @@ listen_to_client() {
                 ;;
             'ssh: connect to host '* | 'ssh: Could not resolve '* | *': Connect failed: '* | *': Error resolving '* | \
                 *' during banner exchange'* | *connect:errno=*) said=11 ;;
+            *' closed by remote host.' | *'Remote closed the connection') [ $said != 0 ] || said=13 ;;
         esac
         log "$ssh: $line"
     done
@@ -306,6 +311,19 @@ is_over() {
     [ -n "$needed" ] && [ $((now - refused_since)) -ge "$needed" ]
 }
 
+# After the relay has ended a connection. Whether another copy of this folder has the tunnel: somebody has it, or, where nobody
+# can be asked, it has been so for a while.
+is_taken() {
+    [ $lasted -lt 600 ] || evicted=0
+    evicted=$((evicted + 1))
+    [ $evicted -ge 2 ] || return 1
+    ask
+    case $answer in
+        404 | 410 | 503) evicted=1 && return 1 ;;
+        '' | 000) [ $evicted -ge 5 ] ;;
+    esac
+}
+
 # --- the loop
 
 find_client
@@ -314,10 +332,11 @@ if [ $client = dropbear ]; then prepare_dropbear; else prepare_openssh; fi
 chmod 600 id_relay id_relay.dropbear 2>/dev/null
 
 look_at_clock
-start=$now said=0 backoff=2 refused_since='' gone=0 extended=''
+start=$now said=0 backoff=2 refused_since='' gone=0 extended='' evicted=0
 log "connecting to $host with $ssh ($client)"
 while :; do
     connect
+    taken=
     case $said in
         10)
             if is_over; then
@@ -326,17 +345,22 @@ while :; do
             fi
             ;;
         12) refused_since='' gone=0 ;;
-        0)
+        0 | 13)
             # A session that lasted makes all that was before it void.
             if [ $lasted -ge 30 ]; then
                 backoff=2 refused_since='' gone=0
                 ! is_past_end || extended=yes
             fi
+            if [ "$said" = 13 ] && is_taken; then taken=yes; fi
             ;;
     esac
     draw
     delay=$((backoff / 2 + random % (backoff / 2 + 1)))
     [ $gone = 0 ] || [ $delay -ge 10 ] || delay=10
+    if [ -n "$taken" ]; then
+        log "another copy of this folder has the tunnel: does it run elsewhere, too? Only one may; each takes it from the other"
+        delay=$((150 + random % 151))
+    fi
     log "the connection ended after $lasted s (exit status $code); the next try is in $delay s"
     backoff=$((backoff * 2))
     [ $backoff -le 60 ] || backoff=60

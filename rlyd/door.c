@@ -3,6 +3,7 @@
 #include "door.h"
 #include "daemon.h"
 #include "message.h"
+#include "refusal.h"
 #include "session.h"
 #include "usher.h"
 
@@ -95,12 +96,15 @@ static void take_login(peer *p, const message *m)
     const char *wrong = monitor_of(p, &monitor);
 
     if (wrong) {
-        relay_log(RELAY_LOG_INFO, "RLY404 tunnel %s: login report refused: %s", m->tunnel, wrong);
+        relay_log(RELAY_LOG_INFO, "RLY404 tunnel %s: login report refused: %s", m->tunnel[0] ? m->tunnel : "(none)", wrong);
         apr_snprintf(text, sizeof text, RELAY_RLYD_PROTOCOL " no %s", wrong);
         answer(p, text);
         return;
     }
-    session_offered(p->d, &monitor, p->who.pid, m);
+    if (m->verb == MESSAGE_REFUSED)
+        refusal_reported(p->d, &monitor, m);
+    else
+        session_offered(p->d, &monitor, p->who.pid, m);
     answer(p, RELAY_RLYD_PROTOCOL " ok");
 }
 

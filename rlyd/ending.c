@@ -34,6 +34,19 @@ static int is_child(const session *s, const proc_info *p)
     return p->ppid == s->monitor;
 }
 
+int ending_open_child(const session *s)
+{
+    int pidfd = proc_pidfd_open(s->child);
+    proc_info info;
+
+    if (pidfd < 0)
+        return -1;
+    if (proc_read(s->child, &info) == 0 && is_child(s, &info) && proc_is_sshd(s->child, s->d->cfg->sshd))
+        return pidfd;
+    close(pidfd);
+    return -1;
+}
+
 typedef struct releasing {
     session *s;
     int pidfd;
@@ -56,13 +69,11 @@ static int release_one(void *baton, int fd, uint32_t inode)
 
 void ending_release(session *s)
 {
-    releasing r = {.s = s, .pidfd = -1};
-    proc_info info;
+    releasing r = {.s = s};
 
-    if (!s->nports || (r.pidfd = proc_pidfd_open(s->child)) < 0)
+    if (!s->nports || (r.pidfd = ending_open_child(s)) < 0)
         return;
-    if (proc_read(s->child, &info) == 0 && is_child(s, &info) && proc_is_sshd(s->child, s->d->cfg->sshd))
-        proc_each_socket(s->child, release_one, &r);
+    proc_each_socket(s->child, release_one, &r);
     close(r.pidfd);
 }
 

@@ -4,6 +4,7 @@
 #include "find.h"
 #include "live.h"
 #include "relay_sockdiag.h"
+#include "takeover.h"
 #include "taken.h"
 
 #include <apr_hash.h>
@@ -111,7 +112,7 @@ static void port_drop(rlyd *d, port *p)
         d->listeners->owned--;
         s->nports--;
         live_down(d, p->addr);
-        if (s->nports == 0 && s->announced && s->state != SESSION_ENDING &&
+        if (s->nports == 0 && s->announced && s->state != SESSION_ENDING && !s->parked &&
             proc_is_alive(s->child, s->child_start)) {
             live_event(d, "down", s, "why", "it stopped listening");
             s->announced = 0;
@@ -133,6 +134,7 @@ void listeners_claim(rlyd *d, port *p, session *s)
     s->nports++;
     s->port = p->addr;
     live_up(d, p->addr, s);
+    takeover_listens(s);
     if (s->tunnel[0] && !s->announced) {
         s->announced = 1;
         live_event(d, "up", s, "listen", relay_listen_addr_format(p->addr, text, sizeof text));
@@ -227,7 +229,7 @@ static void each_port(rlyd *d, void (*fn)(rlyd *d, port *p, void *baton), void *
 static void drop_unseen(rlyd *d, port *p, void *baton)
 {
     (void)baton;
-    if (p->seen != d->listeners->dump)
+    if (p->seen != d->listeners->dump && !(p->kind == PORT_OWNED && p->owner->parked))
         port_drop(d, p);
 }
 
@@ -389,6 +391,11 @@ static int look_up(rlyd *d, session *s)
         up &= listeners_owner(d, s->addrs[i]) == s;
     }
     return up;
+}
+
+void listeners_look_at(session *s)
+{
+    look_up(s->d, s);
 }
 
 static void on_soon(evutil_socket_t fd, short what, void *arg)

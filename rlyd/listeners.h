@@ -42,6 +42,9 @@ void listeners_session_gone(session *s);
 /** The session that holds an address now, or NULL. */
 session *listeners_owner(rlyd *d, relay_listen_addr addr);
 
+/** Looks now whether the session listens. */
+void listeners_look_at(session *s);
+
 /** Whether that socket is one of the listeners that the session holds. */
 int listeners_is_held(const session *s, uint32_t inode);
 

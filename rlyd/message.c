@@ -90,10 +90,49 @@ static int parse_handoff(message *m, char *rest, const char **why)
     return 0;
 }
 
+static const char base32[] = "abcdefghijklmnopqrstuvwxyz0123456789";
+static const char print[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/:";
+
+static int parse_refusal(message *m, const char *value)
+{
+    int i;
+
+    for (i = RELAY_RLYD_UNKNOWN; !m->refusal && i <= RELAY_RLYD_REDIS; i++)
+        if (strcmp(value, relay_rlyd_refusal_word((relay_rlyd_refusal)i)) == 0) {
+            m->refusal = (relay_rlyd_refusal)i;
+            return 0;
+        }
+    return -1;
+}
+
+static int parse_refused(message *m, char *rest, const char **why)
+{
+    char *word, *value;
+    int rc = 0;
+
+    while (rc == 0 && (word = next_word(&rest))) {
+        if (!(value = strchr(word, '=')))
+            return *why = "a word that is no NAME=VALUE", -1;
+        *value++ = '\0';
+        if (strcmp(word, "tunnel") == 0)
+            rc = copy_value(m->tunnel, sizeof m->tunnel, value, base32);
+        else if (strcmp(word, "key") == 0)
+            rc = copy_value(m->fingerprint, sizeof m->fingerprint, value, print);
+        else if (strcmp(word, "why") == 0)
+            rc = parse_refusal(m, value);
+        else
+            rc = -1;
+    }
+    if (rc < 0)
+        return *why = "an unknown, repeated or bad value in a report of a refused key", -1;
+    if (!m->refusal || !relay_fingerprint_is_valid(m->fingerprint) ||
+        ((m->refusal == RELAY_RLYD_CLOSED || m->refusal == RELAY_RLYD_EXPIRED) && !m->tunnel[0]))
+        return *why = "a report of a refused key without key, why or tunnel", -1;
+    return 0;
+}
+
 static int parse_login(message *m, char *rest, const char **why)
 {
-    static const char base32[] = "abcdefghijklmnopqrstuvwxyz0123456789";
-    static const char print[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/:";
     char *word, *value;
     int rc = 0;
 
@@ -143,6 +182,10 @@ int message_parse(message *m, const char *text, size_t len, const char **why)
     if (word && strcmp(word, "login") == 0) {
         m->verb = MESSAGE_LOGIN;
         return parse_login(m, rest, why);
+    }
+    if (word && strcmp(word, "refused") == 0) {
+        m->verb = MESSAGE_REFUSED;
+        return parse_refused(m, rest, why);
     }
     return *why = "an unknown verb", -1;
 }

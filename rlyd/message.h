@@ -10,15 +10,16 @@
 #include "relay_tunnel.h"
 #include "rlyd.h"
 
-typedef enum { MESSAGE_HANDOFF, MESSAGE_LOGIN } message_verb;
+typedef enum { MESSAGE_HANDOFF, MESSAGE_LOGIN, MESSAGE_REFUSED } message_verb;
 
 typedef struct message {
     message_verb verb;
     /* handoff */
     relay_rlyd_way way;
-    /* login */
+    /* login; refused has the key, and a tunnel or "" */
     char tunnel[RLYD_TUNNEL_MAX];
     char fingerprint[RLYD_FINGERPRINT_MAX];
+    relay_rlyd_refusal refusal;
     int64_t expires_redis_ms;
     int naddrs;
     relay_listen_addr addrs[RELAY_TUNNEL_ROUTES_MAX];

@@ -16,6 +16,8 @@
 #include "relay_process.h"
 #include "session.h"
 #include "spawn.h"
+#include "sshdtest.h"
+#include "takeover.h"
 #include "taken.h"
 #include "usher.h"
 
@@ -40,7 +42,7 @@ static const char usage[] =
     "\n"
     "  -c, --config FILE   relay.conf, instead of %s\n"
     "  -f, --foreground    stay in the foreground and log to stderr\n"
-    "  -t, --test          check the configuration and exit\n"
+    "  -t, --test          check the configuration, sshd's included, and exit\n"
     "  --merge-exec        run PROGRAM with samepage merging: for the listening sshd, `sshd -D -r`\n"
     "  -h, --help          this\n"
     "  -V, --version       the version\n"
@@ -167,6 +169,7 @@ static void on_hup(evutil_socket_t sig, short what, void *arg)
             relay_log(RELAY_LOG_ERR, "RLY452 %s", why);
         lifetime_reload(d);
         listeners_reload(d);
+        sshdtest_start(d, "reloaded");
         relay_log(RELAY_LOG_NOTICE, "RLY453 configuration reloaded from %s", d->cfg->file);
     }
     report_status(d);
@@ -242,6 +245,8 @@ static apr_status_t start(rlyd *d, apr_pool_t *p, const char **why)
     find_init(d);
     lifetime_init(d);
     live_init(d);
+    sshdtest_init(d);
+    takeover_init(d);
     proof_init(d);
     taken_init(d);
     listeners_init(d);
@@ -277,9 +282,11 @@ static int run(rlyd *d, int foreground)
         relay_log_install(relay_log_to_syslog, NULL);
     }
     relay_log(RELAY_LOG_NOTICE, "RLY450 rlyd %s for relay %s is ready", PACKAGE_VERSION, d->cfg->name);
+    sshdtest_start(d, "started");
     report_status(d);
     daemon_is_ready();
     event_base_dispatch(d->base);
+    takeover_stop(d);
     door_close(d);
     daemon_pidfile_remove(d->cfg->rlyd_pidfile);
     /* What is known of sessions ends here, and they do not: there is nothing to take apart. */
@@ -333,6 +340,10 @@ int main(int argc, char **argv)
         return 2;
     }
     if (configure(&d, d.pool, &why) != APR_SUCCESS) {
+        fprintf(stderr, "rlyd: %s\n", why);
+        return 1;
+    }
+    if (test && sshdtest_now(d.cfg, d.pool, &why) != APR_SUCCESS) {
         fprintf(stderr, "rlyd: %s\n", why);
         return 1;
     }

@@ -13,6 +13,8 @@
  *   proof          notices that a login has been authenticated     transport  a session's TCP connection
  *   listeners      the kernel's listen table, mirrored             taken      what others listen on
  *   find           which process holds an unexpected listener      nodelay    the listening sshd's socket
+ *   refusal        why a login came to nothing                     sshdtest   whether sshd can let anybody in
+ *   takeover       which of a tunnel's sessions has it             parking    a listener's way back
  *   redis          connections to Redis with deadlines             reply      what Redis answers, checked
  *   lifetime       close, expiry, extension                        eviction   a Redis that throws records away
  *   live           what Redis is told: live:, events, relay:       sshdconf   values of sshd's configuration
@@ -54,6 +56,8 @@ typedef struct rlyd {
     struct lifetimes *lifetime;
     struct live *live;
     struct nodelay *nodelay;
+    struct takeovers *takeovers;
+    struct sshdtest *sshdtest;
 } rlyd;
 
 int64_t now_ms(void);

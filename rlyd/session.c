@@ -9,6 +9,9 @@
 #include "listeners.h"
 #include "live.h"
 #include "proof.h"
+#include "refusal.h"
+#include "sshdtest.h"
+#include "takeover.h"
 #include "transport.h"
 
 #include <errno.h>
@@ -132,9 +135,9 @@ static int is_silent(session *s)
     return silent;
 }
 
-void session_offered(rlyd *d, const proc_info *monitor, pid_t asker, const message *login)
+session *session_of_monitor(rlyd *d, const proc_info *monitor)
 {
-    session *s = session_by_monitor(d, monitor->pid), *other, *next;
+    session *s = session_by_monitor(d, monitor->pid);
 
     if (s && s->monitor_start != monitor->start) {
         session_gone(s);
@@ -144,8 +147,16 @@ void session_offered(rlyd *d, const proc_info *monitor, pid_t asker, const messa
         s = session_make(d, monitor->pid, monitor->start, WAY_LISTENING);
         learn_transport(s);
     }
+    return s;
+}
+
+void session_offered(rlyd *d, const proc_info *monitor, pid_t asker, const message *login)
+{
+    session *s = session_of_monitor(d, monitor), *other, *next;
+
     if (s->state > SESSION_OFFERED)
         return;
+    s->refusal = 0;
     s->state = SESSION_OFFERED;
     proof_expect(s, asker);
     session_index_join(s, login->tunnel, login->fingerprint);
@@ -157,18 +168,7 @@ void session_offered(rlyd *d, const proc_info *monitor, pid_t asker, const messa
         if (other != s && other->state == SESSION_PROVED && is_silent(other))
             session_end(other, "silent");
     }
-}
-
-/** Ends what was there before s. */
-static void supersede(session *s)
-{
-    session *other, *next;
-
-    for (other = session_of_tunnel(s->d, s->tunnel); other; other = next) {
-        next = other->next_of_tunnel;
-        if (other != s && other->state == SESSION_PROVED)
-            session_end(other, "superseded");
-    }
+    takeover_offered(s);
 }
 
 static void become_proved(session *s, const proc_info *child)
@@ -205,7 +205,7 @@ void session_proved(session *s, const proc_info *child)
     become_proved(s, child);
     if (!s->tunnel[0])
         return; /* nobody reported: its listener will tell */
-    supersede(s);
+    takeover_proved(s);
     listeners_await(s);
     lifetime_check(s);
 }
@@ -304,12 +304,14 @@ void session_end(session *s, const char *why)
     /* In this order: a child that has no word of its end yet would log a failed accept() for each turn of its loop. */
     ending_signal(s, SIGTERM);
     ending_release(s);
+    takeover_over(s);
     timer_arm(s->timer, 10);
 }
 
 static void log_end(const session *s)
 {
     double seconds = (double)(now_ms() - s->began_ms) / 1000;
+    char why[400];
 
     if (s->child_start)
         seconds = (double)proc_age_ms(s->child_start) / 1000;
@@ -319,9 +321,9 @@ static void log_end(const session *s)
                   s->killed ? " (had to be killed)" : "", s->peer[0] ? s->peer : "(unknown)",
                   session_way_name(s->way), seconds);
     else
-        relay_log(RELAY_LOG_INFO, "RLY411 %s%s: login not completed; peer %s, way in %s, %.1f s",
-                  s->tunnel[0] ? "tunnel " : "no tunnel", s->tunnel, s->peer[0] ? s->peer : "(unknown)",
-                  session_way_name(s->way), seconds);
+        relay_log(RELAY_LOG_INFO, "RLY411 %s%s: login not completed: %s; peer %s, way in %s, %.1f s",
+                  s->tunnel[0] ? "tunnel " : "no tunnel", s->tunnel, refusal_print(s, why, sizeof why),
+                  s->peer[0] ? s->peer : "(unknown)", session_way_name(s->way), seconds);
 }
 
 /** The monitor is gone, its child lives on: a session of one process from now on. After a client has disconnected that is
@@ -340,12 +342,13 @@ static void become_orphan(session *s)
 void session_gone(session *s)
 {
     rlyd *d = s->d;
+    int status;
 
     if (s->exited)
         event_free(s->exited);
     s->exited = NULL;
-    if (s->our_child)
-        waitpid(s->monitor, NULL, WNOHANG);
+    if (s->our_child && waitpid(s->monitor, &status, WNOHANG) == s->monitor && s->state == SESSION_STARTED)
+        sshdtest_ended(d, s->peer, status, now_ms() - s->began_ms);
     if (s->pidfd >= 0)
         close(s->pidfd);
     else
@@ -357,6 +360,7 @@ void session_gone(session *s)
     }
     if (s->state == SESSION_PROVED)
         session_index_forget(s);
+    takeover_over(s);
     proof_forget(s);
     listeners_session_gone(s);
     log_end(s);

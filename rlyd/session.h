@@ -24,6 +24,9 @@
 typedef enum { SESSION_STARTED, SESSION_OFFERED, SESSION_PROVED, SESSION_ENDING } session_state;
 typedef enum { WAY_DIRECT, WAY_TLS, WAY_LISTENING } session_way;
 
+/* So many changes of hands within a minute are no accident. */
+#define TAKEOVERS_MAX 3
+
 typedef struct session session;
 struct session {
     rlyd *d;
@@ -40,6 +43,8 @@ struct session {
     char tunnel[RLYD_TUNNEL_MAX]; /* "" while unknown */
     char fingerprint[RLYD_FINGERPRINT_MAX];
     char peer[RLYD_PEER_MAX];
+    relay_rlyd_refusal refusal; /* what relay-authkeys said of the last key; 0: nothing, or that it is granted */
+    char refused_key[RLYD_FINGERPRINT_MAX], refused_tunnel[RLYD_TUNNEL_MAX];
     struct source *source; /* counted in admission while set */
     struct login *login;   /* what `proof` knows of it while it has been offered, and not proved */
     int64_t began_ms;
@@ -55,6 +60,13 @@ struct session {
     relay_listen_addr *addrs; /* its tunnel's listen addresses */
     int nports;               /* listeners it holds now: `listeners` counts */
     relay_listen_addr port;   /* the last one of them that came up */
+    int parked;               /* its listeners are, see takeover.h */
+    int idle;                 /* it was let in beside one that serves, and did not listen in time */
+    int fruitless;            /* how often its listeners were parked for nothing lately */
+    int64_t fruitless_ms;     /* when that was last */
+    int64_t reserved_ms;      /* until then the next login that is reported has its listeners parked; 0: none has */
+    int64_t won_ms[TAKEOVERS_MAX]; /* when its tunnel changed hands, last first; 0: not as often as that */
+    int64_t contested_ms;     /* when that was last said; 0: never */
     session *next_of_tunnel;
     TAILQ_ENTRY(session) in_turn;
 };
@@ -64,13 +76,16 @@ void sessions_init(rlyd *d);
 /** sshd was started on a handed-over connection. */
 session *session_started(rlyd *d, pid_t pid, session_way way, const char *peer, struct source *source);
 
+/** The session of that monitor, whose identity has been checked; makes it. */
+session *session_of_monitor(rlyd *d, const proc_info *monitor);
+
 /**
  * relay-authkeys, with the pid asker, asked on behalf of that monitor, whose identity has been checked. Ends a session of the same tunnel
  * whose peer has been silent for too long to be alive.
  */
 void session_offered(rlyd *d, const proc_info *monitor, pid_t asker, const message *login);
 
-/** The monitor has an authenticated child, or had one: its start is 0 then. Ends older sessions of the same tunnel. */
+/** The monitor has an authenticated child, or had one: its start is 0 then. Makes room for it, see takeover.h. */
 void session_proved(session *s, const proc_info *child);
 
 /**
@@ -118,6 +133,8 @@ const char *session_way_name(session_way way);
 /** Takes its listeners away at once, before its processes come round to ending: a newer session can bind the addresses
  * there and then, and no visitor is let in any more. */
 void ending_release(session *s);
+/** @return a pidfd of its child, once that has proved to be its own; -1 when it is gone */
+int ending_open_child(const session *s);
 /** Sends the signal to each process of the session that proves to be its own. @return how many there were */
 int ending_signal(session *s, int sig);
 /** Whether one of its processes is still there. */

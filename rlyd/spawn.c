@@ -1,10 +1,12 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 #include "spawn.h"
+#include "sshdtest.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <spawn.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -17,10 +19,55 @@ int spawn_merge_pages(void)
     return prctl(PR_SET_MEMORY_MERGE, 1, 0, 0, 0);
 }
 
+/* Nothing of ours: NOTIFY_SOCKET above all, which Debian's sshd would answer. */
+static char *const env[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", NULL};
+
+static int spawn(const char *program, char *const *argv, posix_spawn_file_actions_t *files, pid_t *pid)
+{
+    posix_spawnattr_t attr;
+    sigset_t all, none;
+    int err;
+
+    sigfillset(&all);
+    sigemptyset(&none);
+    posix_spawnattr_init(&attr);
+    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
+    posix_spawnattr_setsigdefault(&attr, &all);
+    posix_spawnattr_setsigmask(&attr, &none);
+    err = posix_spawn_file_actions_addclosefrom_np(files, STDERR_FILENO + 1);
+    if (!err)
+        err = posix_spawn(pid, program, files, &attr, argv, env);
+    posix_spawnattr_destroy(&attr);
+    return err;
+}
+
+int spawn_sshd_test(const relay_config *cfg, int *said, pid_t *pid)
+{
+    char *const argv[] = {(char *)cfg->sshd, "-t", "-f", (char *)cfg->sshd_config, NULL};
+    posix_spawn_file_actions_t files;
+    int ends[2], err;
+
+    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
+        return errno;
+    posix_spawn_file_actions_init(&files);
+    err = posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDWR, 0);
+    if (!err)
+        err = posix_spawn_file_actions_adddup2(&files, STDIN_FILENO, STDOUT_FILENO);
+    if (!err)
+        err = posix_spawn_file_actions_adddup2(&files, ends[1], STDERR_FILENO);
+    if (!err)
+        err = spawn(cfg->sshd, argv, &files, pid);
+    posix_spawn_file_actions_destroy(&files);
+    close(ends[1]);
+    if (err)
+        close(ends[0]);
+    else
+        *said = ends[0];
+    return err;
+}
+
 int spawn_become_sshd(const relay_config *cfg, int fd, int keep)
 {
-    /* Nothing of ours: NOTIFY_SOCKET above all, which Debian's sshd would answer. */
-    char *const env[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", NULL};
     char *argv[] = {(char *)cfg->sshd, "-i", "-f", (char *)cfg->sshd_config, NULL, NULL, NULL};
     int null, flags = fcntl(fd, F_GETFL);
     sigset_t none;
@@ -32,6 +79,7 @@ int spawn_become_sshd(const relay_config *cfg, int fd, int keep)
     /* What httpd accepted is non-blocking; sshd expects to set that itself, on what it was given. */
     if (flags < 0 || fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) < 0)
         return errno;
+    sshdtest_make_directory();
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     setsid();

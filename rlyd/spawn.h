@@ -16,6 +16,9 @@
  */
 int spawn_become_sshd(const relay_config *cfg, int fd, int keep);
 
+/** Starts `sshd -t`. @return 0 with *pid and *said, a non-blocking pipe with what it writes to standard error; or an errno */
+int spawn_sshd_test(const relay_config *cfg, int *said, pid_t *pid);
+
 /** Lets the kernel merge equal pages of this process and all that it starts (KSM). @return 0, or -1 with errno */
 int spawn_merge_pages(void);
 

@@ -116,3 +116,14 @@ int transport_is_silent(int fd)
         return 1;
     return info.tcpi_last_data_recv >= TRANSPORT_SILENCE_MS && info.tcpi_last_ack_recv >= TRANSPORT_SILENCE_MS;
 }
+
+int transport_rtt_ms(int fd)
+{
+    struct tcp_info info;
+    socklen_t len = sizeof info;
+
+    memset(&info, 0, sizeof info);
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0 || !info.tcpi_rtt)
+        return -1;
+    return (int)(info.tcpi_rtt / 1000) + 1;
+}

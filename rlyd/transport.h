@@ -29,6 +29,9 @@ int transport_open(int monitor, int pidfd);
 int transport_peer(int fd, char *out, size_t size);
 void transport_print(const struct sockaddr *addr, char *out, size_t size);
 
+/** The connection's round trip time as TCP has measured it, in ms, rounded up; -1 when it is not known. */
+int transport_rtt_ms(int fd);
+
 /** A peer that is alive lets the kernel hear from it more often than this (see transport_tune()). */
 #define TRANSPORT_SILENCE_MS 28000
 

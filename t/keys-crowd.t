@@ -180,7 +180,7 @@ def test_tries(rig, device, way, port):
 def main():
     rig = Rig(rlyd=True, sshd_conf=f"LoginGraceTime {GRACE}")
     # the test's threads all come from one address: what it may have under way at once is not what is tried here
-    rig.expect(r"Failed publickey|RLY40\d|Timeout before authentication|maximum authentication attempts|beginning MaxStartups|error: |AH00957|AH01114|AH01102|AH00898")
+    rig.expect(r"RLY46[01]|Failed publickey|RLY40\d|Timeout before authentication|maximum authentication attempts|beginning MaxStartups|error: |AH00957|AH01114|AH01102|AH00898")
     device, good = rig.device("crowded"), rig.device("good")
     neighbour_tunnel = rig.open(good.url)
     rig.connect(neighbour_tunnel)

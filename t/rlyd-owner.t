@@ -18,7 +18,7 @@ from rlydlib import Namespace, alive, ended, kill, live, log, monitor_of, proces
 
 CLONE_NEWNET = 0x40000000
 LINES = ["Timeout, client not responding", "Connection (reset|closed|timed out)", "client_loop|packet_write_poll|Broken pipe",
-         "Address already in use", "cannot listen to port"]
+         "Address already in use", "cannot listen to port", "RLY461"]
 
 
 def ssh(tunnel, *args):
@@ -183,8 +183,8 @@ def test_short_login(gate):
     wait(lambda: len(keeper.descendants([rig.servers["sshd"].pid])) == len(pids), 5)
     tap.is_(alive(pids), pids, "short login: the older session is there, as rlyd could not end it")
     rig.servers["rlyd"].signal(signal.SIGCONT)
-    tap.ok(within(1.0, wait(lambda: not alive(pids), 5)), "short login: rlyd ends the older session for it",
-           lambda: history(rig, tunnel))
+    time.sleep(1)
+    tap.is_(alive(pids), pids, "short login: it listened nowhere, so the older session goes on")
     session, failed = attempt(rig, tunnel, args, pids[0])
     tap.is_(failed, None, "short login: the second attempt gets the tunnel")
     tap.is_(set(ended(rig, tunnel)), {"superseded", "disconnected"}, "short login: the log has how both ended")
@@ -263,7 +263,7 @@ def test_public_key_only(rig, device):
         offered += offer(rig, public)
     tap.ok(offered >= 10, "sshd says of the public key that it would do", f"{offered} times")
     wait(lambda: log(rig).count("login not completed") >= 10, 5)
-    tap.like(log(rig), rf"RLY411 tunnel {tunnel['id']}: login not completed", "rlyd has seen the offers")
+    tap.like(log(rig), rf"RLY411 tunnel {tunnel['id']}: login not completed: the client offered the key, which is granted, and did not prove", "rlyd has seen the offers")
     other = rig.open(device.url)
     other_key = paramiko.Ed25519Key.from_private_key_file(f"{other['bundle']}/id_relay")
     for _ in range(5):  # offers the one, then proves another

@@ -17,6 +17,7 @@ import tap
 from relayrig import Rig
 from rlydlib import Door, Sources, alive, connection_pair, fds, hand_over, live, log, monitor_of, processes, wait, within
 
+REFUSED = "relay1 refused key=SHA256:" + "A" * 43
 LOGIN = ("relay1 login tunnel=abcdefghijklmnop key=SHA256:" + "A" * 43 + " expires=1900000000000 listen=127.77.0.5:10000")
 
 
@@ -160,7 +161,9 @@ def test_messages(rig):
            b"relay1 handoff way=direct", b"relay1 " + b"a" * 3000, b"relay1 login " + b"=" * 2000,
            LOGIN.encode() + b" tunnel=b", LOGIN.encode() + b" x=y", LOGIN.encode() + b"\n", LOGIN.replace("=127.77", "=999.77").encode(),
            LOGIN.replace("expires=1900000000000", "expires=-1").encode(), LOGIN.replace("A" * 43, "A" * 42).encode(),
-           (LOGIN + ",127.0.0.1:1" * 40).encode(), bytes(range(256))]
+           (LOGIN + ",127.0.0.1:1" * 40).encode(), bytes(range(256)),
+           b"relay1 refused", f"{REFUSED} why=closed".encode(), f"{REFUSED} why=because".encode(), f"{REFUSED} why=redis why=redis".encode(),
+           f"{REFUSED} why=closed tunnel=A/B".encode(), b"relay1 refused key=SHA256:A why=redis"]
     for data in bad:
         door = Door(rig)
         door.send(data)
@@ -181,6 +184,8 @@ def test_messages(rig):
     tap.ok(within(5, wait(lambda: fds(rig.servers["rlyd"].pid) <= before, 8)), "no descriptor is kept")
     good.send(LOGIN)
     tap.like(good.answer().decode(), "^relay1 no .*its parent is no sshd", "a login report from no child of sshd is refused")
+    good.send(f"{REFUSED} why=unknown")
+    tap.like(good.answer().decode(), "^relay1 no .*its parent is no sshd", "nor is one of a refused key taken")
     good.close()
 
 

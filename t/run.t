@@ -24,6 +24,7 @@ second = Rig()            # whose Redis is stopped and emptied
 for each in rig, second:
     each.expect("RLY1")   # mod_relay complains of that
     each.expect(r"AuthorizedKeysCommand .* failed|relay-authkeys")
+    each.expect("AH00957|AH01114")  # run asks whether somebody else has its tunnel, and nobody has
 device = rig.device("the-device")
 
 

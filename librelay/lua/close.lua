@@ -42,6 +42,8 @@ end
 local key = prefix .. 'key:' .. fingerprint
 if redis.call('HGET', key, 'tunnel') == id then
   redis.call('DEL', key)
+  redis.call('HSET', prefix .. 'gone:' .. fingerprint, 'v', 1, 'why', 'closed', 'tunnel', id)
+  redis.call('PEXPIREAT', prefix .. 'gone:' .. fingerprint, string.format('%.0f', tonumber(f[2]) + 86400000))
 end
 redis.call('HSET', record, 'state', 'closed', 'ended', string.format('%.0f', now))
 redis.call('ZREM', prefix .. 'tunnels', id)

@@ -60,6 +60,7 @@ for i = 0, tonumber(f[5]) - 1 do
 end
 redis.call('HSET', key, 'expires', integer(expires))
 redis.call('PEXPIREAT', key, integer(expires))
+redis.call('PEXPIREAT', prefix .. 'gone:' .. f[4], integer(expires + 86400000))
 redis.call('HSET', record, 'expires', integer(expires))
 redis.call('PEXPIREAT', record, integer(expires + 86400000))
 redis.call('ZADD', prefix .. 'tunnels', integer(expires), id)

@@ -159,6 +159,10 @@ local key = prefix .. 'key:' .. fingerprint
 redis.call('HSET', key, 'v', 1, 'tunnel', id, 'relay', relay, 'listen', table.concat(listens, ' '),
   'expires', integer(expires))
 redis.call('PEXPIREAT', key, integer(expires))
+local ended = prefix .. 'gone:' .. fingerprint
+redis.call('DEL', ended)
+redis.call('HSET', ended, 'v', 1, 'why', 'expired', 'tunnel', id)
+redis.call('PEXPIREAT', ended, integer(expires + DAY))
 redis.call('HSET', prefix .. 'tunnel:' .. id, unpack(record))
 redis.call('PEXPIREAT', prefix .. 'tunnel:' .. id, integer(expires + DAY))
 redis.call('ZADD', prefix .. 'tunnels', integer(expires), id)

@@ -24,6 +24,11 @@ int fuzz_message(const char *text, size_t size, apr_pool_t *p)
         MUST(!m.tunnel[0] && !m.naddrs);
         return 1;
     }
+    if (m.verb == MESSAGE_REFUSED) {
+        MUST(m.refusal >= RELAY_RLYD_UNKNOWN && m.refusal <= RELAY_RLYD_REDIS && !m.naddrs);
+        MUST(relay_fingerprint_is_valid(m.fingerprint) && !strpbrk(m.tunnel, " ="));
+        return 1;
+    }
     MUST(m.verb == MESSAGE_LOGIN && m.tunnel[0] && relay_fingerprint_is_valid(m.fingerprint));
     MUST(m.expires_redis_ms > 0 && m.naddrs >= 1 && m.naddrs <= RELAY_TUNNEL_ROUTES_MAX);
     for (i = 0; i < m.naddrs; i++)
