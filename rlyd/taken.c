@@ -130,10 +130,12 @@ void taken_tell(rlyd *d)
 
 void taken_init(rlyd *d)
 {
+    static everywhere by_port[PORTS]; /* of which few pages are ever touched */
     struct taken *t = d->taken = apr_pcalloc(d->pool, sizeof *t);
 
-    t->by_port = apr_pcalloc(d->pool, PORTS * sizeof *t->by_port);
+    t->by_port = by_port;
     t->ports = apr_pcalloc(d->pool, RELAY_OWNER_TAKEN_MAX * sizeof *t->ports);
-    t->text = apr_pcalloc(d->pool, RELAY_OWNER_TAKEN_MAX * ENTRY_MAX);
-    t->told = apr_pcalloc(d->pool, RELAY_OWNER_TAKEN_MAX * ENTRY_MAX);
+    t->text = apr_palloc(d->pool, RELAY_OWNER_TAKEN_MAX * ENTRY_MAX);
+    t->told = apr_palloc(d->pool, RELAY_OWNER_TAKEN_MAX * ENTRY_MAX);
+    t->text[0] = t->told[0] = '\0';
 }
