@@ -56,10 +56,10 @@ static apr_status_t send_message(int sock, const char *path, const char *text, c
         memset(&control, 0, sizeof control);
         msg.msg_control = &control;
         msg.msg_controllen = CMSG_SPACE((size_t)nfds * sizeof(int));
-        CMSG_FIRSTHDR(&msg)->cmsg_level = SOL_SOCKET;
-        CMSG_FIRSTHDR(&msg)->cmsg_type = SCM_RIGHTS;
-        CMSG_FIRSTHDR(&msg)->cmsg_len = CMSG_LEN((size_t)nfds * sizeof(int));
-        memcpy(CMSG_DATA(CMSG_FIRSTHDR(&msg)), fds, (size_t)nfds * sizeof(int));
+        control.align.cmsg_level = SOL_SOCKET;
+        control.align.cmsg_type = SCM_RIGHTS;
+        control.align.cmsg_len = CMSG_LEN((size_t)nfds * sizeof(int));
+        memcpy(CMSG_DATA(&control.align), fds, (size_t)nfds * sizeof(int));
     }
     do
         n = sendmsg(sock, &msg, MSG_NOSIGNAL);
