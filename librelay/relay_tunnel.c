@@ -61,6 +61,12 @@ static apr_status_t check_chosen(const char *name, apr_pool_t *p, const char **w
     return APR_SUCCESS;
 }
 
+/* The name that was asked for, or NULL: random. */
+static const char *chosen_name(const relay_tunnel_request *req, int i)
+{
+    return req->names ? req->names[i] : i == 0 ? req->name : NULL;
+}
+
 /* The names that were asked for, checked, and random ones for the rest. */
 static apr_status_t make_names(const char **names, const relay_tunnel_request *req, apr_pool_t *p, const char **why)
 {
@@ -68,7 +74,7 @@ static apr_status_t make_names(const char **names, const relay_tunnel_request *r
     int i, j;
 
     for (i = 0; i < req->nservices; i++) {
-        names[i] = req->names ? req->names[i] : i == 0 ? req->name : NULL;
+        names[i] = chosen_name(req, i);
         if (!names[i]) {
             char *random = apr_palloc(p, RELAY_NAME_RANDOM_LEN + 1);
 
@@ -135,6 +141,9 @@ static apr_array_header_t *open_args(const char *id, const relay_config *cfg, co
         push(args, req->services[i]->scheme);
         push(args, req->services[i]->url);
     }
+    push(args, req->take_over ? "1" : "0");
+    for (i = 0; i < req->nservices; i++)
+        push(args, chosen_name(req, i) ? "1" : "0");
     return args;
 }
 
@@ -193,6 +202,11 @@ static apr_status_t open_refused(const redisReply *reply, const relay_config *cf
         RELAY_WHY(why, p, "the listen space is used up: each of its %" APR_UINT64_T_FMT " addresses is in use or cooling "
                           "down; widen [relay] listen (now %s), close tunnels, or wait for the cooldown of %s",
                   cfg->listen->size, cfg->listen->text, relay_duration_print(cfg->cooldown, p));
+    else if (!strcmp(what, "held"))
+        relay_handover_refused(element(reply, 1), element(reply, 2), element(reply, 3), p, why);
+    else if (!strcmp(what, "version"))
+        RELAY_WHY(why, p, "record %s has version %s, this program knows up to %d: upgrade it", element(reply, 1),
+                  element(reply, 2), RELAY_RECORD_VERSION);
     else if (strcmp(what, "id"))
         return open_unsure(reply, cfg, p, why);
     else
@@ -274,6 +288,8 @@ apr_status_t relay_tunnel_open(relay_tunnel **out, relay_store *s, const relay_c
             rv = bad_answer("open", p, why);
             goto out;
         }
+        relay_handover_read(&t->routes[i].handover, element(reply, (size_t)(i + t->nroutes) + 3),
+                            element(reply, (size_t)(i + 2 * t->nroutes) + 3), p);
     }
     *out = t;
 out:
