@@ -6,6 +6,7 @@
  *   directives.c  the directives, their checks, and the relay.conf each server uses
  *   cache.c       names to routes, in the memory of one process
  *   changes.c     what Redis's invalidations say
+ *   cookies.c     the pairs of a Cookie header
  *   watch.c       the thread that keeps the cache right by Redis's invalidations
  *   lookup.c      cache, else Redis
  *   route.c       translate_name: Host header -> route -> mod_proxy
@@ -14,6 +15,7 @@
  *   head.c        how long the head of a device's answer may be
  *   head_h2.c     the same over HTTP/2
  *   frames.c      whose frames are counted there
+ *   memory.c      what browsers remember of a name that has ended or changed hands
  *   pages.c       what a visitor sees when there is no answer
  *   handoff.c     SSH on the HTTPS port: the socket goes to rlyd
  *   handoff_tls.c SSH inside TLS: through a socket pair to rlyd
@@ -89,6 +91,7 @@ typedef struct mod_relay_request {
     const char *name;
     int answer;        /* a mod_relay_answer when a page is to be shown, else -1 */
     relay_route route; /* where answer is -1 */
+    int stranger;      /* this browser may hold what an earlier device left under the name */
     /* while mod_proxy has it: */
     mod_relay_backend *backend;
     struct proxy_worker *worker;
@@ -233,6 +236,17 @@ void mod_relay_handoff_servers(apr_pool_t *p, server_rec *main_server);
 const mod_relay_server *mod_relay_handoff_server(const conn_rec *c);
 void mod_relay_handoff_register_hooks(apr_pool_t *p);
 void mod_relay_handoff_tls_register_hooks(apr_pool_t *p);
+
+/* ---- memory.c */
+
+/**
+ * Tells a browser to forget what an earlier device left under the name; once the route is known.
+ * @return whether the request is not for the device, but answered here: r->handler and r->filename are set
+ */
+int mod_relay_memory_begin(request_rec *r, mod_relay_request *rr);
+/** The same with the page for a name that has ended. */
+void mod_relay_memory_ended(request_rec *r, mod_relay_answer answer);
+void mod_relay_memory_register_hooks(apr_pool_t *p);
 
 /* ---- pages.c */
 
