@@ -186,7 +186,6 @@ def test_worker(rig, browser):
     browser.run("return fetch('/page').then(r => r.text())")
     tap.like(b.cookies(), r"\bsid=b\b", "the new device again, under its label: its visitors' logins are there")
     tap.is_(left(browser)[2], "b", "… all of them")
-    neighbour.open if neighbour.tunnel else None
     b.asked.clear()
     browser.open(neighbour.url)
     tap.like(b.cookies(), r"\bsid=b\b", "the neighbour's visitors have lost no login meanwhile")
@@ -221,6 +220,7 @@ FRAME = {"Sec-Fetch-Dest": "iframe", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Si
 OWN_FRAME = dict(FRAME, **{"Sec-Fetch-Site": "same-origin"})
 PLAIN = {}
 OLD_SCRIPT = {"Service-Worker": "script"}
+SOCKET = {"Upgrade": "websocket", "Connection": "Upgrade"}
 COOKIES = "sid=old; x; deep=1"
 
 
@@ -270,7 +270,7 @@ def test_changed(rig, name, site, owner):
     for what, headers, status, clear, cookies, reaches in (
             ("a page", NAV, 200, BOTH, deletions + [mark], True), ("of an old browser", PLAIN, 200, BOTH, deletions + [mark], True),
             ("a frame of its own", OWN_FRAME, 200, BOTH, deletions + [mark], True), ("a frame elsewhere", FRAME, 200, CACHE, [], True),
-            ("an image", IMAGE, 200, None, [], True), ("a worker's script", SCRIPT, 200, CACHE, [], False),
+            ("an image", IMAGE, 200, None, [], True), ("an old browser's WebSocket", SOCKET, 200, None, [], True), ("a worker's script", SCRIPT, 200, CACHE, [], False),
             ("an old browser's worker's script", OLD_SCRIPT, 404, BOTH, [], False)):
         for stale in ("", "; __Host-relay-owner=someoneelses0000"):
             site.asked.clear()
@@ -331,6 +331,12 @@ def test_requests(rig):
     name.open(b)
     got = ask(rig, name.name, dict(NAV, Cookie=f"__Host-relay-owner={owner}"))
     tap.is_(got[1:3], (None, []), "the same device again: who was told need not be told again")
+    name.close()
+    name.tunnel = rig.open(b.url, name="table", device="b")
+    got = ask(rig, name.name, dict(NAV, Cookie=COOKIES))
+    tap.is_((*got[:2], got[2][-1].partition(";")[0]), (503, BOTH, f"__Host-relay-owner={owner}"), "a device that is not connected: a browser is told all the same")
+    rig.connect(name.tunnel)
+    tap.is_(rig.get("table")[0], 200, "it is connected")
     rig.redis("HSET", "relay:route:table", "owner", "evil; Path=/\r\nX: y")
     deadline = time.monotonic() + 3
     while rig.get("table")[0] == 200 and time.monotonic() < deadline:
@@ -341,7 +347,7 @@ def test_requests(rig):
 
 def main():
     with Rig(rlyd=True) as rig:
-        rig.expect(r"AH00957|AH01114|AH01102")  # a device that is just leaving
+        rig.expect(r"AH00957|AH01114|AH01102|AH00898|AH01110")  # the browser asks a device that is just leaving
         test_requests(rig)
         with Browser(rig) as browser:
             test_cached(rig, browser)
