@@ -86,9 +86,11 @@ static int is_foreign_frame(const request_rec *r)
 
 /* ---- clearing */
 
+/* A cache in front would clear other browsers with it, and hand them the cookie. */
 static void clear(request_rec *r, const char *what)
 {
     apr_table_setn(r->err_headers_out, "Clear-Site-Data", what);
+    apr_table_setn(r->err_headers_out, "Cache-Control", "no-store");
 }
 
 /* Deletes the cookies that came, but ours. @return whether those were all */
@@ -184,7 +186,6 @@ static int handler(request_rec *r)
         return DECLINED;
     ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "RLY147 an earlier service worker is ended: name %s",
                   mod_relay_request_of(r)->name);
-    apr_table_setn(r->err_headers_out, "Cache-Control", "no-store");
     if (tells_what_it_fetches(r)) {
         clear(r, CACHE);
         /* Wherever the script stands, the worker that it replaces may be that of the whole name. */

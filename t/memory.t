@@ -276,6 +276,8 @@ def test_changed(rig, name, site, owner):
             site.asked.clear()
             got = ask(rig, name.name, dict(headers, Cookie=COOKIES + stale, **{"If-None-Match": '"1"', "If-Modified-Since": "x", "If-Range": '"1"'}))
             tap.is_(got[:3], (status, clear, cookies), f"changed hands, {what}{' with an older owner' if stale else ''}: what is cleared")
+            if clear:
+                tap.like(", ".join(got[4].get_all("Cache-Control")), "no-store", "… and no cache on the way keeps that for others")
             if tap.is_(bool(site.asked), reaches, "it reaches the device" if reaches else "it does not reach the device") and reaches:
                 seen = site.asked[0][1]
                 tap.is_([h for h in ("Cookie", "If-None-Match", "If-Modified-Since", "If-Range") if h in seen], [],
