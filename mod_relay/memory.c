@@ -25,7 +25,7 @@
  * from pages of other sites, where the browser keeps another storage, do not set it.
  */
 
-#include "cookies.h"
+#include "cookie_pairs.h"
 #include "mod_relay.h"
 
 #include <apr_optional_hooks.h>

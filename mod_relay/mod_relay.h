@@ -6,7 +6,7 @@
  *   directives.c  the directives, their checks, and the relay.conf each server uses
  *   cache.c       names to routes, in the memory of one process
  *   changes.c     what Redis's invalidations say
- *   cookies.c     the pairs of a Cookie header
+ *   cookie_pairs.c     the pairs of a Cookie header
  *   watch.c       the thread that keeps the cache right by Redis's invalidations
  *   lookup.c      cache, else Redis
  *   route.c       translate_name: Host header -> route -> mod_proxy

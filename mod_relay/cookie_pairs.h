@@ -3,8 +3,8 @@
 /**
  * A Cookie header as its pairs, in linear time. Knows nothing of httpd, and takes any text.
  */
-#ifndef MOD_RELAY_COOKIES_H
-#define MOD_RELAY_COOKIES_H
+#ifndef MOD_RELAY_COOKIE_PAIRS_H
+#define MOD_RELAY_COOKIE_PAIRS_H
 
 #include <apr_pools.h>
 

@@ -1,7 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /* mod_relay's cookies: pairs of a header, a header without some, the paths that a cookie can have. */
-#include "../../mod_relay/cookies.h"
+#include "../../mod_relay/cookie_pairs.h"
 #include "tap.h"
 
 #include <apr_general.h>

@@ -1,6 +1,6 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-#include "cookies.h"
+#include "cookie_pairs.h"
 
 #include <apr_lib.h>
 #include <apr_strings.h>
