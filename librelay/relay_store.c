@@ -339,6 +339,11 @@ static apr_status_t read_route(relay_route *r, const redisReply *hash, const cha
         return bad_field(key, "device", p, why);
     if (!text_field(hash, "service", &r->service, p))
         return bad_field(key, "service", p, why);
+    r->chosen = (v = relay_reply_field(hash, "chosen")) != NULL && !strcmp(v, "1");
+    v = relay_reply_field(hash, "owner");
+    /* It becomes a cookie's value. */
+    if ((r->owner = v && *v ? label_field(hash, "owner", p) : "") == NULL)
+        return bad_field(key, "owner", p, why);
     return APR_SUCCESS;
 }
 

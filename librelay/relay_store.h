@@ -7,11 +7,17 @@
  * (RELAY_RECORD_VERSION); a reader that meets a higher one refuses the record. All times are
  * milliseconds since 1970 by Redis's own clock, so that the clocks of relays do not matter.
  *
- *  route:<name>     hash    v tunnel relay listen scheme expires device service
- *                           listen `127.77.0.5:10000`; scheme http|https|h2c|tcp. What a request needs.
+ *  route:<name>     hash    v tunnel relay listen scheme expires device service, for a name that the operator chose also
+ *                           chosen (1) owner
+ *                           listen `127.77.0.5:10000`; scheme http|https|h2c|tcp. What a request needs. owner: the tunnel
+ *                           by which the name changed hands last, empty if it never did: another owner, another device.
  *                           written by open, extend, close; read by mod_relay, relayrewrite; lives until expires
  *  gone:<name>      hash    v why tunnel; why `expired` or `closed`: what a visitor is told once the route is away.
  *                           written by open (as expired), close; read by mod_relay on a miss; lives until expires + 1 day
+ *  was:<name>       hash    v tunnel device label owner: which device had a chosen name. device: the label of the last tunnel,
+ *                           may be empty; label: the last one that was not; owner as above. Random names have none: they do
+ *                           not come again.
+ *                           written by open, extend, close; read by open; lives until the tunnel's end + 90 days
  *  key:<SHA256:fp>  hash    v tunnel relay listen expires; listen: the tunnel's listen addresses, space separated.
  *                           written by open, extend, close; read by relay-authkeys; lives until expires
  *  gone:<SHA256:fp> hash    v why tunnel; the same of a tunnel's key, for the log. No name of a route begins so.
@@ -58,6 +64,8 @@ typedef struct relay_route {
     const char *scheme; /* one that relay_scheme_is_known() */
     const char *service; /* the URL on the device's side, "" if the record has none */
     relay_listen_addr listen;
+    const char *owner;  /* the tunnel by which the name changed hands last, "" if it never did */
+    int chosen;         /* whether the name was chosen: it may come again */
     const char *origin;           /* scheme://listen, which every request needs */
     apr_time_t expires;           /* by Redis's clock */
     apr_interval_time_t lives;    /* from the answer on: for a deadline by a monotonic clock; > 0 */

@@ -62,6 +62,12 @@ static apr_status_t check_chosen(const char *name, apr_pool_t *p, const char **w
     return APR_SUCCESS;
 }
 
+/* The name that was asked for, or NULL: random. */
+static const char *chosen_name(const relay_tunnel_request *req, int i)
+{
+    return req->names ? req->names[i] : i == 0 ? req->name : NULL;
+}
+
 /* The names that were asked for, checked, and random ones for the rest. */
 static apr_status_t make_names(const char **names, const relay_tunnel_request *req, apr_pool_t *p, const char **why)
 {
@@ -69,7 +75,7 @@ static apr_status_t make_names(const char **names, const relay_tunnel_request *r
     int i, j;
 
     for (i = 0; i < req->nservices; i++) {
-        names[i] = req->names ? req->names[i] : i == 0 ? req->name : NULL;
+        names[i] = chosen_name(req, i);
         if (!names[i]) {
             char *random = apr_palloc(p, RELAY_NAME_RANDOM_LEN + 1);
 
@@ -138,6 +144,9 @@ static apr_array_header_t *open_args(const char *id, const relay_config *cfg, co
     }
     /* This host's, where rlyd has not told yet: rly runs on the relay mostly. Elsewhere a port or two is passed over. */
     push(args, relay_owner_taken(cfg->listen, p));
+    push(args, req->take_over ? "1" : "0");
+    for (i = 0; i < req->nservices; i++)
+        push(args, chosen_name(req, i) ? "1" : "0");
     return args;
 }
 
@@ -198,6 +207,11 @@ static apr_status_t open_refused(const redisReply *reply, const relay_config *cf
                   cfg->listen->size, *element(reply, 2) == '0' ? "" : apr_psprintf(p, ", or other processes listen there (%s of "
                   "them; on the relay `ss -ltnp' shows by whom)", element(reply, 2)), cfg->listen->text,
                   relay_duration_print(cfg->cooldown, p));
+    else if (!strcmp(what, "held"))
+        relay_handover_refused(element(reply, 1), element(reply, 2), element(reply, 3), p, why);
+    else if (!strcmp(what, "version"))
+        RELAY_WHY(why, p, "record %s has version %s, this program knows up to %d: upgrade it", element(reply, 1),
+                  element(reply, 2), RELAY_RECORD_VERSION);
     else if (strcmp(what, "id"))
         return open_unsure(reply, cfg, p, why);
     else
@@ -279,6 +293,8 @@ apr_status_t relay_tunnel_open(relay_tunnel **out, relay_store *s, const relay_c
             rv = bad_answer("open", p, why);
             goto out;
         }
+        relay_handover_read(&t->routes[i].handover, element(reply, (size_t)(i + t->nroutes) + 3),
+                            element(reply, (size_t)(i + 2 * t->nroutes) + 3), p);
     }
     *out = t;
 out:

@@ -7,6 +7,7 @@
 #ifndef RELAY_TUNNEL_H
 #define RELAY_TUNNEL_H
 
+#include "relay_handover.h"
 #include "relay_service.h"
 #include "relay_store.h"
 
@@ -18,6 +19,7 @@ typedef struct relay_tunnel_route {
     const char *name;
     const char *service;     /* URL */
     relay_listen_addr listen;
+    relay_handover handover; /* of a tunnel that was just opened */
 } relay_tunnel_route;
 
 typedef struct relay_tunnel {
@@ -43,6 +45,7 @@ typedef struct relay_tunnel_request {
     const char **names;      /* NULL, or one per service (an entry may be NULL: random) and then `name` is not used */
     const char *fingerprint; /* of the device's key */
     const char *by;          /* who asks, for the record: user@host */
+    int take_over;           /* names that were another device's, too; visitors' browsers then forget that one */
 } relay_tunnel_request;
 
 /**

@@ -64,7 +64,7 @@ static part *part_of(mod_relay_cache *c, const char *name)
 static const apr_size_t strings[] = {
     APR_OFFSETOF(relay_route, name),    APR_OFFSETOF(relay_route, tunnel), APR_OFFSETOF(relay_route, relay),
     APR_OFFSETOF(relay_route, device),  APR_OFFSETOF(relay_route, scheme), APR_OFFSETOF(relay_route, service),
-    APR_OFFSETOF(relay_route, origin),
+    APR_OFFSETOF(relay_route, origin),  APR_OFFSETOF(relay_route, owner),
 };
 #define STRINGS (sizeof(strings) / sizeof(strings[0]))
 #define STRING(route, i) (*(const char **)((char *)(route) + strings[i]))

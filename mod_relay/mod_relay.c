@@ -108,6 +108,7 @@ static void register_hooks(apr_pool_t *p)
     mod_relay_paths_register_hooks(p);
     mod_relay_head_register_hooks(p);
     mod_relay_head_h2_register_hooks(p);
+    mod_relay_memory_register_hooks(p);
     mod_relay_pages_register_hooks(p);
     mod_relay_handoff_register_hooks(p);
     mod_relay_handoff_tls_register_hooks(p);

@@ -6,6 +6,7 @@
  *   directives.c  the directives, their checks, and the relay.conf each server uses
  *   cache.c       names to routes, in the memory of one process
  *   changes.c     what Redis's invalidations say
+ *   cookie_pairs.c     the pairs of a Cookie header
  *   watch.c       the thread that keeps the cache right by Redis's invalidations
  *   lookup.c      cache, else Redis
  *   route.c       translate_name: Host header -> route -> mod_proxy
@@ -23,6 +24,7 @@
  *   head_h2.c     the same over HTTP/2
  *   frames.c      whose frames are counted there
  *   hpack.c       how large fields are once unpacked
+ *   memory.c      what browsers remember of a name that has ended or changed hands
  *   pages.c       what a visitor sees when there is no answer
  *   handoff.c     SSH on the HTTPS port: the socket goes to rlyd
  *   handoff_tls.c SSH inside TLS: through a socket pair to rlyd
@@ -106,6 +108,7 @@ typedef struct mod_relay_request {
     relay_route route; /* where answer is -1 */
     const char *authorization; /* as the visitor sent it, or NULL */
     int asked;                 /* httpd has read it for another reading of the path */
+    int stranger;      /* this browser may hold what an earlier device left under the name */
     /* while mod_proxy has it: */
     mod_relay_backend *backend;
     struct proxy_worker *worker;
@@ -305,6 +308,17 @@ void mod_relay_handoff_servers(apr_pool_t *p, server_rec *main_server);
 const mod_relay_server *mod_relay_handoff_server(const conn_rec *c);
 void mod_relay_handoff_register_hooks(apr_pool_t *p);
 void mod_relay_handoff_tls_register_hooks(apr_pool_t *p);
+
+/* ---- memory.c */
+
+/**
+ * Tells a browser to forget what an earlier device left under the name; once the route is known.
+ * @return whether the request is not for the device, but answered here: r->handler and r->filename are set
+ */
+int mod_relay_memory_begin(request_rec *r, mod_relay_request *rr);
+/** The same with the page for a name that has ended. */
+void mod_relay_memory_ended(request_rec *r, mod_relay_answer answer);
+void mod_relay_memory_register_hooks(apr_pool_t *p);
 
 /* ---- pages.c */
 

@@ -162,6 +162,7 @@ int mod_relay_page_send(request_rec *r, const mod_relay_request *rr, mod_relay_a
     ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "%s: name %s%s%s", page->log, *rr->name ? rr->name : "(invalid)",
                   rr->route.tunnel ? ", tunnel " : "", rr->route.tunnel ? rr->route.tunnel : "");
     drop_small_body(r);
+    mod_relay_memory_ended(r, answer);
     if (page->status == 503)
         apr_table_setn(r->err_headers_out, "Retry-After", RETRY_AFTER);
     apr_table_setn(r->err_headers_out, "Cache-Control", "no-store");

@@ -129,6 +129,8 @@ static int translate_name(request_rec *r)
         rr->answer = answer_for(rv);
     else if (!relay_scheme_is_web(rr->route.scheme))
         rr->answer = MOD_RELAY_NOT_WEB;
+    if (mod_relay_memory_begin(r, rr))
+        return OK;
     if (rr->answer < 0) {
         to_device(r, rr);
     }

@@ -133,7 +133,7 @@ static int open_tunnel(opening *op, const char **names, const relay_service **se
     rly *r = op->r;
     relay_tunnel_request req = { .device = op->o.device, .ttl = op->o.ttl, .nservices = op->o.noperands,
                                  .services = services, .names = names, .fingerprint = op->key->fingerprint,
-                                 .by = rly_operator(r->p) };
+                                 .by = rly_operator(r->p), .take_over = op->o.take_over };
     const char *why = NULL;
     apr_status_t rv = relay_tunnel_open(&op->tunnel, r->store, r->cfg, &req, r->p, &why);
 
@@ -168,21 +168,42 @@ static const char *ssh_command(const opening *op)
                        NULL);
 }
 
+/* What is to be said of names that had an owner before, as JSON: NULL where there is nothing. */
+static json_t *notes_json(const opening *op)
+{
+    const relay_tunnel *t = op->tunnel;
+    json_t *notes = NULL;
+    const char *note;
+
+    for (int i = 0; i < t->nroutes; i++) {
+        if ((note = relay_handover_note(&t->routes[i].handover, t->routes[i].name, t->device, op->r->p)) == NULL)
+            continue;
+        rly_error("warning: %s", note);
+        if (!notes)
+            notes = json_array();
+        json_array_append_new(notes, rly_json_text(note, op->r->p));
+    }
+    return notes;
+}
+
 static int print_json(const opening *op)
 {
     const relay_config *cfg = op->r->cfg;
     const relay_tunnel *t = op->tunnel;
     apr_pool_t *p = op->r->p;
-    json_t *routes = json_array();
+    json_t *routes = json_array(), *notes = notes_json(op), *json;
 
     for (int i = 0; i < t->nroutes; i++)
         json_array_append_new(routes, rly_route_json(cfg, &t->routes[i], p));
-    return rly_json_print(json_pack("{s:i, s:o, s:o, s:o, s:o, s:o, s:{s:o, s:i, s:o, s:o}, s:o}", "v", 1, "id",
+    json = json_pack("{s:i, s:o, s:o, s:o, s:o, s:o, s:{s:o, s:i, s:o, s:o}, s:o}", "v", 1, "id",
                                     rly_json_text(t->id, p), "device", rly_json_text(t->device, p), "expires",
                                     rly_json_text(rly_time_rfc3339(t->expires, p), p), "key", rly_json_text(t->key, p),
                                     "routes", routes, "ssh", "host", rly_json_text(cfg->ssh_host, p), "port",
                                     op->o.tls ? cfg->https_port : (int)cfg->ssh_port, "user", rly_json_text(cfg->user, p), "command",
-                                    rly_json_text(ssh_command(op), p), "bundle", rly_json_text(op->bundle_path, p)));
+                                    rly_json_text(ssh_command(op), p), "bundle", rly_json_text(op->bundle_path, p));
+    if (notes)
+        json_object_set_new(json, "warnings", notes);
+    return rly_json_print(json);
 }
 
 /* What is to be done with the command that was printed. */
@@ -221,6 +242,7 @@ static int print_text(const opening *op)
         rly_table_add(table, (const char *[]){ "Bundle", op->bundle_path });
     rly_table_print(table);
     print_hint(op);
+    json_decref(notes_json(op));
     return RLY_DONE;
 }
 
@@ -229,7 +251,7 @@ static int run(rly *r, int argc, const char *const *argv)
     opening op = { .r = r };
     const char **names;
     const relay_service **services;
-    int status = rly_options_parse(&op.o, r, "ntdkojT", argc, argv);
+    int status = rly_options_parse(&op.o, r, "ntdkojTO", argc, argv);
 
     if (status != RLY_DONE)
         return status;
@@ -256,7 +278,7 @@ static int run(rly *r, int argc, const char *const *argv)
 
 const rly_command rly_cmd_open = {
     "open", "open a tunnel for a device",
-    "[-n NAME]... [-t TTL] [-d DEVICE] [-k PUBKEY] [-o DIR] [--tls] [--json] SERVICE...",
+    "[-n NAME]... [-t TTL] [-d DEVICE] [-k PUBKEY] [-o DIR] [--take-over] [--tls] [--json] SERVICE...",
     "Opens a tunnel: each SERVICE of the device gets a URL of its own, for as long as TTL says.\n"
     "\n"
     "SERVICE is where the traffic goes on the device's side: http://127.0.0.1:80, https://192.168.1.9,\n"
@@ -268,9 +290,12 @@ const rly_command rly_cmd_open = {
     "  -n, --name NAME      the first label of the URL, instead of a random one that nobody can guess; given\n"
     "                       again, it is the next service's\n"
     "  -t, --ttl TTL        how long the tunnel lives: 90s, 15m, 2h, 7d (relay.conf says the default and limit)\n"
-    "  -d, --device DEVICE  what the device is called in lists and logs\n"
+    "  -d, --device DEVICE  what the device is called in lists and logs. A name (-n) belongs to the device with\n"
+    "                       that label: say it each time, and nobody else's pages are shown under the name\n"
     "  -k, --key PUBKEY     a file with the device's own public key, or - to read it from standard input\n"
     "  -o, --output DIR     the bundle to write; default ./relay-ID, and with -k none\n"
+    "      --take-over      names that were another device's in the last 90 days, too: visitors' browsers then\n"
+    "                       forget that device's pages, storage and cookies. Without, such a name is refused\n"
     "      --tls            SSH inside TLS, for networks that let out nothing else\n"
     "      --json           one line for scripts\n"
     "  -c, --config FILE    another relay.conf\n"
@@ -280,7 +305,7 @@ const rly_command rly_cmd_open = {
     "\n"
     "Examples:\n"
     "  rly open -d 'NAS in Bern' -t 2h 80\n"
-    "  rly open -n nas-bern -o ./nas-bern https://192.168.1.9\n"
+    "  rly open -n nas-bern -d 'NAS in Bern' -o ./nas-bern https://192.168.1.9\n"
     "  rly open -k /tmp/device.pub http://127.0.0.1:8080 tcp://127.0.0.1:22\n",
     run
 };

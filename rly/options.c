@@ -77,6 +77,9 @@ static int take(rly_options *o, rly *r, int letter, const char *value)
     case 'T':
         o->tls = 1;
         return RLY_DONE;
+    case 'O':
+        o->take_over = 1;
+        return RLY_DONE;
     }
     o->help = 1;
     return RLY_DONE;
@@ -84,7 +87,7 @@ static int take(rly_options *o, rly *r, int letter, const char *value)
 
 int rly_options_parse(rly_options *o, rly *r, const char *takes, int argc, const char *const *argv)
 {
-    apr_getopt_option_t table[NOPTIONS + 3];
+    apr_getopt_option_t table[NOPTIONS + 4];
     apr_getopt_t *state;
     const char *value;
     apr_status_t rv;
@@ -101,6 +104,8 @@ int rly_options_parse(rly_options *o, rly *r, const char *takes, int argc, const
         table[n++] = (apr_getopt_option_t){ "json", 'j', 0, NULL };
     if (strchr(takes, 'T'))
         table[n++] = (apr_getopt_option_t){ "tls", 'T', 0, NULL };
+    if (strchr(takes, 'O'))
+        table[n++] = (apr_getopt_option_t){ "take-over", 'O', 0, NULL };
 
     apr_getopt_init(&state, r->p, argc, argv);
     state->interleave = 1;

@@ -20,6 +20,7 @@ typedef struct rly_options {
     const char *dir;           /* -o */
     int json;                  /* --json */
     int tls;                   /* --tls */
+    int take_over;             /* --take-over */
     int help;                  /* --help; nothing else counts then */
     int noperands;
     const char *const *operands;
@@ -27,7 +28,7 @@ typedef struct rly_options {
 
 /**
  * Reads a command's arguments.
- * @param takes the letters that the command takes, of `ntdkojT` (j: --json, T: --tls); -c and --help it always does
+ * @param takes the letters that the command takes, of `ntdkojTO` (j: --json, T: --tls, O: --take-over); -c and --help it always does
  * @return RLY_DONE, or RLY_USAGE after a message
  */
 int rly_options_parse(rly_options *o, rly *r, const char *takes, int argc, const char *const *argv);

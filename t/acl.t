@@ -122,6 +122,12 @@ def test_limits(rig, tunnel):
                         ("HGETALL", record), ("ZRANGE", "relay:tunnels", "0", "-1"), ("PEXPIRE", route, "1"),
                         ("HGETALL", "relay:live:relay1"), ("XREAD", "STREAMS", "relay:events", "0")):
             denied(rig, user, *command)
+    was = "relay:was:listening"
+    tap.like(rig.redis_as("admin", "HGETALL", was), "owner", "a chosen name is remembered")
+    for user in ("relay-web", "relay-authkeys", "relay-rlyd"):
+        for command in (("HGETALL", was), ("HSET", was, "owner", "x"), ("DEL", was), ("PTTL", was), ("PEXPIRE", was, "1")):
+            denied(rig, user, *command)
+    tap.like(rig.redis_as("relay-rly", "HGETALL", was), "owner", "relay-rly may read that")
     denied(rig, "relay-web", "HGETALL", key)
     denied(rig, "relay-authkeys", "HGETALL", route)
     denied(rig, "relay-authkeys", "CLIENT", "TRACKING", "ON", "BCAST")

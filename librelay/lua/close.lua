@@ -34,6 +34,10 @@ for i = 0, tonumber(f[5]) - 1 do
     redis.call('HSET', gone, 'v', 1, 'why', 'closed', 'tunnel', id)
     redis.call('PEXPIREAT', gone, string.format('%.0f', tonumber(f[2]) + 86400000))
   end
+  local was = prefix .. 'was:' .. r[1]
+  if redis.call('HGET', was, 'tunnel') == id then
+    redis.call('PEXPIREAT', was, string.format('%.0f', now + 90 * 86400000))
+  end
   local slot = prefix .. 'slot:' .. relay .. ':' .. r[2]
   if redis.call('GET', slot) == id then
     redis.call('PEXPIRE', slot, cooldown)

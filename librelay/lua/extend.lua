@@ -53,6 +53,10 @@ for i = 0, tonumber(f[5]) - 1 do
   redis.call('HSET', route, 'expires', integer(expires))
   redis.call('PEXPIREAT', route, integer(expires))
   redis.call('PEXPIREAT', prefix .. 'gone:' .. r[1], integer(expires + 86400000))
+  local was = prefix .. 'was:' .. r[1]
+  if redis.call('HGET', was, 'tunnel') == id then
+    redis.call('PEXPIREAT', was, integer(expires + 90 * 86400000))
+  end
   local slot = prefix .. 'slot:' .. f[3] .. ':' .. r[2]
   if redis.call('GET', slot) == id then
     redis.call('PEXPIREAT', slot, integer(expires + cooldown))

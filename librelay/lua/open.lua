@@ -3,16 +3,21 @@
 -- ARGV    id, relay, device, fingerprint, by, ttl ms, cooldown ms, latest start ms, wide|roomy|narrow: the listen space,
 --         1 to open even though nothing is known of this relay or 0,
 --         blocks, then for each block of the listen space: first address as a number, addresses, low port, ports;
---         then routes, then for each route: name, scheme, service,
---         then where others listen as far as the caller knows, as field `taken` of relay:<relay> has it
--- returns {'ok', created ms, expires ms, listen address of each route…}
---         {'late'} {'name', taken name} {'key', tunnel that has the key} {'id'} {'full', positions tried, those passed over because others listen there}
+--         then routes, then for each route: name, scheme, service;
+--         where others listen as far as the caller knows, as field `taken` of relay:<relay> has it;
+--         1 to take names over from other devices or 0, then for each route: 1 if its name was chosen, 0 if it is random
+-- returns {'ok', created ms, expires ms, listen address of each route…, for each route new|same|unsure|taken: whose its
+--          name was, the last label known of it for each route…}
+--         {'held', name, label of the device that had it, until when (ms) that is remembered} {'version', record, v}
+--         {'late'} {'name', taken name} {'key', tunnel that has the key} {'id'}
+--         {'full', positions tried, those passed over because others listen there}
 --         {'unseen', ms since rlyd last saw which addresses are in use} {'lost', ms until addresses may come back}
 --         {'restarted'} rlyd has not looked since Redis started {'new'} nothing is known of this relay
 local prefix = KEYS[1]
 local id, relay, device, fingerprint, by = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local ttl, cooldown, latest = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
 local DAY = 86400000
+local REMEMBERED = 90 * DAY
 -- Beyond this many tries a crowded space counts as used up: a script must not hold Redis for long.
 local TRIES = 65536
 -- Where there is room the space is walked by the clock at least, so that a Redis restored from an old copy repeats nothing.
@@ -37,6 +42,11 @@ end
 local taken = {}
 for where in string.gmatch((redis.call('HGET', prefix .. 'relay:' .. relay, 'taken') or '') .. ' ' .. ARGV[at + 1], '%S+') do
   taken[where] = true
+end
+at = at + 2
+local take_over = ARGV[at] == '1'
+for i, r in ipairs(routes) do
+  r.chosen = ARGV[at + i] == '1'
 end
 
 local function integer(n)
@@ -79,6 +89,48 @@ end
 for _, r in ipairs(routes) do
   if redis.call('EXISTS', prefix .. 'route:' .. r.name) == 1 then
     return {'name', r.name}
+  end
+end
+
+-- A chosen name may have been another device's: browsers still hold what that one left under it. Device and label are
+-- those of the last tunnel and of the last one that had a label. Before there was a was: record, and for a name that was
+-- random then, gone: leads to the last tunnel for a day.
+local function remembered(name)
+  local key = prefix .. 'was:' .. name
+  local w = redis.call('HMGET', key, 'v', 'device', 'label', 'owner')
+  if w[1] then
+    return {key = key, v = w[1], device = w[2] or '', label = w[3] or '', owner = w[4] or ''}
+  end
+  key = prefix .. 'gone:' .. name
+  local tunnel = redis.call('HGET', key, 'tunnel')
+  local label = tunnel and redis.call('HGET', prefix .. 'tunnel:' .. tunnel, 'device') or ''
+  return tunnel and {key = key, v = '1', device = label, label = label, owner = ''} or nil
+end
+-- The owner of a name is the tunnel by which it changed hands last. A label that is missing proves nothing: the device
+-- counts as the same, unless it has one now and another was known.
+for _, r in ipairs(routes) do
+  local was = r.chosen and remembered(r.name) or nil
+  r.was, r.owner, r.label, r.last = 'new', '', device, ''
+  if was then
+    if was.v ~= '1' then
+      return {'version', was.key, was.v}
+    end
+    local other = device ~= '' and was.label ~= '' and was.label ~= device
+    r.owner, r.last = was.owner, was.label
+    if take_over then
+      r.was = 'taken'
+    elseif was.device == '' or device == '' then
+      r.was = other and 'taken' or 'unsure'
+    elseif not other then
+      r.was = 'same'
+    else
+      return {'held', r.name, was.device, integer(now + redis.call('PTTL', was.key))}
+    end
+    if r.was == 'taken' then
+      r.owner = id
+    elseif device == '' then
+      r.label = was.label
+    end
   end
 end
 
@@ -153,7 +205,18 @@ for i, r in ipairs(routes) do
   local route = prefix .. 'route:' .. r.name
   redis.call('HSET', route, 'v', 1, 'tunnel', id, 'relay', relay, 'listen', r.listen, 'scheme', r.scheme,
     'expires', integer(expires), 'device', device, 'service', r.service)
+  if r.chosen then
+    redis.call('HSET', route, 'chosen', 1, 'owner', r.owner)
+    local was = prefix .. 'was:' .. r.name
+    redis.call('HSET', was, 'v', 1, 'tunnel', id, 'device', device, 'label', r.label, 'owner', r.owner)
+    redis.call('PEXPIREAT', was, integer(expires + REMEMBERED))
+  end
   redis.call('PEXPIREAT', route, integer(expires))
+end
+for _, field in ipairs({'was', 'last'}) do
+  for _, r in ipairs(routes) do
+    result[#result + 1] = r[field]
+  end
 end
 local key = prefix .. 'key:' .. fingerprint
 redis.call('HSET', key, 'v', 1, 'tunnel', id, 'relay', relay, 'listen', table.concat(listens, ' '),

@@ -9,7 +9,7 @@ const fuzz_target fuzz_targets[] = {
     {"login", fuzz_login, 1024},      {"route", fuzz_route, 4096},      {"grant", fuzz_grant, 4096},
     {"tunnel", fuzz_tunnel, 4096},    {"connect", fuzz_connect, 1024},  {"changes", fuzz_changes, 4096},
     {"rewrite", fuzz_rewrite, 4096},  {"message", fuzz_message, 3000},  {"frames", fuzz_frames, 3000},
-    {"answers", fuzz_answers, 4096},
+    {"answers", fuzz_answers, 4096},  {"cookies", fuzz_cookies, 2000},
     {NULL, NULL, 0},
 };
 
