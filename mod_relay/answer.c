@@ -1,8 +1,9 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * What of a device's final answer is changed on its way to the visitor, over HTTP/1 and HTTP/2 alike. The filter runs before
- * those of mod_headers and mod_session: what they add is the relay's own and stays.
+ * What of a device's final answer is changed on its way to the visitor, over HTTP/1 and HTTP/2
+ * alike. The filter runs before those of mod_headers and mod_session: what they add is the relay's
+ * own and stays.
  */
 
 #include "mod_relay.h"
@@ -11,16 +12,28 @@
 #include <apr_strings.h>
 #include <util_filter.h>
 
-/* ap_http_header_filter() compares each name in Vary with all others. Longer than this it says no more than `*`. */
+/*
+ * ap_http_header_filter() compares each name in Vary with all others. Longer than this it says no
+ * more than `*`.
+ */
 #define VARY_MAX 1024
 
 static ap_filter_rec_t *answer_filter;
 
-/* Without a policy browsers name the page's host in the Referer to others, and that name is the permission to visit it. */
+/*
+ * Without a policy browsers name the page's host in the Referer to others, and that name is the
+ * permission to visit it.
+ */
 static void set_referrer_policy(request_rec *r)
 {
-    static const char *const policies[] = {"no-referrer", "no-referrer-when-downgrade", "same-origin", "origin", "strict-origin",
-                                           "origin-when-cross-origin", "strict-origin-when-cross-origin", "unsafe-url"};
+    static const char *const policies[] = {"no-referrer",
+                                           "no-referrer-when-downgrade",
+                                           "same-origin",
+                                           "origin",
+                                           "strict-origin",
+                                           "origin-when-cross-origin",
+                                           "strict-origin-when-cross-origin",
+                                           "unsafe-url"};
     const char *said = apr_table_get(r->headers_out, "Referrer-Policy");
     unsigned i;
 
@@ -53,20 +66,25 @@ static void clean_cookies(request_rec *r, const apr_array_header_t *names)
     }
     if (!refused)
         return;
-    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "RLY136 tunnel %s: its device tried to set a cookie of the relay's own logins",
+    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r,
+                  "RLY136 tunnel %s: its device tried to set a cookie of the relay's own logins",
                   mod_relay_request_of(r)->route.tunnel);
     apr_table_unset(r->headers_out, "Set-Cookie");
     for (i = 0; i < kept->nelts; i++)
         apr_table_addn(r->headers_out, "Set-Cookie", APR_ARRAY_IDX(kept, i, char *));
 }
 
-/* Cookies that the relay's own modules had set before the device was asked: mod_proxy mixes them with the device's. */
+/*
+ * Cookies that the relay's own modules had set before the device was asked: mod_proxy mixes them
+ * with the device's.
+ */
 static void put_back(request_rec *r, mod_relay_request *rr)
 {
     int i;
 
     for (i = 0; rr->own_cookies && i < rr->own_cookies->nelts; i++)
-        apr_table_addn(r->headers_out, "Set-Cookie", APR_ARRAY_IDX(rr->own_cookies, i, const char *));
+        apr_table_addn(r->headers_out, "Set-Cookie",
+                       APR_ARRAY_IDX(rr->own_cookies, i, const char *));
     rr->own_cookies = NULL;
 }
 
@@ -115,5 +133,6 @@ void mod_relay_answer_register_hooks(apr_pool_t *p)
 {
     (void)p;
     mod_relay_interim_register_hooks(p);
-    answer_filter = ap_register_output_filter("RELAY_ANSWER_HEAD", on_answer, NULL, AP_FTYPE_CONTENT_SET - 1);
+    answer_filter =
+        ap_register_output_filter("RELAY_ANSWER_HEAD", on_answer, NULL, AP_FTYPE_CONTENT_SET - 1);
 }

@@ -14,8 +14,9 @@ int mod_relay_cookie_is_hidden(const apr_array_header_t *names, const char *name
         const char *pattern = APR_ARRAY_IDX(names, i, const char *);
         apr_size_t most = strlen(pattern);
 
-        if (most && pattern[most - 1] == '*' ? length >= most - 1 && !memcmp(name, pattern, most - 1)
-                                             : length == most && !memcmp(name, pattern, most))
+        if (most && pattern[most - 1] == '*'
+                ? length >= most - 1 && !memcmp(name, pattern, most - 1)
+                : length == most && !memcmp(name, pattern, most))
             return 1;
     }
     return 0;
@@ -28,7 +29,10 @@ static const char *skip_spaces(const char *at, const char *end)
     return at;
 }
 
-/* *name .. *name + length: what stands before `=`, without the spaces around it. 0 where there is no `=`. */
+/*
+ * *name .. *name + length: what stands before `=`, without the spaces around it. 0 where there is
+ * no `=`.
+ */
 static int name_of(const char *at, const char *end, const char **name, apr_size_t *length)
 {
     const char *equals = memchr(at, '=', (apr_size_t)(end - at));
@@ -43,10 +47,12 @@ static int name_of(const char *at, const char *end, const char **name, apr_size_
 }
 
 /*
- * The pieces of a Cookie field, from separator to separator. A piece that belongs to a hidden cookie goes with it: httpd
- * takes `$Path` and the like for its attributes, and what follows a comma without a name is the rest of its value.
+ * The pieces of a Cookie field, from separator to separator. A piece that belongs to a hidden
+ * cookie goes with it: httpd takes `$Path` and the like for its attributes, and what follows a
+ * comma without a name is the rest of its value.
  */
-const char *mod_relay_cookies_shown(const char *value, const apr_array_header_t *names, apr_pool_t *p)
+const char *mod_relay_cookies_shown(const char *value, const apr_array_header_t *names,
+                                    apr_pool_t *p)
 {
     const char *at = value, *begin = value, *end = value + strlen(value);
     char *kept = NULL, *to = NULL;
@@ -98,8 +104,9 @@ static int is_domain(const char *at, const char *end)
 }
 
 /*
- * Whether httpd would read one of the names from what a browser sends of this cookie. One without a name comes back as its
- * value alone: `=session=x` as `session=x`; and httpd finds `session=x` in `a=b,session=x`, too.
+ * Whether httpd would read one of the names from what a browser sends of this cookie. One without a
+ * name comes back as its value alone: `=session=x` as `session=x`; and httpd finds `session=x` in
+ * `a=b,session=x`, too.
  */
 static int has_hidden(const char *at, const char *end, const apr_array_header_t *names)
 {

@@ -9,22 +9,53 @@
 
 /* Lower case, `-` for `_`; by first letter. A `*` at the end stands for anything. */
 static const char *const names_a[] = {"authenticated-user", NULL};
-static const char *const names_c[] = {"cf-access-*", "cf-connecting-*", "cf-pseudo-*", "client-cert*", "client-ip", NULL};
+static const char *const names_c[] = {"cf-access-*",  "cf-connecting-*", "cf-pseudo-*",
+                                      "client-cert*", "client-ip",       NULL};
 static const char *const names_d[] = {"do-connecting-ip", NULL};
-static const char *const names_f[] = {"fastly-client-ip", "fly-client-ip", "forwarded*", "front-end-https", NULL};
+static const char *const names_f[] = {"fastly-client-ip", "fly-client-ip", "forwarded*",
+                                      "front-end-https", NULL};
 static const char *const names_o[] = {"oidc-*", NULL};
-static const char *const names_p[] = {"proxy", "proxy-authorization", "proxy-client-ip", "proxy-user", NULL};
+static const char *const names_p[] = {"proxy", "proxy-authorization", "proxy-client-ip",
+                                      "proxy-user", NULL};
 static const char *const names_r[] = {"real-ip", "remote-*", NULL};
 static const char *const names_s[] = {"ssl-client-*", NULL};
 static const char *const names_t[] = {"tailscale-*", "true-client-ip", NULL};
 static const char *const names_w[] = {"wl-proxy-*", NULL};
-static const char *const names_x[] = {
-    "x-amzn-oidc-*", "x-appengine-*", "x-arr-*", "x-auth-request-*", "x-authenticated-*", "x-authentik-*",
-    "x-azure-clientip", "x-azure-socketip", "x-client-cert*", "x-client-dn", "x-client-ip", "x-client-verify",
-    "x-clientip", "x-cluster-client-ip", "x-envoy-*", "x-forward*", "x-goog-authenticated-user-*", "x-host",
-    "x-http-host-override", "x-ip", "x-ms-client-principal*", "x-original-*", "x-originating-*", "x-proxy-*", "x-proxyuser-ip",
-    "x-real-*", "x-remote-*", "x-rewrite-*", "x-scheme", "x-ssl-*", "x-tls-client-*", "x-true-*", "x-url-scheme",
-    "x-webauth-*", NULL};
+static const char *const names_x[] = {"x-amzn-oidc-*",
+                                      "x-appengine-*",
+                                      "x-arr-*",
+                                      "x-auth-request-*",
+                                      "x-authenticated-*",
+                                      "x-authentik-*",
+                                      "x-azure-clientip",
+                                      "x-azure-socketip",
+                                      "x-client-cert*",
+                                      "x-client-dn",
+                                      "x-client-ip",
+                                      "x-client-verify",
+                                      "x-clientip",
+                                      "x-cluster-client-ip",
+                                      "x-envoy-*",
+                                      "x-forward*",
+                                      "x-goog-authenticated-user-*",
+                                      "x-host",
+                                      "x-http-host-override",
+                                      "x-ip",
+                                      "x-ms-client-principal*",
+                                      "x-original-*",
+                                      "x-originating-*",
+                                      "x-proxy-*",
+                                      "x-proxyuser-ip",
+                                      "x-real-*",
+                                      "x-remote-*",
+                                      "x-rewrite-*",
+                                      "x-scheme",
+                                      "x-ssl-*",
+                                      "x-tls-client-*",
+                                      "x-true-*",
+                                      "x-url-scheme",
+                                      "x-webauth-*",
+                                      NULL};
 
 /* Longer than any name above. */
 #define NAME_SIZE 32
@@ -124,7 +155,8 @@ static apr_size_t find(const names *set, const char *name, apr_size_t length)
 
 static void make_names(names *set, const apr_table_t *fields, apr_pool_t *p)
 {
-    static const char *const known[] = {"close", "keep-alive", "upgrade", "te", "trailer", "http2-settings"};
+    static const char *const known[] = {"close", "keep-alive", "upgrade",
+                                        "te",    "trailer",    "http2-settings"};
     const apr_array_header_t *all = apr_table_elts(fields);
     apr_size_t size = 32;
     int i;
@@ -152,7 +184,8 @@ const char *mod_relay_connection_kept(const char *value, const apr_table_t *fiel
     names set;
 
     /* What nearly all say. */
-    if (!strcasecmp(value, "keep-alive") || !strcasecmp(value, "close") || !strcasecmp(value, "upgrade"))
+    if (!strcasecmp(value, "keep-alive") || !strcasecmp(value, "close")
+        || !strcasecmp(value, "upgrade"))
         return value;
     make_names(&set, fields, p);
     /* Each remains once and comes from value, with one byte more for its separator. */

@@ -11,14 +11,18 @@
 static void evict(mod_relay_hpack *h, apr_uint32_t room)
 {
     while (h->count && h->held + room > TABLE_MAX - h->smaller) {
-        unsigned oldest = (h->newest + MOD_RELAY_HPACK_ENTRIES - (h->count - 1)) % MOD_RELAY_HPACK_ENTRIES;
+        unsigned oldest =
+            (h->newest + MOD_RELAY_HPACK_ENTRIES - (h->count - 1)) % MOD_RELAY_HPACK_ENTRIES;
 
         h->held -= h->entries[oldest];
         h->count--;
     }
 }
 
-/* Sizes are overstated, so that entries go earlier than they do there; what is not found any more counts as the largest. */
+/*
+ * Sizes are overstated, so that entries go earlier than they do there; what is not found any more
+ * counts as the largest.
+ */
 static void insert(mod_relay_hpack *h, apr_uint32_t size)
 {
     evict(h, size);
@@ -74,7 +78,8 @@ static void end_number(mod_relay_hpack *h)
         break;
     case MOD_RELAY_HPACK_STRING:
         h->skip = h->number;
-        h->field += h->huffman ? h->number / 5 * 8 + 8 : h->number; /* a code has five bits at least */
+        h->field +=
+            h->huffman ? h->number / 5 * 8 + 8 : h->number; /* a code has five bits at least */
         h->state = MOD_RELAY_HPACK_SKIP;
         if (!h->skip)
             end_string(h);
@@ -118,9 +123,7 @@ static void begin_field(mod_relay_hpack *h, unsigned char byte)
 int mod_relay_hpack_follow(mod_relay_hpack *h, unsigned char byte)
 {
     switch (h->state) {
-    case MOD_RELAY_HPACK_FIELD:
-        begin_field(h, byte);
-        break;
+    case MOD_RELAY_HPACK_FIELD: begin_field(h, byte); break;
     case MOD_RELAY_HPACK_NUMBER:
         if (h->shift > 14) /* none of a head is so large */
             return 0;

@@ -1,10 +1,11 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * What devices say in interim answers (101, 103). mod_proxy hands them to ap_send_interim_response(), which writes them as
- * text past all filters of the request, mod_headers' too, to those of the visitor's connection. So a filter stands there:
- * while a device is being asked, and until its final answer begins, data that begin as `HTTP/1.1 1` are such an answer. It
- * ends with the flush that ap_send_interim_response() ends with.
+ * What devices say in interim answers (101, 103). mod_proxy hands them to
+ * ap_send_interim_response(), which writes them as text past all filters of the request,
+ * mod_headers' too, to those of the visitor's connection. So a filter stands there: while a device
+ * is being asked, and until its final answer begins, data that begin as `HTTP/1.1 1` are such an
+ * answer. It ends with the flush that ap_send_interim_response() ends with.
  *
  * The filter stays as long as the connection does: requests have pointers into the chain.
  */
@@ -49,14 +50,18 @@ static int is_printable(const char *at, apr_size_t length)
     return 1;
 }
 
-/* One field, without its line end, which is followed by a byte that may be written. Returns the length that goes on. */
+/*
+ * One field, without its line end, which is followed by a byte that may be written. Returns the
+ * length that goes on.
+ */
 static apr_size_t clean_field(char *line, apr_size_t length, const apr_array_header_t *names)
 {
     const char *colon = memchr(line, ':', length);
 
     if (!colon || !is_token(line, (apr_size_t)(colon - line)) || !is_printable(line, length))
         return 0;
-    if (colon - line != sizeof("Set-Cookie") - 1 || strncasecmp(line, "Set-Cookie", sizeof("Set-Cookie") - 1))
+    if (colon - line != sizeof("Set-Cookie") - 1
+        || strncasecmp(line, "Set-Cookie", sizeof("Set-Cookie") - 1))
         return length;
     line[length] = '\0';
     return mod_relay_set_cookie_clean(line + (colon - line) + 1, names) ? strlen(line) : 0;
@@ -66,7 +71,8 @@ static char *line_end(char *at, char *end)
 {
     char *newline = at;
 
-    while (newline < end && (newline = memchr(newline, '\n', (apr_size_t)(end - newline))) != NULL) {
+    while (newline < end
+           && (newline = memchr(newline, '\n', (apr_size_t)(end - newline))) != NULL) {
         if (newline > at && newline[-1] == '\r')
             return newline - 1;
         newline++;
@@ -121,8 +127,8 @@ static int begins(apr_bucket_brigade *bb)
 
     /* In HTTP/2 a final answer's head is metadata. */
     return b != APR_BRIGADE_SENTINEL(bb) && APR_BUCKET_IS_HEAP(b)
-           && apr_bucket_read(b, &data, &length, APR_BLOCK_READ) == APR_SUCCESS && length >= sizeof(BEGINS) - 1
-           && !memcmp(data, BEGINS, sizeof(BEGINS) - 1);
+           && apr_bucket_read(b, &data, &length, APR_BLOCK_READ) == APR_SUCCESS
+           && length >= sizeof(BEGINS) - 1 && !memcmp(data, BEGINS, sizeof(BEGINS) - 1);
 }
 
 static apr_status_t on_write(ap_filter_t *f, apr_bucket_brigade *bb)
@@ -136,7 +142,8 @@ static apr_status_t on_write(ap_filter_t *f, apr_bucket_brigade *bb)
         return ap_pass_brigade(f->next, bb);
     if (!i->bb)
         i->bb = apr_brigade_create(i->pool, f->c->bucket_alloc);
-    for (b = APR_BRIGADE_FIRST(bb), ends = 0; b != APR_BRIGADE_SENTINEL(bb) && !ends; b = APR_BUCKET_NEXT(b))
+    for (b = APR_BRIGADE_FIRST(bb), ends = 0; b != APR_BRIGADE_SENTINEL(bb) && !ends;
+         b = APR_BUCKET_NEXT(b))
         ends = APR_BUCKET_IS_FLUSH(b);
     rv = ap_save_brigade(f, &i->bb, &bb, i->pool);
     return rv == APR_SUCCESS && ends ? send_clean(f, i) : rv;
@@ -170,5 +177,6 @@ void mod_relay_interim_end(mod_relay_request *rr)
 void mod_relay_interim_register_hooks(apr_pool_t *p)
 {
     (void)p;
-    interim_filter = ap_register_output_filter("RELAY_INTERIM", on_write, NULL, AP_FTYPE_CONNECTION);
+    interim_filter =
+        ap_register_output_filter("RELAY_INTERIM", on_write, NULL, AP_FTYPE_CONNECTION);
 }

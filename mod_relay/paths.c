@@ -1,10 +1,11 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * Rules for paths (<Location "/admin"> Require …) are looked up by the path as httpd reads it; the device gets it as it was
- * sent and reads it in its own way: `/x%2f..%2fadmin`, `/x\..\admin`, `/%252e%252e/admin` and `/admin;x` can all be /admin
- * there. So where a path can be read in more than one way, the visitor must be allowed to see what each of them means:
- * httpd is asked as for a subrequest. What is refused for one of them is refused.
+ * Rules for paths (<Location "/admin"> Require …) are looked up by the path as httpd reads it; the
+ * device gets it as it was sent and reads it in its own way: `/x%2f..%2fadmin`, `/x\..\admin`,
+ * `/%252e%252e/admin` and `/admin;x` can all be /admin there. So where a path can be read in more
+ * than one way, the visitor must be allowed to see what each of them means: httpd is asked as for a
+ * subrequest. What is refused for one of them is refused.
  */
 
 #include "mod_relay.h"
@@ -14,7 +15,10 @@
 #include <http_core.h>
 #include <http_request.h>
 
-/* ap_process_request_internal() has decoded r->uri once and left %2F as it was; nested encoding is read this often. */
+/*
+ * ap_process_request_internal() has decoded r->uri once and left %2F as it was; nested encoding is
+ * read this often.
+ */
 #define ROUNDS 2
 
 static int hex(char c)
@@ -28,7 +32,8 @@ static void decode(char *path)
     char *to = path;
 
     for (; *path; path++) {
-        if (*path == '%' && apr_isxdigit(path[1]) && apr_isxdigit(path[2]) && (path[1] != '0' || path[2] != '0')) {
+        if (*path == '%' && apr_isxdigit(path[1]) && apr_isxdigit(path[2])
+            && (path[1] != '0' || path[2] != '0')) {
             *to++ = (char)(hex(path[1]) * 16 + hex(path[2]));
             path += 2;
         }
@@ -64,7 +69,8 @@ static const char *other_reading(const char *uri, int merge, apr_pool_t *p)
         *at = '/';
     if (merge)
         cut_parameters(path);
-    ap_normalize_path(path, merge ? AP_NORMALIZE_MERGE_SLASHES | AP_NORMALIZE_ALLOW_RELATIVE : AP_NORMALIZE_ALLOW_RELATIVE);
+    ap_normalize_path(path, merge ? AP_NORMALIZE_MERGE_SLASHES | AP_NORMALIZE_ALLOW_RELATIVE
+                                  : AP_NORMALIZE_ALLOW_RELATIVE);
     return path;
 }
 
@@ -89,8 +95,10 @@ static int check(request_rec *r, mod_relay_request *rr, const char *path)
     ap_destroy_sub_req(sub);
     if (status == HTTP_OK)
         return OK;
-    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "RLY135 tunnel %s: the path can be read as %s, which this visitor is refused (%d)",
-                  rr->route.tunnel, path, status);
+    ap_log_rerror(
+        APLOG_MARK, APLOG_INFO, 0, r,
+        "RLY135 tunnel %s: the path can be read as %s, which this visitor is refused (%d)",
+        rr->route.tunnel, path, status);
     return status == HTTP_UNAUTHORIZED ? status : HTTP_FORBIDDEN;
 }
 

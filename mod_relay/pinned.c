@@ -1,14 +1,16 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * NTLM and Negotiate log a connection in, not a request: whoever is the next on that connection is taken for the same
- * person. So a visitor whose request has such an Authorization gets, from then on and for that route, a connection of his
- * own: a worker that belongs to his connection and ends with it. It never goes back to the others' pool, and he keeps it
- * for all three legs of the handshake and for the requests without Authorization that follow.
+ * NTLM and Negotiate log a connection in, not a request: whoever is the next on that connection is
+ * taken for the same person. So a visitor whose request has such an Authorization gets, from then
+ * on and for that route, a connection of his own: a worker that belongs to his connection and ends
+ * with it. It never goes back to the others' pool, and he keeps it for all three legs of the
+ * handshake and for the requests without Authorization that follow.
  *
- * A visitor's HTTP/2 connection has many requests at once, and proxies join visitors on one; such logins do not work
- * there. Browsers, curl and others come back over HTTP/1.1 when a stream is reset with HTTP_1_1_REQUIRED. mod_http2 does
- * so for a 403 with the note by which mod_ssl says that it would have to renegotiate (h2_headers_rcreate()).
+ * A visitor's HTTP/2 connection has many requests at once, and proxies join visitors on one; such
+ * logins do not work there. Browsers, curl and others come back over HTTP/1.1 when a stream is
+ * reset with HTTP_1_1_REQUIRED. mod_http2 does so for a 403 with the note by which mod_ssl says
+ * that it would have to renegotiate (h2_headers_rcreate()).
  */
 
 #include "mod_relay.h"
@@ -17,7 +19,10 @@
 #include <apr_strings.h>
 
 #define KEY "mod_relay_pinned"
-/* Routes that one connection of a visitor can have such connections for. A browser has a connection for each name. */
+/*
+ * Routes that one connection of a visitor can have such connections for. A browser has a connection
+ * for each name.
+ */
 #define PINS_MAX 4
 
 typedef struct pins {
@@ -35,7 +40,8 @@ static int is_by_connection(const char *value)
         for (i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
             apr_size_t length = strlen(schemes[i]);
 
-            if (!ap_cstr_casecmpn(value, schemes[i], length) && (!value[length] || strchr(", \t", value[length])))
+            if (!ap_cstr_casecmpn(value, schemes[i], length)
+                && (!value[length] || strchr(", \t", value[length])))
                 return 1;
         }
         value = strchr(value, ',');
@@ -95,8 +101,10 @@ static void add(conn_rec *c, pins *all, mod_relay_backend *be)
 
 static int demand_http1(request_rec *r, const mod_relay_request *rr)
 {
-    ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r, "RLY134 tunnel %s: its device logs connections in (NTLM, Negotiate); the visitor "
-                  "is asked to come by HTTP/1.1", rr->route.tunnel);
+    ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r,
+                  "RLY134 tunnel %s: its device logs connections in (NTLM, Negotiate); the visitor "
+                  "is asked to come by HTTP/1.1",
+                  rr->route.tunnel);
     apr_table_setn(r->notes, "ssl-renegotiate-forbidden", "the device logs connections in");
     return HTTP_FORBIDDEN;
 }
@@ -123,7 +131,8 @@ int mod_relay_pinned_acquire(request_rec *r, mod_relay_request *rr, mod_relay_ba
 
 void mod_relay_pinned_answer(request_rec *r, const mod_relay_request *rr)
 {
-    if (r->status != HTTP_UNAUTHORIZED || !r->connection->master || !has_such(r->headers_out, "WWW-Authenticate"))
+    if (r->status != HTTP_UNAUTHORIZED || !r->connection->master
+        || !has_such(r->headers_out, "WWW-Authenticate"))
         return;
     r->status = demand_http1(r, rr);
     r->status_line = NULL;

@@ -1,9 +1,10 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * What a visitor proves to httpd does not go to a device: the Authorization field where httpd reads it, and the cookies of
- * httpd's own logins. mod_proxy sends r->headers_in; while it has the request, that is a table without them. Logs and
- * ErrorDocuments, which ask for the login again, see them.
+ * What a visitor proves to httpd does not go to a device: the Authorization field where httpd reads
+ * it, and the cookies of httpd's own logins. mod_proxy sends r->headers_in; while it has the
+ * request, that is a table without them. Logs and ErrorDocuments, which ask for the login again,
+ * see them.
  */
 
 #include "mod_relay.h"
@@ -18,11 +19,14 @@
 
 /* ---- which cookies */
 
-/* Directives whose first word is the name of a login's cookie, and what else such a name can go on with. */
+/*
+ * Directives whose first word is the name of a login's cookie, and what else such a name can go on
+ * with.
+ */
 static const struct {
     const char *directive, *more;
 } cookie_directives[] = {
-    {"SessionCookieName", NULL},    {"SessionCookieName2", NULL}, {"SessionDBDCookieName", NULL},
+    {"SessionCookieName", NULL},     {"SessionCookieName2", NULL}, {"SessionDBDCookieName", NULL},
     {"SessionDBDCookieName2", NULL}, {"OIDCCookie", "_*"},         {"OIDCStateCookiePrefix", "*"},
 };
 
@@ -39,7 +43,8 @@ static void note_directive(const ap_directive_t *d, apr_array_header_t *names)
             continue;
         APR_ARRAY_PUSH(names, const char *) = name;
         if (cookie_directives[i].more)
-            APR_ARRAY_PUSH(names, const char *) = apr_pstrcat(names->pool, name, cookie_directives[i].more, NULL);
+            APR_ARRAY_PUSH(names, const char *) =
+                apr_pstrcat(names->pool, name, cookie_directives[i].more, NULL);
     }
 }
 
@@ -53,8 +58,12 @@ static void note_directives(const ap_directive_t *d, apr_array_header_t *names)
 
 apr_array_header_t *mod_relay_hidden_cookies(const apr_array_header_t *more, apr_pool_t *p)
 {
-    /* mod_auth_openidc's own defaults; a session that is long has _0, _1 … and _chunks. mod_session has none. */
-    static const char *const defaults[] = {"mod_auth_openidc_session", "mod_auth_openidc_session_*", "mod_auth_openidc_state_*"};
+    /*
+     * mod_auth_openidc's own defaults; a session that is long has _0, _1 … and _chunks. mod_session
+     * has none.
+     */
+    static const char *const defaults[] = {"mod_auth_openidc_session", "mod_auth_openidc_session_*",
+                                           "mod_auth_openidc_state_*"};
     apr_array_header_t *names = apr_array_make(p, 8, sizeof(const char *));
     unsigned i;
 
@@ -71,7 +80,8 @@ apr_array_header_t *mod_relay_hidden_cookies(const apr_array_header_t *more, apr
 /* AuthTypes whose modules look at a cookie or a form; all others may read Authorization. */
 static int reads_authorization(const char *type)
 {
-    static const char *const others[] = {"None", "form", "openid-connect", "Mellon", "Shibboleth", "CAS"};
+    static const char *const others[] = {"None",   "form",       "openid-connect",
+                                         "Mellon", "Shibboleth", "CAS"};
     unsigned i;
 
     for (i = 0; type && i < sizeof(others) / sizeof(others[0]); i++)
@@ -81,19 +91,25 @@ static int reads_authorization(const char *type)
 }
 
 /*
- * Whether the relay's password may be in there. An AuthType is enough: browsers send it unasked to all paths below the one
- * where they were asked, also where a rule lets everybody in, or this visitor for his address.
+ * Whether the relay's password may be in there. An AuthType is enough: browsers send it unasked to
+ * all paths below the one where they were asked, also where a rule lets everybody in, or this
+ * visitor for his address.
  */
 int mod_relay_secrets_asked(request_rec *r)
 {
     return reads_authorization(ap_auth_type(r)) || (r->user && reads_authorization(r->ap_auth_type))
-           || (r->main && mod_relay_secrets_asked(r->main)) || (r->prev && mod_relay_secrets_asked(r->prev));
+           || (r->main && mod_relay_secrets_asked(r->main))
+           || (r->prev && mod_relay_secrets_asked(r->prev));
 }
 
-/* What mod_auth_openidc adds for the application behind it, unless told otherwise: the visitor's tokens. */
+/*
+ * What mod_auth_openidc adds for the application behind it, unless told otherwise: the visitor's
+ * tokens.
+ */
 static int is_token_field(const char *name)
 {
-    static const char *const tokens[] = {"OIDC_access_token", "OIDC_refresh_token", "OIDC_id_token"};
+    static const char *const tokens[] = {"OIDC_access_token", "OIDC_refresh_token",
+                                         "OIDC_id_token"};
     unsigned i;
 
     if (*name != 'O' && *name != 'o')
@@ -114,7 +130,10 @@ static apr_table_t *own_table(request_rec *r, mod_relay_request *rr)
     return r->headers_in;
 }
 
-/* httpd joins fields of one name when it reads them; there are several where a module has added one. */
+/*
+ * httpd joins fields of one name when it reads them; there are several where a module has added
+ * one.
+ */
 static void hide_cookies(request_rec *r, mod_relay_request *rr, int i)
 {
     const char *value = APR_ARRAY_IDX(apr_table_elts(r->headers_in), i, apr_table_entry_t).val;
@@ -122,7 +141,8 @@ static void hide_cookies(request_rec *r, mod_relay_request *rr, int i)
 
     if (shown == value)
         return;
-    APR_ARRAY_IDX(apr_table_elts(own_table(r, rr)), i, apr_table_entry_t).val = apr_pstrdup(r->pool, shown ? shown : "");
+    APR_ARRAY_IDX(apr_table_elts(own_table(r, rr)), i, apr_table_entry_t).val =
+        apr_pstrdup(r->pool, shown ? shown : "");
 }
 
 /* A field of which nothing is left does not go to the device either. */

@@ -67,6 +67,10 @@ def test_directives(rig):
             check(rig, f"{name} 0s", in_vhost(f"{name} 0s"), None)
         else:
             check(rig, f"{name} 0s", in_vhost(f"{name} 0s"), f"{name} must be longer than 0")
+    check(rig, "RelayHideCookies", in_vhost("RelayHideCookies a b_* __Host-c"), None)
+    for value in ("a=b", '"a b"', "a;b", "a,b"):
+        check(rig, f"RelayHideCookies {value}", in_vhost(f"RelayHideCookies ok {value}"),
+              "RelayHideCookies: `.*' is no name of a cookie: give names, which may end in")
     check(rig, "RelayEngine maybe", in_vhost("RelayEngine maybe"), "RelayEngine must be On or Off")
     for name in ("RelayStaleMax", "RelayCacheTTL"):
         for value in ("15m", "900s", "1h", "30d"):

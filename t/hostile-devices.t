@@ -200,6 +200,10 @@ def test_http2(rig, trap, tunnel):
         # 1,024 bytes each: what is left out of the middle, as httpd reads by kilobytes, is likely to be whole frames
         ("small interim answers", lambda n: b"", lambda n: frame(1, 4, n, b"\x08\x03103\0\7x-end00\x7f\xe7\6" + b"y" * 998)),
         ("continued headers", lambda n: frame(1, 0, n, b"\x88" + field), lambda n: frame(9, 0, n, field)),
+        # HPACK: a byte for a field of 4 kB, once the table has it; or for one of the fields that it always has
+        ("one field again and again", lambda n: frame(1, 0, n, b"\x88\x40\3abc\x7f\xbd\x1d" + b"y" * 3900), lambda n: frame(9, 0, n, b"\xbe" * 4000)),
+        ("a small field again and again", lambda n: frame(1, 0, n, b"\x88"), lambda n: frame(9, 0, n, b"\x90" * 16000)),
+        ("one name again and again", lambda n: frame(1, 0, n, b"\x88\x40" + b"\x7f\xbd\x1d" + b"n" * 3900 + b"\0"), lambda n: frame(9, 0, n, b"\x0f\x2f\0" * 4000)),
         ("trailers", lambda n: frame(1, 4, n, b"\x88"), lambda n: frame(1, 4, n, field)),
         ("settings", lambda n: b"", lambda n: frame(4, 0, 0, b"\0\1\0\0\0\1") * 100), ("pings", lambda n: b"", lambda n: frame(6, 0, 0, b"12345678") * 100),
         ("promised answers", lambda n: b"", lambda n: frame(5, 4, n, (n + 1).to_bytes(4, "big") + b"\x82")),
