@@ -32,6 +32,8 @@ void *mod_relay_server_create(apr_pool_t *p, server_rec *s)
     conf->engine = UNSET;
     conf->ssh = UNSET;
     conf->ssh_tls_max = UNSET;
+    conf->tunnel_threads = UNSET;
+    conf->tunnel_percent = UNSET;
     conf->cache_ttl = UNSET;
     conf->stale_max = UNSET;
     conf->backend_timeout = UNSET;
@@ -50,6 +52,8 @@ void *mod_relay_server_merge(apr_pool_t *p, void *base, void *add)
     MERGE(engine);
     MERGE(ssh);
     MERGE(ssh_tls_max);
+    conf->tunnel_threads = a->tunnel_percent == UNSET && a->tunnel_threads == UNSET ? b->tunnel_threads : a->tunnel_threads;
+    conf->tunnel_percent = a->tunnel_percent == UNSET && a->tunnel_threads == UNSET ? b->tunnel_percent : a->tunnel_percent;
     MERGE(cache_ttl);
     MERGE(stale_max);
     MERGE(backend_timeout);
@@ -73,15 +77,36 @@ static const char *set_ssh(cmd_parms *cmd, void *dummy, int on)
     return NULL;
 }
 
-static const char *set_ssh_tls_max(cmd_parms *cmd, void *dummy, const char *arg)
+/* A number from `least` to `most`, and after it `rest` or nothing. */
+static int read_number(const char *arg, int least, int most, const char *rest, int *out)
 {
     char *end;
     apr_int64_t n = apr_strtoi64(arg, &end, 10);
 
+    if (!apr_isdigit(*arg) || strcmp(end, rest) || n < least || n > most)
+        return 0;
+    *out = (int)n;
+    return 1;
+}
+
+static const char *set_ssh_tls_max(cmd_parms *cmd, void *dummy, const char *arg)
+{
     (void)dummy;
-    if (!apr_isdigit(*arg) || *end || n > 10000)
+    if (!read_number(arg, 0, 10000, "", &mod_relay_server_of(cmd->server)->ssh_tls_max))
         return apr_pstrcat(cmd->pool, "RelaySSHTLSMax: `", arg, "' is not a number from 0 (none) to 10000", NULL);
-    mod_relay_server_of(cmd->server)->ssh_tls_max = (int)n;
+    return NULL;
+}
+
+static const char *set_tunnel_threads(cmd_parms *cmd, void *dummy, const char *arg)
+{
+    mod_relay_server *conf = mod_relay_server_of(cmd->server);
+
+    (void)dummy;
+    conf->tunnel_threads = conf->tunnel_percent = UNSET;
+    if (!read_number(arg, 0, 100000, "", &conf->tunnel_threads) && !read_number(arg, 1, 100, "%", &conf->tunnel_percent))
+        return apr_pstrcat(cmd->pool, "RelayTunnelThreads: `", arg,
+                           "' is neither a number from 0 (no limit) to 100000 nor a share of MaxRequestWorkers from 1% to 100%",
+                           NULL);
     return NULL;
 }
 
@@ -116,6 +141,9 @@ const command_rec mod_relay_directives[] = {
                  "on|off: whether SSH connections to this server's addresses go to rlyd; default off"),
     AP_INIT_TAKE1("RelaySSHTLSMax", set_ssh_tls_max, NULL, RSRC_CONF,
                   "how many SSH connections inside TLS one process carries, a thread each; default 16, 0: none"),
+    AP_INIT_TAKE1("RelayTunnelThreads", set_tunnel_threads, NULL, RSRC_CONF,
+                  "how many requests of one tunnel may be under way at once, a number or a share of MaxRequestWorkers "
+                  "(of which 16 is the least); default 25%, 0: any number"),
     AP_INIT_TAKE1("RelayConfig", set_conf_file, NULL, RSRC_CONF,
                   "the relay.conf to use; default is the file all parts read"),
     SPAN("RelayCacheTTL", cache_ttl,

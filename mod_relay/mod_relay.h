@@ -14,6 +14,8 @@
  *   head.c        how long the head of a device's answer may be
  *   head_h2.c     the same over HTTP/2
  *   frames.c      whose frames are counted there
+ *   shares.c      how many of httpd's threads one tunnel can hold
+ *   counts.c      the table behind that, in memory of all processes
  *   pages.c       what a visitor sees when there is no answer
  *   handoff.c     SSH on the HTTPS port: the socket goes to rlyd
  *   handoff_tls.c SSH inside TLS: through a socket pair to rlyd
@@ -73,6 +75,8 @@ typedef struct mod_relay_server {
     int engine;
     int ssh;
     int ssh_tls_max;
+    int tunnel_threads; /* 0: no limit */
+    int tunnel_percent; /* one of the two */
     const char *conf_file;
     apr_interval_time_t cache_ttl;
     apr_interval_time_t stale_max;
@@ -88,6 +92,7 @@ typedef struct mod_relay_request {
     const mod_relay_server *server;
     const char *name;
     int answer;        /* a mod_relay_answer when a page is to be shown, else -1 */
+    int counted;       /* it has its part of the tunnel's share of threads */
     relay_route route; /* where answer is -1 */
     /* while mod_proxy has it: */
     mod_relay_backend *backend;
@@ -104,7 +109,8 @@ typedef enum {
     MOD_RELAY_OFFLINE,     /* 503: the device is not connected */
     MOD_RELAY_SILENT,      /* 502: it is connected, but its service does not answer */
     MOD_RELAY_UNAVAILABLE, /* 503: the relay cannot tell at the moment */
-    MOD_RELAY_NOT_WEB      /* 404: a service that is not for browsers */
+    MOD_RELAY_NOT_WEB,     /* 404: a service that is not for browsers */
+    MOD_RELAY_BUSY         /* 503: the tunnel holds its share of httpd's threads */
 } mod_relay_answer;
 
 static inline mod_relay_server *mod_relay_server_of(const server_rec *s)
@@ -233,6 +239,14 @@ void mod_relay_handoff_servers(apr_pool_t *p, server_rec *main_server);
 const mod_relay_server *mod_relay_handoff_server(const conn_rec *c);
 void mod_relay_handoff_register_hooks(apr_pool_t *p);
 void mod_relay_handoff_tls_register_hooks(apr_pool_t *p);
+
+/* ---- shares.c */
+
+/** How many requests of one tunnel may be with its device at once, 0: any number. Only in children. */
+int mod_relay_shares_limit(const mod_relay_server *conf);
+/** For mod_status. @return 0 when nothing is counted */
+int mod_relay_shares_look(unsigned *most, apr_uint32_t *refused);
+void mod_relay_shares_register_hooks(apr_pool_t *p);
 
 /* ---- pages.c */
 
