@@ -32,6 +32,7 @@ void *mod_relay_server_create(apr_pool_t *p, server_rec *s)
     conf->engine = UNSET;
     conf->ssh = UNSET;
     conf->ssh_tls_max = UNSET;
+    conf->ssh_wait_max = UNSET;
     conf->tunnel_threads = UNSET;
     conf->tunnel_percent = UNSET;
     conf->cache_ttl = UNSET;
@@ -52,6 +53,7 @@ void *mod_relay_server_merge(apr_pool_t *p, void *base, void *add)
     MERGE(engine);
     MERGE(ssh);
     MERGE(ssh_tls_max);
+    MERGE(ssh_wait_max);
     conf->tunnel_threads = a->tunnel_percent == UNSET && a->tunnel_threads == UNSET ? b->tunnel_threads : a->tunnel_threads;
     conf->tunnel_percent = a->tunnel_percent == UNSET && a->tunnel_threads == UNSET ? b->tunnel_percent : a->tunnel_percent;
     MERGE(cache_ttl);
@@ -94,6 +96,14 @@ static const char *set_ssh_tls_max(cmd_parms *cmd, void *dummy, const char *arg)
     (void)dummy;
     if (!read_number(arg, 0, 10000, "", &mod_relay_server_of(cmd->server)->ssh_tls_max))
         return apr_pstrcat(cmd->pool, "RelaySSHTLSMax: `", arg, "' is not a number from 0 (none) to 10000", NULL);
+    return NULL;
+}
+
+static const char *set_ssh_wait_max(cmd_parms *cmd, void *dummy, const char *arg)
+{
+    (void)dummy;
+    if (!read_number(arg, 1, 10000, "", &mod_relay_server_of(cmd->server)->ssh_wait_max))
+        return apr_pstrcat(cmd->pool, "RelaySSHWaitMax: `", arg, "' is not a number from 1 to 10000", NULL);
     return NULL;
 }
 
@@ -141,6 +151,9 @@ const command_rec mod_relay_directives[] = {
                  "on|off: whether SSH connections to this server's addresses go to rlyd; default off"),
     AP_INIT_TAKE1("RelaySSHTLSMax", set_ssh_tls_max, NULL, RSRC_CONF,
                   "how many SSH connections inside TLS one process carries, a thread each; default 16, 0: none"),
+    AP_INIT_TAKE1("RelaySSHWaitMax", set_ssh_wait_max, NULL, RSRC_CONF,
+                  "how many connections that have not said yet what they are wait in one process, half of them from one "
+                  "address; default half of ThreadsPerChild"),
     AP_INIT_TAKE1("RelayTunnelThreads", set_tunnel_threads, NULL, RSRC_CONF,
                   "how many requests of one tunnel may be under way at once, a number or a share of MaxRequestWorkers "
                   "(of which 16 is the least); default 25%, 0: any number"),
@@ -162,6 +175,8 @@ static void set_defaults(mod_relay_server *conf, const relay_config *relay)
 {
     if (conf->ssh_tls_max == UNSET)
         conf->ssh_tls_max = SSH_TLS_MAX_DEFAULT;
+    if (conf->ssh_wait_max == UNSET)
+        conf->ssh_wait_max = 0;
     if (conf->cache_ttl == UNSET)
         conf->cache_ttl = relay->cooldown / 2 < CACHE_TTL_DEFAULT ? relay->cooldown / 2 : CACHE_TTL_DEFAULT;
     if (conf->stale_max == UNSET)

@@ -18,6 +18,7 @@
  *   counts.c      the table behind that, in memory of all processes
  *   pages.c       what a visitor sees when there is no answer
  *   handoff.c     SSH on the HTTPS port: the socket goes to rlyd
+ *   waiting.c     connections that wait there without a thread: how long, and how many
  *   handoff_tls.c SSH inside TLS: through a socket pair to rlyd
  *   status.c      lines for mod_status
  *
@@ -75,6 +76,7 @@ typedef struct mod_relay_server {
     int engine;
     int ssh;
     int ssh_tls_max;
+    int ssh_wait_max;   /* 0: as many as half of the process's threads */
     int tunnel_threads; /* 0: no limit */
     int tunnel_percent; /* one of the two */
     const char *conf_file;
@@ -235,10 +237,29 @@ void mod_relay_head_h2_register_hooks(apr_pool_t *p);
 
 /** Notes the servers with RelaySSH on; check_config, after the merge. */
 void mod_relay_handoff_servers(apr_pool_t *p, server_rec *main_server);
+/** Whether there are any; from check_config on. */
+int mod_relay_handoff_is_on(void);
 /** The settings of the server that takes SSH at the address a connection came to, or NULL. */
 const mod_relay_server *mod_relay_handoff_server(const conn_rec *c);
 void mod_relay_handoff_register_hooks(apr_pool_t *p);
 void mod_relay_handoff_tls_register_hooks(apr_pool_t *p);
+
+/* ---- waiting.c: any thread */
+
+/**
+ * A connection has said too little yet and is about to wait in the MPM's poll set. It is ended when its patience is over, or
+ * sooner when too many wait: its socket is then shut down, so that the MPM brings the connection back to process_connection.
+ * Called again for each further wait, which cannot make it longer.
+ * @param fd its socket; a copy of the descriptor is kept until the end of the wait
+ * @return 0 when it may not wait: out of descriptors or memory
+ */
+int mod_relay_waiting_begin(conn_rec *c, int fd, const mod_relay_server *conf, apr_interval_time_t patience);
+typedef enum { MOD_RELAY_WAITING, MOD_RELAY_WAITING_TOO_LONG, MOD_RELAY_WAITING_CROWDED } mod_relay_waiting_over;
+/** Whether it was ended meanwhile, and why; nothing that it may have said counts then. */
+mod_relay_waiting_over mod_relay_waiting_is_over(conn_rec *c);
+/** It waits no longer, and its descriptor may go elsewhere. The pool of the connection does this as well. */
+void mod_relay_waiting_end(conn_rec *c);
+void mod_relay_waiting_register_hooks(apr_pool_t *p);
 
 /* ---- shares.c */
 
