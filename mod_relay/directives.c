@@ -230,9 +230,9 @@ static int check_config(apr_pool_t *p, apr_pool_t *plog, apr_pool_t *ptemp, serv
 {
     const char *missing = mod_relay_backend_missing();
     server_rec *s;
+    int i;
 
     (void)plog;
-    (void)ptemp;
     realms = apr_array_make(p, 1, sizeof(mod_relay_realm *));
     for (s = main_server; s; s = s->next) {
         mod_relay_server *conf = mod_relay_server_of(s);
@@ -251,6 +251,8 @@ static int check_config(apr_pool_t *p, apr_pool_t *plog, apr_pool_t *ptemp, serv
             || !check_against_cooldown("RelayCacheTTL", conf->cache_ttl, conf->realm->relay, s, p))
             return HTTP_INTERNAL_SERVER_ERROR;
     }
+    for (i = 0; i < realms->nelts; i++)
+        mod_relay_check_realm(APR_ARRAY_IDX(realms, i, mod_relay_realm *), main_server, ptemp);
     mod_relay_handoff_servers(p, main_server);
     return OK;
 }

@@ -20,6 +20,7 @@
  *   handoff.c     SSH on the HTTPS port: the socket goes to rlyd
  *   waiting.c     connections that wait there without a thread: how long, and how many
  *   handoff_tls.c SSH inside TLS: through a socket pair to rlyd
+ *   check.c       what configtest warns of
  *   status.c      lines for mod_status
  *
  * A realm is one relay.conf as this process sees it: its cache, its watcher, its connections to
@@ -268,6 +269,11 @@ int mod_relay_shares_limit(const mod_relay_server *conf);
 /** For mod_status. @return 0 when nothing is counted */
 int mod_relay_shares_look(unsigned *most, apr_uint32_t *refused);
 void mod_relay_shares_register_hooks(apr_pool_t *p);
+
+/* ---- check.c */
+
+/** Warns of what is no error and goes wrong later; check_config. Its Redis is asked, if it answers in time. */
+void mod_relay_check_realm(const mod_relay_realm *realm, server_rec *main_server, apr_pool_t *p);
 
 /* ---- pages.c */
 
