@@ -5,37 +5,46 @@
 #include <apr_strings.h>
 #include <string.h>
 
-#define POLICY_MAX 40
+#define POLICY_MAX 64
 
-/** The value of a line `name:value`, up to the end of the line. @return its length; 0 if there is none */
-static size_t value_of(const char *info, const char *name, const char **value)
+/* The value of a line `name:value`; *length without the line's end. NULL when there is none. */
+static const char *field(const char *info, const char *name, size_t *length)
 {
-    size_t len = strlen(name);
-    const char *line = info;
+    size_t skip = strlen(name);
+    const char *line;
 
-    while (line) {
-        if (strncmp(line, name, len) == 0 && line[len] == ':') {
-            *value = line + len + 1;
-            return strcspn(*value, "\r\n");
-        }
-        line = strchr(line, '\n');
-        if (line)
-            line++;
+    for (line = info; line; line = strchr(line, '\n'), line = line ? line + 1 : NULL) {
+        if (strncmp(line, name, skip) || line[skip] != ':')
+            continue;
+        *length = strcspn(line + skip + 1, "\r\n");
+        return line + skip + 1;
     }
-    return 0;
+    return NULL;
 }
 
-const char *relay_redis_policy_evicts(const char *info, apr_pool_t *p)
+const char *relay_redis_evicts_by(const char *info, apr_pool_t *p)
 {
-    static const char never[] = "noeviction", letters[] = "abcdefghijklmnopqrstuvwxyz-";
-    const char *limit, *policy;
-    size_t n = value_of(info, "maxmemory", &limit), len;
+    static const char keeps[] = "noeviction";
+    size_t digits = 0, length = 0;
+    const char *most = field(info, "maxmemory", &digits), *policy = field(info, "maxmemory_policy", &length);
 
-    if (!n || strspn(limit, "0") >= n)
+    if (!most || !policy || strspn(most, "0") >= digits) /* 0: as much as there is */
         return NULL;
-    len = value_of(info, "maxmemory_policy", &policy);
-    /* It goes into a log: a name, and nothing else. */
-    if (!len || len > POLICY_MAX || strspn(policy, letters) < len)
+    if (!length || length > POLICY_MAX || strspn(policy, "abcdefghijklmnopqrstuvwxyz-") != length)
         return NULL;
-    return len == sizeof never - 1 && strncmp(policy, never, len) == 0 ? NULL : apr_pstrmemdup(p, policy, len);
+    if (length == sizeof(keeps) - 1 && !strncmp(policy, keeps, length))
+        return NULL;
+    return apr_pstrmemdup(p, policy, length);
+}
+
+const char *relay_redis_evicts(redisContext *ctx, apr_pool_t *p)
+{
+    redisReply *reply = redisCommand(ctx, "INFO memory");
+    const char *policy = NULL;
+
+    if (reply && reply->type == REDIS_REPLY_STRING && reply->str)
+        policy = relay_redis_evicts_by(reply->str, p);
+    if (reply)
+        freeReplyObject(reply);
+    return policy;
 }

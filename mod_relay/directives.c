@@ -32,6 +32,9 @@ void *mod_relay_server_create(apr_pool_t *p, server_rec *s)
     conf->engine = UNSET;
     conf->ssh = UNSET;
     conf->ssh_tls_max = UNSET;
+    conf->ssh_wait_max = UNSET;
+    conf->tunnel_threads = UNSET;
+    conf->tunnel_percent = UNSET;
     conf->cache_ttl = UNSET;
     conf->stale_max = UNSET;
     conf->backend_timeout = UNSET;
@@ -50,6 +53,9 @@ void *mod_relay_server_merge(apr_pool_t *p, void *base, void *add)
     MERGE(engine);
     MERGE(ssh);
     MERGE(ssh_tls_max);
+    MERGE(ssh_wait_max);
+    conf->tunnel_threads = a->tunnel_percent == UNSET && a->tunnel_threads == UNSET ? b->tunnel_threads : a->tunnel_threads;
+    conf->tunnel_percent = a->tunnel_percent == UNSET && a->tunnel_threads == UNSET ? b->tunnel_percent : a->tunnel_percent;
     MERGE(cache_ttl);
     MERGE(stale_max);
     MERGE(backend_timeout);
@@ -77,15 +83,44 @@ static const char *set_ssh(cmd_parms *cmd, void *dummy, int on)
     return NULL;
 }
 
-static const char *set_ssh_tls_max(cmd_parms *cmd, void *dummy, const char *arg)
+/* A number from `least` to `most`, and after it `rest` or nothing. */
+static int read_number(const char *arg, int least, int most, const char *rest, int *out)
 {
     char *end;
     apr_int64_t n = apr_strtoi64(arg, &end, 10);
 
+    if (!apr_isdigit(*arg) || strcmp(end, rest) || n < least || n > most)
+        return 0;
+    *out = (int)n;
+    return 1;
+}
+
+static const char *set_ssh_tls_max(cmd_parms *cmd, void *dummy, const char *arg)
+{
     (void)dummy;
-    if (!apr_isdigit(*arg) || *end || n > 10000)
+    if (!read_number(arg, 0, 10000, "", &mod_relay_server_of(cmd->server)->ssh_tls_max))
         return apr_pstrcat(cmd->pool, "RelaySSHTLSMax: `", arg, "' is not a number from 0 (none) to 10000", NULL);
-    mod_relay_server_of(cmd->server)->ssh_tls_max = (int)n;
+    return NULL;
+}
+
+static const char *set_ssh_wait_max(cmd_parms *cmd, void *dummy, const char *arg)
+{
+    (void)dummy;
+    if (!read_number(arg, 1, 10000, "", &mod_relay_server_of(cmd->server)->ssh_wait_max))
+        return apr_pstrcat(cmd->pool, "RelaySSHWaitMax: `", arg, "' is not a number from 1 to 10000", NULL);
+    return NULL;
+}
+
+static const char *set_tunnel_threads(cmd_parms *cmd, void *dummy, const char *arg)
+{
+    mod_relay_server *conf = mod_relay_server_of(cmd->server);
+
+    (void)dummy;
+    conf->tunnel_threads = conf->tunnel_percent = UNSET;
+    if (!read_number(arg, 0, 100000, "", &conf->tunnel_threads) && !read_number(arg, 1, 100, "%", &conf->tunnel_percent))
+        return apr_pstrcat(cmd->pool, "RelayTunnelThreads: `", arg,
+                           "' is neither a number from 0 (no limit) to 100000 nor a share of MaxRequestWorkers from 1% to 100%",
+                           NULL);
     return NULL;
 }
 
@@ -134,6 +169,12 @@ const command_rec mod_relay_directives[] = {
                  "on|off: whether SSH connections to this server's addresses go to rlyd; default off"),
     AP_INIT_TAKE1("RelaySSHTLSMax", set_ssh_tls_max, NULL, RSRC_CONF,
                   "how many SSH connections inside TLS one process carries, a thread each; default 16, 0: none"),
+    AP_INIT_TAKE1("RelaySSHWaitMax", set_ssh_wait_max, NULL, RSRC_CONF,
+                  "how many connections that have not said yet what they are wait in one process, half of them from one "
+                  "address; default half of ThreadsPerChild"),
+    AP_INIT_TAKE1("RelayTunnelThreads", set_tunnel_threads, NULL, RSRC_CONF,
+                  "how many requests of one tunnel may be under way at once, a number or a share of MaxRequestWorkers "
+                  "(of which 16 is the least); default 25%, 0: any number"),
     AP_INIT_TAKE1("RelayConfig", set_conf_file, NULL, RSRC_CONF,
                   "the relay.conf to use; default is the file all parts read"),
     AP_INIT_ITERATE("RelayHideCookies", add_hidden_cookie, NULL, RSRC_CONF,
@@ -154,6 +195,8 @@ static void set_defaults(mod_relay_server *conf, const relay_config *relay)
 {
     if (conf->ssh_tls_max == UNSET)
         conf->ssh_tls_max = SSH_TLS_MAX_DEFAULT;
+    if (conf->ssh_wait_max == UNSET)
+        conf->ssh_wait_max = 0;
     if (conf->cache_ttl == UNSET)
         conf->cache_ttl = relay->cooldown / 2 < CACHE_TTL_DEFAULT ? relay->cooldown / 2 : CACHE_TTL_DEFAULT;
     if (conf->stale_max == UNSET)
@@ -209,9 +252,9 @@ static int check_config(apr_pool_t *p, apr_pool_t *plog, apr_pool_t *ptemp, serv
 {
     const char *missing = mod_relay_backend_missing();
     server_rec *s;
+    int i;
 
     (void)plog;
-    (void)ptemp;
     realms = apr_array_make(p, 1, sizeof(mod_relay_realm *));
     for (s = main_server; s; s = s->next) {
         mod_relay_server *conf = mod_relay_server_of(s);
@@ -231,6 +274,8 @@ static int check_config(apr_pool_t *p, apr_pool_t *plog, apr_pool_t *ptemp, serv
             || !check_against_cooldown("RelayCacheTTL", conf->cache_ttl, conf->realm->relay, s, p))
             return HTTP_INTERNAL_SERVER_ERROR;
     }
+    for (i = 0; i < realms->nelts; i++)
+        mod_relay_check_realm(APR_ARRAY_IDX(realms, i, mod_relay_realm *), main_server, ptemp);
     mod_relay_handoff_servers(p, main_server);
     return OK;
 }

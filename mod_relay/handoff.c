@@ -6,7 +6,8 @@
  * that sshd finds the client's first words where they were.
  *
  * A client that has said too little yet is waited for. Where the MPM can (event from 2.4.63 on), it waits without a
- * thread: SO_RCVLOWAT makes the socket readable only when there is more to see than last time.
+ * thread: SO_RCVLOWAT makes the socket readable only when there is more to see than last time. waiting.c says for how long,
+ * and how many may. There a ClientHello that has begun is waited for in the same way, since mod_ssl would keep a thread for it.
  */
 
 #include "mod_relay.h"
@@ -18,13 +19,16 @@
 #include <http_connection.h>
 #include <http_core.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 static const char SSH[] = "SSH-";
 #define SSH_LEN ((ssize_t)sizeof(SSH) - 1)
 
-/* How long a thread waits for a client to say something, where no MPM does: as RequestReadTimeout by default. */
+/* How long a client may take to say something: as RequestReadTimeout by default. */
 #define SILENCE_MAX apr_time_from_sec(20)
+/* A ClientHello is one flight: what is missing of it is on its way, or lost and sent again, twice perhaps. */
+#define HELLO_MAX apr_time_from_sec(6)
 
 /* The servers with RelaySSH on, for connections to an address they are not the default of. */
 static apr_array_header_t *ssh_servers;
@@ -37,6 +41,11 @@ void mod_relay_handoff_servers(apr_pool_t *p, server_rec *main_server)
     for (s = main_server; s; s = s->next)
         if (mod_relay_server_of(s)->ssh == 1)
             APR_ARRAY_PUSH(ssh_servers, server_rec *) = s;
+}
+
+int mod_relay_handoff_is_on(void)
+{
+    return ssh_servers && ssh_servers->nelts;
 }
 
 static int serves_address(const server_rec *s, const apr_sockaddr_t *local)
@@ -54,7 +63,7 @@ const mod_relay_server *mod_relay_handoff_server(const conn_rec *c)
 {
     int i;
 
-    if (!ssh_servers || !ssh_servers->nelts)
+    if (!mod_relay_handoff_is_on())
         return NULL;
     if (mod_relay_server_of(c->base_server)->ssh == 1)
         return mod_relay_server_of(c->base_server);
@@ -70,7 +79,12 @@ const mod_relay_server *mod_relay_handoff_server(const conn_rec *c)
 
 #define NOT_SSH "relay-not-ssh" /* note of a connection whose first bytes were looked at */
 
-typedef enum { IS_SSH, IS_OTHER, IS_SILENT, IS_CLOSED } protocol;
+typedef enum { IS_SSH, IS_OTHER, IS_SILENT, IS_HELLO, IS_CLOSED } protocol;
+
+/* A TLS record: its type, two bytes of version, two of length (RFC 8446, 5.1). */
+#define RECORD_HEAD 5
+#define RECORD_MAX 16384
+#define RECORD_HANDSHAKE 22
 
 /* No more will come: a socket in this state is readable for ever, whatever its low-water mark. */
 static int has_closed(int fd)
@@ -80,23 +94,40 @@ static int has_closed(int fd)
     return poll(&pfd, 1, 0) > 0 && (pfd.revents & (POLLRDHUP | POLLHUP | POLLERR));
 }
 
-/* What the first bytes say; *seen counts them. */
-static protocol peek(int fd, int *seen)
+/* The first record of a ClientHello, of which n bytes of the head are there; *needed: bytes of all that it has. */
+static protocol peek_record(int fd, const unsigned char *buf, ssize_t n, int *needed)
 {
-    char buf[sizeof(SSH)];
+    int length, there;
+
+    *needed = RECORD_HEAD;
+    if (n == RECORD_HEAD) {
+        length = buf[3] << 8 | buf[4];
+        *needed += length;
+        if (buf[1] != 3 || length > RECORD_MAX || ioctl(fd, FIONREAD, &there) < 0 || there >= *needed)
+            return IS_OTHER;
+    }
+    return has_closed(fd) ? IS_CLOSED : IS_HELLO;
+}
+
+/* What the first bytes say; *needed: how many have to be there before they can say more. */
+static protocol peek(int fd, int *needed)
+{
+    unsigned char buf[RECORD_HEAD];
     ssize_t n;
 
     do
-        n = recv(fd, buf, (size_t)SSH_LEN, MSG_PEEK | MSG_DONTWAIT);
+        n = recv(fd, buf, sizeof(buf), MSG_PEEK | MSG_DONTWAIT);
     while (n < 0 && errno == EINTR);
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
         n = 0;
     else if (n <= 0) /* closed, or broken: for httpd to notice */
         return IS_OTHER;
-    *seen = (int)n;
-    if (memcmp(buf, SSH, (size_t)n))
+    if (n && buf[0] == RECORD_HANDSHAKE)
+        return peek_record(fd, buf, n, needed);
+    if (memcmp(buf, SSH, (size_t)(n < SSH_LEN ? n : SSH_LEN)))
         return IS_OTHER;
-    return n == SSH_LEN ? IS_SSH : has_closed(fd) ? IS_CLOSED : IS_SILENT;
+    *needed = (int)n + 1;
+    return n >= SSH_LEN ? IS_SSH : has_closed(fd) ? IS_CLOSED : IS_SILENT;
 }
 
 static void set_low_water(int fd, int bytes)
@@ -137,6 +168,21 @@ static int let_go(conn_rec *c)
     return OK;
 }
 
+/* To the MPM's poll set, until there is more to see. 0 when it may not. */
+static int wait_there(conn_rec *c, int fd, const mod_relay_server *conf, apr_interval_time_t patience)
+{
+#if AP_MODULE_MAGIC_AT_LEAST(20120211, 135)
+    if (!mod_relay_waiting_begin(c, fd, conf, patience))
+        return 0;
+    c->cs->state = CONN_STATE_ASYNC_WAITIO;
+    c->cs->sense = CONN_SENSE_WANT_READ;
+    return 1;
+#else
+    (void)c, (void)fd, (void)conf, (void)patience;
+    return 0;
+#endif
+}
+
 /* A clean end: what was not read would turn the close into a reset. */
 static int refuse(conn_rec *c, int fd)
 {
@@ -161,33 +207,46 @@ static int hand_over(conn_rec *c, int fd, const mod_relay_server *conf)
     return let_go(c);
 }
 
+/* What a client is, as far as it has said enough; *waits: it is in the poll set. */
+static protocol look(conn_rec *c, int fd, const mod_relay_server *conf, int *waits)
+{
+    apr_time_t until = mod_relay_clock() + (SILENCE_MAX < c->base_server->timeout ? SILENCE_MAX : c->base_server->timeout);
+    protocol what;
+    int needed = 1;
+
+    while ((what = peek(fd, &needed)) == IS_SILENT || what == IS_HELLO) {
+        set_low_water(fd, needed);
+        if (mpm_waits(c)) {
+            *waits = wait_there(c, fd, conf, what == IS_HELLO ? HELLO_MAX : SILENCE_MAX);
+            return what;
+        }
+        if (what == IS_HELLO) /* with a thread it can be mod_ssl's, and mod_reqtimeout's */
+            return IS_OTHER;
+        if (!wait_here(fd, until))
+            break;
+    }
+    return what;
+}
+
 static int process_connection(conn_rec *c)
 {
     const mod_relay_server *conf;
     apr_socket_t *socket;
     apr_os_sock_t fd;
-    apr_time_t until;
+    mod_relay_waiting_over over;
     protocol what;
-    int seen = 0;
+    int waits = 0;
 
     /* Only before anything was read: later the next request may wait in a filter (pipelining in one TLS record), with
      * nothing on the socket, and httpd comes here again for it. */
     if (c->master || apr_table_get(c->notes, NOT_SSH) || (conf = mod_relay_handoff_server(c)) == NULL || (socket = ap_get_conn_socket(c)) == NULL
         || apr_os_sock_get(&fd, socket) != APR_SUCCESS)
         return DECLINED;
-    until = mod_relay_clock() + (SILENCE_MAX < c->base_server->timeout ? SILENCE_MAX : c->base_server->timeout);
-    while ((what = peek(fd, &seen)) == IS_SILENT) {
-        set_low_water(fd, seen + 1);
-        if (mpm_waits(c)) {
-#if AP_MODULE_MAGIC_AT_LEAST(20120211, 135)
-            c->cs->state = CONN_STATE_ASYNC_WAITIO;
-            c->cs->sense = CONN_SENSE_WANT_READ;
-#endif
-            return OK;
-        }
-        if (!wait_here(fd, until))
-            break;
-    }
+    over = mod_relay_waiting_is_over(c);
+    what = over ? IS_SILENT : look(c, fd, conf, &waits);
+    if (waits)
+        return OK;
+    mod_relay_waiting_end(c);
     if (what == IS_SSH)
         return hand_over(c, fd, conf);
     set_low_water(fd, 1);
@@ -195,7 +254,8 @@ static int process_connection(conn_rec *c)
         apr_table_setn(c->notes, NOT_SSH, "");
         return DECLINED;
     }
-    ap_log_cerror(APLOG_MARK, APLOG_INFO, 0, c, "RLY152 a client said nothing, or half a word, and is let go");
+    /* waiting.c has counted those that had to make room: they may be many. */
+    ap_log_cerror(APLOG_MARK, over == MOD_RELAY_WAITING_CROWDED ? APLOG_DEBUG : APLOG_INFO, 0, c, "RLY152 a client said nothing, or half a word, and is let go");
     return refuse(c, fd);
 }
 

@@ -110,6 +110,8 @@ static void register_hooks(apr_pool_t *p)
     mod_relay_head_h2_register_hooks(p);
     mod_relay_memory_register_hooks(p);
     mod_relay_pages_register_hooks(p);
+    mod_relay_shares_register_hooks(p);
+    mod_relay_waiting_register_hooks(p);
     mod_relay_handoff_register_hooks(p);
     mod_relay_handoff_tls_register_hooks(p);
     mod_relay_status_register_hooks(p);

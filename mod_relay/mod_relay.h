@@ -25,9 +25,13 @@
  *   frames.c      whose frames are counted there
  *   hpack.c       how large fields are once unpacked
  *   memory.c      what browsers remember of a name that has ended or changed hands
+ *   shares.c      how many of httpd's threads one tunnel can hold
+ *   counts.c      the table behind that, in memory of all processes
  *   pages.c       what a visitor sees when there is no answer
  *   handoff.c     SSH on the HTTPS port: the socket goes to rlyd
+ *   waiting.c     connections that wait there without a thread: how long, and how many
  *   handoff_tls.c SSH inside TLS: through a socket pair to rlyd
+ *   check.c       what configtest warns of
  *   status.c      lines for mod_status
  *
  * A realm is one relay.conf as this process sees it: its cache, its watcher, its connections to
@@ -88,6 +92,9 @@ typedef struct mod_relay_server {
     int engine;
     int ssh;
     int ssh_tls_max;
+    int ssh_wait_max;   /* 0: as many as half of the process's threads */
+    int tunnel_threads; /* 0: no limit */
+    int tunnel_percent; /* one of the two */
     const char *conf_file;
     apr_interval_time_t cache_ttl;
     apr_interval_time_t stale_max;
@@ -105,6 +112,7 @@ typedef struct mod_relay_request {
     const mod_relay_server *server;
     const char *name;
     int answer;        /* a mod_relay_answer when a page is to be shown, else -1 */
+    int counted;       /* it has its part of the tunnel's share of threads */
     relay_route route; /* where answer is -1 */
     const char *authorization; /* as the visitor sent it, or NULL */
     int asked;                 /* httpd has read it for another reading of the path */
@@ -128,7 +136,8 @@ typedef enum {
     MOD_RELAY_OFFLINE,     /* 503: the device is not connected */
     MOD_RELAY_SILENT,      /* 502: it is connected, but its service does not answer */
     MOD_RELAY_UNAVAILABLE, /* 503: the relay cannot tell at the moment */
-    MOD_RELAY_NOT_WEB      /* 404: a service that is not for browsers */
+    MOD_RELAY_NOT_WEB,     /* 404: a service that is not for browsers */
+    MOD_RELAY_BUSY         /* 503: the tunnel holds its share of httpd's threads */
 } mod_relay_answer;
 
 static inline mod_relay_server *mod_relay_server_of(const server_rec *s)
@@ -304,6 +313,8 @@ void mod_relay_head_h2_register_hooks(apr_pool_t *p);
 
 /** Notes the servers with RelaySSH on; check_config, after the merge. */
 void mod_relay_handoff_servers(apr_pool_t *p, server_rec *main_server);
+/** Whether there are any; from check_config on. */
+int mod_relay_handoff_is_on(void);
 /** The settings of the server that takes SSH at the address a connection came to, or NULL. */
 const mod_relay_server *mod_relay_handoff_server(const conn_rec *c);
 void mod_relay_handoff_register_hooks(apr_pool_t *p);
@@ -319,6 +330,36 @@ int mod_relay_memory_begin(request_rec *r, mod_relay_request *rr);
 /** The same with the page for a name that has ended. */
 void mod_relay_memory_ended(request_rec *r, mod_relay_answer answer);
 void mod_relay_memory_register_hooks(apr_pool_t *p);
+
+/* ---- waiting.c: any thread */
+
+/**
+ * A connection has said too little yet and is about to wait in the MPM's poll set. It is ended when its patience is over, or
+ * sooner when too many wait: its socket is then shut down, so that the MPM brings the connection back to process_connection.
+ * Called again for each further wait, which cannot make it longer.
+ * @param fd its socket; a copy of the descriptor is kept until the end of the wait
+ * @return 0 when it may not wait: out of descriptors or memory
+ */
+int mod_relay_waiting_begin(conn_rec *c, int fd, const mod_relay_server *conf, apr_interval_time_t patience);
+typedef enum { MOD_RELAY_WAITING, MOD_RELAY_WAITING_TOO_LONG, MOD_RELAY_WAITING_CROWDED } mod_relay_waiting_over;
+/** Whether it was ended meanwhile, and why; nothing that it may have said counts then. */
+mod_relay_waiting_over mod_relay_waiting_is_over(conn_rec *c);
+/** It waits no longer, and its descriptor may go elsewhere. The pool of the connection does this as well. */
+void mod_relay_waiting_end(conn_rec *c);
+void mod_relay_waiting_register_hooks(apr_pool_t *p);
+
+/* ---- shares.c */
+
+/** How many requests of one tunnel may be with its device at once, 0: any number. Only in children. */
+int mod_relay_shares_limit(const mod_relay_server *conf);
+/** For mod_status. @return 0 when nothing is counted */
+int mod_relay_shares_look(unsigned *most, apr_uint32_t *refused);
+void mod_relay_shares_register_hooks(apr_pool_t *p);
+
+/* ---- check.c */
+
+/** Warns of what is no error and goes wrong later; check_config. Its Redis is asked, if it answers in time. */
+void mod_relay_check_realm(const mod_relay_realm *realm, server_rec *main_server, apr_pool_t *p);
 
 /* ---- pages.c */
 

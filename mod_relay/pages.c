@@ -16,6 +16,10 @@
 
 #define RETRY_AFTER "5"
 #define DROPPED_MAX 65536
+/* How long such a body may take; where a tunnel's visitors hold all that they may, less. */
+#define BODY_PATIENCE apr_time_from_sec(2)
+#define BODY_PATIENCE_BUSY apr_time_from_msec(200)
+#define BODY_POLL apr_time_from_msec(5)
 
 static const struct page {
     int status;
@@ -42,6 +46,10 @@ static const struct page {
                                "RLY144 the route cannot be looked up"},
     [MOD_RELAY_NOT_WEB] = {404, "not-web", "This tunnel does not lead to a web page",
                            "The service behind it is not for browsers.", "RLY145 not a web service"},
+    [MOD_RELAY_BUSY] = {503, "busy", "There are too many requests to this device at once",
+                        "The device is connected, but as many of its requests are being answered as the relay lets one "
+                        "device have. Reload the page in a moment.",
+                        "RLY148 as many requests of this tunnel are under way as RelayTunnelThreads allows"},
 };
 
 int mod_relay_answer_status(mod_relay_answer answer)
@@ -130,20 +138,35 @@ static const char *body_for(request_rec *r, form f, const struct page *page, con
     }
 }
 
+/* What there is of a body, or comes in time. 0: no more. */
+static int read_on(request_rec *r, apr_bucket_brigade *bb, apr_time_t until)
+{
+    for (;;) {
+        apr_status_t rv = ap_get_brigade(r->input_filters, bb, AP_MODE_READBYTES, APR_NONBLOCK_READ, HUGE_STRING_LEN);
+
+        if (rv == APR_SUCCESS && !APR_BRIGADE_EMPTY(bb))
+            return 1;
+        if ((rv != APR_SUCCESS && !APR_STATUS_IS_EAGAIN(rv)) || mod_relay_clock() >= until)
+            return 0;
+        apr_sleep(BODY_POLL);
+    }
+}
+
 /*
  * A small body is taken in, and dropped, before a page is sent. HTTP/2's streams are reset when an answer overtakes
- * the request's body (RFC 9113, 8.1), and some clients take that for an error.
+ * the request's body (RFC 9113, 8.1), and some clients take that for an error. A body that comes slowly is not waited for:
+ * each would hold one of mod_http2's workers.
  */
-static void drop_small_body(request_rec *r)
+static void drop_small_body(request_rec *r, apr_interval_time_t patience)
 {
+    apr_time_t until = mod_relay_clock() + patience;
     apr_bucket_brigade *bb;
     apr_off_t total = 0, len;
 
     if (!r->connection->master || r->expecting_100 || !ap_request_has_body(r))
         return;
     bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
-    while (total < DROPPED_MAX
-           && ap_get_brigade(r->input_filters, bb, AP_MODE_READBYTES, APR_BLOCK_READ, HUGE_STRING_LEN) == APR_SUCCESS
+    while (total < DROPPED_MAX && read_on(r, bb, until)
            && !APR_BRIGADE_EMPTY(bb) && !APR_BUCKET_IS_EOS(APR_BRIGADE_LAST(bb))) {
         if (apr_brigade_length(bb, 1, &len) != APR_SUCCESS)
             break;
@@ -161,7 +184,7 @@ int mod_relay_page_send(request_rec *r, const mod_relay_request *rr, mod_relay_a
 
     ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "%s: name %s%s%s", page->log, *rr->name ? rr->name : "(invalid)",
                   rr->route.tunnel ? ", tunnel " : "", rr->route.tunnel ? rr->route.tunnel : "");
-    drop_small_body(r);
+    drop_small_body(r, answer == MOD_RELAY_BUSY ? BODY_PATIENCE_BUSY : BODY_PATIENCE);
     mod_relay_memory_ended(r, answer);
     if (page->status == 503)
         apr_table_setn(r->err_headers_out, "Retry-After", RETRY_AFTER);

@@ -13,6 +13,20 @@ static const char *link_name(mod_relay_link link)
     return link == MOD_RELAY_LINK_UP ? "up" : link == MOD_RELAY_LINK_DOWN ? "down" : "untracked";
 }
 
+static void show_shares(request_rec *r, int flags)
+{
+    apr_uint32_t refused;
+    unsigned most;
+
+    if (!mod_relay_shares_look(&most, &refused))
+        return;
+    if (flags & AP_STATUS_SHORT)
+        ap_rprintf(r, "RelayBusiestTunnel: %u\nRelayTunnelRefused: %u\n", most, refused);
+    else
+        ap_rprintf(r, "<hr />\n<h2>Relay (all processes)</h2>\n<dl><dt>requests under way of the busiest tunnel: %u</dt>"
+                      "<dt>refused by RelayTunnelThreads so far: %u</dt></dl>\n", most, refused);
+}
+
 static int status_hook(request_rec *r, int flags)
 {
     apr_array_header_t *realms = mod_relay_realms();
@@ -37,6 +51,8 @@ static int status_hook(request_rec *r, int flags)
                           "<dt>cached absent names: %d</dt><dt>devices with a connection pool: %d</dt></dl>\n",
                        realm->relay->name, link, routes, absent, backends);
     }
+    if (realms->nelts)
+        show_shares(r, flags);
     return OK;
 }
 

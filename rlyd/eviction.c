@@ -22,7 +22,7 @@ static void on_info(rlyd *d, redisReply *r, uint64_t id)
         return;
     }
     apr_pool_create(&p, d->pool);
-    policy = relay_redis_policy_evicts(text, p);
+    policy = relay_redis_evicts_by(text, p);
     if (policy && strcmp(policy, warned) != 0)
         relay_log(RELAY_LOG_WARNING, "RLY457 Redis at %s has a maxmemory and throws records away when it is full "
                   "(maxmemory-policy %s): tunnels would end, and names be unknown, before their time; set maxmemory-policy noeviction",

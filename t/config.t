@@ -83,6 +83,75 @@ def test_directives(rig):
           lambda text: text.replace("RelayEngine on", "RelayEngine off").replace(rig.conf, "/nonexistent"), None)
 
 
+def test_numbers(rig):
+    """RelayTunnelThreads and RelaySSHWaitMax, good and bad."""
+    for value in ("0", "1", "100000", "1%", "100%"):
+        check(rig, f"RelayTunnelThreads {value}", in_vhost(f"RelayTunnelThreads {value}"), None)
+    for value in ("-1", "100001", "0%", "101%", "25 %", "%", "a", "10x", "10%%", "1.5", " ", "99999999999999999999", "off"):
+        check(rig, f"RelayTunnelThreads {value!r}", in_vhost(f'RelayTunnelThreads "{value}"'),
+              "RelayTunnelThreads: `.*' is neither a number from 0 .no limit. to 100000 nor a share of MaxRequestWorkers from 1% to 100%")
+    for value in ("1", "10000"):
+        check(rig, f"RelaySSHWaitMax {value}", in_vhost(f"RelaySSHWaitMax {value}"), None)
+    for value in ("0", "10001", "x", "1%", " "):
+        check(rig, f"RelaySSHWaitMax {value!r}", in_vhost(f'RelaySSHWaitMax "{value}"'),
+              "RelaySSHWaitMax: `.*' is not a number from 1 to 10000")
+
+
+def warns(rig, what, change, wanted):
+    """wanted: a regex of the warning; None: nothing is said. configtest succeeds."""
+    status, said = configtest(rig, change)
+    tap.ok(status == 0 and ("RLY11" not in said if wanted is None else re.search(wanted, said)), f"configtest: {what}",
+           f"exit status {status}\n{said}")
+
+
+def test_eviction(rig):
+    """A Redis that forgets tunnels when it is full. Without a right to INFO, or away, it is not judged, and nobody waits for it."""
+    for memory, policy, evicts in (("0", "noeviction", False), ("0", "allkeys-lru", False), ("100mb", "noeviction", False),
+                                   *(("100mb", policy, True) for policy in ("allkeys-lru", "allkeys-lfu", "allkeys-random", "volatile-lru",
+                                                                            "volatile-lfu", "volatile-random", "volatile-ttl"))):
+        rig.redis("CONFIG", "SET", "maxmemory", memory)
+        rig.redis("CONFIG", "SET", "maxmemory-policy", policy)
+        warns(rig, f"maxmemory {memory}, {policy}", lambda text: text,
+              rf"RLY115 Redis at unix://{rig.redis_sock}, of {rig.conf}, has a maxmemory and the maxmemory-policy {policy}: .*"
+              "Set `maxmemory-policy noeviction'" if evicts else None)
+    rig.expect("RLY111")  # while Redis hangs
+    base = f"[relay]\nname = r\ndomain = relay.localhost\n[redis]\nurl = unix://blind:s3cret@{rig.redis_sock}\n"
+    rig.redis("ACL", "SETUSER", "blind", "on", ">s3cret", "~*", "+@all", "-info")
+    warns(rig, "Redis does not let it ask", with_conf(rig, base), None)
+    warns(rig, "Redis refuses the login", with_conf(rig, base.replace("s3cret", "wrong")), None)
+    rig.redis("ACL", "SETUSER", "blind", "+info")
+    status, said = configtest(rig, with_conf(rig, base))
+    tap.ok("RLY115" in said and "s3cret" not in said, "configtest: with a password, which is not shown", said)
+    rig.redis("ACL", "DELUSER", "blind")
+    warns(rig, "Redis is away", with_conf(rig, base.replace(rig.redis_sock, "/nonexistent")), None)
+    rig.servers["redis"].signal(signal.SIGSTOP)
+    began = time.monotonic()
+    try:
+        warns(rig, "Redis hangs", with_conf(rig, base + "timeout = 60s\n"), None)
+    finally:
+        rig.servers["redis"].signal(signal.SIGCONT)
+    tap.ok(time.monotonic() - began < 4, "configtest: and is not waited for", time.monotonic() - began)
+    rig.redis("CONFIG", "SET", "maxmemory", "0")
+    rig.redis("CONFIG", "SET", "maxmemory-policy", "noeviction")
+
+
+def test_names(rig):
+    """A virtual host that no request for a device will come to."""
+    def names(name, *aliases):
+        lines = "".join(f"    ServerAlias {alias}\n" for alias in aliases)
+        return lambda text: text.replace("    ServerName relay.localhost\n    ServerAlias *.relay.localhost\n", f"    ServerName {name}\n{lines}")
+
+    wanted = r"RLY116 no virtual host with RelayEngine on \(.*changed.conf:\d+\) has a name below `relay.localhost', the domain in .*" \
+        r"It needs `ServerAlias \*.relay.localhost'"
+    for good in (("relay.localhost", "*.relay.localhost"), ("x.example", "*.RELAY.localhost"), ("x.example", "*.localhost"), ("x.example", "*"),
+                 ("x.example", "nas.relay.localhost"), ("nas.relay.localhost",), ("x.example", "y.example", "?*.relay.localhost")):
+        warns(rig, f"names {' '.join(good)}", names(*good), None)
+    for bad in (("relay.localhost",), ("relay.example.com", "*.relay.example.com"), ("x.example",), ("xrelay.localhost", "*.xrelay.localhost"),
+                ("relay.localhost.example", "*.relay.localhost.example"), ("localhost",)):
+        warns(rig, f"names {' '.join(bad)}", names(*bad), wanted)
+    warns(rig, "names that do not fit, RelayEngine off", lambda text: names("x.example")(text).replace("RelayEngine on", "RelayEngine off"), None)
+
+
 def test_relay_conf(rig):
     base = "[relay]\nname = r\ndomain = relay.localhost\n"
     path = f"{rig.dir}/etc/other.conf"
@@ -227,6 +296,9 @@ def quietly(function, *args):
 def main():
     rig = Rig()
     test_directives(rig)
+    test_numbers(rig)
+    test_eviction(rig)
+    test_names(rig)
     test_relay_conf(rig)
     test_modules(rig)
     rig.check_logs()

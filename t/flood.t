@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """A flood of connections to the HTTPS port that never log in, from one address and from many, while real devices connect:
-these get in, visitors are served, no thread of httpd is held, and afterwards nothing is left of it.
+these get in, visitors are served, no thread of httpd is held, and afterwards nothing is left of it. And more connections than
+httpd has threads that say too little and stay: a visitor and a device get through in a second.
 
 RELAY_SOAK=SECONDS: how long each flood lasts, instead of 8 s.
 """
@@ -9,6 +10,9 @@ import asyncio
 import os
 import random
 import re
+import select
+import socket
+import ssl
 import sys
 import threading
 import time
@@ -22,12 +26,13 @@ from rlydlib import fds, rss_kb
 
 SECONDS = float(os.environ.get("RELAY_SOAK", "8"))
 SEED = os.environ.get("RELAY_SEED", str(random.SystemRandom().randrange(10 ** 9)))
-CLIENTS = 400
+CLIENTS = 500  # more than httpd accepts: see test_silent
+SILENT = 600
 STATUS = '<Location "/relay-status">\n    SetHandler server-status\n</Location>'
 DEVICES = 8
 
-# What each client says before it falls silent: nothing, half words, a greeting, and a greeting and rubbish. (Half a TLS
-# greeting would hold a thread of httpd, as ever: mod_reqtimeout's handshake= is there for that.)
+# What each client says before it falls silent: nothing, half words, a greeting, and a greeting and rubbish. (A whole ClientHello
+# and no more would hold a thread of httpd, as ever: mod_reqtimeout's handshake= is there for that.)
 WORDS = {b"": 2, b"S": 2, b"SSH": 4, b"SSH-2.0-flood\r\n": 5, b"SSH-2.0-flood\r\n" + bytes(range(200)): 2,
          b"SSH-1.5-old\r\n": 1}
 
@@ -160,6 +165,110 @@ def test_flood(rig, device, tunnel, sources, what):
     return newcomers
 
 
+def client_hello():
+    """The first words of a browser."""
+    context, out = ssl.create_default_context(), ssl.MemoryBIO()
+    context.check_hostname = False
+    tls = context.wrap_bio(ssl.MemoryBIO(), out, server_hostname="x.relay.localhost")
+    try:
+        tls.do_handshake()
+    except ssl.SSLWantReadError:
+        pass
+    return out.read()
+
+
+class Silent:
+    """Connections, all at once, that say so much and nothing more."""
+
+    def __init__(self, rig, words, sources, n):
+        self.began, self.sockets = time.monotonic(), []
+        rng = random.Random(SEED)
+        for _ in range(n):
+            s = socket.socket()
+            s.bind((sources(rng), 0))
+            s.setblocking(False)
+            s.connect_ex((rig.address, rig.https_port))
+            self.sockets.append(s)
+        time.sleep(0.2)
+        for s in self.sockets:
+            try:
+                s.send(words)
+            except OSError:
+                pass
+
+    def left(self):
+        """How many the relay has not ended."""
+        poll = select.poll()
+        for s in self.sockets:
+            poll.register(s, select.POLLIN | select.POLLRDHUP)
+        return len(self.sockets) - len(poll.poll(0))
+
+    def close(self):
+        for s in self.sockets:
+            s.close()
+
+
+def test_silent(rig, device, tunnel):
+    """httpd as Debian ships it has 150 threads and stops accepting at 450 connections. One process lets 12 wait, of one
+    address 6, and there are two to begin with."""
+    hello = client_hello()
+    last = None
+    for what, words, sources, most in (("a TLS record's first byte, one address", hello[:1], one_address, 6),
+                                       ("two of its bytes, many addresses", hello[:2], many_addresses, 12),
+                                       ("its head and half a ClientHello, many addresses", hello[:150], many_addresses, 12),
+                                       ("`S', one address", b"S", one_address, 6), ("`SS', many addresses", b"SS", many_addresses, 12)):
+        if last:
+            last.close()
+        last = Silent(rig, words, sources, SILENT)
+        slow = []
+        while time.monotonic() < last.began + 1.5:
+            at = time.monotonic()
+            status_is = rig.get(tunnel, timeout=15)[0]
+            slow.append(time.monotonic() - at)
+        tap.ok(status_is == 200 and max(slow) < 1, f"{SILENT} connections, {what}: a visitor is served within a second", sorted(slow)[-5:])
+        newcomer, at = rig.open(device.url), time.monotonic()
+        session = rig.connect(newcomer)
+        took = time.monotonic() - at
+        tap.ok(took < 2, f"… and a device is in, which takes an ssh client some 0.3 s", took)
+        session.stop()
+        rig.rly("close", newcomer["id"])
+        tap.between(last.left(), 1, most * status(rig, "Processes"), f"… only some of them may wait, {most} in each process")
+    wait_for(lambda: not last.left(), "the end of those that wait", 25)
+    took = time.monotonic() - last.began
+    tap.between(took, 19.5, 22, "who has said too little for 20 s is let go")
+    last.close()
+    half, at = socket.create_connection((rig.address, rig.https_port), 10), time.monotonic()
+    half.sendall(hello[:150])
+    tap.is_(half.recv(1), b"", "half a ClientHello is let go, too")
+    tap.between(time.monotonic() - at, 5.5, 7.5, "after 6 s")
+    half.close()
+    with open(f"{rig.dir}/log/relay-error.log") as f:
+        tap.ok(len(re.findall("RLY158", f.read())) < 30, "the log has no line for each of them")
+
+
+def test_slow_hello(rig, tunnel):
+    """A ClientHello that comes a byte at a time is a ClientHello."""
+    for size in (1, 100):
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = rig.tls_context().wrap_bio(incoming, outgoing, server_hostname=rig.host(tunnel))
+        with socket.create_connection((rig.address, rig.https_port), 10) as sock:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            done = False
+            while not done:
+                try:
+                    tls.do_handshake()
+                    done = True
+                except ssl.SSLWantReadError:
+                    pass
+                words = outgoing.read()
+                for i in range(0, len(words), size):
+                    sock.sendall(words[i:i + size])
+                    time.sleep(0.001)
+                if not done:
+                    incoming.write(sock.recv(65536))
+        tap.ok(done, f"a handshake in pieces of {size} bytes succeeds")
+
+
 def test_afterwards(rig, tunnels, what):
     """Nothing is left of the flood. Returns what is there, to be compared."""
     wait_for(lambda: int(rig.redis("HLEN", "relay:live:relay1")) == len(tunnels), f"{what}: as many sessions as tunnels in live:")
@@ -187,6 +296,8 @@ def main():
     rig.connect(tunnel)
     tunnels = [tunnel]
     before = test_afterwards(rig, tunnels, "before")
+    test_slow_hello(rig, tunnel)
+    test_silent(rig, device, tunnel)
     counts = [before]
     for sources, what in ((one_address, "one address"), (many_addresses, "many addresses"), (many_addresses, "many addresses again")):
         tunnels += test_flood(rig, device, tunnel, sources, what)

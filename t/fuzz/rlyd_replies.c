@@ -58,7 +58,7 @@ static int judge(const redisReply *r, apr_pool_t *p)
         for (i = 0; i <= count; i++)
             MUST(i < count || !reply_element(r, i));
     taken |= judge_record(r) | judge_events(r) | judge_events(reply_stream(r));
-    policy = text ? relay_redis_policy_evicts(text, p) : NULL;
+    policy = text ? relay_redis_evicts_by(text, p) : NULL;
     MUST(!policy || (*policy && fuzz_is_plain(policy)));
     return taken;
 }
