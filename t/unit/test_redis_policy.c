@@ -13,7 +13,6 @@ static const struct {
     {"maxmemory:18446744073709551615\r\nmaxmemory_policy:volatile-lru\r\n", "volatile-lru"},
     {"maxmemory:10\r\nmaxmemory_policy:noevictions\r\n", "noevictions"},
     {"maxmemory:10\r\nmaxmemory_policy:no\r\n", "no"},
-    {"maxmemory:1000\r\nmaxmemory_policy:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n", NULL},
     {"# Memory\r\nused_memory:1\r\nmaxmemory:1048576\r\nmaxmemory_human:1M\r\nmaxmemory_policy:allkeys-lru\r\n", "allkeys-lru"},
     {"maxmemory:1\r\nmaxmemory_policy:volatile-ttl\r\n", "volatile-ttl"},
     {"maxmemory:1\nmaxmemory_policy:allkeys-lrm", "allkeys-lrm"},
