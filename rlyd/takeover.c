@@ -132,8 +132,11 @@ static int step(rlyd *d, waiting **at)
         return 0;
     if (older && give_back(older) < 0)
         return 0; /* again at the next tick */
-    if (older && older->state == SESSION_PROVED && newcomer && newcomer->state == SESSION_PROVED)
+    if (older && older->state == SESSION_PROVED && newcomer && newcomer->state == SESSION_PROVED) {
+        /* It may have asked too early and been refused, and not have left for that. */
+        older->reserved_ms = now_ms() + RESERVED_MS;
         tell_idle(newcomer, older);
+    }
     forget(at);
     return 1;
 }
