@@ -1,14 +1,15 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * How it works, on Linux: connect() to AF_UNSPEC makes a listener a closed socket that is still bound
- * (tcp_disconnect(): SOCK_BINDADDR_LOCK, SOCK_BINDPORT_LOCK). connect() to its own address then makes it its own peer (TCP's
- * simultaneous open, all of it inside the call on loopback). sshd sets SO_REUSEADDR on both sockets
- * (channels.c, channel_setup_fwd_listener_tcpip()), so a socket that does not listen does not keep another one from binding
- * (inet_csk_bind_conflict()). The way back is AF_UNSPEC and listen().
+ * How it works, on Linux: connect() to AF_UNSPEC makes a listener a closed socket that is still
+ * bound (tcp_disconnect(): SOCK_BINDADDR_LOCK, SOCK_BINDPORT_LOCK). connect() to its own address
+ * then makes it its own peer (TCP's simultaneous open, all of it inside the call on loopback). sshd
+ * sets SO_REUSEADDR on both sockets (channels.c, channel_setup_fwd_listener_tcpip()), so a socket
+ * that does not listen does not keep another one from binding (inet_csk_bind_conflict()). The way
+ * back is AF_UNSPEC and listen().
  *
- * Between the calls poll() reports the closed socket as hung up, and sshd would log a failed accept(). Its process is
- * stopped for that time, which is well under a millisecond.
+ * Between the calls poll() reports the closed socket as hung up, and sshd would log a failed
+ * accept(). Its process is stopped for that time, which is well under a millisecond.
  */
 
 #include "parking.h"
@@ -51,8 +52,9 @@ static int is_its_own_peer(int fd)
     struct sockaddr_in self = {0}, peer = {0};
     socklen_t slen = sizeof self, plen = sizeof peer;
 
-    return getsockname(fd, (struct sockaddr *)&self, &slen) == 0 && getpeername(fd, (struct sockaddr *)&peer, &plen) == 0 &&
-           self.sin_family == AF_INET && peer.sin_family == AF_INET && self.sin_port == peer.sin_port &&
+    return getsockname(fd, (struct sockaddr *)&self, &slen) == 0 &&
+           getpeername(fd, (struct sockaddr *)&peer, &plen) == 0 && self.sin_family == AF_INET &&
+           peer.sin_family == AF_INET && self.sin_port == peer.sin_port &&
            self.sin_addr.s_addr == peer.sin_addr.s_addr;
 }
 
@@ -62,7 +64,8 @@ static int listen_again(int fd)
     socklen_t len = sizeof error;
 
     disconnect(fd);
-    getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len); /* the reset that it sent to itself: poll() would report it */
+    getsockopt(fd, SOL_SOCKET, SO_ERROR, &error,
+               &len); /* the reset that it sent to itself: poll() would report it */
     return listen(fd, BACKLOG);
 }
 
@@ -71,10 +74,12 @@ static int become_its_own_peer(int fd)
     struct sockaddr_in self = {0};
     socklen_t len = sizeof self;
 
-    if (getsockname(fd, (struct sockaddr *)&self, &len) < 0 || self.sin_family != AF_INET || disconnect(fd) < 0)
+    if (getsockname(fd, (struct sockaddr *)&self, &len) < 0 || self.sin_family != AF_INET ||
+        disconnect(fd) < 0)
         return -1;
     /* It is non-blocking: EINPROGRESS is said of what is done already. */
-    if ((connect(fd, (struct sockaddr *)&self, sizeof self) == 0 || errno == EINPROGRESS) && is_its_own_peer(fd))
+    if ((connect(fd, (struct sockaddr *)&self, sizeof self) == 0 || errno == EINPROGRESS) &&
+        is_its_own_peer(fd))
         return 0;
     listen_again(fd);
     return -1;
@@ -89,7 +94,8 @@ static int is_parked_at(int fd, const session *s)
     if (!is_its_own_peer(fd) || getsockname(fd, (struct sockaddr *)&self, &len) < 0)
         return 0;
     for (i = 0; i < s->naddrs; i++)
-        if (s->addrs[i].ip == ntohl(self.sin_addr.s_addr) && s->addrs[i].port == ntohs(self.sin_port))
+        if (s->addrs[i].ip == ntohl(self.sin_addr.s_addr) &&
+            s->addrs[i].port == ntohs(self.sin_port))
             return 1;
     return 0;
 }
@@ -108,7 +114,8 @@ static int park_one(void *baton, int fd, uint32_t inode)
 
     if (!listeners_is_held(k->s, inode) || (copy = proc_pidfd_getfd(k->pidfd, fd)) < 0)
         return 0;
-    if (fstat(copy, &st) == 0 && st.st_ino == inode && state_of(copy) == TCP_LISTEN && become_its_own_peer(copy) < 0)
+    if (fstat(copy, &st) == 0 && st.st_ino == inode && state_of(copy) == TCP_LISTEN &&
+        become_its_own_peer(copy) < 0)
         k->failed = 1;
     close(copy);
     return 0;
@@ -123,8 +130,9 @@ static int restore_one(void *baton, int fd, uint32_t inode)
     if (copy < 0)
         return 0;
     if (is_parked_at(copy, k->s) && listen_again(copy) < 0 && become_its_own_peer(copy) < 0)
-        relay_log(RELAY_LOG_ERR, "RLY462 tunnel %s: a listener of process %d cannot be given back: %s", k->s->tunnel,
-                  (int)k->s->child, strerror(errno));
+        relay_log(RELAY_LOG_ERR,
+                  "RLY462 tunnel %s: a listener of process %d cannot be given back: %s",
+                  k->s->tunnel, (int)k->s->child, strerror(errno));
     k->failed |= is_its_own_peer(copy);
     close(copy);
     return 0;
@@ -136,7 +144,8 @@ static int stop(pid_t pid, int pidfd)
     int64_t until = now_ms() + STOP_WITHIN_MS;
     proc_info info;
 
-    if (proc_read(pid, &info) < 0 || info.state == 'T' || info.state == 't' || proc_pidfd_signal(pidfd, SIGSTOP) < 0)
+    if (proc_read(pid, &info) < 0 || info.state == 'T' || info.state == 't' ||
+        proc_pidfd_signal(pidfd, SIGSTOP) < 0)
         return 0;
     while (proc_read(pid, &info) == 0 && info.state != 'T' && now_ms() < until)
         sched_yield();
@@ -221,7 +230,8 @@ static void recover_process(rlyd *d, pid_t pid)
     recovering r = {.d = d, .pid = pid};
     proc_info info;
 
-    if (proc_read(pid, &info) < 0 || info.euid != d->tunnel_uid || (r.pidfd = proc_pidfd_open(pid)) < 0)
+    if (proc_read(pid, &info) < 0 || info.euid != d->tunnel_uid ||
+        (r.pidfd = proc_pidfd_open(pid)) < 0)
         return;
     if (proc_read(pid, &info) == 0 && info.euid == d->tunnel_uid && info.ruid == d->tunnel_uid &&
         proc_is_sshd(pid, d->cfg->sshd)) {

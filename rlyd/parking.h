@@ -1,19 +1,22 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * Takes a session's listeners away so that they can be given back. A parked listener is the same socket, connected to
- * itself: it holds no address against another session's bind(), accepts nobody and never becomes readable, so the sshd
- * that waits on it notices nothing. The session's open connections go on.
+ * Takes a session's listeners away so that they can be given back. A parked listener is the same
+ * socket, connected to itself: it holds no address against another session's bind(), accepts nobody
+ * and never becomes readable, so the sshd that waits on it notices nothing. The session's open
+ * connections go on.
  */
 #ifndef RLYD_PARKING_H
 #define RLYD_PARKING_H
 
 #include "session.h"
 
-/** Parks the listeners that the session holds. @return 0; or -1 when one cannot be parked, then none is */
+/** Parks the listeners that the session holds. @return 0; or -1 when one cannot be parked, then
+ * none is */
 int parking_park(session *s);
 
-/** Makes them listen again. @return 0; or -1 when one cannot, because another session listens there */
+/** Makes them listen again. @return 0; or -1 when one cannot, because another session listens there
+ */
 int parking_restore(session *s);
 
 /** After a start: makes listen again what an rlyd left parked that was killed meanwhile. */

@@ -8,7 +8,8 @@
 
 #include "session.h"
 
-/** relay-authkeys, on behalf of that monitor, whose identity has been checked, does not grant the key. */
+/** relay-authkeys, on behalf of that monitor, whose identity has been checked, does not grant the
+ * key. */
 void refusal_reported(rlyd *d, const proc_info *monitor, const message *refused);
 
 /** @return a sentence without its end, in out */

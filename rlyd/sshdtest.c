@@ -41,7 +41,8 @@ struct sshdtest {
 
 /* ---- the directory */
 
-/* Compiled into sshd; Debian's. What another sshd is called by, its own complaint says: learn_directory(). */
+/* Compiled into sshd; Debian's. What another sshd is called by, its own complaint says:
+ * learn_directory(). */
 static char directory[256] = "/run/sshd";
 
 void sshdtest_make_directory(void)
@@ -50,7 +51,8 @@ void sshdtest_make_directory(void)
         relay_log(RELAY_LOG_DEBUG, "RLY464 cannot make %s: %s", directory, strerror(errno));
 }
 
-/** Debian's ssh.service takes /run/sshd away with it when it is stopped. @return 1 when it has been made now */
+/** Debian's ssh.service takes /run/sshd away with it when it is stopped. @return 1 when it has been
+ * made now */
 static int learn_directory(const char *said)
 {
     static const char complaint[] = "Missing privilege separation directory: ";
@@ -101,10 +103,15 @@ const char *sshdtest_account(const relay_config *cfg)
     if (!sp || is_yes(cfg->sshd_config, "UsePAM"))
         return NULL;
     if (sp->sp_pwdp && *sp->sp_pwdp == '!')
-        snprintf(text, sizeof text, "user %s is locked (its shadow field begins with `!`), and sshd refuses its every login: "
-                 "usermod -p '*' %s", cfg->user, cfg->user);
+        snprintf(text, sizeof text,
+                 "user %s is locked (its shadow field begins with `!`), and sshd refuses its every "
+                 "login: "
+                 "usermod -p '*' %s",
+                 cfg->user, cfg->user);
     else if (sp->sp_expire > 0 && time(NULL) / 86400 > sp->sp_expire)
-        snprintf(text, sizeof text, "the account of user %s has expired, and sshd refuses its every login: usermod -e '' %s",
+        snprintf(text, sizeof text,
+                 "the account of user %s has expired, and sshd refuses its every login: usermod -e "
+                 "'' %s",
                  cfg->user, cfg->user);
     else
         return NULL;
@@ -181,11 +188,14 @@ static int end(test *t)
 static void describe(test *t, const relay_config *cfg, int status, char *text, size_t size)
 {
     if (status == -1)
-        snprintf(text, size, "`%s -t -f %s` does not end: %s", cfg->sshd, cfg->sshd_config, told(t));
+        snprintf(text, size, "`%s -t -f %s` does not end: %s", cfg->sshd, cfg->sshd_config,
+                 told(t));
     else if (WIFSIGNALED(status))
-        snprintf(text, size, "`%s -t -f %s` was ended by signal %d: %s", cfg->sshd, cfg->sshd_config, WTERMSIG(status), told(t));
+        snprintf(text, size, "`%s -t -f %s` was ended by signal %d: %s", cfg->sshd,
+                 cfg->sshd_config, WTERMSIG(status), told(t));
     else
-        snprintf(text, size, "`%s -t -f %s` fails with status %d: %s", cfg->sshd, cfg->sshd_config, WEXITSTATUS(status), told(t));
+        snprintf(text, size, "`%s -t -f %s` fails with status %d: %s", cfg->sshd, cfg->sshd_config,
+                 WEXITSTATUS(status), told(t));
 }
 
 static int wait_now(test *t)
@@ -204,7 +214,8 @@ static int wait_now(test *t)
             t->fd = -1;
         }
         info.si_pid = 0;
-        if (t->fd < 0 && waitid(P_PID, (id_t)t->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid)
+        if (t->fd < 0 && waitid(P_PID, (id_t)t->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+            info.si_pid)
             return end(t);
         if (t->fd < 0)
             nanosleep(&pause, NULL);
@@ -270,7 +281,8 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     (void)what;
     if (!s->now.pid)
         return;
-    if (now_ms() < s->now.until_ms && waitid(P_PID, (id_t)s->now.pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && !info.si_pid)
+    if (now_ms() < s->now.until_ms &&
+        waitid(P_PID, (id_t)s->now.pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && !info.si_pid)
         timer_arm(s->timer, REAP_EVERY_MS);
     else
         finish(d);
@@ -302,7 +314,8 @@ void sshdtest_start(rlyd *d, const char *prompted)
         relay_log(RELAY_LOG_ERR, "RLY465 %s", account);
     sshdtest_make_directory();
     if ((err = begin(&s->now, d->cfg)) != 0) {
-        relay_log(RELAY_LOG_ERR, "RLY463 %s: no device can log in: cannot start %s: %s", prompted, d->cfg->sshd, strerror(err));
+        relay_log(RELAY_LOG_ERR, "RLY463 %s: no device can log in: cannot start %s: %s", prompted,
+                  d->cfg->sshd, strerror(err));
         return;
     }
     s->readable = event_new(d->base, s->now.fd, EV_READ | EV_PERSIST, on_readable, d);
@@ -315,9 +328,12 @@ void sshdtest_ended(rlyd *d, const char *peer, int status, int64_t lasted_ms)
     struct sshdtest *s = d->sshdtest;
 
     if (WIFSIGNALED(status) && WTERMSIG(status) != SIGTERM && gate_open(&s->signal_gate, 1000))
-        relay_log(RELAY_LOG_ERR, "RLY466 the sshd for %s was ended by signal %d before anybody had logged in; its log may say more",
+        relay_log(RELAY_LOG_ERR,
+                  "RLY466 the sshd for %s was ended by signal %d before anybody had logged in; its "
+                  "log may say more",
                   peer, WTERMSIG(status));
-    else if (WIFEXITED(status) && WEXITSTATUS(status) != 0 && lasted_ms < SUDDEN_MS && gate_open(&s->gate, AGAIN_MS)) {
+    else if (WIFEXITED(status) && WEXITSTATUS(status) != 0 && lasted_ms < SUDDEN_MS &&
+             gate_open(&s->gate, AGAIN_MS)) {
         s->again = 0;
         sshdtest_start(d, "an sshd has ended with an error");
     }

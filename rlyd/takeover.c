@@ -11,7 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* A client asks for its forwards as soon as it hears that it is let in: one round trip, and what a slow processor needs. */
+/* A client asks for its forwards as soon as it hears that it is let in: one round trip, and what a
+ * slow processor needs. */
 #define WAIT_MS 1500
 #define WAIT_ROUND_TRIPS 4
 #define WAIT_MAX_MS 5000
@@ -45,10 +46,12 @@ static int64_t patience(const session *s)
     close(fd);
     if (rtt < 0)
         return WAIT_UNKNOWN_MS;
-    return WAIT_MS + WAIT_ROUND_TRIPS * rtt < WAIT_MAX_MS ? WAIT_MS + WAIT_ROUND_TRIPS * rtt : WAIT_MAX_MS;
+    return WAIT_MS + WAIT_ROUND_TRIPS * rtt < WAIT_MAX_MS ? WAIT_MS + WAIT_ROUND_TRIPS * rtt
+                                                          : WAIT_MAX_MS;
 }
 
-/** Its listeners listen again, if they can. @return 0; -1 when not: somebody else has an address, maybe the newcomer after all */
+/** Its listeners listen again, if they can. @return 0; -1 when not: somebody else has an address,
+ * maybe the newcomer after all */
 static int give_back(session *older)
 {
     if (!older->parked || older->state != SESSION_PROVED)
@@ -98,7 +101,8 @@ static int park(session *older)
     if (older->fruitless >= FRUITLESS_MAX && now_ms() - older->fruitless_ms < FRUITLESS_MS)
         return 0;
     if (parking_park(older) < 0) {
-        session_end(older, "superseded"); /* it cannot be parked: then the newcomer has it, as it is the newest */
+        /* Then the newcomer has the tunnel, as it is the newest. */
+        session_end(older, "superseded");
         return 0;
     }
     return older->parked = 1;
@@ -107,9 +111,13 @@ static int park(session *older)
 static void tell_idle(session *s, const session *older)
 {
     s->idle = 1;
-    relay_log(RELAY_LOG_WARNING, "RLY460 tunnel %s: a login from %s does not listen on its address; the session from %s goes on "
-              "serving. Such a client asks for no forward, or for another than the bundle's `ssh -N -F DIR/config relay'",
-              s->tunnel, s->peer[0] ? s->peer : "(unknown)", older->peer[0] ? older->peer : "(unknown)");
+    relay_log(RELAY_LOG_WARNING,
+              "RLY460 tunnel %s: a login from %s does not listen on its address; the session from "
+              "%s goes on "
+              "serving. Such a client asks for no forward, or for another than the bundle's `ssh "
+              "-N -F DIR/config relay'",
+              s->tunnel, s->peer[0] ? s->peer : "(unknown)",
+              older->peer[0] ? older->peer : "(unknown)");
     live_event(s->d, "idle", s, "serving", older->peer);
 }
 
@@ -119,12 +127,16 @@ static int step(rlyd *d, waiting **at)
     waiting *w = *at;
     session *newcomer = session_by_id(d, w->newcomer), *older = session_by_id(d, w->older);
 
-    if (older && older->state == SESSION_PROVED && newcomer && newcomer->state <= SESSION_PROVED && now_ms() < w->until_ms)
+    if (older && older->state == SESSION_PROVED && newcomer && newcomer->state <= SESSION_PROVED &&
+        now_ms() < w->until_ms)
         return 0;
     if (older && give_back(older) < 0)
         return 0; /* again at the next tick */
-    if (older && older->state == SESSION_PROVED && newcomer && newcomer->state == SESSION_PROVED)
+    if (older && older->state == SESSION_PROVED && newcomer && newcomer->state == SESSION_PROVED) {
+        /* It may have asked too early and been refused, and not have left for that. */
+        older->reserved_ms = now_ms() + RESERVED_MS;
         tell_idle(newcomer, older);
+    }
     forget(at);
     return 1;
 }
@@ -166,7 +178,7 @@ void takeover_proved(session *s)
         if (other == s || other->state != SESSION_PROVED)
             continue;
         if (!other->nports)
-            listeners_look_at(other); /* it may have begun to a moment ago */
+            listeners_look_at(other);         /* it may have begun to a moment ago */
         if (other->nports && !s->child_start) /* s is over already */
             other->reserved_ms = now_ms() + RESERVED_MS;
         else if (other->nports && park(other))
@@ -192,8 +204,11 @@ static void change_hands(session *to, const session *from)
         (to->contested_ms && now - to->contested_ms < CONTESTED_AGAIN_MS))
         return;
     to->contested_ms = now;
-    relay_log(RELAY_LOG_WARNING, "RLY461 tunnel %s: %d times within a minute a new login took it from one that served; last %s from "
-              "%s. Does its bundle run in two places? Only one may", to->tunnel, TAKEOVERS_MAX, to->peer, from->peer);
+    relay_log(RELAY_LOG_WARNING,
+              "RLY461 tunnel %s: %d times within a minute a new login took it from one that "
+              "served; last %s from "
+              "%s. Does its bundle run in two places? Only one may",
+              to->tunnel, TAKEOVERS_MAX, to->peer, from->peer);
     live_event(to->d, "contested", to, "from", from->peer);
 }
 
@@ -205,7 +220,8 @@ void takeover_listens(session *s)
         return;
     for (other = session_of_tunnel(s->d, s->tunnel); other; other = next) {
         next = other->next_of_tunnel;
-        if (other == s || other->state != SESSION_PROVED || (!other->nports && !other->parked && !other->idle))
+        if (other == s || other->state != SESSION_PROVED ||
+            (!other->nports && !other->parked && !other->idle))
             continue;
         if (other->parked || other->nports)
             change_hands(s, other);
@@ -225,7 +241,8 @@ void takeover_over(session *s)
             continue;
         }
         if (older && (*at)->newcomer == s->id) {
-            /* It may have left because rlyd parked too late for it: the next one shall find the address free. */
+            /* It may have left because rlyd parked too late for it: the next one shall find the
+             * address free. */
             if (s->state == SESSION_PROVED)
                 older->reserved_ms = now_ms() + RESERVED_MS;
             (*at)->newcomer = 0;

@@ -3,15 +3,17 @@
 /**
  * Which of a tunnel's sessions has it: the newest one that listens.
  *
- * A newcomer that has proved its key may take the tunnel from a session that is alive, but sshd can bind its address only
- * when the older session's listener is out of the way, and nobody sees whether the newcomer will ask for the address at
- * all. So the older listeners are parked (parking.h) for as long as an honest client needs to ask, a second or two. When the
- * newcomer listens the older session is ended. When it does not, or goes, the listeners come back: the older session has
- * lost nothing but visitors who came meanwhile, and they were told 503.
+ * A newcomer that has proved its key may take the tunnel from a session that is alive, but sshd can
+ * bind its address only when the older session's listener is out of the way, and nobody sees
+ * whether the newcomer will ask for the address at all. So the older listeners are parked
+ * (parking.h) for as long as an honest client needs to ask, a second or two. When the newcomer
+ * listens the older session is ended. When it does not, or goes, the listeners come back: the older
+ * session has lost nothing but visitors who came meanwhile, and they were told 503.
  *
- * A login may be over before rlyd comes to look: sshd refused it the address. Then the next login that is reported within a
- * minute has the listeners parked before its proof. Where such parking was for nothing several times within a minute, by
- * somebody who keeps logging in and never listens, it is left for a minute.
+ * A login may be over before rlyd comes to look: sshd refused it the address. Then the next login
+ * that is reported within a minute has the listeners parked before its proof. Where such parking
+ * was for nothing several times within a minute, by somebody who keeps logging in and never
+ * listens, it is left for a minute.
  */
 #ifndef RLYD_TAKEOVER_H
 #define RLYD_TAKEOVER_H
@@ -23,7 +25,8 @@ void takeover_init(rlyd *d);
 /** A key of its tunnel was reported. */
 void takeover_offered(session *s);
 
-/** It has authenticated. Parks the listeners of the session that serves; ends others that do not listen. */
+/** It has authenticated. Parks the listeners of the session that serves; ends others that do not
+ * listen. */
 void takeover_proved(session *s);
 
 /** It listens: the tunnel is its own, and the others end. */
