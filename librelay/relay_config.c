@@ -402,13 +402,15 @@ static apr_status_t check_whole(relay_config *cfg, apr_pool_t *p, const char **w
         return RELAY_EINPUT;
     }
     if (cfg->passwords && cfg->redis->password) {
-        RELAY_WHY(why, p, "%s: [redis] passwords: url has a login already; take one of the two out", cfg->file);
+        RELAY_WHY(why, p, "%s: [redis] passwords: url has a login already; take one of the two out",
+                  cfg->file);
         return RELAY_EINPUT;
     }
     return APR_SUCCESS;
 }
 
-apr_status_t relay_config_load(relay_config **out, const char *path, const char *part, apr_pool_t *p, const char **why)
+apr_status_t relay_config_load(relay_config **out, const char *path, const char *part, apr_pool_t *p,
+                               const char **why)
 {
     relay_config *cfg = apr_pcalloc(p, sizeof(*cfg));
     reading rd = {.cfg = cfg, .p = p};

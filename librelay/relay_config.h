@@ -58,7 +58,8 @@ const char *relay_config_default_path(void);
  * @param part who asks, which is the name of its file: web, authkeys, rlyd or rly; NULL: no password is read
  * @return APR_SUCCESS; RELAY_EINPUT with *why `FILE:LINE: [section] key: …`; or the error of opening a file
  */
-apr_status_t relay_config_load(relay_config **out, const char *path, const char *part, apr_pool_t *p, const char **why);
+apr_status_t relay_config_load(relay_config **out, const char *path, const char *part, apr_pool_t *p,
+                               const char **why);
 
 /**
  * Whether a listen space is so narrow that who walks it, an address a millisecond, comes round within ten times the cooldown.

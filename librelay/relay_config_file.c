@@ -10,14 +10,16 @@
 /* 32 random bytes in hex are 64; a person's own may be longer. */
 #define PASSWORD_MAX 256
 
-apr_status_t relay_config_open(apr_file_t **out, apr_fileperms_t *mode, const char *path, apr_pool_t *p, const char **why)
+apr_status_t relay_config_open(apr_file_t **out, apr_fileperms_t *mode, const char *path, apr_pool_t *p,
+                               const char **why)
 {
     apr_finfo_t info = {0};
     apr_status_t rv = apr_file_open(out, path, APR_READ | APR_BUFFERED, APR_OS_DEFAULT, p);
     char reason[120];
 
-    if (rv == APR_SUCCESS && (rv = apr_file_info_get(&info, APR_FINFO_TYPE | APR_FINFO_PROT, *out)) == APR_SUCCESS
-        && info.filetype == APR_DIR) {
+    if (rv == APR_SUCCESS)
+        rv = apr_file_info_get(&info, APR_FINFO_TYPE | APR_FINFO_PROT, *out);
+    if (rv == APR_SUCCESS && info.filetype == APR_DIR) {
         apr_file_close(*out);
         rv = APR_FROM_OS_ERROR(EISDIR);
     }
@@ -31,12 +33,14 @@ apr_status_t relay_config_open(apr_file_t **out, apr_fileperms_t *mode, const ch
 void relay_config_warn_open(const char *path, apr_fileperms_t mode)
 {
     if (mode & APR_FPROT_WREAD)
-        relay_log(RELAY_LOG_WARNING, "RLY002 %s: it has Redis's password in it and every user of this host can read it: "
-                                     "chmod o= it, give it the group of those who need it, and change the password",
+        relay_log(RELAY_LOG_WARNING,
+                  "RLY002 %s: it has Redis's password in it and every user of this host can read it: "
+                  "chmod o= it, give it the group of those who need it, and change the password",
                   path);
 }
 
-apr_status_t relay_config_password(relay_config *cfg, const char *part, apr_pool_t *p, const char **why)
+apr_status_t relay_config_password(relay_config *cfg, const char *part, apr_pool_t *p,
+                                   const char **why)
 {
     const char *path = apr_pstrcat(p, cfg->passwords, "/", part, NULL), *wrong = NULL, *c;
     char line[PASSWORD_MAX + 2];
@@ -46,7 +50,9 @@ apr_status_t relay_config_password(relay_config *cfg, const char *part, apr_pool
     apr_size_t len;
 
     if ((rv = relay_config_open(&file, &mode, path, p, &wrong)) != APR_SUCCESS) {
-        RELAY_WHY(why, p, "%s: [redis] passwords: %s. relay-redis-setup makes the files that are missing", cfg->file, wrong);
+        RELAY_WHY(why, p,
+                  "%s: [redis] passwords: %s. relay-redis-setup makes the files that are missing",
+                  cfg->file, wrong);
         return rv;
     }
     if (apr_file_gets(line, sizeof(line), file) != APR_SUCCESS)
@@ -56,8 +62,10 @@ apr_status_t relay_config_password(relay_config *cfg, const char *part, apr_pool
     for (c = line; apr_isgraph(*c); c++)
         ;
     if (!len || len > PASSWORD_MAX || c != line + len) {
-        RELAY_WHY(why, p, "%s: [redis] passwords: %s: its first line is not a password, 1 to %d characters of ASCII "
-                          "without blanks", cfg->file, path, PASSWORD_MAX);
+        RELAY_WHY(why, p,
+                  "%s: [redis] passwords: %s: its first line is not a password, 1 to %d characters "
+                  "of ASCII without blanks",
+                  cfg->file, path, PASSWORD_MAX);
         rv = RELAY_EINPUT;
     }
     else {

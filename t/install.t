@@ -27,17 +27,21 @@ exec chroot /mnt/root /bin/bash
 """
 # Built is it already; script/test builds as the README says in steps of its own.
 BUILT = r"^(script/bootstrap|autoreconf|\./configure)\b"
-UNITS = [(f"{unit} is a unit", f"! command -v systemd-analyze || systemd-analyze verify --man=no {unit}", None)
-         for unit in ("/etc/systemd/system/relay-redis.service", "/etc/systemd/system/rlyd.service", "/etc/systemd/system/relay-sshd.service")]
+UNITS = [(f"{unit}.service is a unit",
+          f"! command -v systemd-analyze || systemd-analyze verify --man=no /etc/systemd/system/{unit}.service", None)
+         for unit in ("relay-redis", "rlyd", "relay-sshd")]
 OLD_REDIS = [
     ("a Redis that was there before, with data and no log of changes",
-     """sed -i 's/^appendonly yes/appendonly no/' /etc/redis/redis.conf && systemctl start redis-server && redis-cli SET old data && redis-cli SAVE""", r"OK\nOK"),
+     "sed -i 's/^appendonly yes/appendonly no/' /etc/redis/redis.conf && systemctl start redis-server && "
+     "redis-cli SET old data && redis-cli SAVE", r"OK\nOK"),
 ]
 OLD_REDIS_DONE = [
     ("the data is still there", "redis-cli GET old", r"^data$"),
     ("it keeps a log of changes", "redis-cli INFO persistence | grep aof_enabled", r"aof_enabled:1"),
-    ("the parts use it, each as itself", "redis-cli KEYS 'relay:*' && redis-cli CLIENT LIST", r"(?s)relay:route:hello.*user=relay-web"),
-    ("what mod_relay may", "(printf 'AUTH relay-web '; cat /etc/relay/redis.d/web; echo SET relay:key:x y) | redis-cli", r"NOPERM"),
+    ("the parts use it, each as itself", "redis-cli KEYS 'relay:*' && redis-cli CLIENT LIST",
+     r"(?s)relay:route:hello.*user=relay-web"),
+    ("what mod_relay may not", "(printf 'AUTH relay-web '; cat /etc/relay/redis.d/web; echo SET relay:key:x y) | redis-cli",
+     r"NOPERM"),
 ]
 
 
@@ -57,22 +61,27 @@ def run(name, steps):
 
 def page(steps):
     """The README's last step is a device's page."""
-    return [(what, command, r"(?m)^Hello from the device$" if command.startswith("curl ") else like) for what, command, like in steps]
+    return [(what, command, r"(?m)^Hello from the device$" if command.startswith("curl ") else like)
+            for what, command, like in steps]
 
 
 def main():
     install, remove = page(readme.steps("INSTALL A RELAY")), readme.steps("REMOVE IT")
     old_redis = readme.steps("A REDIS THAT IS THERE ALREADY")
-    tap.ok(len(install) > 25 and len(old_redis) > 8 and len(remove) > 2, "the README has commands", (install, old_redis, remove))
+    tap.ok(len(install) > 25 and len(old_redis) > 8 and len(remove) > 2, "the README has commands",
+           (install, old_redis, remove))
     built = ("make install", f"make -s -C {BUILD} install", None)
-    install = [built if command == "make && make install" else (what, command, like)
-               for what, command, like in [("(the sources)", f"cd {TOP}", None)] + install if not re.match(BUILT, command)]
-    remove = [(what, f"make -s -C {BUILD} uninstall" if command.startswith("make uninstall") else command, like) for what, command, like in remove]
+    install = [("(the sources)", f"cd {TOP}", None)] + [
+        built if step[1] == "make && make install" else step for step in install if not re.match(BUILT, step[1])]
+    remove = [(what, f"make -s -C {BUILD} uninstall" if command.startswith("make uninstall") else command, like)
+              for what, command, like in remove]
     run("new", install + readme.INSTALLED + readme.PRIVILEGES + UNITS + readme.CLOSED + remove + readme.REMOVED)
 
     commands = [command for _, command, _ in install]
-    three, four, five = (next(n for n, c in enumerate(commands) if word in c) for word in ("relay-redis-setup", "relay.conf /etc", "rlyd.service"))
-    run("old Redis", install[:three] + OLD_REDIS + old_redis[:-1] + install[four:five] + old_redis[-1:] + install[five:] + OLD_REDIS_DONE)
+    three, four, five = (next(n for n, c in enumerate(commands) if word in c)
+                         for word in ("relay-redis-setup", "relay.conf /etc", "rlyd.service"))
+    run("old Redis", install[:three] + OLD_REDIS + old_redis[:-1] + install[four:five] + old_redis[-1:] + install[five:]
+        + OLD_REDIS_DONE)
     tap.done()
 
 

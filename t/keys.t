@@ -425,7 +425,8 @@ def administrators_sshd():
         f.write(match)
     conf = f"{rig.dir}/etc/sshd_admin_config"
     with open(conf, "w") as f:
-        f.write(f"Port {port}\nListenAddress 127.0.0.1\nHostKey {HOSTKEY[:-4]}\nPidFile none\n{debian}")
+        f.write(f"Port {port}\nListenAddress 127.0.0.1\nHostKey {HOSTKEY[:-4]}\nPidFile none\n"
+                f"{rig.sshd_penalties(HOSTKEY[:-4])}\n{debian}")
     server, port = another_sshd("sshd-admin", conf, port)
     server.pam = True
     return server, port

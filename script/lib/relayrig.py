@@ -346,10 +346,10 @@ class Rig(Client):
         text = re.sub(f"^HostKey {re.escape(hostkey)}$", "", text, flags=re.M) + f"HostKey {hostkey}\n" \
             if text.count(f"HostKey {hostkey}") > 1 else text
         with open(conf, "w") as f:
-            f.write(f"{self.sshd_extra}\n{self._sshd_penalties(hostkey)}\n{text}")
+            f.write(f"{self.sshd_extra}\n{self.sshd_penalties(hostkey)}\n{text}")
 
     @staticmethod
-    def _sshd_penalties(hostkey):
+    def sshd_penalties(hostkey):
         """All devices of a rig have one address, as behind a NAT; see sshd_config's remark. OpenSSH 9.7 and older have no penalties."""
         line = "PerSourcePenalties no"
         known = subprocess.run(["/usr/sbin/sshd", "-T", "-f", "/dev/null", "-h", hostkey, "-o", line], stdin=subprocess.DEVNULL,

@@ -81,6 +81,8 @@ def script(todo):
     """bash's input that runs them, in one shell as a person would, and says how each went."""
     text = "exec 2>&1\n"
     for number, (_, command, _) in enumerate(todo):
+        if command.endswith("&"):
+            command += "\nsleep 1"  # as long as a person needs for the next line
         # a step that wants to leave needs a shell of its own
         opening, closing = ("(", ")") if "exit" in command else ("{", "}")
         text += f"{opening} {command}\n{closing} </dev/null >/tmp/out 2>&1; echo \"STEP {number} $?\"; sed 's/^/| /; $a\\' /tmp/out\n"
