@@ -187,6 +187,7 @@ def test_short_login(gate):
     tap.is_(alive(pids), pids, "short login: it listened nowhere, so the older session goes on")
     session, failed = attempt(rig, tunnel, args, pids[0])
     tap.is_(failed, None, "short login: the second attempt gets the tunnel")
+    wait(lambda: len(ended(rig, tunnel)) > 1, 5)
     tap.is_(set(ended(rig, tunnel)), {"superseded", "disconnected"}, "short login: the log has how both ended")
     rig.rly("close", tunnel["id"])
 
