@@ -270,6 +270,7 @@ class Field:
                 (r"(?<=<VirtualHost \*:)\d+", "{https_port}"),
                 (r"RelayEngine on$", STATIC.format(listen=listen, scheme="https")),
                 (r"^ *RelaySSH .*\n", ""),
+                (r"^ *LogLevel relay:.*\n", ""),
                 (r"^ *ProxyPassInterpolateEnv .*\n", ""),
                 (r"ProxyPassReverse .*$", "ProxyPassReverse / http://127.0.0.1/"),
                 (r" env=RELAY_TUNNEL$", ""),

@@ -189,6 +189,17 @@ static void take_event(rlyd *d, const struct proc_event *ev)
         on_uid(d, ev->event_data.id.process_tgid, ev->event_data.id.r.ruid, ev->event_data.id.e.euid);
 }
 
+/** Events were lost: looks at all, and believes no report that a look-up unseen may have followed. */
+static void lose_sight(struct proofs *p)
+{
+    login *l;
+
+    TAILQ_FOREACH(l, &p->logins, entry) {
+        l->asked = UNSEEN;
+    }
+    timer_arm(p->timer, 0);
+}
+
 void proof_drain(rlyd *d)
 {
     _Alignas(8) char buf[4096];
@@ -207,14 +218,8 @@ void proof_drain(rlyd *d)
         memcpy(&ev, (char *)NLMSG_DATA(nlh) + offsetof(struct cn_msg, data), sizeof ev);
         take_event(d, &ev);
     }
-    if (n < 0 && errno == ENOBUFS) {
-        login *l;
-
-        /* Some were lost: look at all, and believe no report that a look-up unseen may have followed. */
-        TAILQ_FOREACH(l, &p->logins, entry)
-            l->asked = UNSEEN;
-        timer_arm(p->timer, 0);
-    }
+    if (n < 0 && errno == ENOBUFS)
+        lose_sight(p);
     p->reading = 0;
 }
 

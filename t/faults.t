@@ -208,7 +208,7 @@ def test_no_sshd():
     rig.settings["rlyd"]["sshd"] = sshd
     rewrite_conf(rig)
     rig.start()
-    rig.expect("RLY403")
+    rig.expect("RLY403|RLY463")
     device = rig.device("upgrade")
     tunnel, new = rig.open(device.url), rig.open(device.url)
     rig.connect(tunnel)
