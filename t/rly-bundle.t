@@ -15,7 +15,8 @@ import sys
 import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path.insert(0, f"{TOP}/t/lib")
+sys.path[:0] = [f"{TOP}/t/lib", f"{TOP}/script/lib"]
+import sockdiag  # noqa: E402
 from store import Store  # noqa: E402
 from tap import ok, is_, like, unlike, done  # noqa: E402
 
@@ -60,22 +61,23 @@ class Sshd:
             time.sleep(0.05)
 
     def connects(self, argv, listen, **kwargs):
-        """Whether `ssh -N` with this command comes up: something listens on the address."""
-        ip, port = listen.split(":")
+        """Whether `ssh -N` with this command comes up: something listens on the address. It is looked at and not connected
+        to: ssh would complain of the service that is not there."""
+        def listens():
+            return any(f"{ip}:{port}" == listen for ip, port, _ in sockdiag.listening())
         ssh = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                                env={"PATH": os.environ["PATH"], "HOME": store.dir}, **kwargs)
         deadline = time.monotonic() + 10
         try:
             while time.monotonic() < deadline and ssh.poll() is None:
-                with socket.socket() as s:
-                    if s.connect_ex((ip, int(port))) == 0:
-                        return True
+                if listens():
+                    return True
                 time.sleep(0.05)
             return False
         finally:
             ssh.kill()
             self.error = ssh.communicate()[1].decode()
-            while socket.socket().connect_ex((ip, int(port))) == 0 and time.monotonic() < deadline:
+            while listens() and time.monotonic() < deadline:
                 time.sleep(0.02)
 
     def permit(self, bundle):
