@@ -173,8 +173,10 @@ def test_directory():
     tunnel = rig.open(device.url)
     server, keep = rig.servers["rlyd"], f"{rig.dir}/etc/keep"
     os.mkdir(keep)
-    # In that namespace /run has nothing but this rig, so no sshd.
-    plain = in_namespace(f"mount --bind {rig.dir} /mnt", "mount -t tmpfs -o mode=755 none /run", f"mkdir {rig.dir}", f"mount --move /mnt {rig.dir}")
+    # In that namespace /run has nothing but this rig and its programs, so no sshd.
+    folders = [path for path in (rig.dir, rig.root) if path.startswith("/run/")]
+    plain = in_namespace("mount --rbind /run /mnt", "mount -t tmpfs -o mode=755 none /run",
+                         *(f"mkdir -p {path}; mount --bind /mnt/{path.removeprefix('/run/')} {path}" for path in folders))
     root = f"/proc/{server.pid}/root"
     tap.ok(wait(lambda: os.path.isdir(f"{root}/run/sshd"), 5) is not None, "/run/sshd is not there when rlyd starts: it makes it")
     tap.is_((os.stat(f"{root}/run/sshd").st_mode & 0o7777, os.stat(f"{root}/run/sshd").st_uid), (0o755, 0), "root's, 0755")
