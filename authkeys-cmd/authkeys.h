@@ -1,8 +1,8 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * The judgement that relay-authkeys and relay-authkeys-check share: is this a request sshd would make,
- * what may the key do, and how is that said in authorized_keys' language.
+ * The judgement that relay-authkeys and relay-authkeys-check share: is this a request sshd would
+ * make, what may the key do, and how is that said in authorized_keys' language.
  */
 #ifndef AUTHKEYS_H
 #define AUTHKEYS_H
@@ -32,16 +32,20 @@ apr_status_t authkeys_request_check(const authkeys_request *req, apr_pool_t *p, 
 
 /**
  * Looks the grant up and holds it against relay.conf. Nothing is granted unless it is APR_SUCCESS.
- * @param grant filled in pool p also when the record was read but not accepted: tunnel is then set, else NULL
- * @return APR_SUCCESS; RELAY_ENOTFOUND; RELAY_EREFUSED: the key is another relay's; RELAY_ERECORD: the record cannot be
- *         used, or its addresses are not this relay's to give; RELAY_EUNREACHABLE; all but ENOTFOUND with *why
+ * @param grant filled in pool p also when the record was read but not accepted: tunnel is then set,
+ * else NULL
+ * @return APR_SUCCESS; RELAY_ENOTFOUND; RELAY_EREFUSED: the key is another relay's; RELAY_ERECORD:
+ * the record cannot be used, or its addresses are not this relay's to give; RELAY_EUNREACHABLE; all
+ * but ENOTFOUND with *why
  */
 apr_status_t authkeys_grant_find(relay_grant *grant, relay_store *store, const relay_config *cfg,
                                  const char *fingerprint, apr_pool_t *p, const char **why);
 
 /**
- * What the key may do, as options of authorized_keys(5): `restrict,port-forwarding,permitlisten="A:P"…`.
- * @param loopback_only this sshd has `GatewayPorts no` (option -l): the empty address is loopback, too
+ * What the key may do, as options of authorized_keys(5):
+ * `restrict,port-forwarding,permitlisten="A:P"…`.
+ * @param loopback_only this sshd has `GatewayPorts no` (option -l): the empty address is loopback,
+ * too
  */
 const char *authkeys_options(const relay_grant *grant, int loopback_only, apr_pool_t *p);
 

@@ -26,7 +26,7 @@ static int is_debians(const char *sshd)
     if (fd >= 0 && fstat(fd, &st) == 0 && st.st_size > 0) {
         mem = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
         if (mem != MAP_FAILED) {
-            found = memmem(mem, (size_t)st.st_size, keyword, sizeof keyword) != NULL;
+            found = memmem(mem, (size_t)st.st_size, keyword, sizeof(keyword)) != NULL;
             munmap(mem, (size_t)st.st_size);
         }
     }
@@ -60,8 +60,8 @@ static int is_roots_alone(gid_t gid)
 
 static int others_can_write(const struct stat *st, int debians)
 {
-    return st->st_mode & S_IWOTH
-           || (st->st_mode & S_IWGRP && !(debians && is_roots_alone(st->st_gid)));
+    return st->st_mode & S_IWOTH ||
+           (st->st_mode & S_IWGRP && !(debians && is_roots_alone(st->st_gid)));
 }
 
 /* One step of sshd's walk. Who owns a link, or the directory that it is in, does not count. */
@@ -79,12 +79,15 @@ static apr_status_t check_step(const char *path, int is_dir, int debians, apr_po
         return APR_EGENERAL;
     }
     if (st.st_uid != 0) {
-        RELAY_WHY(why, p, "%s belongs to user %lu; sshd runs it only if it is root's: chown root %s", path,
+        RELAY_WHY(why, p,
+                  "%s belongs to user %lu; sshd runs it only if it is root's: chown root %s", path,
                   (unsigned long)st.st_uid, path);
         return APR_EGENERAL;
     }
     if (others_can_write(&st, debians)) {
-        RELAY_WHY(why, p, "%s can be written by others than root (mode %04o); sshd then does not run it: chmod go-w %s",
+        RELAY_WHY(why, p,
+                  "%s can be written by others than root (mode %04o); sshd then does not run it: "
+                  "chmod go-w %s",
                   path, (unsigned)(st.st_mode & 07777), path);
         return APR_EGENERAL;
     }
@@ -125,7 +128,7 @@ apr_status_t hostcheck_program(const char *path, const char *user, const char *s
     }
     if (stat(path, &st) != 0 || !realpath(path, real))
         return explain_way(path, user, errno, p, why);
-    memcpy(walk, real, sizeof walk);
+    memcpy(walk, real, sizeof(walk));
     rv = check_step(walk, 0, debians, p, why);
     while (rv == APR_SUCCESS && strcmp(walk, "/")) {
         up = dirname(walk); /* shortens walk itself, or returns a "/" of its own */
@@ -149,8 +152,10 @@ apr_status_t hostcheck_become(const char *user, apr_pool_t *p, const char **why)
     const struct passwd *pw = getpwnam(user);
 
     if (!pw) {
-        RELAY_WHY(why, p, "there is no user %s, which sshd runs this command as: "
-                  "useradd --system --no-create-home --shell /usr/sbin/nologin %s", user, user);
+        RELAY_WHY(why, p,
+                  "there is no user %s, which sshd runs this command as: "
+                  "useradd --system --no-create-home --shell /usr/sbin/nologin %s",
+                  user, user);
         return APR_EGENERAL;
     }
     if (initgroups(user, pw->pw_gid) || setgid(pw->pw_gid) || setuid(pw->pw_uid)) {
@@ -165,15 +170,20 @@ apr_status_t hostcheck_login(const char *user, apr_pool_t *p, const char **why)
     const struct spwd *sp;
 
     if (!getpwnam(user)) {
-        RELAY_WHY(why, p, "there is no user %s, which devices log in as: "
-                  "useradd --system --no-create-home --shell /usr/sbin/nologin --password '*' %s", user, user);
+        RELAY_WHY(why, p,
+                  "there is no user %s, which devices log in as: "
+                  "useradd --system --no-create-home --shell /usr/sbin/nologin --password '*' %s",
+                  user, user);
         return APR_EGENERAL;
     }
     /* auth.c, allowed_user: without PAM a shadow field that begins with `!` is a locked account. */
     sp = getspnam(user);
     if (sp && sp->sp_pwdp && *sp->sp_pwdp == '!') {
-        RELAY_WHY(why, p, "user %s is locked (its shadow field begins with `!`), and sshd with UsePAM no refuses every "
-                  "login of such a user: usermod -p '*' %s", user, user);
+        RELAY_WHY(why, p,
+                  "user %s is locked (its shadow field begins with `!`), and sshd with UsePAM no "
+                  "refuses every "
+                  "login of such a user: usermod -p '*' %s",
+                  user, user);
         return APR_EGENERAL;
     }
     return APR_SUCCESS;

@@ -1,8 +1,8 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * What the host must provide before sshd runs the command at all. For --check, as root: sshd's own log only says
- * `Unsafe AuthorizedKeysCommand`, and nothing where it gives up earlier.
+ * What the host must provide before sshd runs the command at all. For --check, as root: sshd's own
+ * log only says `Unsafe AuthorizedKeysCommand`, and nothing where it gives up earlier.
  */
 #ifndef HOSTCHECK_H
 #define HOSTCHECK_H
@@ -10,7 +10,8 @@
 #include "relay_config.h"
 
 /**
- * Becomes the user that sshd runs the command as, for good, so that what follows is tried with its rights.
+ * Becomes the user that sshd runs the command as, for good, so that what follows is tried with its
+ * rights.
  * @return APR_SUCCESS, or APR_EGENERAL with *why; then nothing has changed, or the caller must exit
  */
 apr_status_t hostcheck_become(const char *user, apr_pool_t *p, const char **why);
@@ -29,7 +30,8 @@ apr_status_t hostcheck_program(const char *path, const char *user, const char *s
                                const char **why);
 
 /**
- * Whether the tunnel user can log in with UsePAM no: it exists and, where the shadow file can be read, is not locked.
+ * Whether the tunnel user can log in with UsePAM no: it exists and, where the shadow file can be
+ * read, is not locked.
  * @return APR_SUCCESS, or APR_EGENERAL with *why
  */
 apr_status_t hostcheck_login(const char *user, apr_pool_t *p, const char **why);

@@ -1,17 +1,19 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * relay-authkeys: sshd's AuthorizedKeysCommand. Says what the key that a client offers may do: one line of
- * authorized_keys on stdout and exit status 0, or nothing and 0 for a key that has no grant. Whatever else happens, it
- * prints nothing, reports to syslog and exits non-zero, upon which sshd takes no key (auth2-pubkey.c,
- * user_key_command_allowed2: the exit status is looked at after the line was matched).
+ * relay-authkeys: sshd's AuthorizedKeysCommand. Says what the key that a client offers may do: one
+ * line of authorized_keys on stdout and exit status 0, or nothing and 0 for a key that has no
+ * grant. Whatever else happens, it prints nothing, reports to syslog and exits non-zero, upon which
+ * sshd takes no key (auth2-pubkey.c, user_key_command_allowed2: the exit status is looked at after
+ * the line was matched).
  *
- * sshd runs it twice for each login: when the client asks whether a key would do, and when it has signed. It starts
- * with PATH, USER, LOGNAME, HOME and LANG only, stdin and stderr on /dev/null, as AuthorizedKeysCommandUser. Its parent
- * is the connection's monitor process.
+ * sshd runs it twice for each login: when the client asks whether a key would do, and when it has
+ * signed. It starts with PATH, USER, LOGNAME, HOME and LANG only, stdin and stderr on /dev/null, as
+ * AuthorizedKeysCommandUser. Its parent is the connection's monitor process.
  *
- * It is small on purpose, and loads neither libssh nor libcrypto: start-up is most of what it costs.
- * Explaining by hand is another program's job (relay_authkeys_check.c), which --check starts.
+ * It is small on purpose, and loads neither libssh nor libcrypto: start-up is most of what it
+ * costs. Explaining by hand is another program's job (relay_authkeys_check.c), which --check
+ * starts.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -33,10 +35,12 @@
 #include "relay_rlyd.h"
 
 #define USAGE \
-    "usage: relay-authkeys [-c FILE] [-l] USER FINGERPRINT TYPE BASE64      (by sshd: %u %f %t %k)\n" \
+    "usage: relay-authkeys [-c FILE] [-l] USER FINGERPRINT TYPE BASE64      (by sshd: %u %f %t " \
+    "%k)\n" \
     "       relay-authkeys [-c FILE] [-l] --check FINGERPRINT|PUBKEYFILE    (by hand)\n"
 
-/* Makes sure that descriptors 0 to 2 are taken, so that a socket cannot become stdout. @return whether stdout was open */
+/* Makes sure that descriptors 0 to 2 are taken, so that a socket cannot become stdout. @return
+ * whether stdout was open */
 static int stdio_is_whole(void)
 {
     int had_stdout = fcntl(STDOUT_FILENO, F_GETFD) != -1;
@@ -51,12 +55,13 @@ static int stdio_is_whole(void)
 }
 
 /*
- * Each step with Redis has its deadline, but a peer that sends a byte now and then could stretch them. After
- * three times the deadline the kernel ends us, which voids the key; sshd logs the signal.
+ * Each step with Redis has its deadline, but a peer that sends a byte now and then could stretch
+ * them. After three times the deadline the kernel ends us, which voids the key; sshd logs the
+ * signal.
  */
 static void limit_lifetime(apr_interval_time_t timeout)
 {
-    struct itimerval limit = { { 0, 0 }, { 0, 0 } };
+    struct itimerval limit = {{0, 0}, {0, 0}};
 
     limit.it_value.tv_sec = apr_time_sec(3 * timeout);
     limit.it_value.tv_usec = apr_time_usec(3 * timeout);
@@ -91,27 +96,32 @@ static int run_check(char **argv)
     self[n] = '\0';
     snprintf(path, sizeof(path), "%s/relay-authkeys-check", dirname(self));
     execv(path, argv);
-    fprintf(stderr, "relay-authkeys: cannot run %s: %s. Install it beside relay-authkeys.\n", path, strerror(errno));
+    fprintf(stderr, "relay-authkeys: cannot run %s: %s. Install it beside relay-authkeys.\n", path,
+            strerror(errno));
     return EXIT_FAILURE;
 }
 
-/* Tells rlyd, before sshd learns of the grant, whose login this may become. rlyd finds sessions without it as well,
- * only later: whatever goes wrong here refuses nobody. */
-static void report(const relay_config *cfg, const relay_grant *grant, const char *fingerprint, apr_pool_t *p)
+/* Tells rlyd, before sshd learns of the grant, whose login this may become. rlyd finds sessions
+ * without it as well, only later: whatever goes wrong here refuses nobody. */
+static void report(const relay_config *cfg, const relay_grant *grant, const char *fingerprint,
+                   apr_pool_t *p)
 {
     const char *why = NULL;
     apr_status_t rv;
 
     if (access(cfg->rlyd_socket, F_OK))
-        return; /* this relay has none */
+        return;                         /* this relay has none */
     limit_lifetime(cfg->redis_timeout); /* counted anew: the answer is there already */
     rv = relay_rlyd_login(cfg->rlyd_socket, grant, fingerprint, cfg->redis_timeout, p, &why);
     if (rv != APR_SUCCESS)
-        relay_log(rv == RELAY_EREFUSED ? RELAY_LOG_NOTICE : RELAY_LOG_INFO, "RLY209: tunnel %s: %s", grant->tunnel, why);
+        relay_log(rv == RELAY_EREFUSED ? RELAY_LOG_NOTICE : RELAY_LOG_INFO, "RLY209: tunnel %s: %s",
+                  grant->tunnel, why);
 }
 
-/* Tells rlyd that nothing is granted, for its line about the login: who has that key is told nothing but `no'. */
-static void report_refused(const relay_config *cfg, relay_rlyd_refusal refusal, const char *fingerprint, const char *tunnel, apr_pool_t *p)
+/* Tells rlyd that nothing is granted, for its line about the login: who has that key is told
+ * nothing but `no'. */
+static void report_refused(const relay_config *cfg, relay_rlyd_refusal refusal,
+                           const char *fingerprint, const char *tunnel, apr_pool_t *p)
 {
     const char *why = NULL;
     apr_status_t rv;
@@ -119,7 +129,8 @@ static void report_refused(const relay_config *cfg, relay_rlyd_refusal refusal, 
     if (access(cfg->rlyd_socket, F_OK))
         return;
     limit_lifetime(cfg->redis_timeout);
-    rv = relay_rlyd_refused(cfg->rlyd_socket, refusal, fingerprint, tunnel, cfg->redis_timeout, p, &why);
+    rv = relay_rlyd_refused(cfg->rlyd_socket, refusal, fingerprint, tunnel, cfg->redis_timeout, p,
+                            &why);
     if (rv != APR_SUCCESS)
         relay_log(RELAY_LOG_INFO, "RLY220: key %s: %s", fingerprint, why);
 }
@@ -127,12 +138,14 @@ static void report_refused(const relay_config *cfg, relay_rlyd_refusal refusal, 
 /* Whether it may stand in a message. */
 static int is_id(const char *text)
 {
-    return *text && strlen(text) < 64 && !text[strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789")];
+    return *text && strlen(text) < 64 &&
+           !text[strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789")];
 }
 
-/* Redis has no grant for the key: was there one? Where that cannot be asked, by an older Redis user for instance, it is
- * unknown. */
-static void report_unknown(const relay_config *cfg, relay_store *store, const char *fingerprint, apr_pool_t *p)
+/* Redis has no grant for the key: was there one? Where that cannot be asked, by an older Redis user
+ * for instance, it is unknown. */
+static void report_unknown(const relay_config *cfg, relay_store *store, const char *fingerprint,
+                           apr_pool_t *p)
 {
     const char *tunnel = NULL, *why = NULL;
     relay_rlyd_refusal refusal = RELAY_RLYD_UNKNOWN;
@@ -140,13 +153,15 @@ static void report_unknown(const relay_config *cfg, relay_store *store, const ch
 
     if (access(cfg->rlyd_socket, F_OK))
         return;
-    if (relay_store_key_ended(store, fingerprint, &tunnel, &closed, p, &why) == APR_SUCCESS && is_id(tunnel))
+    if (relay_store_key_ended(store, fingerprint, &tunnel, &closed, p, &why) == APR_SUCCESS &&
+        is_id(tunnel))
         refusal = closed ? RELAY_RLYD_CLOSED : RELAY_RLYD_EXPIRED;
     report_refused(cfg, refusal, fingerprint, refusal == RELAY_RLYD_UNKNOWN ? NULL : tunnel, p);
 }
 
 /* No grant: says why. @return the exit status */
-static int refuse(const relay_config *cfg, relay_store *store, apr_status_t rv, const char *fingerprint, const char *why, apr_pool_t *p)
+static int refuse(const relay_config *cfg, relay_store *store, apr_status_t rv,
+                  const char *fingerprint, const char *why, apr_pool_t *p)
 {
     if (rv == RELAY_ENOTFOUND) {
         report_unknown(cfg, store, fingerprint, p);
@@ -161,7 +176,8 @@ static int refuse(const relay_config *cfg, relay_store *store, apr_status_t rv, 
         relay_log(RELAY_LOG_ERR, "RLY204: key %s is refused: %s", fingerprint, why);
     else
         relay_log(RELAY_LOG_ERR, "RLY206: key %s is refused: %s", fingerprint, why);
-    report_refused(cfg, rv == RELAY_EUNREACHABLE ? RELAY_RLYD_REDIS : RELAY_RLYD_RECORD, fingerprint, NULL, p);
+    report_refused(cfg, rv == RELAY_EUNREACHABLE ? RELAY_RLYD_REDIS : RELAY_RLYD_RECORD,
+                   fingerprint, NULL, p);
     return EXIT_FAILURE;
 }
 
@@ -183,7 +199,8 @@ static int answer(const authkeys_request *req, const char *conf, int loopback_on
         return EXIT_FAILURE;
     }
     if (strcmp(req->user, cfg->user))
-        return EXIT_SUCCESS; /* a tunnel's key opens this one login; others are not ours to speak of */
+        /* a tunnel's key opens this one login; others are not ours to speak of */
+        return EXIT_SUCCESS;
 
     limit_lifetime(cfg->redis_timeout);
     relay_store_create(&store, cfg, p);
@@ -191,13 +208,15 @@ static int answer(const authkeys_request *req, const char *conf, int loopback_on
     if (rv != APR_SUCCESS)
         return refuse(cfg, store, rv, req->fingerprint, why, p);
 
-    line = apr_pstrcat(p, authkeys_options(&grant, loopback_only, p), " ", req->type, " ", req->blob, "\n", NULL);
+    line = apr_pstrcat(p, authkeys_options(&grant, loopback_only, p), " ", req->type, " ",
+                       req->blob, "\n", NULL);
 
     report(cfg, &grant, req->fingerprint, p);
     if ((rv = put_line(line)) != APR_SUCCESS) {
         char buf[120];
 
-        relay_log(RELAY_LOG_ERR, "RLY207: tunnel %s: key %s is refused: sshd does not take the answer: %s",
+        relay_log(RELAY_LOG_ERR,
+                  "RLY207: tunnel %s: key %s is refused: sshd does not take the answer: %s",
                   grant.tunnel, req->fingerprint, apr_strerror(rv, buf, sizeof(buf)));
         return EXIT_FAILURE;
     }
@@ -206,10 +225,10 @@ static int answer(const authkeys_request *req, const char *conf, int loopback_on
 
 int main(int argc, char **argv)
 {
-    static const struct option longopts[] = {
-        { "check", no_argument, NULL, 'C' }, { "help", no_argument, NULL, 'h' },
-        { "version", no_argument, NULL, 'V' }, { NULL, 0, NULL, 0 }
-    };
+    static const struct option longopts[] = {{"check", no_argument, NULL, 'C'},
+                                             {"help", no_argument, NULL, 'h'},
+                                             {"version", no_argument, NULL, 'V'},
+                                             {NULL, 0, NULL, 0}};
     const char *conf = NULL;
     authkeys_request req;
     apr_pool_t *p = NULL;
@@ -219,9 +238,11 @@ int main(int argc, char **argv)
     /* To stderr, too: sshd has it on /dev/null, a person by hand wants to see it. */
     openlog("relay-authkeys", LOG_PID | LOG_PERROR, LOG_AUTHPRIV);
     relay_log_install(relay_log_to_syslog, NULL);
-    signal(SIGPIPE, SIG_IGN); /* a reader that went away is an error to report, not a silent death */
+    /* A reader that went away is an error to report, not a silent death. */
+    signal(SIGPIPE, SIG_IGN);
     if (!whole) {
-        relay_log(RELAY_LOG_ERR, "RLY201: refused: stdout is closed; sshd starts this program, see relay-authkeys(8)");
+        relay_log(RELAY_LOG_ERR, "RLY201: refused: stdout is closed; sshd starts this program, "
+                                 "see relay-authkeys(8)");
         return EXIT_FAILURE;
     }
     while ((opt = getopt_long(argc, argv, "+c:lh", longopts, NULL)) != -1) {
@@ -246,12 +267,14 @@ int main(int argc, char **argv)
         }
     }
     if (argc - optind != 4) {
-        relay_log(RELAY_LOG_ERR, "RLY201: refused: %d arguments instead of 4; sshd_config needs "
-                  "`AuthorizedKeysCommand …/relay-authkeys %%u %%f %%t %%k`", argc - optind);
+        relay_log(RELAY_LOG_ERR,
+                  "RLY201: refused: %d arguments instead of 4; sshd_config needs "
+                  "`AuthorizedKeysCommand …/relay-authkeys %%u %%f %%t %%k`",
+                  argc - optind);
         fputs(USAGE, stderr);
         return 2;
     }
-    req = (authkeys_request){ argv[optind], argv[optind + 1], argv[optind + 2], argv[optind + 3] };
+    req = (authkeys_request){argv[optind], argv[optind + 1], argv[optind + 2], argv[optind + 3]};
 
     if (apr_initialize() != APR_SUCCESS || apr_pool_create(&p, NULL) != APR_SUCCESS) {
         relay_log(RELAY_LOG_ERR, "RLY208: no key is accepted: APR cannot start");

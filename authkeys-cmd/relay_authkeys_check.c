@@ -1,9 +1,10 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * relay-authkeys-check: what `relay-authkeys --check` runs. Tells a person in sentences whether a key is granted, and
- * if not, why; prints the line that sshd would get. As root it also looks at what sshd demands of the host, and then
- * goes on as the user that sshd runs relay-authkeys as, so that what works here works there.
+ * relay-authkeys-check: what `relay-authkeys --check` runs. Tells a person in sentences whether a
+ * key is granted, and if not, why; prints the line that sshd would get. As root it also looks at
+ * what sshd demands of the host, and then goes on as the user that sshd runs relay-authkeys as, so
+ * that what works here works there.
  *
  * Exit status: 0 granted, 1 not granted, 2 usage, 3 Redis cannot be reached.
  */
@@ -141,27 +142,29 @@ static const char *own_program(apr_pool_t *p)
 }
 
 /* The newer of a tunnel and the one with this id, if that has the key. */
-static relay_tunnel *newer(relay_tunnel *tunnel, relay_store *store, const char *id, const char *fingerprint, apr_pool_t *p)
+static relay_tunnel *newer(relay_tunnel *tunnel, relay_store *store, const char *id,
+                           const char *fingerprint, apr_pool_t *p)
 {
-    const char *get[] = { "HGET", relay_store_key(store, p, "tunnel:", id), "key" };
+    const char *get[] = {"HGET", relay_store_key(store, p, "tunnel:", id), "key"};
     relay_tunnel *found = NULL;
     redisReply *key;
     int same;
 
     if (relay_store_command(store, &key, 3, get, NULL, p, NULL) != APR_SUCCESS)
         return tunnel;
-    same = key->type == REDIS_REPLY_STRING && !strcmp(key->str, fingerprint);
+    same = key->type == REDIS_REPLY_STRING && strcmp(key->str, fingerprint) == 0;
     freeReplyObject(key);
     if (!same || relay_tunnel_find(&found, store, id, p, NULL) != APR_SUCCESS)
         return tunnel;
     return !tunnel || found->created > tunnel->created ? found : tunnel;
 }
 
-/* A key that is not granted may have been: finds its last tunnel among those that ended less than a day ago. */
+/* A key that is not granted may have been: finds its last tunnel among those that ended less than a
+ * day ago. */
 static relay_tunnel *last_tunnel(relay_store *store, const char *fingerprint, apr_pool_t *p)
 {
     const char *pattern = relay_store_key(store, p, "tunnel:", "*");
-    const char *scan[] = { "SCAN", "0", "MATCH", pattern, "COUNT", "1000" };
+    const char *scan[] = {"SCAN", "0", "MATCH", pattern, "COUNT", "1000"};
     size_t prefix = strlen(pattern) - 1, i;
     relay_tunnel *tunnel = NULL;
     redisReply *page;
@@ -173,13 +176,15 @@ static relay_tunnel *last_tunnel(relay_store *store, const char *fingerprint, ap
             break;
         if (page->type == REDIS_REPLY_ARRAY && page->elements == 2 && page->element[0]->str) {
             for (i = 0; i < page->element[1]->elements; i++)
-                tunnel = newer(tunnel, store, page->element[1]->element[i]->str + prefix, fingerprint, p);
+                tunnel = newer(tunnel, store, page->element[1]->element[i]->str + prefix,
+                               fingerprint, p);
             scan[1] = apr_pstrdup(p, page->element[0]->str);
-        } else {
+        }
+        else {
             scan[1] = "0";
         }
         freeReplyObject(page);
-        if (!strcmp(scan[1], "0"))
+        if (strcmp(scan[1], "0") == 0)
             break;
     }
     return tunnel;
@@ -190,19 +195,21 @@ static void explain_absence(relay_store *store, const char *fingerprint, apr_poo
     const relay_tunnel *tunnel = last_tunnel(store, fingerprint, p);
 
     if (!tunnel)
-        puts("No tunnel is known for this key: none was opened for it, or it ended more than a day ago.");
-    else if (!strcmp(tunnel->state, "closed"))
+        puts("No tunnel is known for this key: none was opened for it, or it ended more than a day "
+             "ago.");
+    else if (strcmp(tunnel->state, "closed") == 0)
         printf("Its tunnel %s was closed at %s.\n", tunnel->id, when(tunnel->ended, p));
-    else if (!strcmp(tunnel->state, "expired"))
+    else if (strcmp(tunnel->state, "expired") == 0)
         printf("Its tunnel %s expired at %s.\n", tunnel->id, when(tunnel->expires, p));
     else
-        printf("Its tunnel %s is %s, but its grant is missing from Redis: close it and open another.\n",
+        printf("Its tunnel %s is %s, but its grant is missing from Redis: close it and open "
+               "another.\n",
                tunnel->id, tunnel->state);
 }
 
 /* Says what the lookup came to. @return the exit status */
-static int explain(const relay_config *cfg, const char *fingerprint, const char *public_line, int loopback_only,
-                   apr_pool_t *p)
+static int explain(const relay_config *cfg, const char *fingerprint, const char *public_line,
+                   int loopback_only, apr_pool_t *p)
 {
     const char *why = NULL;
     relay_store *store = NULL;
@@ -213,9 +220,10 @@ static int explain(const relay_config *cfg, const char *fingerprint, const char 
     rv = authkeys_grant_find(&grant, store, cfg, fingerprint, p, &why);
     switch (rv) {
     case APR_SUCCESS:
-        printf("Granted: tunnel %s, login name %s, until %s. sshd gets the line\n", grant.tunnel, cfg->user,
-               when(grant.expires, p));
-        printf("%s %s\n", authkeys_options(&grant, loopback_only, p), public_line ? public_line : "TYPE BASE64");
+        printf("Granted: tunnel %s, login name %s, until %s. sshd gets the line\n", grant.tunnel,
+               cfg->user, when(grant.expires, p));
+        printf("%s %s\n", authkeys_options(&grant, loopback_only, p),
+               public_line ? public_line : "TYPE BASE64");
         return EXIT_GRANTED;
     case RELAY_ENOTFOUND:
         printf("Not granted: Redis has no grant for %s.\n", fingerprint);
@@ -230,12 +238,14 @@ static int explain(const relay_config *cfg, const char *fingerprint, const char 
     default:
         printf("Not granted: %s.\n", why);
         if (grant.tunnel)
-            puts("If relay.conf was changed since the tunnel was opened, close it and open another.");
+            puts("If relay.conf was changed since the tunnel was opened, close it and open "
+                 "another.");
         return EXIT_NOT_GRANTED;
     }
 }
 
-/* All of --check. @param what a fingerprint, or the path of a public key. @return the exit status */
+/* All of --check. @param what a fingerprint, or the path of a public key.
+ * @return the exit status */
 static int check(const char *what, checking *c)
 {
     const char *why = NULL, *public_line = NULL, *fingerprint = what;
@@ -245,7 +255,9 @@ static int check(const char *what, checking *c)
 
     if (!relay_fingerprint_is_valid(what)) {
         if (relay_key_read(&key, what, c->p, &why) != APR_SUCCESS) {
-            fprintf(stderr, "relay-authkeys: neither a fingerprint (SHA256:…) nor a public key that can be used: %s\n",
+            fprintf(stderr,
+                    "relay-authkeys: neither a fingerprint (SHA256:…) nor a public key that can be "
+                    "used: %s\n",
                     why);
             return EXIT_USAGE;
         }
@@ -260,12 +272,14 @@ static int check(const char *what, checking *c)
     }
     if (geteuid() == 0) {
         right = host_is_right(c, cfg);
-        if (geteuid() != 0 && relay_config_load(&cfg, c->conf, AUTHKEYS_PART, c->p, &why) != APR_SUCCESS) {
+        if (geteuid() != 0 &&
+            relay_config_load(&cfg, c->conf, AUTHKEYS_PART, c->p, &why) != APR_SUCCESS) {
             printf("Not granted: user %s cannot use relay.conf: %s.\n",
                    c->command.user ? c->command.user : AUTHKEYS_USER, why);
             return EXIT_NOT_GRANTED;
         }
-    } else {
+    }
+    else {
         puts("(Run as root, this also checks what sshd demands of the program and of its user.)");
     }
     status = explain(cfg, fingerprint, public_line, c->loopback_only, c->p);
@@ -278,8 +292,8 @@ static int check(const char *what, checking *c)
 
 int main(int argc, char **argv)
 {
-    static const struct option longopts[] = { { "check", no_argument, NULL, 'C' }, { NULL, 0, NULL, 0 } };
-    checking c = { .sshd_config = RELAY_SYSCONFDIR "/relay/sshd_config" };
+    static const struct option longopts[] = {{"check", no_argument, NULL, 'C'}, {NULL, 0, NULL, 0}};
+    checking c = {.sshd_config = RELAY_SYSCONFDIR "/relay/sshd_config"};
     int opt, status;
 
     while ((opt = getopt_long(argc, argv, "c:l", longopts, NULL)) != -1) {

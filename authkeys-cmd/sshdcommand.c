@@ -51,8 +51,8 @@ static void read_options(sshd_command *out, char *rest, apr_pool_t *p)
 {
     char *arg;
 
-    while ((arg = relay_sshdconf_argument(&rest)) != NULL && *arg == '-'
-           && strcmp(arg, "--") != 0) {
+    while ((arg = relay_sshdconf_argument(&rest)) != NULL && *arg == '-' &&
+           strcmp(arg, "--") != 0) {
         for (arg++; *arg == 'l'; arg++)
             out->loopback_only = 1;
         if (*arg != 'c')
@@ -80,10 +80,10 @@ static void read_command(sshd_command *out, const char *text, apr_pool_t *p)
 void sshd_command_read(sshd_command *out, const char *config, const char *login, apr_pool_t *p,
                        const char **trouble)
 {
-    reading r = { .command = { .file = NULL } };
+    reading r = {.command = {.file = NULL}};
     char *user;
 
-    memset(out, 0, sizeof *out);
+    memset(out, 0, sizeof(*out));
     relay_sshdconf_read(config, login, take, &r, p, trouble);
     if (r.command.file) {
         out->file = r.command.file;

@@ -4,10 +4,12 @@
  * WebSocket echo at both ends, for bench/ws.py, in C so that neither end is what is measured:
  *
  *   wsload serve PORT                                a device that echoes, on 127.0.0.1
- *   wsload run ADDRESS PORT HOST COUNT SECONDS SIZE  COUNT sockets over TLS; each sends a message when its last one has
- *                                                    come back. Prints: messages seconds p50-us p99-us
+ *   wsload run ADDRESS PORT HOST COUNT SECONDS SIZE  COUNT sockets over TLS; each sends a message
+ *                                                    when its last one has come back. Prints:
+ *                                                    messages seconds p50-us p99-us
  *
- * Messages are shorter than 126 bytes, so that a frame's head has one form. Compiled by bench/ws.py, with OpenSSL.
+ * Messages are shorter than 126 bytes, so that a frame's head has one form. Compiled by
+ * bench/ws.py, with OpenSSL.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -53,7 +55,8 @@ static void die(const char *what)
 /* All or nothing: what is sent here always fits into the socket's buffer. */
 static int put(conn *c, const void *data, size_t len)
 {
-    return c->ssl ? SSL_write(c->ssl, data, (int)len) == (int)len : send(c->fd, data, len, MSG_NOSIGNAL) == (ssize_t)len;
+    return c->ssl ? SSL_write(c->ssl, data, (int)len) == (int)len
+                  : send(c->fd, data, len, MSG_NOSIGNAL) == (ssize_t)len;
 }
 
 /* Reads what is there; 0 when the peer has gone. */
@@ -99,8 +102,10 @@ static int upgrade(conn *c)
     snprintf(concat, sizeof(concat), "%.*s%s", (int)(end - key), key, GUID);
     EVP_Digest(concat, strlen(concat), digest, NULL, EVP_sha1(), NULL);
     EVP_EncodeBlock(text, digest, sizeof(digest));
-    snprintf(answer, sizeof(answer), "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-             "Sec-WebSocket-Accept: %s\r\n\r\n", text);
+    snprintf(answer, sizeof(answer),
+             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+             "Sec-WebSocket-Accept: %s\r\n\r\n",
+             text);
     c->len = 0;
     c->open = 1;
     return put(c, answer, strlen(answer));
@@ -127,7 +132,9 @@ static int echo(conn *c)
 
 static void serve(int port)
 {
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in at = {.sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)port),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int on = 1, ep = epoll_create1(0), listener = socket(AF_INET, SOCK_STREAM, 0);
     struct epoll_event ev = {.events = EPOLLIN}, evs[256];
 
@@ -177,7 +184,8 @@ static conn *visit(SSL_CTX *ctx, const char *address, int port, const char *host
     int on = 1;
 
     inet_pton(AF_INET, address, &at.sin_addr);
-    if (!c || (c->fd = socket(AF_INET, SOCK_STREAM, 0)) < 0 || connect(c->fd, (struct sockaddr *)&at, sizeof(at)) < 0)
+    if (!c || (c->fd = socket(AF_INET, SOCK_STREAM, 0)) < 0 ||
+        connect(c->fd, (struct sockaddr *)&at, sizeof(at)) < 0)
         die("connect");
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     c->ssl = SSL_new(ctx);
@@ -185,8 +193,10 @@ static conn *visit(SSL_CTX *ctx, const char *address, int port, const char *host
     SSL_set_tlsext_host_name(c->ssl, host);
     if (SSL_connect(c->ssl) != 1)
         die("TLS");
-    snprintf(ask, sizeof(ask), "GET /ws HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-             "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n", host);
+    snprintf(ask, sizeof(ask),
+             "GET /ws HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+             "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n",
+             host);
     put(c, ask, strlen(ask));
     while (!memmem(c->buf, c->len, "\r\n\r\n", 4))
         if (!fill(c))
@@ -247,7 +257,8 @@ static void run(char **argv)
     }
     i = (int)(done < SAMPLES_MAX ? done : SAMPLES_MAX);
     qsort(took, (size_t)i, sizeof(*took), compare);
-    printf("%zu %.6f %.1f %.1f\n", done, end - began, i ? took[i / 2] * 1e6 : 0, i ? took[(size_t)i * 99 / 100] * 1e6 : 0);
+    printf("%zu %.6f %.1f %.1f\n", done, end - began, i ? took[i / 2] * 1e6 : 0,
+           i ? took[(size_t)i * 99 / 100] * 1e6 : 0);
     free(all);
     free(took);
 }
@@ -255,9 +266,9 @@ static void run(char **argv)
 int main(int argc, char **argv)
 {
     signal(SIGPIPE, SIG_IGN);
-    if (argc == 3 && !strcmp(argv[1], "serve"))
+    if (argc == 3 && strcmp(argv[1], "serve") == 0)
         serve(atoi(argv[2]));
-    else if (argc == 8 && !strcmp(argv[1], "run"))
+    else if (argc == 8 && strcmp(argv[1], "run") == 0)
         run(argv + 2);
     else
         return 2;

@@ -6,12 +6,13 @@
  * Conventions of all librelay headers
  *  - A function that can fail returns apr_status_t; results come back by out-parameter, which is
  *    left untouched on failure unless the header says otherwise.
- *  - `const char **why` receives a sentence for people (what failed, on what, what to do), allocated
- *    from the pool that was passed. It never holds a password or a private key. It may be NULL.
+ *  - `const char **why` receives a sentence for people (what failed, on what, what to do),
+ *    allocated from the pool that was passed. It never holds a password or a private key. It may be
+ *    NULL.
  *  - Memory belongs to the pool that was passed. Nothing here keeps state of its own; two threads
  *    may call anything at once as long as they do not share the same object or pool.
- *  - Time spans are apr_interval_time_t and points in time apr_time_t (microseconds), unless a
- *    name ends in _ms.
+ *  - Time spans are apr_interval_time_t and points in time apr_time_t (microseconds), unless a name
+ *    ends in _ms.
  */
 #ifndef RELAY_H
 #define RELAY_H

@@ -26,11 +26,12 @@ const char *relay_config_default_path(void)
 
 /* ---- values; each sets *why and returns 0 when the value cannot be used */
 
-typedef int set_fn(relay_config *cfg, void *field, const char *value, apr_pool_t *p, const char **why);
+typedef int set_fn(relay_config *cfg, void *field, const char *value, apr_pool_t *p,
+                   const char **why);
 
-static int set_string(relay_config *cfg, void *field, const char *value, apr_pool_t *p, const char **why)
+static int set_string(relay_config *cfg, void *field, const char *value, apr_pool_t *p,
+                      const char **why)
 {
-    (void)cfg;
     if (!*value) {
         RELAY_WHY(why, p, "the value is missing");
         return 0;
@@ -39,7 +40,8 @@ static int set_string(relay_config *cfg, void *field, const char *value, apr_poo
     return 1;
 }
 
-static int set_path(relay_config *cfg, void *field, const char *value, apr_pool_t *p, const char **why)
+static int set_path(relay_config *cfg, void *field, const char *value, apr_pool_t *p,
+                    const char **why)
 {
     if (*value != '/') {
         RELAY_WHY(why, p, "`%s' is not an absolute path", value);
@@ -48,15 +50,17 @@ static int set_path(relay_config *cfg, void *field, const char *value, apr_pool_
     return set_string(cfg, field, value, p, why);
 }
 
-static int set_label(relay_config *cfg, void *field, const char *value, apr_pool_t *p, const char **why)
+static int set_label(relay_config *cfg, void *field, const char *value, apr_pool_t *p,
+                     const char **why)
 {
-    return relay_name_check(value, strlen(value), p, why) == APR_SUCCESS && set_string(cfg, field, value, p, why);
+    return relay_name_check(value, strlen(value), p, why) == APR_SUCCESS &&
+           set_string(cfg, field, value, p, why);
 }
 
 /* A name's label, or an IDN's. */
 static int is_dns_label(const char *label, apr_size_t len)
 {
-    if (len > 4 && len <= RELAY_NAME_MAX && !strncmp(label, "xn--", 4)) {
+    if (len > 4 && len <= RELAY_NAME_MAX && strncmp(label, "xn--", 4) == 0) {
         label += 4;
         len -= 4;
     }
@@ -73,12 +77,12 @@ static int is_dns_name(const char *name)
     return is_dns_label(name, strlen(name));
 }
 
-static int set_domain(relay_config *cfg, void *field, const char *value, apr_pool_t *p, const char **why)
+static int set_domain(relay_config *cfg, void *field, const char *value, apr_pool_t *p,
+                      const char **why)
 {
     char *domain = apr_pstrdup(p, value), *c;
     apr_size_t len = strlen(domain);
 
-    (void)cfg;
     if (len && domain[len - 1] == '.')
         domain[--len] = '\0';
     for (c = domain; *c; c++)
@@ -101,8 +105,8 @@ static int is_host_name(const char *host)
         return 0;
     for (; *host; host += len + (host[len] == '.')) {
         len = strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-");
-        if (!len || len > 63 || (host[len] && host[len] != '.') || *host == '-'
-            || host[len - 1] == '-')
+        if (!len || len > 63 || (host[len] && host[len] != '.') || *host == '-' ||
+            host[len - 1] == '-')
             return 0;
     }
     return 1;
@@ -134,23 +138,28 @@ static int set_ssh(relay_config *cfg, void *field, const char *value, apr_pool_t
     struct in6_addr v6;
     long n = RELAY_SSH_PORT;
 
-    (void)field;
     if (inet_pton(AF_INET6, value, &v6) == 1) {
-        RELAY_WHY(why, p, "`%.80s' is an IPv6 address, whose end cannot be told from a port: write "
-                          "[%.80s]:%d", value, value, RELAY_SSH_PORT);
+        RELAY_WHY(why, p,
+                  "`%.80s' is an IPv6 address, whose end cannot be told from a port: write "
+                  "[%.80s]:%d",
+                  value, value, RELAY_SSH_PORT);
         return 0;
     }
     if (host && port) {
         n = strtol(port, &end, 10);
         if (!apr_isdigit(*port) || *end || n < 1 || n > 65535) {
-            RELAY_WHY(why, p, "`%.80s' is not HOST:PORT, like relay.example.com:443: the port must be a "
-                              "number from 1 to 65535; without `:PORT' it is %d", value, RELAY_SSH_PORT);
+            RELAY_WHY(why, p,
+                      "`%.80s' is not HOST:PORT, like relay.example.com:443: the port must be a "
+                      "number from 1 to 65535; without `:PORT' it is %d",
+                      value, RELAY_SSH_PORT);
             return 0;
         }
     }
     if (!host) {
-        RELAY_WHY(why, p, "`%.80s' is not HOST:PORT, like relay.example.com:443, nor HOST alone, nor an "
-                          "IPv6 address in brackets", value);
+        RELAY_WHY(why, p,
+                  "`%.80s' is not HOST:PORT, like relay.example.com:443, nor HOST alone, nor an "
+                  "IPv6 address in brackets",
+                  value);
         return 0;
     }
     cfg->ssh_host = host;
@@ -158,27 +167,28 @@ static int set_ssh(relay_config *cfg, void *field, const char *value, apr_pool_t
     return 1;
 }
 
-static int set_user(relay_config *cfg, void *field, const char *value, apr_pool_t *p, const char **why)
+static int set_user(relay_config *cfg, void *field, const char *value, apr_pool_t *p,
+                    const char **why)
 {
-    if (!*value || strlen(value) > 31 || !(apr_islower(*value) || *value == '_')
-        || value[strspn(value, "abcdefghijklmnopqrstuvwxyz0123456789_-")]) {
+    if (!*value || strlen(value) > 31 || !(apr_islower(*value) || *value == '_') ||
+        value[strspn(value, "abcdefghijklmnopqrstuvwxyz0123456789_-")]) {
         RELAY_WHY(why, p, "`%.40s' is not a login name", value);
         return 0;
     }
     return set_string(cfg, field, value, p, why);
 }
 
-static int set_listen(relay_config *cfg, void *field, const char *value, apr_pool_t *p, const char **why)
+static int set_listen(relay_config *cfg, void *field, const char *value, apr_pool_t *p,
+                      const char **why)
 {
-    (void)cfg;
     return relay_listen_space_parse(field, value, p, why) == APR_SUCCESS;
 }
 
-static int set_span(relay_config *cfg, void *field, const char *value, apr_pool_t *p, const char **why)
+static int set_span(relay_config *cfg, void *field, const char *value, apr_pool_t *p,
+                    const char **why)
 {
     apr_interval_time_t span;
 
-    (void)cfg;
     if (relay_duration_parse(&span, value, p, why) != APR_SUCCESS)
         return 0;
     if (span <= 0) {
@@ -204,30 +214,30 @@ static int read_int(const char **text, long min, long max, int *out)
     return 1;
 }
 
-static int set_port(relay_config *cfg, void *field, const char *value, apr_pool_t *p, const char **why)
+static int set_port(relay_config *cfg, void *field, const char *value, apr_pool_t *p,
+                    const char **why)
 {
-    (void)cfg;
     if (read_int(&value, 1, 65535, field) && !*value)
         return 1;
     RELAY_WHY(why, p, "it must be a port number from 1 to 65535");
     return 0;
 }
 
-static int set_count(relay_config *cfg, void *field, const char *value, apr_pool_t *p, const char **why)
+static int set_count(relay_config *cfg, void *field, const char *value, apr_pool_t *p,
+                     const char **why)
 {
-    (void)cfg;
     if (read_int(&value, 0, 1000000, field) && !*value)
         return 1;
     RELAY_WHY(why, p, "it must be a number from 0 to 1000000");
     return 0;
 }
 
-static int set_switch(relay_config *cfg, void *field, const char *value, apr_pool_t *p, const char **why)
+static int set_switch(relay_config *cfg, void *field, const char *value, apr_pool_t *p,
+                      const char **why)
 {
-    int on = !strcmp(value, "on");
+    int on = strcmp(value, "on") == 0;
 
-    (void)cfg;
-    if (on || !strcmp(value, "off")) {
+    if (on || strcmp(value, "off") == 0) {
         *(int *)field = on;
         return 1;
     }
@@ -235,13 +245,14 @@ static int set_switch(relay_config *cfg, void *field, const char *value, apr_poo
     return 0;
 }
 
-static int set_startups(relay_config *cfg, void *field, const char *value, apr_pool_t *p, const char **why)
+static int set_startups(relay_config *cfg, void *field, const char *value, apr_pool_t *p,
+                        const char **why)
 {
     int start, rate, full;
 
-    (void)field;
-    if (!read_int(&value, 1, 1000000, &start) || *value++ != ':' || !read_int(&value, 1, 100, &rate) || *value++ != ':'
-        || !read_int(&value, start, 1000000, &full) || *value) {
+    if (!read_int(&value, 1, 1000000, &start) || *value++ != ':' ||
+        !read_int(&value, 1, 100, &rate) || *value++ != ':' ||
+        !read_int(&value, start, 1000000, &full) || *value) {
         RELAY_WHY(why, p, "write START:RATE:FULL as for sshd's MaxStartups, like 100:30:500");
         return 0;
     }
@@ -251,16 +262,18 @@ static int set_startups(relay_config *cfg, void *field, const char *value, apr_p
     return 1;
 }
 
-static int set_redis(relay_config *cfg, void *field, const char *value, apr_pool_t *p, const char **why)
+static int set_redis(relay_config *cfg, void *field, const char *value, apr_pool_t *p,
+                     const char **why)
 {
-    (void)cfg;
     return relay_redis_url_parse(field, value, p, why) == APR_SUCCESS;
 }
 
-static int set_prefix(relay_config *cfg, void *field, const char *value, apr_pool_t *p, const char **why)
+static int set_prefix(relay_config *cfg, void *field, const char *value, apr_pool_t *p,
+                      const char **why)
 {
-    if (!*value || strlen(value) > 64
-        || value[strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:-")]) {
+    if (!*value || strlen(value) > 64 ||
+        value[strspn(value,
+                     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:-")]) {
         RELAY_WHY(why, p, "it must be 1 to 64 letters, digits, and . : _ -");
         return 0;
     }
@@ -347,13 +360,17 @@ static int on_pair(void *user, const char *section, const char *key, const char 
         if (strcmp(section, keys[i].section))
             continue;
         section_known = 1;
-        if (!strcmp(key, keys[i].key))
+        if (strcmp(key, keys[i].key) == 0)
             break;
     }
     if (!section_known) {
-        rd->fault = *section ? apr_psprintf(rd->p, "[%.40s]: there is no such section: [relay], [redis] and [rlyd] are "
-                                                   "known", section)
-                             : apr_psprintf(rd->p, "%.40s: a key before the first [section]", key);
+        rd->fault =
+            *section
+                ? apr_psprintf(rd->p,
+                               "[%.40s]: there is no such section: [relay], [redis] and [rlyd] are "
+                               "known",
+                               section)
+                : apr_psprintf(rd->p, "%.40s: a key before the first [section]", key);
     }
     else if (i == NKEYS) {
         rd->fault = apr_psprintf(rd->p, "[%s] %.40s: there is no such key", section, key);
@@ -367,7 +384,8 @@ static int on_pair(void *user, const char *section, const char *key, const char 
     return rd->fault == NULL;
 }
 
-/* Gives inih a line; without leading blanks, which inih would take for the sign of a continued value. */
+/* Gives inih a line; without leading blanks, which inih would take for the sign of a continued
+ * value. */
 static char *next_line(char *buf, int size, void *stream)
 {
     reading *rd = stream;
@@ -376,7 +394,8 @@ static char *next_line(char *buf, int size, void *stream)
     if (apr_file_gets(buf, size, rd->file) != APR_SUCCESS)
         return NULL;
     len = strlen(buf);
-    if (!rd->fault && (len > LINE_MAX_CHARS || (len + 1 >= (apr_size_t)size && buf[len - 1] != '\n')))
+    if (!rd->fault &&
+        (len > LINE_MAX_CHARS || (len + 1 >= (apr_size_t)size && buf[len - 1] != '\n')))
         rd->fault = apr_psprintf(rd->p, "the line is longer than %d characters", LINE_MAX_CHARS);
     skip = strspn(buf, " \t");
     memmove(buf, buf + skip, len - skip + 1);
@@ -397,8 +416,8 @@ static apr_status_t check_whole(relay_config *cfg, apr_pool_t *p, const char **w
         cfg->ssh_port = RELAY_SSH_PORT;
     }
     if (cfg->ttl > cfg->ttl_max) {
-        RELAY_WHY(why, p, "%s: [relay] ttl: %s is more than ttl-max, %s", cfg->file, relay_duration_print(cfg->ttl, p),
-                  relay_duration_print(cfg->ttl_max, p));
+        RELAY_WHY(why, p, "%s: [relay] ttl: %s is more than ttl-max, %s", cfg->file,
+                  relay_duration_print(cfg->ttl, p), relay_duration_print(cfg->ttl_max, p));
         return RELAY_EINPUT;
     }
     if (cfg->passwords && cfg->redis->password) {
@@ -409,8 +428,8 @@ static apr_status_t check_whole(relay_config *cfg, apr_pool_t *p, const char **w
     return APR_SUCCESS;
 }
 
-apr_status_t relay_config_load(relay_config **out, const char *path, const char *part, apr_pool_t *p,
-                               const char **why)
+apr_status_t relay_config_load(relay_config **out, const char *path, const char *part,
+                               apr_pool_t *p, const char **why)
 {
     relay_config *cfg = apr_pcalloc(p, sizeof(*cfg));
     reading rd = {.cfg = cfg, .p = p};

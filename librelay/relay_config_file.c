@@ -10,8 +10,8 @@
 /* 32 random bytes in hex are 64; a person's own may be longer. */
 #define PASSWORD_MAX 256
 
-apr_status_t relay_config_open(apr_file_t **out, apr_fileperms_t *mode, const char *path, apr_pool_t *p,
-                               const char **why)
+apr_status_t relay_config_open(apr_file_t **out, apr_fileperms_t *mode, const char *path,
+                               apr_pool_t *p, const char **why)
 {
     apr_finfo_t info = {0};
     apr_status_t rv = apr_file_open(out, path, APR_READ | APR_BUFFERED, APR_OS_DEFAULT, p);
@@ -33,10 +33,11 @@ apr_status_t relay_config_open(apr_file_t **out, apr_fileperms_t *mode, const ch
 void relay_config_warn_open(const char *path, apr_fileperms_t mode)
 {
     if (mode & APR_FPROT_WREAD)
-        relay_log(RELAY_LOG_WARNING,
-                  "RLY002 %s: it has Redis's password in it and every user of this host can read it: "
-                  "chmod o= it, give it the group of those who need it, and change the password",
-                  path);
+        relay_log(
+            RELAY_LOG_WARNING,
+            "RLY002 %s: it has Redis's password in it and every user of this host can read it: "
+            "chmod o= it, give it the group of those who need it, and change the password",
+            path);
 }
 
 apr_status_t relay_config_password(relay_config *cfg, const char *part, apr_pool_t *p,

@@ -9,10 +9,15 @@ static const struct {
     const char *unit;
     apr_interval_time_t span;
 } units[] = {
-    {"d", APR_INT64_C(86400000000)}, {"h", APR_INT64_C(3600000000)}, {"m", 60000000}, {"s", 1000000}, {"ms", 1000},
+    {"d", APR_INT64_C(86400000000)},
+    {"h", APR_INT64_C(3600000000)},
+    {"m", 60000000},
+    {"s", 1000000},
+    {"ms", 1000},
 };
 
-apr_status_t relay_duration_parse(apr_interval_time_t *out, const char *text, apr_pool_t *p, const char **why)
+apr_status_t relay_duration_parse(apr_interval_time_t *out, const char *text, apr_pool_t *p,
+                                  const char **why)
 {
     apr_interval_time_t n = 0;
     const char *c = text;
@@ -34,7 +39,10 @@ apr_status_t relay_duration_parse(apr_interval_time_t *out, const char *text, ap
         return APR_SUCCESS;
     }
 malformed:
-    RELAY_WHY(why, p, "`%.40s' is not a time span: write a whole number and a unit, like 90s, 15m, 2h or 7d", text);
+    RELAY_WHY(
+        why, p,
+        "`%.40s' is not a time span: write a whole number and a unit, like 90s, 15m, 2h or 7d",
+        text);
     return RELAY_EINPUT;
 too_long:
     RELAY_WHY(why, p, "`%.40s' is longer than ten years", text);
@@ -50,5 +58,6 @@ const char *relay_duration_print(apr_interval_time_t span, apr_pool_t *p)
             break;
     if (span == 0)
         return "0s";
-    return apr_psprintf(p, "%" APR_INT64_T_FMT "%s", (apr_int64_t)(span / units[i].span), units[i].unit);
+    return apr_psprintf(p, "%" APR_INT64_T_FMT "%s", (apr_int64_t)(span / units[i].span),
+                        units[i].unit);
 }

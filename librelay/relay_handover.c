@@ -8,10 +8,10 @@
 
 void relay_handover_read(relay_handover *h, const char *was, const char *last, apr_pool_t *p)
 {
-    h->was = !strcmp(was, "new")     ? RELAY_NAME_NEW
-             : !strcmp(was, "same")  ? RELAY_NAME_SAME
-             : !strcmp(was, "taken") ? RELAY_NAME_TAKEN
-                                     : RELAY_NAME_UNSURE;
+    h->was = strcmp(was, "new") == 0     ? RELAY_NAME_NEW
+             : strcmp(was, "same") == 0  ? RELAY_NAME_SAME
+             : strcmp(was, "taken") == 0 ? RELAY_NAME_TAKEN
+                                         : RELAY_NAME_UNSURE;
     h->last = apr_pstrdup(p, last);
 }
 
@@ -36,33 +36,35 @@ void relay_handover_refused(const char *name, const char *last, const char *unti
 {
     const char *until = day(until_ms, p);
 
-    RELAY_WHY(why, p,
-              "the name `%s' was last the device `%s', and browsers may hold pages and logins of that "
-              "one%s%s: choose another name, open it with -d '%s' if it is the same device, or take it "
-              "over with --take-over, and browsers forget the old device",
-              name, last, *until ? "; this is remembered until " : "", until, last);
+    RELAY_WHY(
+        why, p,
+        "the name `%s' was last the device `%s', and browsers may hold pages and logins of that "
+        "one%s%s: choose another name, open it with -d '%s' if it is the same device, or take it "
+        "over with --take-over, and browsers forget the old device",
+        name, last, *until ? "; this is remembered until " : "", until, last);
 }
 
 const char *relay_handover_note(const relay_handover *h, const char *name, const char *device,
                                 apr_pool_t *p)
 {
-    const char *had = *h->last ? apr_psprintf(p, "the device `%s'", h->last)
-                               : "a device without a label";
+    const char *had =
+        *h->last ? apr_psprintf(p, "the device `%s'", h->last) : "a device without a label";
 
     switch (h->was) {
     case RELAY_NAME_TAKEN:
-        return apr_psprintf(p,
-                            "the name `%s' is taken over from %s: browsers forget what that one left "
-                            "there, and visitors have to log in anew",
-                            name, had);
+        return apr_psprintf(
+            p,
+            "the name `%s' is taken over from %s: browsers forget what that one left "
+            "there, and visitors have to log in anew",
+            name, had);
     case RELAY_NAME_UNSURE:
-        return apr_psprintf(p,
-                            "the name `%s' was last known as %s, and %s, so it cannot be told whether "
-                            "this is the same device. It counts as the same, and what browsers hold "
-                            "of that one stays. Give devices labels (-d). If it is another device, "
-                            "close this tunnel and open it with --take-over",
-                            name, had,
-                            *device ? "its last tunnel had no label" : "this tunnel has no label");
+        return apr_psprintf(
+            p,
+            "the name `%s' was last known as %s, and %s, so it cannot be told whether "
+            "this is the same device. It counts as the same, and what browsers hold "
+            "of that one stays. Give devices labels (-d). If it is another device, "
+            "close this tunnel and open it with --take-over",
+            name, had, *device ? "its last tunnel had no label" : "this tunnel has no label");
     default:
         return NULL;
     }

@@ -3,8 +3,8 @@
 /**
  * Whose a chosen name was before, and what an operator is told of it. Browsers keep what a device
  * left under its name: pages, service workers, cookies. Those must not speak for the next device
- * under that name, so open.lua remembers who had it (`was:` in relay_store.h). The same label is the
- * same device.
+ * under that name, so open.lua remembers who had it (`was:` in relay_store.h). The same label is
+ * the same device.
  */
 #ifndef RELAY_HANDOVER_H
 #define RELAY_HANDOVER_H

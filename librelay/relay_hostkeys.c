@@ -18,10 +18,12 @@ typedef struct reading {
 static apr_status_t open_text(apr_file_t **f, reading *r, const char *path)
 {
     char err[120];
-    apr_status_t rv = apr_file_open(f, path, APR_FOPEN_READ | APR_FOPEN_BUFFERED, APR_FPROT_OS_DEFAULT, r->p);
+    apr_status_t rv =
+        apr_file_open(f, path, APR_FOPEN_READ | APR_FOPEN_BUFFERED, APR_FPROT_OS_DEFAULT, r->p);
 
     if (rv != APR_SUCCESS && !r->trouble)
-        r->trouble = apr_psprintf(r->p, "cannot read %s: %s", path, apr_strerror(rv, err, sizeof err));
+        r->trouble =
+            apr_psprintf(r->p, "cannot read %s: %s", path, apr_strerror(rv, err, sizeof(err)));
     return rv;
 }
 
@@ -29,13 +31,14 @@ static apr_status_t open_text(apr_file_t **f, reading *r, const char *path)
 static const char *key_of_line(char *line, apr_pool_t *p)
 {
     static const char lower[] = "abcdefghijklmnopqrstuvwxyz0123456789-@.";
-    static const char base64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=";
+    static const char base64[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=";
     char *type = relay_sshdconf_argument(&line),
          *b64 = type ? relay_sshdconf_argument(&line) : NULL;
 
     /* The base64 of each type's blob starts with the length of its name: AAAA. */
-    if (!b64 || strspn(type, lower) != strlen(type) || strncmp(b64, "AAAA", 4) != 0
-        || strspn(b64, base64) != strlen(b64))
+    if (!b64 || strspn(type, lower) != strlen(type) || strncmp(b64, "AAAA", 4) != 0 ||
+        strspn(b64, base64) != strlen(b64))
         return NULL;
     return apr_pstrcat(p, type, " ", b64, NULL);
 }
@@ -52,7 +55,7 @@ static void read_public(reading *r, const char *hostkey)
         path = apr_pstrcat(r->p, hostkey, ".pub", NULL);
     if (open_text(&f, r, path) != APR_SUCCESS)
         return;
-    if (apr_file_gets(line, sizeof line, f) == APR_SUCCESS)
+    if (apr_file_gets(line, sizeof(line), f) == APR_SUCCESS)
         key = key_of_line(line, r->p);
     apr_file_close(f);
     if (key)
@@ -67,15 +70,15 @@ static void take(void *baton, const relay_sshdconf_line *line, apr_pool_t *p)
     char *rest = line->rest;
     const char *arg;
 
-    (void)p;
-    if (!line->conditional && strcasecmp(line->keyword, "HostKey") == 0
-        && (arg = relay_sshdconf_argument(&rest)) != NULL)
+    if (!line->conditional && strcasecmp(line->keyword, "HostKey") == 0 &&
+        (arg = relay_sshdconf_argument(&rest)) != NULL)
         read_public(r, arg);
 }
 
-apr_status_t relay_hostkeys_read(apr_array_header_t **lines, const relay_config *cfg, apr_pool_t *p, const char **why)
+apr_status_t relay_hostkeys_read(apr_array_header_t **lines, const relay_config *cfg, apr_pool_t *p,
+                                 const char **why)
 {
-    reading r = { .p = p, .lines = apr_array_make(p, 3, sizeof(const char *)) };
+    reading r = {.p = p, .lines = apr_array_make(p, 3, sizeof(const char *))};
     const char *trouble = NULL;
 
     relay_sshdconf_read(cfg->sshd_config, cfg->user, take, &r, p, &trouble);

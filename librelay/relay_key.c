@@ -3,9 +3,9 @@
 /*
  * A public key is read twice: first by the table below, which knows what RFC 4253, 5656, 8709 and
  * OpenSSH's PROTOCOL.u2f put into each type's blob and can say what is wrong with it; then by
- * libssh, which knows whether a point lies on its curve. What libssh writes back must be what came in:
- * sshd fingerprints a key as it would write it itself, so a blob with a second spelling would be
- * granted under a fingerprint that sshd never asks for.
+ * libssh, which knows whether a point lies on its curve. What libssh writes back must be what came
+ * in: sshd fingerprints a key as it would write it itself, so a blob with a second spelling would
+ * be granted under a fingerprint that sshd never asks for.
  */
 #include "relay_key.h"
 
@@ -23,8 +23,9 @@
 #define RSA_EXPONENT_BITS_MAX 64 /* OpenSSL refuses to verify with more */
 #define APPLICATION_MAX 1024
 
-#define KEY_TYPES "ssh-ed25519, ecdsa-sha2-nistp256, -nistp384, -nistp521, ssh-rsa, " \
-                  "sk-ssh-ed25519@openssh.com and sk-ecdsa-sha2-nistp256@openssh.com"
+#define KEY_TYPES \
+    "ssh-ed25519, ecdsa-sha2-nistp256, -nistp384, -nistp521, ssh-rsa, " \
+    "sk-ssh-ed25519@openssh.com and sk-ecdsa-sha2-nistp256@openssh.com"
 
 /* What a type's blob holds after its name: one letter a field, see check_field(). */
 typedef struct key_type {
@@ -35,13 +36,13 @@ typedef struct key_type {
 } key_type;
 
 static const key_type key_types[] = {
-    { "ssh-ed25519", "k", NULL, 0 },
-    { "ecdsa-sha2-nistp256", "cp", "nistp256", 65 },
-    { "ecdsa-sha2-nistp384", "cp", "nistp384", 97 },
-    { "ecdsa-sha2-nistp521", "cp", "nistp521", 133 },
-    { "ssh-rsa", "en", NULL, 0 },
-    { "sk-ssh-ed25519@openssh.com", "ka", NULL, 0 },
-    { "sk-ecdsa-sha2-nistp256@openssh.com", "cpa", "nistp256", 65 },
+    {"ssh-ed25519", "k", NULL, 0},
+    {"ecdsa-sha2-nistp256", "cp", "nistp256", 65},
+    {"ecdsa-sha2-nistp384", "cp", "nistp384", 97},
+    {"ecdsa-sha2-nistp521", "cp", "nistp521", 133},
+    {"ssh-rsa", "en", NULL, 0},
+    {"sk-ssh-ed25519@openssh.com", "ka", NULL, 0},
+    {"sk-ecdsa-sha2-nistp256@openssh.com", "cpa", "nistp256", 65},
 };
 
 typedef struct span {
@@ -51,7 +52,7 @@ typedef struct span {
 
 static const key_type *type_by_name(const char *name, apr_size_t len)
 {
-    for (apr_size_t i = 0; i < sizeof key_types / sizeof key_types[0]; i++)
+    for (apr_size_t i = 0; i < sizeof(key_types) / sizeof(key_types[0]); i++)
         if (strlen(key_types[i].name) == len && memcmp(key_types[i].name, name, len) == 0)
             return &key_types[i];
     return NULL;
@@ -64,8 +65,8 @@ static int take_string(span *blob, span *out)
 
     if (blob->len < 4)
         return 0;
-    len = (apr_size_t)blob->data[0] << 24 | (apr_size_t)blob->data[1] << 16 | (apr_size_t)blob->data[2] << 8
-          | blob->data[3];
+    len = (apr_size_t)blob->data[0] << 24 | (apr_size_t)blob->data[1] << 16 |
+          (apr_size_t)blob->data[2] << 8 | blob->data[3];
     if (len > blob->len - 4)
         return 0;
     out->data = blob->data + 4;
@@ -115,16 +116,18 @@ static const char *check_field(char kind, span f, const key_type *t, apr_pool_t 
         return f.data[0] == 4 ? NULL : "its point is not in the uncompressed form";
     case 'e':
         bits = mpint_bits(f);
-        return bits >= 2 && bits <= RSA_EXPONENT_BITS_MAX && f.data[f.len - 1] & 1 ? NULL
-                                                                                  : "its exponent cannot be right";
+        return bits >= 2 && bits <= RSA_EXPONENT_BITS_MAX && f.data[f.len - 1] & 1
+                   ? NULL
+                   : "its exponent cannot be right";
     case 'n':
         bits = mpint_bits(f);
         if (bits == 0 || !(f.data[f.len - 1] & 1))
             return "its modulus cannot be right";
         if (bits < RSA_BITS_MIN)
-            return apr_psprintf(p, "it has %" APR_SIZE_T_FMT " bits, and at least %d are needed", bits,
-                                RSA_BITS_MIN);
-        return bits <= RSA_BITS_MAX ? NULL : apr_psprintf(p, "it has more than %d bits", RSA_BITS_MAX);
+            return apr_psprintf(p, "it has %" APR_SIZE_T_FMT " bits, and at least %d are needed",
+                                bits, RSA_BITS_MIN);
+        return bits <= RSA_BITS_MAX ? NULL
+                                    : apr_psprintf(p, "it has more than %d bits", RSA_BITS_MAX);
     case 'a': /* the application that a security key signs for, `ssh:` by default */
         if (f.len == 0 || f.len > APPLICATION_MAX || memchr(f.data, 0, f.len))
             return "its application cannot be right";
@@ -176,22 +179,23 @@ static const char *import(const key_type *t, const char *b64, apr_pool_t *p)
     char *again = NULL;
     const char *fingerprint = NULL;
 
-    if (ssh_pki_import_pubkey_base64(b64, ssh_key_type_from_name(t->name), &key) == SSH_OK
-        && ssh_pki_export_pubkey_base64(key, &again) == SSH_OK && strcmp(again, b64) == 0)
+    if (ssh_pki_import_pubkey_base64(b64, ssh_key_type_from_name(t->name), &key) == SSH_OK &&
+        ssh_pki_export_pubkey_base64(key, &again) == SSH_OK && strcmp(again, b64) == 0)
         fingerprint = fingerprint_of(key, p);
     ssh_string_free_char(again);
     ssh_key_free(key);
     return fingerprint;
 }
 
-/* Decodes base64 in its one right spelling: APR's decoder alone would take a text without its `=`. */
+/* Decodes base64 in its one right spelling: APR's decoder alone would take a
+ * text without its `=`. */
 static int decode(span *blob, const char *b64, apr_size_t len, apr_pool_t *p)
 {
     unsigned char *data = apr_palloc(p, len + 1);
     const char *again;
 
-    if (len == 0
-        || apr_decode_base64_binary(data, b64, (apr_ssize_t)len, APR_ENCODE_NONE, &blob->len) != APR_SUCCESS)
+    if (len == 0 || apr_decode_base64_binary(data, b64, (apr_ssize_t)len, APR_ENCODE_NONE,
+                                             &blob->len) != APR_SUCCESS)
         return 0;
     blob->data = data;
     again = apr_pencode_base64_binary(p, data, (apr_ssize_t)blob->len, APR_ENCODE_NONE, NULL);
@@ -234,16 +238,19 @@ static const char *check_text(const char *text, apr_size_t len)
         return "it is empty";
     if (len > KEY_FILE_MAX)
         return "it is too long to be a public key";
-    if (starts_with(text, len, "-----BEGIN PUBLIC KEY") || starts_with(text, len, "-----BEGIN RSA PUBLIC KEY"))
+    if (starts_with(text, len, "-----BEGIN PUBLIC KEY") ||
+        starts_with(text, len, "-----BEGIN RSA PUBLIC KEY"))
         return "it is in PEM format; convert it with: ssh-keygen -i -m PKCS8 -f FILE (or -m PEM)";
     if (starts_with(text, len, "-----BEGIN ") || starts_with(text, len, "PuTTY-User-Key-File-"))
-        return "it is a private key; give the public one, the file that ends in .pub, and keep this one secret";
+        return "it is a private key; give the public one, the file that ends in .pub, and keep "
+               "this one secret";
     if (starts_with(text, len, "---- BEGIN SSH2 PUBLIC KEY"))
         return "it is in the format of RFC 4716; convert it with: ssh-keygen -i -f FILE";
     if (memchr(text, 0, len))
         return "there is a NUL byte in it";
     if (memchr(text, '\r', len))
-        return "there is a carriage return in it; remove the line ends of Windows, for example with: tr -d '\\r'";
+        return "there is a carriage return in it; remove the line ends of Windows, for example "
+               "with: tr -d '\\r'";
     if (memchr(text, '\n', len))
         return "there is more than one line in it; give one public key alone";
     for (apr_size_t i = 0; i < len; i++)
@@ -254,8 +261,8 @@ static const char *check_text(const char *text, apr_size_t len)
     return NULL;
 }
 
-/* Why the first word is not a type that is taken. The word is shown only where it looks like a type's
- * name: it could be half of a secret that was pasted by mistake. */
+/* Why the first word is not a type that is taken. The word is shown only where it looks like a
+ * type's name: it could be half of a secret that was pasted by mistake. */
 static const char *explain_type(const char *line, apr_size_t len, apr_size_t word, apr_pool_t *p)
 {
     static const char cert[] = "-cert-v01@openssh.com";
@@ -263,7 +270,8 @@ static const char *explain_type(const char *line, apr_size_t len, apr_size_t wor
 
     if (has_options(line, len))
         return "there are options before the key's type; remove them";
-    if (word >= sizeof cert && memcmp(line + word - (sizeof cert - 1), cert, sizeof cert - 1) == 0)
+    if (word >= sizeof(cert) &&
+        memcmp(line + word - (sizeof(cert) - 1), cert, sizeof(cert) - 1) == 0)
         return "it is a certificate; give the plain public key";
     if (word == 7 && memcmp(line, "ssh-dss", 7) == 0)
         return "DSA keys are not taken any more; make another: ssh-keygen -t ed25519";
@@ -279,7 +287,8 @@ static apr_status_t refuse(apr_pool_t *p, const char **why, const char *reason)
     return RELAY_EINPUT;
 }
 
-apr_status_t relay_key_parse(relay_key **out, const char *text, apr_size_t len, apr_pool_t *p, const char **why)
+apr_status_t relay_key_parse(relay_key **out, const char *text, apr_size_t len, apr_pool_t *p,
+                             const char **why)
 {
     const key_type *t;
     const char *wrong, *b64, *fingerprint;
@@ -299,28 +308,31 @@ apr_status_t relay_key_parse(relay_key **out, const char *text, apr_size_t len, 
     b64_len = word_length(text + word, len - word);
     b64 = apr_pstrmemdup(p, text + word, b64_len);
     if (!decode(&blob, b64, b64_len, p))
-        return refuse(p, why, "what follows its type is not base64; was it cut, or broken into lines?");
+        return refuse(p, why,
+                      "what follows its type is not base64; was it cut, or broken into lines?");
     if ((wrong = check_blob(blob, t, p)) != NULL)
         return refuse(p, why, wrong);
     if ((fingerprint = import(t, b64, p)) == NULL)
         return refuse(p, why, "its numbers are no key of its type");
 
-    key = apr_pcalloc(p, sizeof *key);
+    key = apr_pcalloc(p, sizeof(*key));
     key->fingerprint = fingerprint;
     key->public_line = apr_pstrcat(p, t->name, " ", b64, NULL);
     *out = key;
     return APR_SUCCESS;
 }
 
-/* A pipe that others made could keep its reader for ever; `<(command)` is the caller's own. @return the length, or -1 */
+/* A pipe that others made could keep its reader for ever; `<(command)` is the caller's own. @return
+ * the length, or -1 */
 static ssize_t read_file(char *text, size_t size, const char *path, int *error)
 {
-    struct stat st = { .st_mode = 0 };
+    struct stat st = {.st_mode = 0};
     ssize_t n = -1, len = 0;
     int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 
     *error = fd < 0 || fstat(fd, &st) != 0 ? errno : S_ISDIR(st.st_mode) ? EISDIR : 0;
-    if (!*error && (S_ISREG(st.st_mode) || !strncmp(path, "/dev/fd/", 8)) && fcntl(fd, F_SETFL, 0) == 0) {
+    if (!*error && (S_ISREG(st.st_mode) || strncmp(path, "/dev/fd/", 8) == 0) &&
+        fcntl(fd, F_SETFL, 0) == 0) {
         while ((n = read(fd, text + len, size - (size_t)len)) > 0)
             len += n;
         *error = n < 0 ? errno : 0;
@@ -339,7 +351,7 @@ apr_status_t relay_key_read(relay_key **out, const char *path, apr_pool_t *p, co
 
     if (len < 0)
         RELAY_WHY(why, p, "cannot read the public key %s: %s", path,
-                  rv ? apr_strerror(rv, err, sizeof err) : "it is not a regular file");
+                  rv ? apr_strerror(rv, err, sizeof(err)) : "it is not a regular file");
     else if ((rv = relay_key_parse(out, text, (apr_size_t)len, p, &reason)) != APR_SUCCESS)
         RELAY_WHY(why, p, "%s: %s", path, reason);
     return len < 0 && !rv ? RELAY_EINPUT : rv;
@@ -354,11 +366,13 @@ static apr_status_t forget(void *data)
 
 #define PEM_BEGIN "-----BEGIN OPENSSH PRIVATE KEY-----\n"
 #define PEM_END "-----END OPENSSH PRIVATE KEY-----\n"
-/* What stands before the private part's length: magic, cipher none, kdf none, no options, one key, the public key. */
+/* What stands before the private part's length: magic, cipher none, kdf none, no options, one key,
+ * the public key. */
 #define ED25519_HEAD (15 + 8 + 8 + 4 + 4 + 4 + 51)
 #define PADDING_TOO_MUCH 8
 
-/* The bytes inside the PEM text of a private key, from pool p, for the caller to wipe; NULL if the text is not as expected. */
+/* The bytes inside the PEM text of a private key, from pool p, for the caller to wipe; NULL if the
+ * text is not as expected. */
 static unsigned char *bytes_of_pem(const char *pem, apr_size_t *len, apr_pool_t *p)
 {
     const char *text = pem + strlen(PEM_BEGIN), *end = strstr(text, PEM_END);
@@ -370,7 +384,8 @@ static unsigned char *bytes_of_pem(const char *pem, apr_size_t *len, apr_pool_t 
     for (; end && text < end; text++)
         if (*text != '\n')
             b64[n64++] = *text;
-    good = end && apr_decode_base64_binary(data, b64, (apr_ssize_t)n64, APR_ENCODE_NONE, len) == APR_SUCCESS;
+    good = end && apr_decode_base64_binary(data, b64, (apr_ssize_t)n64, APR_ENCODE_NONE, len) ==
+                      APR_SUCCESS;
     explicit_bzero(b64, n64);
     if (!good)
         explicit_bzero(data, room);
@@ -378,9 +393,11 @@ static unsigned char *bytes_of_pem(const char *pem, apr_size_t *len, apr_pool_t 
 }
 
 /*
- * libssh pads the private part to 16 bytes where the format has 8 for a key that is not encrypted; OpenSSH does not
- * mind, strict readers (asyncssh) refuse the file. The padding counts 1, 2, 3 …, so its end can simply go.
- * @return the text with the least padding, from pool p, or pem itself when it is not of the expected form
+ * libssh pads the private part to 16 bytes where the format has 8 for a key that is not encrypted;
+ * OpenSSH does not mind, strict readers (asyncssh) refuse the file. The padding counts 1, 2, 3 …,
+ * so its end can simply go.
+ * @return the text with the least padding, from pool p, or pem itself when it is not of the
+ * expected form
  */
 static char *with_least_padding(const char *pem, apr_pool_t *p)
 {
@@ -391,8 +408,9 @@ static char *with_least_padding(const char *pem, apr_pool_t *p)
     if (!blob)
         return out;
     len = blob + ED25519_HEAD;
-    if (whole < ED25519_HEAD + 4 + 16 || whole - ED25519_HEAD - 4 != ((apr_size_t)len[2] << 8 | len[3])
-        || blob[whole - 1] <= PADDING_TOO_MUCH || blob[whole - 1] != blob[whole - 2] + 1)
+    if (whole < ED25519_HEAD + 4 + 16 ||
+        whole - ED25519_HEAD - 4 != ((apr_size_t)len[2] << 8 | len[3]) ||
+        blob[whole - 1] <= PADDING_TOO_MUCH || blob[whole - 1] != blob[whole - 2] + 1)
         goto done;
     n = whole - PADDING_TOO_MUCH;
     len[2] = (unsigned char)((n - ED25519_HEAD - 4) >> 8);
@@ -408,7 +426,7 @@ static char *with_least_padding(const char *pem, apr_pool_t *p)
         w += line;
     }
     explicit_bzero(w, strlen(w));
-    memcpy(w, PEM_END, sizeof PEM_END);
+    memcpy(w, PEM_END, sizeof(PEM_END));
     explicit_bzero(b64, n64);
 done:
     explicit_bzero(blob, whole);
@@ -416,8 +434,9 @@ done:
 }
 
 #define PEM_MAGIC "openssh-key-v1"
-#define DROPBEAR_TYPE "\0\0\0\013ssh-ed25519\0\0\0\100" /* its name, and the length of what follows */
-#define DROPBEAR_TYPE_LEN (sizeof DROPBEAR_TYPE - 1)
+#define DROPBEAR_TYPE \
+    "\0\0\0\013ssh-ed25519\0\0\0\100" /* its name, and the length of what follows */
+#define DROPBEAR_TYPE_LEN (sizeof(DROPBEAR_TYPE) - 1)
 #define DROPBEAR_LEN (DROPBEAR_TYPE_LEN + 64)
 
 static apr_status_t forget_dropbear(void *data)
@@ -426,17 +445,18 @@ static apr_status_t forget_dropbear(void *data)
     return APR_SUCCESS;
 }
 
-/* Finds the 64 bytes, private and public half, in an unencrypted ed25519 key (PROTOCOL.key in OpenSSH's sources). */
+/* Finds the 64 bytes, private and public half, in an unencrypted ed25519 key (PROTOCOL.key in
+ * OpenSSH's sources). */
 static int find_private_half(span blob, span *out)
 {
     span field, inner;
 
-    if (blob.len < sizeof PEM_MAGIC || memcmp(blob.data, PEM_MAGIC, sizeof PEM_MAGIC) != 0)
+    if (blob.len < sizeof(PEM_MAGIC) || memcmp(blob.data, PEM_MAGIC, sizeof(PEM_MAGIC)) != 0)
         return 0;
-    blob.data += sizeof PEM_MAGIC;
-    blob.len -= sizeof PEM_MAGIC;
-    if (!take_string(&blob, &field) || !span_is(field, "none") || !take_string(&blob, &field)
-        || !take_string(&blob, &field) || blob.len < 4)
+    blob.data += sizeof(PEM_MAGIC);
+    blob.len -= sizeof(PEM_MAGIC);
+    if (!take_string(&blob, &field) || !span_is(field, "none") || !take_string(&blob, &field) ||
+        !take_string(&blob, &field) || blob.len < 4)
         return 0;
     blob.data += 4; /* how many keys: one */
     blob.len -= 4;
@@ -444,11 +464,12 @@ static int find_private_half(span blob, span *out)
         return 0;
     inner.data += 8; /* a number, twice, by which one sees that decryption went well */
     inner.len -= 8;
-    return take_string(&inner, &field) && span_is(field, "ssh-ed25519") && take_string(&inner, &field)
-           && take_string(&inner, out) && out->len == 64;
+    return take_string(&inner, &field) && span_is(field, "ssh-ed25519") &&
+           take_string(&inner, &field) && take_string(&inner, out) && out->len == 64;
 }
 
-/* The private key as dropbear's buf_put_ed25519_priv_key() writes it; NULL if the PEM text is not as expected. */
+/* The private key as dropbear's buf_put_ed25519_priv_key() writes it; NULL if the PEM text is not
+ * as expected. */
 static const unsigned char *dropbear_of(const char *pem, apr_pool_t *p)
 {
     apr_size_t len;
@@ -457,7 +478,7 @@ static const unsigned char *dropbear_of(const char *pem, apr_pool_t *p)
 
     if (!data)
         return NULL;
-    if (find_private_half((span){ data, len }, &half)) {
+    if (find_private_half((span){data, len}, &half)) {
         key = apr_palloc(p, DROPBEAR_LEN);
         memcpy(key, DROPBEAR_TYPE, DROPBEAR_TYPE_LEN);
         memcpy(key + DROPBEAR_TYPE_LEN, half.data, half.len);
@@ -471,16 +492,18 @@ apr_status_t relay_key_generate(relay_key **out, apr_pool_t *p, const char **why
 {
     ssh_key pair = NULL;
     char *pem = NULL, *b64 = NULL;
-    relay_key *key = apr_pcalloc(p, sizeof *key);
+    relay_key *key = apr_pcalloc(p, sizeof(*key));
     apr_status_t rv = APR_EGENERAL;
 
     if (ssh_pki_generate(SSH_KEYTYPE_ED25519, 0, &pair) != SSH_OK) {
         RELAY_WHY(why, p, "libssh could not make an ed25519 key");
         goto out;
     }
-    if (ssh_pki_export_privkey_base64(pair, NULL, NULL, NULL, &pem) != SSH_OK
-        || !starts_with(pem, strlen(pem), PEM_BEGIN) || ssh_pki_export_pubkey_base64(pair, &b64) != SSH_OK
-        || (key->private_dropbear = dropbear_of(pem, p)) == NULL || (key->fingerprint = fingerprint_of(pair, p)) == NULL) {
+    if (ssh_pki_export_privkey_base64(pair, NULL, NULL, NULL, &pem) != SSH_OK ||
+        !starts_with(pem, strlen(pem), PEM_BEGIN) ||
+        ssh_pki_export_pubkey_base64(pair, &b64) != SSH_OK ||
+        (key->private_dropbear = dropbear_of(pem, p)) == NULL ||
+        (key->fingerprint = fingerprint_of(pair, p)) == NULL) {
         RELAY_WHY(why, p, "libssh could not write the new key in OpenSSH's format");
         goto out;
     }

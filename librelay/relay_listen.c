@@ -47,7 +47,8 @@ apr_status_t relay_listen_addr_parse(relay_listen_addr *addr, const char *text)
 {
     apr_uint32_t ip, port;
 
-    if (!read_ip(&text, &ip) || *text++ != ':' || !read_number(&text, 65535, &port) || *text || port == 0)
+    if (!read_ip(&text, &ip) || *text++ != ':' || !read_number(&text, 65535, &port) || *text ||
+        port == 0)
         return RELAY_EINPUT;
     addr->ip = ip;
     addr->port = (apr_uint16_t)port;
@@ -56,8 +57,8 @@ apr_status_t relay_listen_addr_parse(relay_listen_addr *addr, const char *text)
 
 const char *relay_listen_addr_format(relay_listen_addr addr, char *buf, apr_size_t size)
 {
-    apr_snprintf(buf, size, "%u.%u.%u.%u:%u", addr.ip >> 24, addr.ip >> 16 & 255, addr.ip >> 8 & 255, addr.ip & 255,
-                 addr.port);
+    apr_snprintf(buf, size, "%u.%u.%u.%u:%u", addr.ip >> 24, addr.ip >> 16 & 255,
+                 addr.ip >> 8 & 255, addr.ip & 255, addr.port);
     return buf;
 }
 
@@ -91,11 +92,13 @@ static const char *parse_block(relay_listen_block *b, const char *text)
             return "the prefix length must be between 8 and 32";
     }
     if ((ip & LOOPBACK_MASK) != LOOPBACK_NET)
-        return "the addresses must be loopback addresses (127.0.0.0/8): others could be reached from outside";
+        return "the addresses must be loopback addresses (127.0.0.0/8): others could be reached "
+               "from outside";
     mask = prefix == 32 ? 0xffffffffu : ~(0xffffffffu >> prefix);
     if (ip & ~mask)
         return "the address has bits set beyond its prefix length";
-    if (*text++ != ':' || !read_number(&text, 65535, &lo) || *text++ != '-' || !read_number(&text, 65535, &hi) || *text)
+    if (*text++ != ':' || !read_number(&text, 65535, &lo) || *text++ != '-' ||
+        !read_number(&text, 65535, &hi) || *text)
         return "write ADDRESS/PREFIX:LOWPORT-HIGHPORT, like 127.64.0.0/10:10000-59999";
     if (lo < 1024)
         return "the ports must be 1024 or higher: only root can listen on lower ones";
@@ -114,10 +117,12 @@ static const char *parse_block(relay_listen_block *b, const char *text)
 
 static int blocks_overlap(const relay_listen_block *a, const relay_listen_block *b)
 {
-    return a->first <= b->last && b->first <= a->last && a->port_lo <= b->port_hi && b->port_lo <= a->port_hi;
+    return a->first <= b->last && b->first <= a->last && a->port_lo <= b->port_hi &&
+           b->port_lo <= a->port_hi;
 }
 
-apr_status_t relay_listen_space_parse(relay_listen_space **space, const char *text, apr_pool_t *p, const char **why)
+apr_status_t relay_listen_space_parse(relay_listen_space **space, const char *text, apr_pool_t *p,
+                                      const char **why)
 {
     relay_listen_space *s = apr_pcalloc(p, sizeof(*s));
     char *state, *word, *copy = apr_pstrdup(p, text);
@@ -146,7 +151,9 @@ apr_status_t relay_listen_space_parse(relay_listen_space **space, const char *te
         s->nblocks++;
     }
     if (!s->nblocks) {
-        RELAY_WHY(why, p, "it is empty: write ADDRESS/PREFIX:LOWPORT-HIGHPORT, like 127.64.0.0/10:10000-59999");
+        RELAY_WHY(
+            why, p,
+            "it is empty: write ADDRESS/PREFIX:LOWPORT-HIGHPORT, like 127.64.0.0/10:10000-59999");
         return RELAY_EINPUT;
     }
     *space = s;
@@ -172,7 +179,8 @@ int relay_listen_contains(const relay_listen_space *space, relay_listen_addr add
     for (i = 0; i < space->nblocks; i++) {
         const relay_listen_block *b = &space->block[i];
 
-        if (addr.ip >= b->first && addr.ip <= b->last && addr.port >= b->port_lo && addr.port <= b->port_hi)
+        if (addr.ip >= b->first && addr.ip <= b->last && addr.port >= b->port_lo &&
+            addr.port <= b->port_hi)
             return 1;
     }
     return 0;

@@ -58,7 +58,8 @@ apr_status_t relay_listen_addr_parse(relay_listen_addr *addr, const char *text);
 /** What a listen address takes as text, with its end. */
 #define RELAY_LISTEN_ADDR_SIZE sizeof("255.255.255.255:65535")
 
-/** `127.77.0.5:10000`. @return buf, which size bytes long holds it where that is RELAY_LISTEN_ADDR_SIZE at least */
+/** `127.77.0.5:10000`. @return buf, which size bytes long holds it where that is
+ * RELAY_LISTEN_ADDR_SIZE at least */
 const char *relay_listen_addr_format(relay_listen_addr addr, char *buf, apr_size_t size);
 
 /** The same from pool p. */

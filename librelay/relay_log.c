@@ -41,6 +41,5 @@ void relay_log_to_syslog(void *baton, relay_log_level level, const char *line)
 {
     static const int priority[] = {LOG_ERR, LOG_WARNING, LOG_NOTICE, LOG_INFO, LOG_DEBUG};
 
-    (void)baton;
     syslog(priority[level], "%s", line);
 }

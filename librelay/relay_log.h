@@ -1,8 +1,8 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * The log sink: librelay reports through it, and each host program installs its own (stderr, syslog,
- * httpd's error log). Without one, lines are dropped.
+ * The log sink: librelay reports through it, and each host program installs its own (stderr,
+ * syslog, httpd's error log). Without one, lines are dropped.
  *
  * Every line has a stable tag of the form RLYnnn and, where there is one, the tunnel id. Secrets
  * are never handed to it.
@@ -12,7 +12,13 @@
 
 #include "relay.h"
 
-typedef enum { RELAY_LOG_ERR, RELAY_LOG_WARNING, RELAY_LOG_NOTICE, RELAY_LOG_INFO, RELAY_LOG_DEBUG } relay_log_level;
+typedef enum {
+    RELAY_LOG_ERR,
+    RELAY_LOG_WARNING,
+    RELAY_LOG_NOTICE,
+    RELAY_LOG_INFO,
+    RELAY_LOG_DEBUG
+} relay_log_level;
 
 /** Must be callable from any thread that uses librelay. */
 typedef void relay_log_sink(void *baton, relay_log_level level, const char *line);

@@ -42,7 +42,7 @@ apr_status_t relay_name_check(const char *label, apr_size_t len, apr_pool_t *p, 
 
 int relay_name_is_reserved(const char *label)
 {
-    return !strcmp(label, "ssh") || !strcmp(label, "www");
+    return strcmp(label, "ssh") == 0 || strcmp(label, "www") == 0;
 }
 
 apr_status_t relay_name_random(char *out)
@@ -69,14 +69,16 @@ static apr_size_t without_port(const char *host, apr_size_t len)
     return n && host[n - 1] == ':' ? n - 1 : len;
 }
 
-relay_host_kind relay_name_from_host(char *name, const char *host, apr_size_t len, const char *domain)
+relay_host_kind relay_name_from_host(char *name, const char *host, apr_size_t len,
+                                     const char *domain)
 {
     apr_size_t dlen = strlen(domain), i;
 
     len = without_port(host, len);
     if (len && host[len - 1] == '.')
         len--;
-    /* Longer than any name under our domain, yet perhaps with its suffix: cannot be a DNS name at all. */
+    /* Longer than any name under our domain, yet perhaps with its suffix: cannot be a DNS name at
+     * all. */
     if (len <= dlen || host[len - dlen - 1] != '.')
         return RELAY_HOST_OTHER;
     for (i = 0; i < dlen; i++)

@@ -20,7 +20,8 @@
  */
 apr_status_t relay_name_check(const char *label, apr_size_t len, apr_pool_t *p, const char **why);
 
-/** Labels that are never given to a route, `ssh` and `www`: others of the relay's own may answer there. */
+/** Labels that are never given to a route, `ssh` and `www`: others of the relay's own may answer
+ * there. */
 int relay_name_is_reserved(const char *label);
 
 /** A fresh random name from the kernel's generator.
@@ -29,9 +30,9 @@ int relay_name_is_reserved(const char *label);
 apr_status_t relay_name_random(char *out);
 
 typedef enum {
-    RELAY_HOST_OTHER,   /* not under our domain, or the domain itself: not ours */
-    RELAY_HOST_NAME,    /* one valid label under our domain */
-    RELAY_HOST_INVALID  /* under our domain, but can be no route's name */
+    RELAY_HOST_OTHER,  /* not under our domain, or the domain itself: not ours */
+    RELAY_HOST_NAME,   /* one valid label under our domain */
+    RELAY_HOST_INVALID /* under our domain, but can be no route's name */
 } relay_host_kind;
 
 /**
@@ -39,8 +40,10 @@ typedef enum {
  * one trailing dot and a port; everything else that is not exactly `label.domain` is told apart
  * as above. Allocates nothing, reads at most len bytes, and takes any bytes.
  * @param domain in lower case, without leading or trailing dot
- * @param name out: the label in lower case, terminated; RELAY_NAME_MAX + 1 bytes; only for RELAY_HOST_NAME
+ * @param name out: the label in lower case, terminated; RELAY_NAME_MAX + 1 bytes; only for
+ * RELAY_HOST_NAME
  */
-relay_host_kind relay_name_from_host(char *name, const char *host, apr_size_t len, const char *domain);
+relay_host_kind relay_name_from_host(char *name, const char *host, apr_size_t len,
+                                     const char *domain);
 
 #endif

@@ -101,8 +101,8 @@ int relay_owner_can_ask(void)
 
     if (fd < 0)
         return 0;
-    if (bind(fd, (struct sockaddr *)&sin, sizeof(sin)) == 0 && listen(fd, 1) == 0
-        && getsockname(fd, (struct sockaddr *)&sin, &len) == 0) {
+    if (bind(fd, (struct sockaddr *)&sin, sizeof(sin)) == 0 && listen(fd, 1) == 0 &&
+        getsockname(fd, (struct sockaddr *)&sin, &len) == 0) {
         own.port = ntohs(sin.sin_port);
         switch (relay_owner_listens(own, geteuid(), &found)) {
         case RELAY_OWNER_USER:

@@ -7,8 +7,9 @@
 #define RELAY_PROCESS_H
 
 /**
- * Keeps what this process reads to itself, relay.conf's password above all: it leaves no core file, and other
- * processes of the same user cannot look into it. Not for httpd, where CoreDumpDirectory is the administrator's.
+ * Keeps what this process reads to itself, relay.conf's password above all: it leaves no core file,
+ * and other processes of the same user cannot look into it. Not for httpd, where CoreDumpDirectory
+ * is the administrator's.
  */
 void relay_process_keep_secrets(void);
 

@@ -117,23 +117,25 @@ static const char *parse_tcp(relay_redis_url *u, const char *scheme, char *rest,
     return NULL;
 }
 
-apr_status_t relay_redis_url_parse(relay_redis_url **out, const char *text, apr_pool_t *p, const char **why)
+apr_status_t relay_redis_url_parse(relay_redis_url **out, const char *text, apr_pool_t *p,
+                                   const char **why)
 {
     relay_redis_url *u = apr_pcalloc(p, sizeof(*u));
     const char *wrong;
 
-    if (!strncmp(text, "unix://", 7)) {
+    if (strncmp(text, "unix://", 7) == 0) {
         wrong = parse_unix(u, apr_pstrdup(p, text + 7), p);
     }
-    else if (!strncmp(text, "redis://", 8)) {
+    else if (strncmp(text, "redis://", 8) == 0) {
         wrong = parse_tcp(u, "redis", apr_pstrdup(p, text + 8), p);
     }
-    else if (!strncmp(text, "rediss://", 9)) {
+    else if (strncmp(text, "rediss://", 9) == 0) {
 #ifdef HAVE_HIREDIS_SSL
         u->tls = 1;
         wrong = parse_tcp(u, "rediss", apr_pstrdup(p, text + 9), p);
 #else
-        wrong = "rediss:// needs hiredis 1.0 or later with TLS; this build has none. Use a Unix socket, or a TLS tunnel";
+        wrong = "rediss:// needs hiredis 1.0 or later with TLS; this build has none. Use a Unix "
+                "socket, or a TLS tunnel";
 #endif
     }
     else {
@@ -155,8 +157,10 @@ static const redis_error *meaning_of(const char *error)
 {
     static const redis_error known[] = {
         {"READONLY", "it is a read-only replica: give [redis] url of the primary"},
-        {"OOM", "it is out of memory (maxmemory): nothing was changed; raise maxmemory or remove what fills it"},
-        {"WRONGPASS", "user or password is wrong, in [redis] url or in the file of [redis] passwords"},
+        {"OOM", "it is out of memory (maxmemory): nothing was changed; raise maxmemory or remove "
+                "what fills it"},
+        {"WRONGPASS",
+         "user or password is wrong, in [redis] url or in the file of [redis] passwords"},
         {"NOAUTH", "it wants a password: give one by [redis] passwords, or in [redis] url"},
         {"NOPERM", "this user lacks a right (ACL)"},
         {"LOADING", "it is still loading its data: try again in a moment"},
@@ -165,12 +169,13 @@ static const redis_error *meaning_of(const char *error)
         {"BUSY", "it is busy with a long script"},
         {"NOSCRIPT", "it does not know a script"},
         {"ERR AUTH", "relay.conf has a password for it, but Redis has none configured"},
-        {"ERR invalid password", "the password, in [redis] url or in the file of [redis] passwords, is wrong"},
+        {"ERR invalid password",
+         "the password, in [redis] url or in the file of [redis] passwords, is wrong"},
     };
     unsigned i;
 
     for (i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-        if (!strncmp(error, known[i].code, strlen(known[i].code)))
+        if (strncmp(error, known[i].code, strlen(known[i].code)) == 0)
             return &known[i];
     return NULL;
 }
@@ -180,7 +185,8 @@ const char *relay_redis_explain(const relay_redis_url *url, const char *error, a
     const redis_error *known = meaning_of(error);
 
     if (known)
-        return apr_psprintf(p, "Redis at %s refuses: %s (%s)", url->shown, known->meaning, known->code);
+        return apr_psprintf(p, "Redis at %s refuses: %s (%s)", url->shown, known->meaning,
+                            known->code);
     /* Whatever the command was: a server that repeats the password must not bring it into a log. */
     if (url->password && *url->password && strstr(error, url->password))
         return apr_psprintf(p, "Redis at %s refuses, in words that hold the password", url->shown);
@@ -200,8 +206,9 @@ static void tls_setup(void)
 }
 #endif
 
-/* A server that does not know AUTH (rename-command) repeats what it was sent: `unknown command 'AUTH', with args
- * beginning with: 'PASSWORD'`. Of an answer that is none of those we know, only the code is shown. */
+/* A server that does not know AUTH (rename-command) repeats what it was sent: `unknown command
+ * 'AUTH', with args beginning with: 'PASSWORD'`. Of an answer that is none of those we know, only
+ * the code is shown. */
 const char *relay_redis_explain_login(const relay_redis_url *url, const char *error, apr_pool_t *p)
 {
     if (meaning_of(error))
@@ -214,16 +221,16 @@ apr_status_t relay_redis_tls(redisContext *c)
 {
 #ifdef HAVE_HIREDIS_SSL
     pthread_once(&tls_once, tls_setup);
-    return tls_context && redisInitiateSSLWithContext(c, tls_context) == REDIS_OK ? APR_SUCCESS : APR_EGENERAL;
+    return tls_context && redisInitiateSSLWithContext(c, tls_context) == REDIS_OK ? APR_SUCCESS
+                                                                                  : APR_EGENERAL;
 #else
-    (void)c;
     return APR_ENOTIMPL;
 #endif
 }
 
 /* One step of the login; 1 when Redis said yes. */
-static int login_step(redisContext *c, const relay_redis_url *url, int argc, const char **argv, apr_pool_t *p,
-                      const char **why)
+static int login_step(redisContext *c, const relay_redis_url *url, int argc, const char **argv,
+                      apr_pool_t *p, const char **why)
 {
     redisReply *reply = redisCommandArgv(c, argc, argv, NULL);
     int done = reply && reply->type != REDIS_REPLY_ERROR;
@@ -231,8 +238,9 @@ static int login_step(redisContext *c, const relay_redis_url *url, int argc, con
     if (!reply)
         RELAY_WHY(why, p, "Redis at %s did not answer: %s", url->shown, c->errstr);
     else if (!done)
-        RELAY_WHY(why, p, "%s", strcmp(argv[0], "AUTH") ? relay_redis_explain(url, reply->str, p)
-                                                            : relay_redis_explain_login(url, reply->str, p));
+        RELAY_WHY(why, p, "%s",
+                  strcmp(argv[0], "AUTH") ? relay_redis_explain(url, reply->str, p)
+                                          : relay_redis_explain_login(url, reply->str, p));
     if (reply)
         freeReplyObject(reply);
     return done;
@@ -258,8 +266,8 @@ static int login(redisContext *c, const relay_redis_url *url, apr_pool_t *p, con
     return 1;
 }
 
-apr_status_t relay_redis_connect(redisContext **out, const relay_redis_url *url, apr_interval_time_t timeout,
-                                 apr_pool_t *p, const char **why)
+apr_status_t relay_redis_connect(redisContext **out, const relay_redis_url *url,
+                                 apr_interval_time_t timeout, apr_pool_t *p, const char **why)
 {
     struct timeval tv = {(time_t)apr_time_sec(timeout), (suseconds_t)apr_time_usec(timeout)};
     redisContext *c;
@@ -267,7 +275,8 @@ apr_status_t relay_redis_connect(redisContext **out, const relay_redis_url *url,
     c = url->unix_path ? redisConnectUnixWithTimeout(url->unix_path, tv)
                        : redisConnectWithTimeout(url->host, url->port, tv);
     if (!c || c->err) {
-        RELAY_WHY(why, p, "cannot connect to Redis at %s: %s", url->shown, c ? c->errstr : "out of memory");
+        RELAY_WHY(why, p, "cannot connect to Redis at %s: %s", url->shown,
+                  c ? c->errstr : "out of memory");
         goto fail;
     }
     redisSetTimeout(c, tv);

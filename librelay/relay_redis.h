@@ -14,19 +14,21 @@ typedef struct relay_redis_url {
     const char *unix_path; /* unix:///path, else NULL */
     const char *host;      /* redis://host, else NULL */
     int port;
-    const char *user;      /* NULL: AUTH with the password alone */
-    const char *password;  /* NULL: no AUTH */
+    const char *user;     /* NULL: AUTH with the password alone */
+    const char *password; /* NULL: no AUTH */
     int db;
-    int tls;               /* rediss:// */
-    const char *shown;     /* the URL for messages, without user and password */
+    int tls;           /* rediss:// */
+    const char *shown; /* the URL for messages, without user and password */
 } relay_redis_url;
 
 /**
- * Parses unix:///path[?db=N], unix://user:password@/path, redis://[[user]:password@]host[:port][/db].
- * rediss:// is refused with a message when this build's hiredis has no TLS.
+ * Parses unix:///path[?db=N], unix://user:password@/path,
+ * redis://[[user]:password@]host[:port][/db]. rediss:// is refused with a message when this build's
+ * hiredis has no TLS.
  * @return APR_SUCCESS, or RELAY_EINPUT with *why
  */
-apr_status_t relay_redis_url_parse(relay_redis_url **out, const char *text, apr_pool_t *p, const char **why);
+apr_status_t relay_redis_url_parse(relay_redis_url **out, const char *text, apr_pool_t *p,
+                                   const char **why);
 
 /**
  * Connects, logs in and selects the database, the whole within `timeout` a step; each later command
@@ -34,18 +36,20 @@ apr_status_t relay_redis_url_parse(relay_redis_url **out, const char *text, apr_
  * @param out to be freed by the caller with redisFree()
  * @return APR_SUCCESS, or RELAY_EUNREACHABLE with *why
  */
-apr_status_t relay_redis_connect(redisContext **out, const relay_redis_url *url, apr_interval_time_t timeout,
-                                 apr_pool_t *p, const char **why);
+apr_status_t relay_redis_connect(redisContext **out, const relay_redis_url *url,
+                                 apr_interval_time_t timeout, apr_pool_t *p, const char **why);
 
 /**
- * Starts TLS on a connection that has just been made, for rediss://; for those who connect in a way of their own.
+ * Starts TLS on a connection that has just been made, for rediss://; for those who connect in a way
+ * of their own.
  * @return APR_SUCCESS; APR_ENOTIMPL where this build's hiredis has no TLS; or APR_EGENERAL
  */
 apr_status_t relay_redis_tls(redisContext *c);
 
 /**
- * What an error reply of Redis's means for people (read-only replica, out of memory, wrong password,
- * missing right, still loading), from pool p: `cannot write to Redis at X: it is a read-only replica …`.
+ * What an error reply of Redis's means for people (read-only replica, out of memory, wrong
+ * password, missing right, still loading), from pool p: `cannot write to Redis at X: it is a
+ * read-only replica …`.
  */
 const char *relay_redis_explain(const relay_redis_url *url, const char *error, apr_pool_t *p);
 

@@ -26,13 +26,14 @@ const char *relay_redis_evicts_by(const char *info, apr_pool_t *p)
 {
     static const char keeps[] = "noeviction";
     size_t digits = 0, length = 0;
-    const char *most = field(info, "maxmemory", &digits), *policy = field(info, "maxmemory_policy", &length);
+    const char *most = field(info, "maxmemory", &digits),
+               *policy = field(info, "maxmemory_policy", &length);
 
     if (!most || !policy || strspn(most, "0") >= digits) /* 0: as much as there is */
         return NULL;
     if (!length || length > POLICY_MAX || strspn(policy, "abcdefghijklmnopqrstuvwxyz-") != length)
         return NULL;
-    if (length == sizeof(keeps) - 1 && !strncmp(policy, keeps, length))
+    if (length == sizeof(keeps) - 1 && strncmp(policy, keeps, length) == 0)
         return NULL;
     return apr_pstrmemdup(p, policy, length);
 }

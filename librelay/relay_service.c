@@ -19,7 +19,7 @@ int relay_scheme_is_known(const char *scheme)
     unsigned i;
 
     for (i = 0; i < NSCHEMES; i++)
-        if (!strcmp(scheme, schemes[i].scheme))
+        if (strcmp(scheme, schemes[i].scheme) == 0)
             return 1;
     return 0;
 }
@@ -63,7 +63,8 @@ static int host_is_plausible(const char *host)
         if (++label > 63)
             return 0;
     }
-    /* All digits and dots must be an address: `1.2.3` would mean something else to every resolver. */
+    /* All digits and dots must be an address: `1.2.3` would mean something
+     * else to every resolver. */
     if (host[strspn(host, "0123456789.")] == '\0') {
         struct in_addr a;
         return inet_pton(AF_INET, host, &a) == 1;
@@ -153,7 +154,8 @@ static const char *parse(relay_service *sv, const char *text, apr_pool_t *p)
     return NULL;
 }
 
-apr_status_t relay_service_parse(relay_service **out, const char *text, apr_pool_t *p, const char **why)
+apr_status_t relay_service_parse(relay_service **out, const char *text, apr_pool_t *p,
+                                 const char **why)
 {
     relay_service *sv = apr_pcalloc(p, sizeof(*sv));
     const char *wrong = parse(sv, text, p);

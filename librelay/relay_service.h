@@ -14,7 +14,8 @@ typedef struct relay_service {
     const char *scheme; /* http, https, h2c or tcp */
     const char *host;   /* lower case; an IPv6 address without brackets */
     apr_uint16_t port;
-    const char *url;    /* normalised: scheme://host[:port], the port left out when it is the scheme's own */
+    const char
+        *url; /* normalised: scheme://host[:port], the port left out when it is the scheme's own */
     const char *target; /* host:port as `ssh -R` takes it, an IPv6 address in brackets */
 } relay_service;
 
@@ -22,7 +23,8 @@ typedef struct relay_service {
  * Parses a service strictly: no user, path (but a lone `/`), query or fragment; tcp needs a port.
  * @return APR_SUCCESS, or RELAY_EINPUT with *why
  */
-apr_status_t relay_service_parse(relay_service **out, const char *text, apr_pool_t *p, const char **why);
+apr_status_t relay_service_parse(relay_service **out, const char *text, apr_pool_t *p,
+                                 const char **why);
 
 /** Whether a scheme is one that httpd can serve to a browser (all but tcp), or known at all. */
 int relay_scheme_is_web(const char *scheme);

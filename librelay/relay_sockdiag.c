@@ -15,14 +15,17 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* One condition of the filter, an address with its prefix, and the jump to the end that follows it. */
-#define COND_SIZE (sizeof(struct inet_diag_bc_op) + sizeof(struct inet_diag_hostcond) + sizeof(uint32_t))
+/* One condition of the filter, an address with its prefix, and the jump to the
+ * end that follows it. */
+#define COND_SIZE \
+    (sizeof(struct inet_diag_bc_op) + sizeof(struct inet_diag_hostcond) + sizeof(uint32_t))
 #define JUMP_SIZE sizeof(struct inet_diag_bc_op)
 /* One for each block, and one for 0.0.0.0. */
 #define PREFIXES_MAX (RELAY_LISTEN_BLOCKS_MAX + 1)
 #define FILTER_MAX (PREFIXES_MAX * (COND_SIZE + JUMP_SIZE))
-/* The kernel's LOOPBACK_IFINDEX, the same in each network namespace. A look-up without it would not see a listener that
- * is bound to the device `lo`, though connections meet it first (compute_score()). */
+/* The kernel's LOOPBACK_IFINDEX, the same in each network namespace. A look-up without it would not
+ * see a listener that is bound to the device `lo`, though connections meet it first
+ * (compute_score()). */
 #define LOOPBACK 1
 #define BUFFER 32768
 
@@ -35,22 +38,23 @@ typedef struct request {
 int relay_sockdiag_open(void)
 {
     struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
-    int size = 1 << 20, fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG);
+    int size = 1 << 20,
+        fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_SOCK_DIAG);
 
     if (fd < 0)
         return -1;
-    if (connect(fd, (struct sockaddr *)&kernel, sizeof kernel) < 0) {
+    if (connect(fd, (struct sockaddr *)&kernel, sizeof(kernel)) < 0) {
         close(fd);
         return -1;
     }
-    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
     return fd;
 }
 
 static void request_init(request *r, int flags, int family)
 {
-    memset(r, 0, sizeof *r);
-    r->nlh.nlmsg_len = NLMSG_LENGTH(sizeof r->req);
+    memset(r, 0, sizeof(*r));
+    r->nlh.nlmsg_len = NLMSG_LENGTH(sizeof(r->req));
     r->nlh.nlmsg_type = SOCK_DIAG_BY_FAMILY;
     r->nlh.nlmsg_flags = (uint16_t)(NLM_F_REQUEST | flags);
     r->req.sdiag_family = (uint8_t)family;
@@ -66,8 +70,8 @@ static int common_prefix(uint32_t first, uint32_t last)
 }
 
 /**
- * Appends the filter: source address in one of n prefixes. A program of conditional jumps (the kernel's
- * inet_diag_bc_run()): to land exactly at its end accepts, to land beyond it rejects.
+ * Appends the filter: source address in one of n prefixes. A program of conditional jumps (the
+ * kernel's inet_diag_bc_run()): to land exactly at its end accepts, to land beyond it rejects.
  */
 static void request_filter(request *r, int family, int n, const uint32_t *addr, const int *prefix)
 {
@@ -77,7 +81,7 @@ static void request_filter(request *r, int family, int n, const uint32_t *addr, 
 
     for (i = 0; i < n; i++) {
         struct inet_diag_bc_op *op = (void *)at;
-        struct inet_diag_hostcond *cond = (void *)(at + sizeof *op);
+        struct inet_diag_hostcond *cond = (void *)(at + sizeof(*op));
         int left = total - (int)(at - (r->filter + NLA_HDRLEN));
 
         op->code = INET_DIAG_BC_S_COND;
@@ -113,9 +117,9 @@ static int take(const struct nlmsghdr *nlh, relay_socket *s)
     const struct inet_diag_msg *m = NLMSG_DATA(nlh);
     const uint32_t *src = m->id.idiag_src;
 
-    if (nlh->nlmsg_type != SOCK_DIAG_BY_FAMILY || nlh->nlmsg_len < NLMSG_LENGTH(sizeof *m))
+    if (nlh->nlmsg_type != SOCK_DIAG_BY_FAMILY || nlh->nlmsg_len < NLMSG_LENGTH(sizeof(*m)))
         return 0;
-    memset(s, 0, sizeof *s);
+    memset(s, 0, sizeof(*s));
     s->listens = m->idiag_state == TCP_LISTEN;
     s->parked = is_its_own_peer(m);
     s->addr.port = ntohs(m->id.idiag_sport);
@@ -136,7 +140,7 @@ static int is_v6only(const struct nlmsghdr *nlh)
 {
     const struct inet_diag_msg *m = NLMSG_DATA(nlh);
     const struct rtattr *attr = (const void *)(m + 1);
-    int left = (int)nlh->nlmsg_len - (int)NLMSG_LENGTH(sizeof *m);
+    int left = (int)nlh->nlmsg_len - (int)NLMSG_LENGTH(sizeof(*m));
 
     if (m->idiag_family != AF_INET6)
         return 0;
@@ -151,7 +155,7 @@ static void drain(int nl)
 {
     char buf[1024];
 
-    while (recv(nl, buf, sizeof buf, MSG_DONTWAIT) > 0)
+    while (recv(nl, buf, sizeof(buf), MSG_DONTWAIT) > 0)
         ;
 }
 
@@ -166,7 +170,7 @@ static int run(int nl, request *r, relay_sockdiag_fn *fn, void *baton)
     if (send(nl, r, r->nlh.nlmsg_len, 0) < 0)
         return -1;
     for (;;) {
-        ssize_t n = recv(nl, buf, sizeof buf, 0);
+        ssize_t n = recv(nl, buf, sizeof(buf), 0);
         struct nlmsghdr *nlh = (void *)buf;
         unsigned left = (unsigned)n;
         relay_socket s;
@@ -216,7 +220,8 @@ static void pass_inside(void *baton, const relay_socket *s)
 {
     const filtered *f = baton;
 
-    if (s->listens && (s->wildcard ? is_port_of(f->space, s->addr.port) : relay_listen_contains(f->space, s->addr)))
+    if (s->listens && (s->wildcard ? is_port_of(f->space, s->addr.port)
+                                   : relay_listen_contains(f->space, s->addr)))
         f->fn(f->baton, s);
 }
 
@@ -255,7 +260,8 @@ static void pass_parked(void *baton, const relay_socket *s)
         f->fn(f->baton, s);
 }
 
-int relay_sockdiag_dump_parked(int nl, const relay_listen_space *space, relay_sockdiag_fn *fn, void *baton)
+int relay_sockdiag_dump_parked(int nl, const relay_listen_space *space, relay_sockdiag_fn *fn,
+                               void *baton)
 {
     uint32_t addr[PREFIXES_MAX];
     int prefix[PREFIXES_MAX];

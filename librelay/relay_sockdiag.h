@@ -41,7 +41,8 @@ int relay_sockdiag_open(void);
 int relay_sockdiag_dump(int nl, const relay_listen_space *space, relay_sockdiag_fn *fn,
                         void *baton);
 
-/** Calls fn for each socket of the space that is connected to itself. @return as relay_sockdiag_dump() */
+/** Calls fn for each socket of the space that is connected to itself. @return as
+ * relay_sockdiag_dump() */
 int relay_sockdiag_dump_parked(int nl, const relay_listen_space *space, relay_sockdiag_fn *fn,
                                void *baton);
 

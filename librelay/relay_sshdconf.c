@@ -59,8 +59,8 @@ static char *next_keyword(char **line)
     return word;
 }
 
-/* Whether a list of patterns, a,b*,!c, means the user (match_pattern_list() in OpenSSH's match.c).
- */
+/* Whether a list of patterns, a,b*,!c, means the user
+ * (match_pattern_list() in OpenSSH's match.c). */
 static int is_in_list(const char *user, const char *list, apr_pool_t *p)
 {
     char *rest = NULL;
@@ -121,10 +121,12 @@ static void take_line(reading *r, relay_sshdconf_line *line, int depth, int oute
     if (strcasecmp(line->keyword, "Match") == 0) {
         line->conditional = 1;
         line->matches = outer && is_match(r, line->rest);
-    } else if (strcasecmp(line->keyword, "Include") == 0) {
+    }
+    else if (strcasecmp(line->keyword, "Include") == 0) {
         while ((arg = relay_sshdconf_argument(&line->rest)) != NULL)
             include(r, arg, depth, line->conditional, line->matches);
-    } else {
+    }
+    else {
         r->take(r->baton, line, r->p);
     }
 }
@@ -132,9 +134,8 @@ static void take_line(reading *r, relay_sshdconf_line *line, int depth, int oute
 /* A Match lasts until the next one, or to the end of its file. */
 static void read_config(reading *r, const char *path, int depth, int conditional, int matches)
 {
-    relay_sshdconf_line line = { .file = apr_pstrdup(r->p, path),
-                                 .conditional = conditional,
-                                 .matches = matches };
+    relay_sshdconf_line line = {
+        .file = apr_pstrdup(r->p, path), .conditional = conditional, .matches = matches};
     char text[LINE_MAX_LEN], err[120];
     apr_file_t *f;
     apr_status_t rv;
@@ -145,10 +146,10 @@ static void read_config(reading *r, const char *path, int depth, int conditional
     if (rv != APR_SUCCESS) {
         if (!r->trouble)
             r->trouble =
-                apr_psprintf(r->p, "cannot read %s: %s", path, apr_strerror(rv, err, sizeof err));
+                apr_psprintf(r->p, "cannot read %s: %s", path, apr_strerror(rv, err, sizeof(err)));
         return;
     }
-    while (apr_file_gets(text, sizeof text, f) == APR_SUCCESS) {
+    while (apr_file_gets(text, sizeof(text), f) == APR_SUCCESS) {
         line.rest = text;
         line.number++;
         if ((line.keyword = next_keyword(&line.rest)) != NULL && *line.keyword)
@@ -160,7 +161,7 @@ static void read_config(reading *r, const char *path, int depth, int conditional
 void relay_sshdconf_read(const char *path, const char *user, relay_sshdconf_take *take, void *baton,
                          apr_pool_t *p, const char **trouble)
 {
-    reading r = { .p = p, .user = user, .take = take, .baton = baton };
+    reading r = {.p = p, .user = user, .take = take, .baton = baton};
 
     read_config(&r, path, 0, 0, 1);
     if (trouble)

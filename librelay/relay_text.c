@@ -33,8 +33,9 @@ int relay_text_decode(const char *text, unsigned long *code)
 
 int relay_text_is_harmful(unsigned long c)
 {
-    return c < 0x20 || (c >= 0x7f && c < 0xa0)          /* controls */
-           || c == 0x061c || c == 0x200e || c == 0x200f /* marks, overrides and isolates of direction */
+    return c < 0x20 || (c >= 0x7f && c < 0xa0) /* controls */
+           || c == 0x061c || c == 0x200e ||
+           c == 0x200f /* marks, overrides and isolates of direction */
            || (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069) || c == 0xfeff;
 }
 

@@ -18,17 +18,21 @@
 
 /* ---- rules */
 
-static apr_status_t check_request(const relay_config *cfg, const relay_tunnel_request *req, apr_pool_t *p,
-                                  const char **why)
+static apr_status_t check_request(const relay_config *cfg, const relay_tunnel_request *req,
+                                  apr_pool_t *p, const char **why)
 {
     if (req->nservices < 1 || req->nservices > RELAY_TUNNEL_ROUTES_MAX) {
-        RELAY_WHY(why, p, "a tunnel has 1 to %d services, not %d", RELAY_TUNNEL_ROUTES_MAX, req->nservices);
+        RELAY_WHY(why, p, "a tunnel has 1 to %d services, not %d", RELAY_TUNNEL_ROUTES_MAX,
+                  req->nservices);
         return RELAY_EINPUT;
     }
-    if (req->device && (strlen(req->device) > RELAY_DEVICE_MAX || !relay_text_is_plain(req->device))) {
-        RELAY_WHY(why, p, "the device's name must be at most %d bytes of UTF-8 without control characters and "
-                          "marks that turn the direction of text",
-                  RELAY_DEVICE_MAX);
+    if (req->device &&
+        (strlen(req->device) > RELAY_DEVICE_MAX || !relay_text_is_plain(req->device))) {
+        RELAY_WHY(
+            why, p,
+            "the device's name must be at most %d bytes of UTF-8 without control characters and "
+            "marks that turn the direction of text",
+            RELAY_DEVICE_MAX);
         return RELAY_EINPUT;
     }
     if (!relay_fingerprint_is_valid(req->fingerprint)) {
@@ -40,8 +44,8 @@ static apr_status_t check_request(const relay_config *cfg, const relay_tunnel_re
         return RELAY_EINPUT;
     }
     if (req->ttl > cfg->ttl_max) {
-        RELAY_WHY(why, p, "a TTL of %s is over the limit of %s ([relay] ttl-max)", relay_duration_print(req->ttl, p),
-                  relay_duration_print(cfg->ttl_max, p));
+        RELAY_WHY(why, p, "a TTL of %s is over the limit of %s ([relay] ttl-max)",
+                  relay_duration_print(req->ttl, p), relay_duration_print(cfg->ttl_max, p));
         return RELAY_EREFUSED;
     }
     return APR_SUCCESS;
@@ -69,7 +73,8 @@ static const char *chosen_name(const relay_tunnel_request *req, int i)
 }
 
 /* The names that were asked for, checked, and random ones for the rest. */
-static apr_status_t make_names(const char **names, const relay_tunnel_request *req, apr_pool_t *p, const char **why)
+static apr_status_t make_names(const char **names, const relay_tunnel_request *req, apr_pool_t *p,
+                               const char **why)
 {
     apr_status_t rv;
     int i, j;
@@ -89,7 +94,7 @@ static apr_status_t make_names(const char **names, const relay_tunnel_request *r
             return rv;
         }
         for (j = 0; j < i; j++) {
-            if (!strcmp(names[i], names[j])) {
+            if (strcmp(names[i], names[j]) == 0) {
                 RELAY_WHY(why, p, "the name `%s' is given twice", names[i]);
                 return RELAY_EINPUT;
             }
@@ -111,8 +116,9 @@ static void push(apr_array_header_t *args, const char *value)
 }
 
 /* ARGV of open.lua; `insist` as it says there. */
-static apr_array_header_t *open_args(const char *id, const relay_config *cfg, const relay_tunnel_request *req,
-                                     const char **names, const char *latest, int insist, apr_pool_t *p)
+static apr_array_header_t *open_args(const char *id, const relay_config *cfg,
+                                     const relay_tunnel_request *req, const char **names,
+                                     const char *latest, int insist, apr_pool_t *p)
 {
     apr_array_header_t *args = apr_array_make(p, 64, sizeof(const char *));
     int i;
@@ -125,7 +131,9 @@ static apr_array_header_t *open_args(const char *id, const relay_config *cfg, co
     push(args, number(apr_time_as_msec(req->ttl ? req->ttl : cfg->ttl), p));
     push(args, number(apr_time_as_msec(cfg->cooldown), p));
     push(args, latest);
-    push(args, cfg->listen->size >= RELAY_LISTEN_WIDE ? "wide" : relay_config_is_narrow(cfg) ? "narrow" : "roomy");
+    push(args, cfg->listen->size >= RELAY_LISTEN_WIDE ? "wide"
+               : relay_config_is_narrow(cfg)          ? "narrow"
+                                                      : "roomy");
     push(args, insist ? "1" : "0");
     push(args, number(cfg->listen->nblocks, p));
     for (i = 0; i < cfg->listen->nblocks; i++) {
@@ -142,7 +150,8 @@ static apr_array_header_t *open_args(const char *id, const relay_config *cfg, co
         push(args, req->services[i]->scheme);
         push(args, req->services[i]->url);
     }
-    /* This host's, where rlyd has not told yet: rly runs on the relay mostly. Elsewhere a port or two is passed over. */
+    /* This host's, where rlyd has not told yet: rly runs on the relay mostly. Elsewhere a port or
+     * two is passed over. */
     push(args, relay_owner_taken(cfg->listen, p));
     push(args, req->take_over ? "1" : "0");
     for (i = 0; i < req->nservices; i++)
@@ -174,44 +183,67 @@ static const char *span(const char *ms, apr_pool_t *p)
 }
 
 /** Where addresses come back, one that does might still lead to the device that had it before. */
-static apr_status_t open_unsure(const redisReply *reply, const relay_config *cfg, apr_pool_t *p, const char **why)
+static apr_status_t open_unsure(const redisReply *reply, const relay_config *cfg, apr_pool_t *p,
+                                const char **why)
 {
     const char *what = element(reply, 0);
 
-    if (!strcmp(what, "lost"))
-        RELAY_WHY(why, p, "Redis has lost what it knew of %s, and with it which listen addresses may not come back yet; "
-                  "the cooldown is over in %s: open the tunnel then", cfg->name, span(element(reply, 1), p));
-    else if (!strcmp(what, "unseen"))
-        RELAY_WHY(why, p, "rlyd on %s last looked %s ago which listen addresses are in use, longer ago than half the cooldown "
-                  "of %s: an address that comes back might still lead to the device that had it before; start rlyd there, "
-                  "and open the tunnel then", cfg->name, span(element(reply, 1), p), relay_duration_print(cfg->cooldown, p));
+    if (strcmp(what, "lost") == 0)
+        RELAY_WHY(why, p,
+                  "Redis has lost what it knew of %s, and with it which listen addresses may not "
+                  "come back yet; "
+                  "the cooldown is over in %s: open the tunnel then",
+                  cfg->name, span(element(reply, 1), p));
+    else if (strcmp(what, "unseen") == 0)
+        RELAY_WHY(why, p,
+                  "rlyd on %s last looked %s ago which listen addresses are in use, longer ago "
+                  "than half the cooldown "
+                  "of %s: an address that comes back might still lead to the device that had it "
+                  "before; start rlyd there, "
+                  "and open the tunnel then",
+                  cfg->name, span(element(reply, 1), p), relay_duration_print(cfg->cooldown, p));
     else
-        RELAY_WHY(why, p, "rlyd on %s has not looked which listen addresses are in use since Redis started: an address that "
-                  "comes back might still lead to the device that had it before; start rlyd there, and open the tunnel then",
+        RELAY_WHY(why, p,
+                  "rlyd on %s has not looked which listen addresses are in use since Redis "
+                  "started: an address that "
+                  "comes back might still lead to the device that had it before; start rlyd there, "
+                  "and open the tunnel then",
                   cfg->name);
     return RELAY_EUNREACHABLE;
 }
 
-static apr_status_t open_refused(const redisReply *reply, const relay_config *cfg, apr_pool_t *p, const char **why)
+static apr_status_t open_refused(const redisReply *reply, const relay_config *cfg, apr_pool_t *p,
+                                 const char **why)
 {
     const char *what = element(reply, 0);
 
-    if (!strcmp(what, "name"))
-        RELAY_WHY(why, p, "the name `%s' is taken by another tunnel: choose another, or close that one", element(reply, 1));
-    else if (!strcmp(what, "key"))
-        RELAY_WHY(why, p, "this key already belongs to tunnel %s: a key opens one tunnel; close that one first, or use another key",
+    if (strcmp(what, "name") == 0)
+        RELAY_WHY(why, p,
+                  "the name `%s' is taken by another tunnel: choose another, or close that one",
                   element(reply, 1));
-    else if (!strcmp(what, "full"))
-        RELAY_WHY(why, p, "the listen space is used up: each of its %" APR_UINT64_T_FMT " addresses is in use or cooling "
-                          "down%s; widen [relay] listen (now %s), close tunnels, or wait for the cooldown of %s",
-                  cfg->listen->size, *element(reply, 2) == '0' ? "" : apr_psprintf(p, ", or other processes listen there (%s of "
-                  "them; on the relay `ss -ltnp' shows by whom)", element(reply, 2)), cfg->listen->text,
-                  relay_duration_print(cfg->cooldown, p));
-    else if (!strcmp(what, "held"))
+    else if (strcmp(what, "key") == 0)
+        RELAY_WHY(why, p,
+                  "this key already belongs to tunnel %s: a key opens one tunnel; close that one "
+                  "first, or use another key",
+                  element(reply, 1));
+    else if (strcmp(what, "full") == 0)
+        RELAY_WHY(
+            why, p,
+            "the listen space is used up: each of its %" APR_UINT64_T_FMT
+            " addresses is in use or cooling "
+            "down%s; widen [relay] listen (now %s), close tunnels, or wait for the cooldown of %s",
+            cfg->listen->size,
+            *element(reply, 2) == '0' ? ""
+                                      : apr_psprintf(p,
+                                                     ", or other processes listen there (%s of "
+                                                     "them; on the relay `ss -ltnp' shows by whom)",
+                                                     element(reply, 2)),
+            cfg->listen->text, relay_duration_print(cfg->cooldown, p));
+    else if (strcmp(what, "held") == 0)
         relay_handover_refused(element(reply, 1), element(reply, 2), element(reply, 3), p, why);
-    else if (!strcmp(what, "version"))
-        RELAY_WHY(why, p, "record %s has version %s, this program knows up to %d: upgrade it", element(reply, 1),
-                  element(reply, 2), RELAY_RECORD_VERSION);
+    else if (strcmp(what, "version") == 0)
+        RELAY_WHY(why, p, "record %s has version %s, this program knows up to %d: upgrade it",
+                  element(reply, 1), element(reply, 2), RELAY_RECORD_VERSION);
     else if (strcmp(what, "id"))
         return open_unsure(reply, cfg, p, why);
     else
@@ -220,11 +252,13 @@ static apr_status_t open_refused(const redisReply *reply, const relay_config *cf
 }
 
 /*
- * Runs open.lua; where it takes rlyd's word to open a tunnel, and there is none yet, that is waited for. On a relay
- * that has no rlyd none comes; but one that has left its socket has one, which is away.
+ * Runs open.lua; where it takes rlyd's word to open a tunnel, and there is none yet, that is waited
+ * for. On a relay that has no rlyd none comes; but one that has left its socket has one, which is
+ * away.
  */
-static apr_status_t ask_open(redisReply **reply, const char *id, relay_store *s, const relay_config *cfg,
-                             const relay_tunnel_request *req, const char **names, apr_pool_t *p, const char **why)
+static apr_status_t ask_open(redisReply **reply, const char *id, relay_store *s,
+                             const relay_config *cfg, const relay_tunnel_request *req,
+                             const char **names, apr_pool_t *p, const char **why)
 {
     apr_finfo_t info;
     int tries, insist = 0;
@@ -237,14 +271,16 @@ static apr_status_t ask_open(redisReply **reply, const char *id, relay_store *s,
         if (rv != APR_SUCCESS)
             return rv;
         args = open_args(id, cfg, req, names, latest, insist, p);
-        rv = relay_store_script(s, reply, RELAY_SCRIPT_OPEN, args->nelts, (const char **)args->elts, p, why);
+        rv = relay_store_script(s, reply, RELAY_SCRIPT_OPEN, args->nelts, (const char **)args->elts,
+                                p, why);
         if (rv != APR_SUCCESS)
             return rv;
         what = element(*reply, 0);
         if (strcmp(what, "new") && strcmp(what, "restarted") && strcmp(what, "unseen"))
             return APR_SUCCESS;
         if (tries >= RLYD_TRIES) {
-            if (strcmp(what, "new") || insist || !APR_STATUS_IS_ENOENT(apr_stat(&info, cfg->rlyd_socket, APR_FINFO_TYPE, p)))
+            if (strcmp(what, "new") || insist ||
+                !APR_STATUS_IS_ENOENT(apr_stat(&info, cfg->rlyd_socket, APR_FINFO_TYPE, p)))
                 return APR_SUCCESS;
             insist = 1;
         }
@@ -263,8 +299,9 @@ apr_status_t relay_tunnel_open(relay_tunnel **out, relay_store *s, const relay_c
     apr_status_t rv;
     int i;
 
-    if ((rv = check_request(cfg, req, p, why)) != APR_SUCCESS || (rv = make_names(names, req, p, why)) != APR_SUCCESS
-        || (rv = relay_name_random(id)) != APR_SUCCESS)
+    if ((rv = check_request(cfg, req, p, why)) != APR_SUCCESS ||
+        (rv = make_names(names, req, p, why)) != APR_SUCCESS ||
+        (rv = relay_name_random(id)) != APR_SUCCESS)
         return rv;
     id[RELAY_TUNNEL_ID_LEN] = '\0';
     if ((rv = ask_open(&reply, id, s, cfg, req, names, p, why)) != APR_SUCCESS)
@@ -280,7 +317,8 @@ apr_status_t relay_tunnel_open(relay_tunnel **out, relay_store *s, const relay_c
     t->key = apr_pstrdup(p, req->fingerprint);
     t->state = "open";
     t->by = apr_pstrdup(p, req->by ? req->by : "");
-    if (!relay_time_parse(&t->created, element(reply, 1)) || !relay_time_parse(&t->expires, element(reply, 2))) {
+    if (!relay_time_parse(&t->created, element(reply, 1)) ||
+        !relay_time_parse(&t->expires, element(reply, 2))) {
         rv = bad_answer("open", p, why);
         goto out;
     }
@@ -289,7 +327,8 @@ apr_status_t relay_tunnel_open(relay_tunnel **out, relay_store *s, const relay_c
     for (i = 0; i < t->nroutes; i++) {
         t->routes[i].name = names[i];
         t->routes[i].service = req->services[i]->url;
-        if (relay_listen_addr_parse(&t->routes[i].listen, element(reply, (size_t)i + 3)) != APR_SUCCESS) {
+        if (relay_listen_addr_parse(&t->routes[i].listen, element(reply, (size_t)i + 3)) !=
+            APR_SUCCESS) {
             rv = bad_answer("open", p, why);
             goto out;
         }
@@ -319,8 +358,8 @@ static const char *string_of(const redisReply *hash, const char *field, apr_pool
     return v ? apr_pstrdup(p, v) : NULL;
 }
 
-static apr_status_t read_tunnel(relay_tunnel **out, const redisReply *hash, const char *key, apr_time_t now,
-                                apr_pool_t *p, const char **why)
+static apr_status_t read_tunnel(relay_tunnel **out, const redisReply *hash, const char *key,
+                                apr_time_t now, apr_pool_t *p, const char **why)
 {
     relay_tunnel *t = apr_pcalloc(p, sizeof(*t));
     const char *v, *bad = NULL;
@@ -340,8 +379,13 @@ static apr_status_t read_tunnel(relay_tunnel **out, const redisReply *hash, cons
     t->ended = time_of(hash, "ended");
     v = relay_reply_field(hash, "routes");
     t->nroutes = v && apr_isdigit(*v) && strlen(v) <= 4 ? (int)apr_atoi64(v) : 0;
-    bad = !t->id ? "id" : !t->relay ? "relay" : !t->key ? "key" : !t->state ? "state" : t->expires <= 0 ? "expires"
-          : t->nroutes < 1 || t->nroutes > RELAY_TUNNEL_ROUTES_MAX ? "routes" : NULL;
+    bad = !t->id                                                   ? "id"
+          : !t->relay                                              ? "relay"
+          : !t->key                                                ? "key"
+          : !t->state                                              ? "state"
+          : t->expires <= 0                                        ? "expires"
+          : t->nroutes < 1 || t->nroutes > RELAY_TUNNEL_ROUTES_MAX ? "routes"
+                                                                   : NULL;
     if (!t->device)
         t->device = "";
     if (!t->by)
@@ -352,23 +396,24 @@ static apr_status_t read_tunnel(relay_tunnel **out, const redisReply *hash, cons
         t->routes[i].name = string_of(hash, apr_psprintf(p, "name.%d", i), p);
         t->routes[i].service = string_of(hash, apr_psprintf(p, "service.%d", i), p);
         v = relay_reply_field(hash, apr_psprintf(p, "listen.%d", i));
-        if (!t->routes[i].name || !t->routes[i].service || !v
-            || relay_listen_addr_parse(&t->routes[i].listen, v) != APR_SUCCESS)
+        if (!t->routes[i].name || !t->routes[i].service || !v ||
+            relay_listen_addr_parse(&t->routes[i].listen, v) != APR_SUCCESS)
             bad = apr_psprintf(p, "name.%d, listen.%d or service.%d", i, i, i);
     }
     if (bad) {
         RELAY_WHY(why, p, "record %s is malformed: field %s", key, bad);
         return RELAY_ERECORD;
     }
-    if (!strcmp(t->state, "open") && t->expires <= now)
+    if (strcmp(t->state, "open") == 0 && t->expires <= now)
         t->state = "expired";
     *out = t;
     return APR_SUCCESS;
 }
 
 /* A tunnel from the answer to HGETALL; RELAY_ENOTFOUND when there is no such record. */
-static apr_status_t tunnel_of_reply(relay_tunnel **out, relay_store *s, const redisReply *reply, const char *key,
-                                    apr_time_t now, apr_pool_t *p, const char **why)
+static apr_status_t tunnel_of_reply(relay_tunnel **out, relay_store *s, const redisReply *reply,
+                                    const char *key, apr_time_t now, apr_pool_t *p,
+                                    const char **why)
 {
     apr_status_t rv = relay_store_check(s, reply, key, p, why);
 
@@ -377,8 +422,8 @@ static apr_status_t tunnel_of_reply(relay_tunnel **out, relay_store *s, const re
     return reply->elements ? read_tunnel(out, reply, key, now, p, why) : RELAY_ENOTFOUND;
 }
 
-static apr_status_t load_tunnel(relay_tunnel **out, relay_store *s, const char *id, apr_time_t now, apr_pool_t *p,
-                                const char **why)
+static apr_status_t load_tunnel(relay_tunnel **out, relay_store *s, const char *id, apr_time_t now,
+                                apr_pool_t *p, const char **why)
 {
     const char *key = relay_store_key(s, p, "tunnel:", id), *argv[] = {"HGETALL", key};
     relay_store_cmd cmd = {2, argv, NULL};
@@ -393,8 +438,8 @@ static apr_status_t load_tunnel(relay_tunnel **out, relay_store *s, const char *
 }
 
 /* The tunnel that a route: or gone: record names, or NULL. */
-static apr_status_t holder_of(const char **id, relay_store *s, const char *kind, const char *name, apr_pool_t *p,
-                              const char **why)
+static apr_status_t holder_of(const char **id, relay_store *s, const char *kind, const char *name,
+                              apr_pool_t *p, const char **why)
 {
     const char *argv[] = {"HGET", relay_store_key(s, p, kind, name), "tunnel"};
     redisReply *reply;
@@ -413,8 +458,8 @@ static apr_status_t no_such_tunnel(const char *id_or_name, apr_pool_t *p, const 
     return RELAY_ENOTFOUND;
 }
 
-apr_status_t relay_tunnel_find(relay_tunnel **out, relay_store *s, const char *id_or_name, apr_pool_t *p,
-                               const char **why)
+apr_status_t relay_tunnel_find(relay_tunnel **out, relay_store *s, const char *id_or_name,
+                               apr_pool_t *p, const char **why)
 {
     static const char *const kinds[] = {"route:", "gone:"};
     const char *id;
@@ -438,13 +483,13 @@ apr_status_t relay_tunnel_find(relay_tunnel **out, relay_store *s, const char *i
     return no_such_tunnel(id_or_name, p, why);
 }
 
-/* So many records are asked for in one round trip: a list of thousands waits for a few answers only, and neither
- * side has to hold all of it at once. */
+/* So many records are asked for in one round trip: a list of thousands waits for a few answers
+ * only, and neither side has to hold all of it at once. */
 #define LIST_BATCH 256
 
 /* Adds the tunnels with these ids to a list. */
-static apr_status_t load_batch(apr_array_header_t *list, relay_store *s, redisReply *const *ids, int n, apr_time_t now,
-                               apr_pool_t *p, const char **why)
+static apr_status_t load_batch(apr_array_header_t *list, relay_store *s, redisReply *const *ids,
+                               int n, apr_time_t now, apr_pool_t *p, const char **why)
 {
     const char *argv[LIST_BATCH][2];
     relay_store_cmd cmds[LIST_BATCH];
@@ -464,11 +509,12 @@ static apr_status_t load_batch(apr_array_header_t *list, relay_store *s, redisRe
         relay_tunnel *t;
 
         rv = tunnel_of_reply(&t, s, replies[i], argv[i][1], now, p, &fault);
-        if (rv == APR_SUCCESS && !strcmp(t->state, "open")) {
+        if (rv == APR_SUCCESS && strcmp(t->state, "open") == 0) {
             APR_ARRAY_PUSH(list, relay_tunnel *) = t;
         }
         else if (rv == RELAY_ERECORD || rv == RELAY_ENOTFOUND) {
-            relay_log(RELAY_LOG_WARNING, "RLY001 tunnel %s is left out: %s", text_of(ids[i]), fault);
+            relay_log(RELAY_LOG_WARNING, "RLY001 tunnel %s is left out: %s", text_of(ids[i]),
+                      fault);
             rv = APR_SUCCESS;
         }
         else if (rv != APR_SUCCESS) {
@@ -479,7 +525,8 @@ static apr_status_t load_batch(apr_array_header_t *list, relay_store *s, redisRe
     return rv;
 }
 
-apr_status_t relay_tunnel_list(apr_array_header_t **out, relay_store *s, apr_pool_t *p, const char **why)
+apr_status_t relay_tunnel_list(apr_array_header_t **out, relay_store *s, apr_pool_t *p,
+                               const char **why)
 {
     const char *argv[] = {"ZRANGEBYSCORE", relay_store_key(s, p, "tunnels", ""), NULL, "+inf"};
     apr_array_header_t *list = apr_array_make(p, 16, sizeof(relay_tunnel *));
@@ -507,23 +554,25 @@ apr_status_t relay_tunnel_list(apr_array_header_t **out, relay_store *s, apr_poo
 /* ---- close and extend */
 
 /* What close.lua and extend.lua have in common to say. */
-static apr_status_t change_refused(const redisReply *reply, const char *id, apr_pool_t *p, const char **why)
+static apr_status_t change_refused(const redisReply *reply, const char *id, apr_pool_t *p,
+                                   const char **why)
 {
     const char *what = element(reply, 0);
 
-    if (!strcmp(what, "none"))
+    if (strcmp(what, "none") == 0)
         return no_such_tunnel(id, p, why);
-    if (!strcmp(what, "gone")) {
-        RELAY_WHY(why, p, "tunnel %s has already ended: it %s", id, strcmp(element(reply, 1), "closed") ? "has expired" : "was closed");
+    if (strcmp(what, "gone") == 0) {
+        RELAY_WHY(why, p, "tunnel %s has already ended: it %s", id,
+                  strcmp(element(reply, 1), "closed") ? "has expired" : "was closed");
         return RELAY_EGONE;
     }
-    RELAY_WHY(why, p, "record tunnel:%s has version %.20s, this program knows up to %d: upgrade it", id,
-              element(reply, 1), RELAY_RECORD_VERSION);
+    RELAY_WHY(why, p, "record tunnel:%s has version %.20s, this program knows up to %d: upgrade it",
+              id, element(reply, 1), RELAY_RECORD_VERSION);
     return RELAY_ERECORD;
 }
 
-apr_status_t relay_tunnel_close(relay_store *s, const relay_config *cfg, const char *id, const char *by, apr_pool_t *p,
-                                const char **why)
+apr_status_t relay_tunnel_close(relay_store *s, const relay_config *cfg, const char *id,
+                                const char *by, apr_pool_t *p, const char **why)
 {
     const char *args[] = {id, number(apr_time_as_msec(cfg->cooldown), p), by};
     redisReply *reply;
@@ -537,10 +586,12 @@ apr_status_t relay_tunnel_close(relay_store *s, const relay_config *cfg, const c
     return rv;
 }
 
-apr_status_t relay_tunnel_extend(relay_store *s, const relay_config *cfg, const char *id, apr_interval_time_t ttl,
-                                 const char *by, apr_time_t *expires, apr_pool_t *p, const char **why)
+apr_status_t relay_tunnel_extend(relay_store *s, const relay_config *cfg, const char *id,
+                                 apr_interval_time_t ttl, const char *by, apr_time_t *expires,
+                                 apr_pool_t *p, const char **why)
 {
-    const char *args[] = {id, number(apr_time_as_msec(ttl), p), number(apr_time_as_msec(cfg->cooldown), p), by, NULL};
+    const char *args[] = {id, number(apr_time_as_msec(ttl), p),
+                          number(apr_time_as_msec(cfg->cooldown), p), by, NULL};
     redisReply *reply;
     apr_status_t rv;
 
@@ -549,24 +600,26 @@ apr_status_t relay_tunnel_extend(relay_store *s, const relay_config *cfg, const 
         return RELAY_EINPUT;
     }
     if (ttl > cfg->ttl_max) {
-        RELAY_WHY(why, p, "a TTL of %s is over the limit of %s ([relay] ttl-max)", relay_duration_print(ttl, p),
-                  relay_duration_print(cfg->ttl_max, p));
+        RELAY_WHY(why, p, "a TTL of %s is over the limit of %s ([relay] ttl-max)",
+                  relay_duration_print(ttl, p), relay_duration_print(cfg->ttl_max, p));
         return RELAY_EREFUSED;
     }
-    if ((rv = relay_store_deadline(&args[4], s, p, why)) != APR_SUCCESS
-        || (rv = relay_store_script(s, &reply, RELAY_SCRIPT_EXTEND, 5, args, p, why)) != APR_SUCCESS)
+    if ((rv = relay_store_deadline(&args[4], s, p, why)) != APR_SUCCESS ||
+        (rv = relay_store_script(s, &reply, RELAY_SCRIPT_EXTEND, 5, args, p, why)) != APR_SUCCESS)
         return rv;
-    if (!strcmp(element(reply, 0), "ok")) {
+    if (strcmp(element(reply, 0), "ok") == 0) {
         if (!relay_time_parse(expires, element(reply, 1)))
             rv = bad_answer("extend", p, why);
     }
-    else if (!strcmp(element(reply, 0), "shorter")) {
+    else if (strcmp(element(reply, 0), "shorter") == 0) {
         apr_interval_time_t left = 0;
 
         relay_time_parse(&left, element(reply, 1));
-        RELAY_WHY(why, p, "tunnel %s still lives for %s, longer than %s from now: extend never shortens; "
-                          "close it to end it sooner",
-                  id, relay_duration_print(apr_time_from_sec(apr_time_sec(left)), p), relay_duration_print(ttl, p));
+        RELAY_WHY(why, p,
+                  "tunnel %s still lives for %s, longer than %s from now: extend never shortens; "
+                  "close it to end it sooner",
+                  id, relay_duration_print(apr_time_from_sec(apr_time_sec(left)), p),
+                  relay_duration_print(ttl, p));
         rv = RELAY_EREFUSED;
     }
     else {

@@ -1,8 +1,8 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * Tunnels: open, close, extend, look up, and the rules for them. A tunnel is one grant: one key, one
- * lifetime, one relay, one or more routes.
+ * Tunnels: open, close, extend, look up, and the rules for them. A tunnel is one grant: one key,
+ * one lifetime, one relay, one or more routes.
  */
 #ifndef RELAY_TUNNEL_H
 #define RELAY_TUNNEL_H
@@ -17,74 +17,81 @@
 
 typedef struct relay_tunnel_route {
     const char *name;
-    const char *service;     /* URL */
+    const char *service; /* URL */
     relay_listen_addr listen;
     relay_handover handover; /* of a tunnel that was just opened */
 } relay_tunnel_route;
 
 typedef struct relay_tunnel {
     const char *id;
-    const char *device;      /* "" if none was given */
+    const char *device; /* "" if none was given */
     const char *relay;
-    const char *key;         /* fingerprint, SHA256:… */
-    const char *state;       /* open, closed or expired */
-    const char *by;          /* who opened it */
+    const char *key;             /* fingerprint, SHA256:… */
+    const char *state;           /* open, closed or expired */
+    const char *by;              /* who opened it */
     apr_time_t created, expires; /* by Redis's clock */
-    apr_time_t ended;        /* 0 unless closed */
+    apr_time_t ended;            /* 0 unless closed */
     int nroutes;
     relay_tunnel_route *routes;
 } relay_tunnel;
 
 typedef struct relay_tunnel_request {
-    const char *device;      /* may be NULL; checked: relay_text_is_plain(), at most RELAY_DEVICE_MAX bytes */
+    const char
+        *device; /* may be NULL; checked: relay_text_is_plain(), at most RELAY_DEVICE_MAX bytes */
     apr_interval_time_t ttl; /* 0: the configured default */
-    const char *name;        /* NULL: random. With several services: for the first; the others are random,
+    const char *name; /* NULL: random. With several services: for the first; the others are random,
                                 or from `names` */
     int nservices;
     const relay_service **services;
-    const char **names;      /* NULL, or one per service (an entry may be NULL: random) and then `name` is not used */
+    const char **names; /* NULL, or one per service (an entry may be NULL: random) and then `name`
+                           is not used */
     const char *fingerprint; /* of the device's key */
     const char *by;          /* who asks, for the record: user@host */
-    int take_over;           /* names that were another device's, too; visitors' browsers then forget that one */
+    /* names that were another device's, too; visitors' browsers then forget that one */
+    int take_over;
 } relay_tunnel_request;
 
 /**
- * Opens a tunnel: names, listen addresses, records and the grant, all at once or not at all. Where addresses come back it
- * waits up to 2 s for rlyd's word on which of them are in use, if that is wanting or too old.
+ * Opens a tunnel: names, listen addresses, records and the grant, all at once or not at all. Where
+ * addresses come back it waits up to 2 s for rlyd's word on which of them are in use, if that is
+ * wanting or too old.
  * @return APR_SUCCESS; RELAY_EINPUT, RELAY_EREFUSED or RELAY_EUNREACHABLE with *why
  */
 apr_status_t relay_tunnel_open(relay_tunnel **out, relay_store *s, const relay_config *cfg,
                                const relay_tunnel_request *req, apr_pool_t *p, const char **why);
 
 /**
- * Finds a tunnel by its id or the name of one of its routes, also one that has ended less than a day ago.
+ * Finds a tunnel by its id or the name of one of its routes, also one that has ended less than a
+ * day ago.
  * @return APR_SUCCESS; RELAY_ENOTFOUND, RELAY_ERECORD or RELAY_EUNREACHABLE with *why
  */
-apr_status_t relay_tunnel_find(relay_tunnel **out, relay_store *s, const char *id_or_name, apr_pool_t *p,
-                               const char **why);
+apr_status_t relay_tunnel_find(relay_tunnel **out, relay_store *s, const char *id_or_name,
+                               apr_pool_t *p, const char **why);
 
 /**
  * Ends a tunnel now.
  * @return APR_SUCCESS; RELAY_ENOTFOUND; RELAY_EGONE when it had ended before; RELAY_ERECORD or
  *         RELAY_EUNREACHABLE; all with *why
  */
-apr_status_t relay_tunnel_close(relay_store *s, const relay_config *cfg, const char *id, const char *by,
-                                apr_pool_t *p, const char **why);
+apr_status_t relay_tunnel_close(relay_store *s, const relay_config *cfg, const char *id,
+                                const char *by, apr_pool_t *p, const char **why);
 
 /**
  * Sets the end of an open tunnel to ttl from now. Never makes it shorter.
  * @param expires out: the new end
- * @return APR_SUCCESS; RELAY_EREFUSED (over the limit, or shorter than what it has); RELAY_EGONE; RELAY_ENOTFOUND;
- *         RELAY_ERECORD or RELAY_EUNREACHABLE; all with *why
+ * @return APR_SUCCESS; RELAY_EREFUSED (over the limit, or shorter than what it has); RELAY_EGONE;
+ * RELAY_ENOTFOUND; RELAY_ERECORD or RELAY_EUNREACHABLE; all with *why
  */
-apr_status_t relay_tunnel_extend(relay_store *s, const relay_config *cfg, const char *id, apr_interval_time_t ttl,
-                                 const char *by, apr_time_t *expires, apr_pool_t *p, const char **why);
+apr_status_t relay_tunnel_extend(relay_store *s, const relay_config *cfg, const char *id,
+                                 apr_interval_time_t ttl, const char *by, apr_time_t *expires,
+                                 apr_pool_t *p, const char **why);
 
 /**
  * All open tunnels, by expiry. A record that cannot be read is left out and reported to the log.
  * @param out array of relay_tunnel *
  * @return APR_SUCCESS, or RELAY_EUNREACHABLE with *why
  */
-apr_status_t relay_tunnel_list(apr_array_header_t **out, relay_store *s, apr_pool_t *p, const char **why);
+apr_status_t relay_tunnel_list(apr_array_header_t **out, relay_store *s, apr_pool_t *p,
+                               const char **why);
 
 #endif

@@ -90,7 +90,6 @@ static void put_back(request_rec *r, mod_relay_request *rr)
 
 static int take_out(void *data, const char *key, const char *value)
 {
-    (void)key;
     APR_ARRAY_PUSH((apr_array_header_t *)data, const char *) = value;
     return 1;
 }
@@ -131,7 +130,6 @@ void mod_relay_answer_end(request_rec *r, mod_relay_request *rr)
 
 void mod_relay_answer_register_hooks(apr_pool_t *p)
 {
-    (void)p;
     mod_relay_interim_register_hooks(p);
     answer_filter =
         ap_register_output_filter("RELAY_ANSWER_HEAD", on_answer, NULL, AP_FTYPE_CONTENT_SET - 1);

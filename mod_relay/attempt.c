@@ -1,13 +1,15 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * One attempt at a device, and when it may be repeated. A pooled connection can be closed by the device at
- * the very moment when a request is sent on it; over a slow line that moment lasts as long as the line is.
+ * One attempt at a device, and when it may be repeated. A pooled connection can be closed by the
+ * device at the very moment when a request is sent on it; over a slow line that moment lasts as
+ * long as the line is.
  *
- * Where reading the answer fails, mod_proxy_http closes the visitor's connection without a word if it has
- * served a request before (ap_proxy_http_process_response(), AH01104), so that the browser tries again. Here
- * that is better known: a safe request is repeated once on a connection of its own, and who cannot be
- * helped gets a page. So c->keepalives, by which mod_proxy_http decides, is 0 until the answer has begun.
+ * Where reading the answer fails, mod_proxy_http closes the visitor's connection without a word if
+ * it has served a request before (ap_proxy_http_process_response(), AH01104), so that the browser
+ * tries again. Here that is better known: a safe request is repeated once on a connection of its
+ * own, and who cannot be helped gets a page. So c->keepalives, by which mod_proxy_http decides, is
+ * 0 until the answer has begun.
  */
 
 #include "mod_relay.h"
@@ -15,7 +17,8 @@
 #include <mod_proxy.h>
 #include <util_filter.h>
 
-/* After this long without a request a pooled connection is not trusted with one that cannot be repeated. */
+/* After this long without a request a pooled connection is not trusted with one that cannot be
+ * repeated. */
 #define TRUSTED_FOR apr_time_from_sec(1)
 /* mod_proxy_http's way to ask for a new connection; it looks at this where c->keepalives is 0. */
 #define NOT_POOLED "proxy-initial-not-pooled"
@@ -54,21 +57,23 @@ void mod_relay_attempt_begin(request_rec *r, mod_relay_request *rr, apr_interval
 
 void mod_relay_attempt_end(request_rec *r, mod_relay_request *rr, int *status)
 {
-    if (*status == HTTP_BAD_GATEWAY && rr->pooled && is_repeatable(r) && !r->bytes_sent && !r->eos_sent
-        && !r->connection->aborted) {
-        ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r, "RLY131 tunnel %s: trying again on a new connection",
-                      rr->route.tunnel);
-        /* A visitor's own pool has no other connection than the one that failed; a login needs the new one to stay. */
+    if (*status == HTTP_BAD_GATEWAY && rr->pooled && is_repeatable(r) && !r->bytes_sent &&
+        !r->eos_sent && !r->connection->aborted) {
+        ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r,
+                      "RLY131 tunnel %s: trying again on a new connection", rr->route.tunnel);
+        /* A visitor's own pool has no other connection than the one that failed; a login needs the
+         * new one to stay. */
         if (!rr->pinned)
             apr_table_setn(r->subprocess_env, NOT_POOLED, "1");
         r->status_line = NULL;
-        *status = proxy_run_scheme_handler(r, rr->worker, rr->proxy, r->filename + strlen("proxy:"), NULL, 0);
+        *status = proxy_run_scheme_handler(r, rr->worker, rr->proxy, r->filename + strlen("proxy:"),
+                                           NULL, 0);
     }
     /*
-     * mod_proxy_http2 does not see that an idle connection was closed if the device has said good-bye before. When a
-     * service is restarted each pooled connection would cost a call.
+     * mod_proxy_http2 does not see that an idle connection was closed if the device has said
+     * good-bye before. When a service is restarted each pooled connection would cost a call.
      */
-    if (*status != OK && *status != DONE && !strcmp(rr->route.scheme, "h2c"))
+    if (*status != OK && *status != DONE && strcmp(rr->route.scheme, "h2c") == 0)
         mod_relay_backend_retire(rr->backend);
     show_keepalives(r->connection, rr);
     mod_relay_answer_end(r, rr);
@@ -77,6 +82,6 @@ void mod_relay_attempt_end(request_rec *r, mod_relay_request *rr, int *status)
 
 void mod_relay_attempt_register_hooks(apr_pool_t *p)
 {
-    (void)p;
-    answer_filter = ap_register_output_filter("RELAY_ANSWER", on_answer, NULL, AP_FTYPE_CONTENT_SET);
+    answer_filter =
+        ap_register_output_filter("RELAY_ANSWER", on_answer, NULL, AP_FTYPE_CONTENT_SET);
 }

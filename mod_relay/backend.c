@@ -1,12 +1,14 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * A proxy worker of its own for each route: mod_proxy's connection pool, for one tunnel id and one listen
- * address, never shared and never outliving the tunnel. Without it mod_proxy would use its generic worker:
- * a new connection, and so a new SSH channel and one more round trip to the device, for every request.
+ * A proxy worker of its own for each route: mod_proxy's connection pool, for one tunnel id and one
+ * listen address, never shared and never outliving the tunnel. Without it mod_proxy would use its
+ * generic worker: a new connection, and so a new SSH channel and one more round trip to the device,
+ * for every request.
  *
- * The workers are made at run time and are known to nobody but this file (ap_proxy_define_worker() without
- * a configuration, as mod_proxy_hcheck does it). A request holds a reference until its pool goes.
+ * The workers are made at run time and are known to nobody but this file (ap_proxy_define_worker()
+ * without a configuration, as mod_proxy_hcheck does it). A request holds a reference until its pool
+ * goes.
  */
 
 #include "mod_relay.h"
@@ -24,7 +26,7 @@ typedef struct mod_relay_backend {
     apr_pool_t *pool; /* it and all it has, with the connections */
     proxy_worker *worker;
     apr_interval_time_t idle;
-    int refs; /* a visitor's own (pinned.c) has none: it ends after his requests */
+    int refs;           /* a visitor's own (pinned.c) has none: it ends after his requests */
     apr_time_t doubted; /* since when, or 0 */
     apr_time_t used;    /* when a request last began or ended, 0 at first */
     mod_relay_backends *all;
@@ -63,7 +65,7 @@ static void doubt(mod_relay_backends *b, const char *name)
 
         apr_hash_this(i, NULL, NULL, &value);
         be = value;
-        if (!name || !strcmp(be->name, name))
+        if (!name || strcmp(be->name, name) == 0)
             be->doubted = mod_relay_clock();
     }
     apr_thread_mutex_unlock(b->mutex);
@@ -172,7 +174,8 @@ static void configure(proxy_worker_shared *s, const mod_relay_server *conf)
 }
 
 /* NULL when there is no memory or mod_proxy refuses. */
-static backend *make_backend(mod_relay_backends *b, const char *key, request_rec *r, const mod_relay_request *rr)
+static backend *make_backend(mod_relay_backends *b, const char *key, request_rec *r,
+                             const mod_relay_request *rr)
 {
     const char *fault;
     apr_pool_t *p;
@@ -193,8 +196,8 @@ static backend *make_backend(mod_relay_backends *b, const char *key, request_rec
             fault = "its connection pool cannot be made";
     }
     if (fault) {
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "RLY130 tunnel %s: no worker for %s: %s", rr->route.tunnel,
-                      rr->route.origin, fault);
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "RLY130 tunnel %s: no worker for %s: %s",
+                      rr->route.tunnel, rr->route.origin, fault);
         apr_pool_destroy(p);
         return NULL;
     }
@@ -247,20 +250,21 @@ static backend *acquire(request_rec *r, const mod_relay_request *rr, apr_interva
     return be;
 }
 
-/* mod_proxy asks who takes this request; r->filename, and so *url, names the listen address already. */
-static int pre_request(proxy_worker **worker, proxy_balancer **balancer, request_rec *r, proxy_server_conf *conf,
-                       char **url)
+/* mod_proxy asks who takes this request; r->filename, and so *url, names the listen address
+ * already. */
+static int pre_request(proxy_worker **worker, proxy_balancer **balancer, request_rec *r,
+                       proxy_server_conf *conf, char **url)
 {
     mod_relay_request *rr = mod_relay_request_of(r);
     apr_interval_time_t unused = 0;
     backend *be;
     int status;
 
-    (void)url;
     if (!rr || rr->answer >= 0)
         return DECLINED;
     mod_relay_secrets_hide(r, rr);
-    if ((status = mod_relay_pinned_acquire(r, rr, &be)) != OK || (!be && (be = acquire(r, rr, &unused)) == NULL)) {
+    if ((status = mod_relay_pinned_acquire(r, rr, &be)) != OK ||
+        (!be && (be = acquire(r, rr, &unused)) == NULL)) {
         mod_relay_secrets_show(r, rr);
         return status != OK ? status : HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -278,7 +282,8 @@ static int pre_request(proxy_worker **worker, proxy_balancer **balancer, request
 const char *mod_relay_backend_missing(void)
 {
     if (!ap_find_linked_module("mod_proxy.c") || !ap_find_linked_module("mod_proxy_http.c"))
-        return "it needs mod_proxy and mod_proxy_http: `a2enmod proxy proxy_http`, or LoadModule lines for both before "
+        return "it needs mod_proxy and mod_proxy_http: `a2enmod proxy proxy_http`, or LoadModule "
+               "lines for both before "
                "that of relay_module";
     if (!proxy_hook_pre_request)
         return "the LoadModule line of proxy_module must stand before that of relay_module";
@@ -287,7 +292,6 @@ const char *mod_relay_backend_missing(void)
 
 void mod_relay_backend_register_hooks(apr_pool_t *p)
 {
-    (void)p;
     if (proxy_hook_pre_request)
         proxy_hook_pre_request(pre_request, NULL, NULL, APR_HOOK_FIRST);
 }

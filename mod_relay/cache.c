@@ -3,7 +3,8 @@
 /*
  * Names to routes, in the memory of one process. Split into parts with a lock each, so that request
  * threads do not wait for each other. Bounded: a part that is full gives up any one entry for a new
- * one, and what is not there (an attacker can ask for any number of names) has a small share of its own.
+ * one, and what is not there (an attacker can ask for any number of names) has a small share of its
+ * own.
  */
 
 #include "mod_relay.h"
@@ -60,11 +61,13 @@ static part *part_of(mod_relay_cache *c, const char *name)
     return &c->parts[apr_hashfunc_default(name, &len) % PARTS];
 }
 
-/* A route's strings. They stand in one piece behind the entry, so that each request copies them at once. */
+/* A route's strings. They stand in one piece behind the entry, so that each request copies them at
+ * once. */
 static const apr_size_t strings[] = {
-    APR_OFFSETOF(relay_route, name),    APR_OFFSETOF(relay_route, tunnel), APR_OFFSETOF(relay_route, relay),
-    APR_OFFSETOF(relay_route, device),  APR_OFFSETOF(relay_route, scheme), APR_OFFSETOF(relay_route, service),
-    APR_OFFSETOF(relay_route, origin),  APR_OFFSETOF(relay_route, owner),
+    APR_OFFSETOF(relay_route, name),   APR_OFFSETOF(relay_route, tunnel),
+    APR_OFFSETOF(relay_route, relay),  APR_OFFSETOF(relay_route, device),
+    APR_OFFSETOF(relay_route, scheme), APR_OFFSETOF(relay_route, service),
+    APR_OFFSETOF(relay_route, origin), APR_OFFSETOF(relay_route, owner),
 };
 #define STRINGS (sizeof(strings) / sizeof(strings[0]))
 #define STRING(route, i) (*(const char **)((char *)(route) + strings[i]))
@@ -96,7 +99,7 @@ static entry *make_entry(const char *name, const relay_route *route, const char 
     }
     else {
         e->kind = gone ? MOD_RELAY_HIT_GONE : MOD_RELAY_HIT_NONE;
-        e->gone = gone && !strcmp(gone, "closed") ? "closed" : "expired";
+        e->gone = gone && strcmp(gone, "closed") == 0 ? "closed" : "expired";
     }
     return e;
 }
@@ -141,8 +144,9 @@ static void copy_route(relay_route *to, const entry *e, apr_time_t now, apr_pool
     to->lives = e->dies - now;
 }
 
-mod_relay_cached mod_relay_cache_get(mod_relay_cache *c, const char *name, apr_interval_time_t max_age,
-                                     relay_route *route, const char **gone, apr_pool_t *p)
+mod_relay_cached mod_relay_cache_get(mod_relay_cache *c, const char *name,
+                                     apr_interval_time_t max_age, relay_route *route,
+                                     const char **gone, apr_pool_t *p)
 {
     part *t = part_of(c, name);
     apr_time_t now = mod_relay_clock();
@@ -160,7 +164,8 @@ mod_relay_cached mod_relay_cache_get(mod_relay_cache *c, const char *name, apr_i
             copy_route(route, e, now, p);
         }
     }
-    else if ((e = apr_hash_get(t->absent, name, APR_HASH_KEY_STRING)) != NULL && now - e->read < ABSENT_TTL) {
+    else if ((e = apr_hash_get(t->absent, name, APR_HASH_KEY_STRING)) != NULL &&
+             now - e->read < ABSENT_TTL) {
         kind = e->kind;
         *gone = e->gone;
     }
@@ -179,8 +184,8 @@ apr_uint32_t mod_relay_cache_ticket(mod_relay_cache *c, const char *name)
     return ticket;
 }
 
-void mod_relay_cache_put(mod_relay_cache *c, const char *name, apr_uint32_t ticket, const relay_route *route,
-                         const char *gone)
+void mod_relay_cache_put(mod_relay_cache *c, const char *name, apr_uint32_t ticket,
+                         const relay_route *route, const char *gone)
 {
     part *t = part_of(c, name);
     apr_hash_t *into = route ? t->routes : t->absent;

@@ -15,7 +15,7 @@ static void take_keys(const redisReply *keys, const mod_relay_changes *to)
     for (i = 0; i < keys->elements; i++) {
         const redisReply *key = keys->element[i];
 
-        if (key->type == REDIS_REPLY_STRING && !strncmp(key->str, to->prefix, skip))
+        if (key->type == REDIS_REPLY_STRING && strncmp(key->str, to->prefix, skip) == 0)
             to->one(to->baton, key->str + skip);
     }
 }
@@ -30,8 +30,8 @@ int mod_relay_changes_read(redisReader *reader, const mod_relay_changes *to)
             return 0;
         if ((r = reply) == NULL)
             return 1;
-        if (r->type == REDIS_REPLY_ARRAY && r->elements == 3 && r->element[0]->type == REDIS_REPLY_STRING
-            && !strcmp(r->element[0]->str, "message"))
+        if (r->type == REDIS_REPLY_ARRAY && r->elements == 3 &&
+            r->element[0]->type == REDIS_REPLY_STRING && strcmp(r->element[0]->str, "message") == 0)
             take_keys(r->element[2], to);
         freeReplyObject(r);
     }

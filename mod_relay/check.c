@@ -1,8 +1,8 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * What `apachectl configtest` warns of: it is no error, httpd starts, and what comes of it is hard to see. Restarts say
- * nothing of it again, and do not wait for a Redis that hangs.
+ * What `apachectl configtest` warns of: it is no error, httpd starts, and what comes of it is hard
+ * to see. Restarts say nothing of it again, and do not wait for a Redis that hangs.
  */
 
 #include "mod_relay.h"
@@ -11,7 +11,8 @@
 #include <http_core.h>
 #include <signal.h>
 
-/* For each answer of Redis, of which there are four at most; or as relay.conf says, if that is less. */
+/* For each answer of Redis, of which there are four at most; or as relay.conf says, if that is
+ * less. */
 #define REDIS_PATIENCE apr_time_from_msec(500)
 
 /* Not the name itself, but something below it. */
@@ -19,7 +20,8 @@ static int lies_below(const char *name, const char *domain)
 {
     apr_size_t length = strlen(name), tail = strlen(domain);
 
-    return length > tail + 1 && name[length - tail - 1] == '.' && !ap_cstr_casecmp(name + length - tail, domain);
+    return length > tail + 1 && name[length - tail - 1] == '.' &&
+           ap_cstr_casecmp(name + length - tail, domain) == 0;
 }
 
 static int any_below(const apr_array_header_t *names, const char *domain, const char *probe)
@@ -39,8 +41,8 @@ static int serves_names(const server_rec *s, const char *domain, apr_pool_t *p)
 {
     const char *probe = apr_pstrcat(p, "a.", domain, NULL); /* what a wildcard has to match */
 
-    return (s->server_hostname && lies_below(s->server_hostname, domain)) || any_below(s->names, domain, probe)
-           || any_below(s->wild_names, domain, probe);
+    return (s->server_hostname && lies_below(s->server_hostname, domain)) ||
+           any_below(s->names, domain, probe) || any_below(s->wild_names, domain, probe);
 }
 
 static void check_names(const mod_relay_realm *realm, server_rec *main_server, apr_pool_t *p)
@@ -60,21 +62,26 @@ static void check_names(const mod_relay_realm *realm, server_rec *main_server, a
     }
     if (first)
         ap_log_error(APLOG_MARK, APLOG_STARTUP | APLOG_WARNING, 0, first,
-                     "RLY116 no virtual host with RelayEngine on (%s:%u) has a name below `%s', the domain in %s: requests for "
+                     "RLY116 no virtual host with RelayEngine on (%s:%u) has a name below `%s', "
+                     "the domain in %s: requests for "
                      "NAME.%s may go to another one. It needs `ServerAlias *.%s'.",
-                     first->defn_name ? first->defn_name : "the main server", first->defn_line_number, domain,
-                     realm->relay->file, domain, domain);
+                     first->defn_name ? first->defn_name : "the main server",
+                     first->defn_line_number, domain, realm->relay->file, domain, domain);
 }
 
-/* hiredis writes without MSG_NOSIGNAL, and nobody has told this process yet to ignore the signal. */
-static redisContext *connect_quietly(const relay_config *relay, struct sigaction *before, apr_pool_t *p)
+/* hiredis writes without MSG_NOSIGNAL, and nobody has told this process yet
+ * to ignore the signal. */
+static redisContext *connect_quietly(const relay_config *relay, struct sigaction *before,
+                                     apr_pool_t *p)
 {
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     redisContext *c = NULL;
     const char *why;
 
     sigaction(SIGPIPE, &ignore, before);
-    if (relay_redis_connect(&c, relay->redis, relay->redis_timeout < REDIS_PATIENCE ? relay->redis_timeout : REDIS_PATIENCE,
+    if (relay_redis_connect(&c, relay->redis,
+                            relay->redis_timeout < REDIS_PATIENCE ? relay->redis_timeout
+                                                                  : REDIS_PATIENCE,
                             p, &why) != APR_SUCCESS)
         return NULL; /* that it is away is no fault of the configuration */
     return c;
@@ -91,7 +98,8 @@ static void check_policy(const mod_relay_realm *realm, apr_pool_t *p)
     sigaction(SIGPIPE, &before, NULL);
     if (policy)
         ap_log_error(APLOG_MARK, APLOG_STARTUP | APLOG_WARNING, 0, realm->server,
-                     "RLY115 Redis at %s, of %s, has a maxmemory and the maxmemory-policy %s: when it is full it forgets tunnels "
+                     "RLY115 Redis at %s, of %s, has a maxmemory and the maxmemory-policy %s: when "
+                     "it is full it forgets tunnels "
                      "that are open, without a word. Set `maxmemory-policy noeviction'.",
                      realm->relay->redis->shown, realm->relay->file, policy);
 }

@@ -31,7 +31,7 @@ int mod_relay_cookie_next(const char **at, mod_relay_cookie *c)
 
 int mod_relay_cookie_is(const mod_relay_cookie *c, const char *name)
 {
-    return c->name_len == strlen(name) && !memcmp(c->name, name, c->name_len);
+    return c->name_len == strlen(name) && memcmp(c->name, name, c->name_len) == 0;
 }
 
 int mod_relay_cookies_have(const char *header, const char *name, const char *value)
@@ -39,8 +39,8 @@ int mod_relay_cookies_have(const char *header, const char *name, const char *val
     mod_relay_cookie c;
 
     while (mod_relay_cookie_next(&header, &c))
-        if (mod_relay_cookie_is(&c, name) && c.value_len == strlen(value)
-            && !memcmp(c.value, value, c.value_len))
+        if (mod_relay_cookie_is(&c, name) && c.value_len == strlen(value) &&
+            memcmp(c.value, value, c.value_len) == 0)
             return 1;
     return 0;
 }

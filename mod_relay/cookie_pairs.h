@@ -11,7 +11,8 @@
 /** A pair. Name and value stand in the header and are not ended by 0. */
 typedef struct mod_relay_cookie {
     const char *name, *value;
-    apr_size_t name_len, value_len; /* without `=` it is a value whose name is empty (RFC 6265bis, 5.7) */
+    apr_size_t name_len,
+        value_len; /* without `=` it is a value whose name is empty (RFC 6265bis, 5.7) */
 } mod_relay_cookie;
 
 /**
@@ -34,8 +35,8 @@ int mod_relay_cookies_have(const char *header, const char *name, const char *val
 const char *mod_relay_cookies_without(const char *header, const char *name, apr_pool_t *p);
 
 /**
- * All that a cookie can have as Path which came with a request for this path: "/", and each directory
- * with and without its slash.
+ * All that a cookie can have as Path which came with a request for this path: "/", and each
+ * directory with and without its slash.
  * @param uri path and query as they were sent
  * @param max at least 3; deeper paths are left out
  * @return how many of paths are set; in pool p. None holds `;` or a control character

@@ -15,8 +15,8 @@ int mod_relay_cookie_is_hidden(const apr_array_header_t *names, const char *name
         apr_size_t most = strlen(pattern);
 
         if (most && pattern[most - 1] == '*'
-                ? length >= most - 1 && !memcmp(name, pattern, most - 1)
-                : length == most && !memcmp(name, pattern, most))
+                ? length >= most - 1 && memcmp(name, pattern, most - 1) == 0
+                : length == most && memcmp(name, pattern, most) == 0)
             return 1;
     }
     return 0;

@@ -10,7 +10,8 @@
 #include <time.h>
 
 #define NONE 0 /* cells are numbered from 1 in chains */
-/* The lock is held for less than a microsecond. Who does not get it in this time meets a process that was stopped. */
+/* The lock is held for less than a microsecond. Who does not get it in this time meets a process
+ * that was stopped. */
 #define LOCK_MS 20
 /* The table is swept when so many cells are in use, and then when twice as many are. */
 #define SWEEP_FIRST 256
@@ -57,8 +58,8 @@ static uint32_t buckets_for(unsigned cells)
 
 apr_size_t mod_relay_counts_size(unsigned rows, unsigned cells)
 {
-    return rounded(sizeof(mod_relay_counts) + rows * sizeof(int32_t)) + rounded(buckets_for(cells) * sizeof(uint32_t))
-           + cells * stride_for(rows);
+    return rounded(sizeof(mod_relay_counts) + rows * sizeof(int32_t)) +
+           rounded(buckets_for(cells) * sizeof(uint32_t)) + cells * stride_for(rows);
 }
 
 static uint32_t *heads(mod_relay_counts *c)
@@ -96,8 +97,8 @@ apr_status_t mod_relay_counts_init(mod_relay_counts **out, void *at, unsigned ro
     c->cells_at = c->heads_at + rounded(c->buckets * sizeof(uint32_t));
     if ((rc = pthread_mutexattr_init(&attr)) != 0)
         return rc;
-    if ((rc = pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED)) == 0
-        && (rc = pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST)) == 0)
+    if ((rc = pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED)) == 0 &&
+        (rc = pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST)) == 0)
         rc = pthread_mutex_init(&c->mutex, &attr);
     pthread_mutexattr_destroy(&attr);
     *out = c;
@@ -111,7 +112,8 @@ static void clear_row(mod_relay_counts *c, unsigned row, int32_t pid)
 {
     uint32_t used = __atomic_load_n(&c->used, __ATOMIC_ACQUIRE), i;
 
-    if (!__atomic_compare_exchange_n(&c->pids[row], &pid, CLEARING, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+    if (!__atomic_compare_exchange_n(&c->pids[row], &pid, CLEARING, 0, __ATOMIC_ACQ_REL,
+                                     __ATOMIC_RELAXED))
         return;
     for (i = 1; i <= used; i++)
         __atomic_store_n(&cell_of(c, i)->counts[row], 0, __ATOMIC_RELEASE);
@@ -130,8 +132,8 @@ static void use_row(mod_relay_counts *c, uint32_t row)
 {
     uint32_t seen = __atomic_load_n(&c->rows_used, __ATOMIC_ACQUIRE);
 
-    while (seen <= row
-           && !__atomic_compare_exchange_n(&c->rows_used, &seen, row + 1, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+    while (seen <= row && !__atomic_compare_exchange_n(&c->rows_used, &seen, row + 1, 0,
+                                                       __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
         ;
 }
 
@@ -144,7 +146,8 @@ int mod_relay_counts_join(mod_relay_counts *c, pid_t pid)
         for (row = 0; row < c->rows; row++) {
             int32_t none = 0;
 
-            if (__atomic_compare_exchange_n(&c->pids[row], &none, (int32_t)pid, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
+            if (__atomic_compare_exchange_n(&c->pids[row], &none, (int32_t)pid, 0, __ATOMIC_ACQ_REL,
+                                            __ATOMIC_RELAXED)) {
                 use_row(c, row);
                 return (int)row;
             }
@@ -172,7 +175,8 @@ static unsigned sum(const mod_relay_counts *c, const cell *e)
     return n;
 }
 
-/* Puts all in order from the counts alone: cells that hold something into their chains, the others among the free ones. */
+/* Puts all in order from the counts alone: cells that hold something into their chains, the others
+ * among the free ones. */
 static void sweep(mod_relay_counts *c)
 {
     uint32_t i, kept = 0;
@@ -232,7 +236,7 @@ static uint32_t find(mod_relay_counts *c, const char *key)
     uint32_t number, empty = NONE;
 
     for (number = *head_for(c, key); number != NONE; number = cell_of(c, number)->next) {
-        if (!strcmp(cell_of(c, number)->key, key))
+        if (strcmp(cell_of(c, number)->key, key) == 0)
             return number;
         if (!empty && !sum(c, cell_of(c, number)))
             empty = number;
@@ -249,7 +253,8 @@ static uint32_t find(mod_relay_counts *c, const char *key)
     return number;
 }
 
-mod_relay_taken mod_relay_counts_take(mod_relay_counts *c, int row, const char *tunnel, unsigned limit, unsigned *out)
+mod_relay_taken mod_relay_counts_take(mod_relay_counts *c, int row, const char *tunnel,
+                                      unsigned limit, unsigned *out)
 {
     mod_relay_taken how = MOD_RELAY_UNCOUNTED;
     uint32_t number;

@@ -1,14 +1,16 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * How many of something each tunnel holds at this moment, over all processes of httpd: a table in memory that they share.
- * Knows nothing of httpd.
+ * How many of something each tunnel holds at this moment, over all processes of httpd: a table in
+ * memory that they share. Knows nothing of httpd.
  *
- * A tunnel's count has one number for each process, in that process's row. Their sum is what counts, and nothing else is
- * kept: a process that is killed takes its share of every count with it when its row is cleared. Taking needs a lock, of
- * the kind that survives its owner's death; giving back is one atomic step.
+ * A tunnel's count has one number for each process, in that process's row. Their sum is what
+ * counts, and nothing else is kept: a process that is killed takes its share of every count with it
+ * when its row is cleared. Taking needs a lock, of the kind that survives its owner's death; giving
+ * back is one atomic step.
  *
- * Any thread of any process may call these, but for init (before the first fork) and leave (the parent).
+ * Any thread of any process may call these, but for init (before the first fork) and leave (the
+ * parent).
  */
 #ifndef MOD_RELAY_COUNTS_H
 #define MOD_RELAY_COUNTS_H
@@ -20,12 +22,14 @@
 /** A tunnel's id is shorter than this; one that is not is not counted. */
 #define MOD_RELAY_COUNTS_KEY_SIZE 40
 
-/** Changes with the layout: a graceful restart may bring a newer module to a table that processes still use. */
+/** Changes with the layout: a graceful restart may bring a newer module to a table that processes
+ * still use. */
 #define MOD_RELAY_COUNTS_VERSION 1
 
 typedef struct mod_relay_counts mod_relay_counts;
 
-/** Bytes for a table of so many processes and so many tunnels that hold something at the same time. */
+/** Bytes for a table of so many processes and so many tunnels that hold something
+ * at the same time. */
 apr_size_t mod_relay_counts_size(unsigned rows, unsigned cells);
 
 /** @param at shared, page-aligned and zeroed memory of that size */
@@ -40,19 +44,22 @@ void mod_relay_counts_leave(mod_relay_counts *c, pid_t pid);
 typedef enum {
     MOD_RELAY_TAKEN,
     MOD_RELAY_REFUSED, /* the tunnel holds `limit` already */
-    MOD_RELAY_UNCOUNTED /* the table is full, or its lock was not to be had: neither should ever be */
+    /* the table is full, or its lock was not to be had: neither should ever be */
+    MOD_RELAY_UNCOUNTED
 } mod_relay_taken;
 
 /**
  * Takes one for a tunnel, unless it holds `limit`.
  * @param cell out: for give; only for MOD_RELAY_TAKEN
  */
-mod_relay_taken mod_relay_counts_take(mod_relay_counts *c, int row, const char *tunnel, unsigned limit, unsigned *cell);
+mod_relay_taken mod_relay_counts_take(mod_relay_counts *c, int row, const char *tunnel,
+                                      unsigned limit, unsigned *cell);
 
 /** Gives one back that this process has taken. */
 void mod_relay_counts_give(mod_relay_counts *c, int row, unsigned cell);
 
-/** For people. @param most out: what the tunnel holds that holds most @param refused out: how often one was refused, ever */
+/** For people. @param most out: what the tunnel holds that holds most @param refused out: how often
+ * one was refused, ever */
 void mod_relay_counts_look(mod_relay_counts *c, unsigned *most, apr_uint32_t *refused);
 
 #endif

@@ -27,7 +27,6 @@ void *mod_relay_server_create(apr_pool_t *p, server_rec *s)
 {
     mod_relay_server *conf = apr_pcalloc(p, sizeof(*conf));
 
-    (void)s;
     conf->id = apr_psprintf(p, "%pp", (void *)conf);
     conf->engine = UNSET;
     conf->ssh = UNSET;
@@ -54,8 +53,12 @@ void *mod_relay_server_merge(apr_pool_t *p, void *base, void *add)
     MERGE(ssh);
     MERGE(ssh_tls_max);
     MERGE(ssh_wait_max);
-    conf->tunnel_threads = a->tunnel_percent == UNSET && a->tunnel_threads == UNSET ? b->tunnel_threads : a->tunnel_threads;
-    conf->tunnel_percent = a->tunnel_percent == UNSET && a->tunnel_threads == UNSET ? b->tunnel_percent : a->tunnel_percent;
+    conf->tunnel_threads = a->tunnel_percent == UNSET && a->tunnel_threads == UNSET
+                               ? b->tunnel_threads
+                               : a->tunnel_threads;
+    conf->tunnel_percent = a->tunnel_percent == UNSET && a->tunnel_threads == UNSET
+                               ? b->tunnel_percent
+                               : a->tunnel_percent;
     MERGE(cache_ttl);
     MERGE(stale_max);
     MERGE(backend_timeout);
@@ -71,14 +74,12 @@ void *mod_relay_server_merge(apr_pool_t *p, void *base, void *add)
 
 static const char *set_engine(cmd_parms *cmd, void *dummy, int on)
 {
-    (void)dummy;
     mod_relay_server_of(cmd->server)->engine = on;
     return NULL;
 }
 
 static const char *set_ssh(cmd_parms *cmd, void *dummy, int on)
 {
-    (void)dummy;
     mod_relay_server_of(cmd->server)->ssh = on;
     return NULL;
 }
@@ -97,17 +98,17 @@ static int read_number(const char *arg, int least, int most, const char *rest, i
 
 static const char *set_ssh_tls_max(cmd_parms *cmd, void *dummy, const char *arg)
 {
-    (void)dummy;
     if (!read_number(arg, 0, 10000, "", &mod_relay_server_of(cmd->server)->ssh_tls_max))
-        return apr_pstrcat(cmd->pool, "RelaySSHTLSMax: `", arg, "' is not a number from 0 (none) to 10000", NULL);
+        return apr_pstrcat(cmd->pool, "RelaySSHTLSMax: `", arg,
+                           "' is not a number from 0 (none) to 10000", NULL);
     return NULL;
 }
 
 static const char *set_ssh_wait_max(cmd_parms *cmd, void *dummy, const char *arg)
 {
-    (void)dummy;
     if (!read_number(arg, 1, 10000, "", &mod_relay_server_of(cmd->server)->ssh_wait_max))
-        return apr_pstrcat(cmd->pool, "RelaySSHWaitMax: `", arg, "' is not a number from 1 to 10000", NULL);
+        return apr_pstrcat(cmd->pool, "RelaySSHWaitMax: `", arg,
+                           "' is not a number from 1 to 10000", NULL);
     return NULL;
 }
 
@@ -115,30 +116,33 @@ static const char *set_tunnel_threads(cmd_parms *cmd, void *dummy, const char *a
 {
     mod_relay_server *conf = mod_relay_server_of(cmd->server);
 
-    (void)dummy;
     conf->tunnel_threads = conf->tunnel_percent = UNSET;
-    if (!read_number(arg, 0, 100000, "", &conf->tunnel_threads) && !read_number(arg, 1, 100, "%", &conf->tunnel_percent))
+    if (!read_number(arg, 0, 100000, "", &conf->tunnel_threads) &&
+        !read_number(arg, 1, 100, "%", &conf->tunnel_percent))
         return apr_pstrcat(cmd->pool, "RelayTunnelThreads: `", arg,
-                           "' is neither a number from 0 (no limit) to 100000 nor a share of MaxRequestWorkers from 1% to 100%",
+                           "' is neither a number from 0 (no limit) to 100000 nor a share of "
+                           "MaxRequestWorkers from 1% to 100%",
                            NULL);
     return NULL;
 }
 
 static const char *set_conf_file(cmd_parms *cmd, void *dummy, const char *arg)
 {
-    (void)dummy;
     mod_relay_server_of(cmd->server)->conf_file = ap_server_root_relative(cmd->pool, arg);
-    return mod_relay_server_of(cmd->server)->conf_file ? NULL : apr_pstrcat(cmd->pool, "RelayConfig: bad path ", arg, NULL);
+    return mod_relay_server_of(cmd->server)->conf_file
+               ? NULL
+               : apr_pstrcat(cmd->pool, "RelayConfig: bad path ", arg, NULL);
 }
 
 static const char *add_hidden_cookie(cmd_parms *cmd, void *dummy, const char *arg)
 {
     mod_relay_server *conf = mod_relay_server_of(cmd->server);
 
-    (void)dummy;
     if (!*arg || arg[strcspn(arg, "=;, \t\"")])
-        return apr_pstrcat(cmd->pool, "RelayHideCookies: `", arg, "' is no name of a cookie: give names, which may end in *, with "
-                           "blanks between them", NULL);
+        return apr_pstrcat(cmd->pool, "RelayHideCookies: `", arg,
+                           "' is no name of a cookie: give names, which may end in *, with "
+                           "blanks between them",
+                           NULL);
     if (!conf->hide_cookies)
         conf->hide_cookies = apr_array_make(cmd->pool, 4, sizeof(const char *));
     APR_ARRAY_PUSH(conf->hide_cookies, const char *) = arg;
@@ -148,10 +152,10 @@ static const char *add_hidden_cookie(cmd_parms *cmd, void *dummy, const char *ar
 /* All directives that take a time span; cmd->info is the field's offset. */
 static const char *set_span(cmd_parms *cmd, void *dummy, const char *arg)
 {
-    apr_interval_time_t *field = (void *)((char *)mod_relay_server_of(cmd->server) + (apr_size_t)cmd->info);
+    apr_interval_time_t *field =
+        (void *)((char *)mod_relay_server_of(cmd->server) + (apr_size_t)cmd->info);
     const char *why;
 
-    (void)dummy;
     if (relay_duration_parse(field, arg, cmd->pool, &why) != APR_SUCCESS)
         return apr_pstrcat(cmd->pool, cmd->cmd->name, ": ", why, NULL);
     if (*field == 0 && (apr_size_t)cmd->info != APR_OFFSETOF(mod_relay_server, stale_max))
@@ -163,30 +167,40 @@ static const char *set_span(cmd_parms *cmd, void *dummy, const char *arg)
     AP_INIT_TAKE1(name, set_span, (void *)APR_OFFSETOF(mod_relay_server, field), RSRC_CONF, help)
 
 const command_rec mod_relay_directives[] = {
-    AP_INIT_FLAG("RelayEngine", set_engine, NULL, RSRC_CONF,
-                 "on|off: whether this server sends requests for NAME.domain to devices; default off"),
-    AP_INIT_FLAG("RelaySSH", set_ssh, NULL, RSRC_CONF,
-                 "on|off: whether SSH connections to this server's addresses go to rlyd; default off"),
+    AP_INIT_FLAG(
+        "RelayEngine", set_engine, NULL, RSRC_CONF,
+        "on|off: whether this server sends requests for NAME.domain to devices; default off"),
+    AP_INIT_FLAG(
+        "RelaySSH", set_ssh, NULL, RSRC_CONF,
+        "on|off: whether SSH connections to this server's addresses go to rlyd; default off"),
     AP_INIT_TAKE1("RelaySSHTLSMax", set_ssh_tls_max, NULL, RSRC_CONF,
-                  "how many SSH connections inside TLS one process carries, a thread each; default 16, 0: none"),
+                  "how many SSH connections inside TLS one process carries, a thread each; default "
+                  "16, 0: none"),
     AP_INIT_TAKE1("RelaySSHWaitMax", set_ssh_wait_max, NULL, RSRC_CONF,
-                  "how many connections that have not said yet what they are wait in one process, half of them from one "
+                  "how many connections that have not said yet what they are wait in one process, "
+                  "half of them from one "
                   "address; default half of ThreadsPerChild"),
     AP_INIT_TAKE1("RelayTunnelThreads", set_tunnel_threads, NULL, RSRC_CONF,
-                  "how many requests of one tunnel may be under way at once, a number or a share of MaxRequestWorkers "
+                  "how many requests of one tunnel may be under way at once, a number or a share "
+                  "of MaxRequestWorkers "
                   "(of which 16 is the least); default 25%, 0: any number"),
     AP_INIT_TAKE1("RelayConfig", set_conf_file, NULL, RSRC_CONF,
                   "the relay.conf to use; default is the file all parts read"),
     AP_INIT_ITERATE("RelayHideCookies", add_hidden_cookie, NULL, RSRC_CONF,
-                    "more cookies of this server's own logins, which stay here; those of mod_session and mod_auth_openidc are known"),
+                    "more cookies of this server's own logins, which stay here; those of "
+                    "mod_session and mod_auth_openidc are known"),
     SPAN("RelayCacheTTL", cache_ttl,
-         "how long a route is used without asking Redis again, as a safety net below the invalidations; default 60s"),
+         "how long a route is used without asking Redis again, as a safety net below the "
+         "invalidations; default 60s"),
     SPAN("RelayStaleMax", stale_max,
-         "how long known routes are used while Redis is away; shorter than [relay] cooldown; default 5m"),
-    SPAN("RelayBackendTimeout", backend_timeout, "how long a device may be silent while it answers; default 60s"),
+         "how long known routes are used while Redis is away; shorter than [relay] cooldown; "
+         "default 5m"),
+    SPAN("RelayBackendTimeout", backend_timeout,
+         "how long a device may be silent while it answers; default 60s"),
     SPAN("RelayBackendConnectTimeout", backend_connect_timeout,
          "how long a connection to a tunnel's listen address may take; default 5s"),
-    SPAN("RelayBackendIdle", backend_idle, "how long an idle connection to a device is kept; default 60s"),
+    SPAN("RelayBackendIdle", backend_idle,
+         "how long an idle connection to a device is kept; default 60s"),
     {.name = NULL}};
 
 /* ---- checks */
@@ -198,9 +212,11 @@ static void set_defaults(mod_relay_server *conf, const relay_config *relay)
     if (conf->ssh_wait_max == UNSET)
         conf->ssh_wait_max = 0;
     if (conf->cache_ttl == UNSET)
-        conf->cache_ttl = relay->cooldown / 2 < CACHE_TTL_DEFAULT ? relay->cooldown / 2 : CACHE_TTL_DEFAULT;
+        conf->cache_ttl =
+            relay->cooldown / 2 < CACHE_TTL_DEFAULT ? relay->cooldown / 2 : CACHE_TTL_DEFAULT;
     if (conf->stale_max == UNSET)
-        conf->stale_max = relay->cooldown / 2 < STALE_MAX_DEFAULT ? relay->cooldown / 2 : STALE_MAX_DEFAULT;
+        conf->stale_max =
+            relay->cooldown / 2 < STALE_MAX_DEFAULT ? relay->cooldown / 2 : STALE_MAX_DEFAULT;
     if (conf->backend_timeout == UNSET)
         conf->backend_timeout = BACKEND_TIMEOUT_DEFAULT;
     if (conf->backend_connect_timeout == UNSET)
@@ -218,7 +234,7 @@ static mod_relay_realm *realm_for(const char *file, server_rec *s, apr_pool_t *p
 
     for (i = 0; i < realms->nelts; i++) {
         realm = APR_ARRAY_IDX(realms, i, mod_relay_realm *);
-        if (!strcmp(realm->relay->file, file))
+        if (strcmp(realm->relay->file, file) == 0)
             return realm;
     }
     if (relay_config_load(&relay, file, "web", p, &why) != APR_SUCCESS) {
@@ -234,16 +250,19 @@ static mod_relay_realm *realm_for(const char *file, server_rec *s, apr_pool_t *p
     return realm;
 }
 
-/* An address that was one device's may be another's after the cooldown: nothing may be remembered for so long. */
-static int check_against_cooldown(const char *directive, apr_interval_time_t span, const relay_config *relay,
-                                  server_rec *s, apr_pool_t *p)
+/* An address that was one device's may be another's after the cooldown: nothing may be remembered
+ * for so long. */
+static int check_against_cooldown(const char *directive, apr_interval_time_t span,
+                                  const relay_config *relay, server_rec *s, apr_pool_t *p)
 {
     if (span < relay->cooldown)
         return 1;
     ap_log_error(APLOG_MARK, APLOG_STARTUP | APLOG_ERR, 0, s,
-                 "RLY104 %s (%s) must be shorter than [relay] cooldown (%s) in %s: a cache that outlives the cooldown could "
+                 "RLY104 %s (%s) must be shorter than [relay] cooldown (%s) in %s: a cache that "
+                 "outlives the cooldown could "
                  "send a request to another device. Shorten the first or lengthen the second.",
-                 directive, relay_duration_print(span, p), relay_duration_print(relay->cooldown, p), relay->file);
+                 directive, relay_duration_print(span, p), relay_duration_print(relay->cooldown, p),
+                 relay->file);
     return 0;
 }
 
@@ -254,7 +273,6 @@ static int check_config(apr_pool_t *p, apr_pool_t *plog, apr_pool_t *ptemp, serv
     server_rec *s;
     int i;
 
-    (void)plog;
     realms = apr_array_make(p, 1, sizeof(mod_relay_realm *));
     for (s = main_server; s; s = s->next) {
         mod_relay_server *conf = mod_relay_server_of(s);
@@ -263,15 +281,16 @@ static int check_config(apr_pool_t *p, apr_pool_t *plog, apr_pool_t *ptemp, serv
         if (conf->engine != 1 && conf->ssh != 1)
             continue;
         if (missing) {
-            ap_log_error(APLOG_MARK, APLOG_STARTUP | APLOG_ERR, 0, s, "RLY105 mod_relay: %s", missing);
+            ap_log_error(APLOG_MARK, APLOG_STARTUP | APLOG_ERR, 0, s, "RLY105 mod_relay: %s",
+                         missing);
             return HTTP_INTERNAL_SERVER_ERROR;
         }
         if ((conf->realm = realm_for(file, s, p)) == NULL)
             return HTTP_INTERNAL_SERVER_ERROR;
         set_defaults(conf, conf->realm->relay);
         conf->hidden_cookies = mod_relay_hidden_cookies(conf->hide_cookies, p);
-        if (!check_against_cooldown("RelayStaleMax", conf->stale_max, conf->realm->relay, s, p)
-            || !check_against_cooldown("RelayCacheTTL", conf->cache_ttl, conf->realm->relay, s, p))
+        if (!check_against_cooldown("RelayStaleMax", conf->stale_max, conf->realm->relay, s, p) ||
+            !check_against_cooldown("RelayCacheTTL", conf->cache_ttl, conf->realm->relay, s, p))
             return HTTP_INTERNAL_SERVER_ERROR;
     }
     for (i = 0; i < realms->nelts; i++)
@@ -282,6 +301,5 @@ static int check_config(apr_pool_t *p, apr_pool_t *plog, apr_pool_t *ptemp, serv
 
 void mod_relay_directives_register_hooks(apr_pool_t *p)
 {
-    (void)p;
     ap_hook_check_config(check_config, NULL, NULL, APR_HOOK_MIDDLE);
 }

@@ -63,18 +63,30 @@ static const char *const names_x[] = {"x-amzn-oidc-*",
 static const char *const *names_under(char letter)
 {
     switch (letter) {
-    case 'a': return names_a;
-    case 'c': return names_c;
-    case 'd': return names_d;
-    case 'f': return names_f;
-    case 'o': return names_o;
-    case 'p': return names_p;
-    case 'r': return names_r;
-    case 's': return names_s;
-    case 't': return names_t;
-    case 'w': return names_w;
-    case 'x': return names_x;
-    default: return NULL;
+    case 'a':
+        return names_a;
+    case 'c':
+        return names_c;
+    case 'd':
+        return names_d;
+    case 'f':
+        return names_f;
+    case 'o':
+        return names_o;
+    case 'p':
+        return names_p;
+    case 'r':
+        return names_r;
+    case 's':
+        return names_s;
+    case 't':
+        return names_t;
+    case 'w':
+        return names_w;
+    case 'x':
+        return names_x;
+    default:
+        return NULL;
     }
 }
 
@@ -184,8 +196,8 @@ const char *mod_relay_connection_kept(const char *value, const apr_table_t *fiel
     names set;
 
     /* What nearly all say. */
-    if (!strcasecmp(value, "keep-alive") || !strcasecmp(value, "close")
-        || !strcasecmp(value, "upgrade"))
+    if (strcasecmp(value, "keep-alive") == 0 || strcasecmp(value, "close") == 0 ||
+        strcasecmp(value, "upgrade") == 0)
         return value;
     make_names(&set, fields, p);
     /* Each remains once and comes from value, with one byte more for its separator. */

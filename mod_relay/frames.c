@@ -10,7 +10,8 @@ static int begin_frame(mod_relay_frames *f, apr_uint32_t most)
 {
     const unsigned char *h = f->head;
     apr_uint32_t length = ((apr_uint32_t)h[0] << 16) | ((apr_uint32_t)h[1] << 8) | h[2];
-    apr_uint32_t stream = ((apr_uint32_t)(h[5] & 0x7f) << 24) | ((apr_uint32_t)h[6] << 16) | ((apr_uint32_t)h[7] << 8) | h[8];
+    apr_uint32_t stream = ((apr_uint32_t)(h[5] & 0x7f) << 24) | ((apr_uint32_t)h[6] << 16) |
+                          ((apr_uint32_t)h[7] << 8) | h[8];
 
     f->have = 0;
     if (!f->begun && (h[3] != SETTINGS || stream)) {
@@ -25,7 +26,8 @@ static int begin_frame(mod_relay_frames *f, apr_uint32_t most)
     f->pad = 0;
     if (h[3] != HEADERS && h[3] != CONTINUATION)
         return 1;
-    /* Streams have rising numbers; a number that nobody asked for ends the connection in libnghttp2. */
+    /* Streams have rising numbers; a number that nobody asked for ends the connection in
+     * libnghttp2. */
     if (h[3] == HEADERS && stream > f->stream) {
         f->stream = stream;
         f->seen = f->hpack.size = f->hpack.fields = 0;
@@ -47,14 +49,15 @@ static int follow_block(mod_relay_frames *f, unsigned char byte, apr_uint32_t mo
         f->before--;
         return 1;
     }
-    if (f->left < f->pad || (mod_relay_hpack_follow(&f->hpack, byte) && f->hpack.size <= most
-                             && f->hpack.fields <= MOD_RELAY_FIELDS_MAX))
+    if (f->left < f->pad || (mod_relay_hpack_follow(&f->hpack, byte) && f->hpack.size <= most &&
+                             f->hpack.fields <= MOD_RELAY_FIELDS_MAX))
         return 1;
     f->seen = most + 1;
     return 0;
 }
 
-int mod_relay_frames_follow(mod_relay_frames *f, const char *data, apr_size_t length, apr_uint32_t most)
+int mod_relay_frames_follow(mod_relay_frames *f, const char *data, apr_size_t length,
+                            apr_uint32_t most)
 {
     int good = f->seen <= most;
 

@@ -1,8 +1,9 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * The frames of HTTP/2 that a device sends, by their lengths only: how much of them are headers of the newest stream, as they
- * are sent and unpacked. Knows nothing of httpd, and takes any bytes, in any pieces.
+ * The frames of HTTP/2 that a device sends, by their lengths only: how much of them are headers of
+ * the newest stream, as they are sent and unpacked. Knows nothing of httpd, and takes any bytes, in
+ * any pieces.
  */
 #ifndef MOD_RELAY_FRAMES_H
 #define MOD_RELAY_FRAMES_H
@@ -32,9 +33,10 @@ typedef struct mod_relay_frames {
 } mod_relay_frames;
 
 /**
- * @return 0 when the newest stream has had more than `most` bytes of headers, packed or unpacked, or more than
- * MOD_RELAY_FIELDS_MAX of them, and ever after: nothing is followed then
+ * @return 0 when the newest stream has had more than `most` bytes of headers, packed or unpacked,
+ * or more than MOD_RELAY_FIELDS_MAX of them, and ever after: nothing is followed then
  */
-int mod_relay_frames_follow(mod_relay_frames *f, const char *data, apr_size_t length, apr_uint32_t most);
+int mod_relay_frames_follow(mod_relay_frames *f, const char *data, apr_size_t length,
+                            apr_uint32_t most);
 
 #endif

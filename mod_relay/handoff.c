@@ -1,13 +1,14 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * SSH on the HTTPS port. A connection that begins with `SSH-` is not httpd's: before mod_ssl or mod_reqtimeout
- * touch it, the socket itself goes to rlyd, and httpd forgets it. Nothing is read from it (MSG_PEEK), so
- * that sshd finds the client's first words where they were.
+ * SSH on the HTTPS port. A connection that begins with `SSH-` is not httpd's: before mod_ssl or
+ * mod_reqtimeout touch it, the socket itself goes to rlyd, and httpd forgets it. Nothing is read
+ * from it (MSG_PEEK), so that sshd finds the client's first words where they were.
  *
- * A client that has said too little yet is waited for. Where the MPM can (event from 2.4.63 on), it waits without a
- * thread: SO_RCVLOWAT makes the socket readable only when there is more to see than last time. waiting.c says for how long,
- * and how many may. There a ClientHello that has begun is waited for in the same way, since mod_ssl would keep a thread for it.
+ * A client that has said too little yet is waited for. Where the MPM can (event from 2.4.63 on), it
+ * waits without a thread: SO_RCVLOWAT makes the socket readable only when there is more to see than
+ * last time. waiting.c says for how long, and how many may. There a ClientHello that has begun is
+ * waited for in the same way, since mod_ssl would keep a thread for it.
  */
 
 #include "mod_relay.h"
@@ -27,7 +28,8 @@ static const char SSH[] = "SSH-";
 
 /* How long a client may take to say something: as RequestReadTimeout by default. */
 #define SILENCE_MAX apr_time_from_sec(20)
-/* A ClientHello is one flight: what is missing of it is on its way, or lost and sent again, twice perhaps. */
+/* A ClientHello is one flight: what is missing of it is on its way, or lost and sent again, twice
+ * perhaps. */
 #define HELLO_MAX apr_time_from_sec(6)
 
 /* The servers with RelaySSH on, for connections to an address they are not the default of. */
@@ -53,8 +55,8 @@ static int serves_address(const server_rec *s, const apr_sockaddr_t *local)
     const server_addr_rec *a;
 
     for (a = s->addrs; a; a = a->next)
-        if ((a->host_port == 0 || a->host_port == local->port)
-            && (apr_sockaddr_is_wildcard(a->host_addr) || apr_sockaddr_equal(a->host_addr, local)))
+        if ((a->host_port == 0 || a->host_port == local->port) &&
+            (apr_sockaddr_is_wildcard(a->host_addr) || apr_sockaddr_equal(a->host_addr, local)))
             return 1;
     return 0;
 }
@@ -67,7 +69,8 @@ const mod_relay_server *mod_relay_handoff_server(const conn_rec *c)
         return NULL;
     if (mod_relay_server_of(c->base_server)->ssh == 1)
         return mod_relay_server_of(c->base_server);
-    /* Which name-based vhost is meant is not known before TLS: one with RelaySSH on speaks for the address. */
+    /* Which name-based vhost is meant is not known before TLS: one with RelaySSH on speaks for the
+     * address. */
     for (i = 0; i < ssh_servers->nelts; i++) {
         const server_rec *s = APR_ARRAY_IDX(ssh_servers, i, server_rec *);
 
@@ -94,7 +97,8 @@ static int has_closed(int fd)
     return poll(&pfd, 1, 0) > 0 && (pfd.revents & (POLLRDHUP | POLLHUP | POLLERR));
 }
 
-/* The first record of a ClientHello, of which n bytes of the head are there; *needed: bytes of all that it has. */
+/* The first record of a ClientHello, of which n bytes of the head are there; *needed: bytes of all
+ * that it has. */
 static protocol peek_record(int fd, const unsigned char *buf, ssize_t n, int *needed)
 {
     int length, there;
@@ -103,7 +107,8 @@ static protocol peek_record(int fd, const unsigned char *buf, ssize_t n, int *ne
     if (n == RECORD_HEAD) {
         length = buf[3] << 8 | buf[4];
         *needed += length;
-        if (buf[1] != 3 || length > RECORD_MAX || ioctl(fd, FIONREAD, &there) < 0 || there >= *needed)
+        if (buf[1] != 3 || length > RECORD_MAX || ioctl(fd, FIONREAD, &there) < 0 ||
+            there >= *needed)
             return IS_OTHER;
     }
     return has_closed(fd) ? IS_CLOSED : IS_HELLO;
@@ -135,7 +140,8 @@ static void set_low_water(int fd, int bytes)
     setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof(bytes));
 }
 
-/* For MPMs that cannot wait: here. Ends when there is more to see, or the client has closed or stays silent. */
+/* For MPMs that cannot wait: here. Ends when there is more to see, or the client has closed or
+ * stays silent. */
 static int wait_here(int fd, apr_time_t until)
 {
     struct pollfd pfd = {fd, POLLIN, 0};
@@ -153,7 +159,6 @@ static int mpm_waits(const conn_rec *c)
         can = 0;
     return can && c->cs && !c->clogging_input_filters;
 #else
-    (void)c;
     return 0;
 #endif
 }
@@ -169,7 +174,8 @@ static int let_go(conn_rec *c)
 }
 
 /* To the MPM's poll set, until there is more to see. 0 when it may not. */
-static int wait_there(conn_rec *c, int fd, const mod_relay_server *conf, apr_interval_time_t patience)
+static int wait_there(conn_rec *c, int fd, const mod_relay_server *conf,
+                      apr_interval_time_t patience)
 {
 #if AP_MODULE_MAGIC_AT_LEAST(20120211, 135)
     if (!mod_relay_waiting_begin(c, fd, conf, patience))
@@ -198,8 +204,8 @@ static int hand_over(conn_rec *c, int fd, const mod_relay_server *conf)
     const char *why = NULL;
 
     set_low_water(fd, 1);
-    if (relay_rlyd_handoff(conf->realm->relay->rlyd_socket, fd, RELAY_RLYD_DIRECT, -1, c->pool, &why)
-        != APR_SUCCESS) {
+    if (relay_rlyd_handoff(conf->realm->relay->rlyd_socket, fd, RELAY_RLYD_DIRECT, -1, c->pool,
+                           &why) != APR_SUCCESS) {
         ap_log_cerror(APLOG_MARK, APLOG_ERR, 0, c, "RLY150 an SSH connection is refused: %s", why);
         return refuse(c, fd);
     }
@@ -210,7 +216,9 @@ static int hand_over(conn_rec *c, int fd, const mod_relay_server *conf)
 /* What a client is, as far as it has said enough; *waits: it is in the poll set. */
 static protocol look(conn_rec *c, int fd, const mod_relay_server *conf, int *waits)
 {
-    apr_time_t until = mod_relay_clock() + (SILENCE_MAX < c->base_server->timeout ? SILENCE_MAX : c->base_server->timeout);
+    apr_time_t until =
+        mod_relay_clock() +
+        (SILENCE_MAX < c->base_server->timeout ? SILENCE_MAX : c->base_server->timeout);
     protocol what;
     int needed = 1;
 
@@ -237,10 +245,11 @@ static int process_connection(conn_rec *c)
     protocol what;
     int waits = 0;
 
-    /* Only before anything was read: later the next request may wait in a filter (pipelining in one TLS record), with
-     * nothing on the socket, and httpd comes here again for it. */
-    if (c->master || apr_table_get(c->notes, NOT_SSH) || (conf = mod_relay_handoff_server(c)) == NULL || (socket = ap_get_conn_socket(c)) == NULL
-        || apr_os_sock_get(&fd, socket) != APR_SUCCESS)
+    /* Only before anything was read: later the next request may wait in a filter (pipelining in one
+     * TLS record), with nothing on the socket, and httpd comes here again for it. */
+    if (c->master || apr_table_get(c->notes, NOT_SSH) ||
+        (conf = mod_relay_handoff_server(c)) == NULL || (socket = ap_get_conn_socket(c)) == NULL ||
+        apr_os_sock_get(&fd, socket) != APR_SUCCESS)
         return DECLINED;
     over = mod_relay_waiting_is_over(c);
     what = over ? IS_SILENT : look(c, fd, conf, &waits);
@@ -255,13 +264,13 @@ static int process_connection(conn_rec *c)
         return DECLINED;
     }
     /* waiting.c has counted those that had to make room: they may be many. */
-    ap_log_cerror(APLOG_MARK, over == MOD_RELAY_WAITING_CROWDED ? APLOG_DEBUG : APLOG_INFO, 0, c, "RLY152 a client said nothing, or half a word, and is let go");
+    ap_log_cerror(APLOG_MARK, over == MOD_RELAY_WAITING_CROWDED ? APLOG_DEBUG : APLOG_INFO, 0, c,
+                  "RLY152 a client said nothing, or half a word, and is let go");
     return refuse(c, fd);
 }
 
 void mod_relay_handoff_register_hooks(apr_pool_t *p)
 {
-    (void)p;
     /* mod_reqtimeout is FIRST, mod_ssl MIDDLE (it forces the handshake). */
     ap_hook_process_connection(process_connection, NULL, NULL, APR_HOOK_REALLY_FIRST);
 }

@@ -1,11 +1,11 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * SSH inside TLS, for networks that let out nothing else: a TLS connection whose ALPN is `ssh`, or whose SNI is
- * ssh.<domain> and whose first words are `SSH-`. httpd keeps the TLS end, so each such connection keeps a thread
- * and its TLS state for as long as it lives; RelaySSHTLSMax bounds their number in a process. The other end,
- * one half of a socket pair, goes to rlyd, through the same admission as all others; between the two runs
- * mod_proxy's own tunnel.
+ * SSH inside TLS, for networks that let out nothing else: a TLS connection whose ALPN is `ssh`, or
+ * whose SNI is ssh.<domain> and whose first words are `SSH-`. httpd keeps the TLS end, so each such
+ * connection keeps a thread and its TLS state for as long as it lives; RelaySSHTLSMax bounds their
+ * number in a process. The other end, one half of a socket pair, goes to rlyd, through the same
+ * admission as all others; between the two runs mod_proxy's own tunnel.
  */
 
 #include "mod_relay.h"
@@ -25,7 +25,8 @@
 
 #define PROTOCOL "ssh"
 
-/* Silence of this length is a pause: longer than a request's waiting as a rule, shorter than the time between keepalives. */
+/* Silence of this length is a pause: longer than a request's waiting as a rule, shorter than the
+ * time between keepalives. */
 #define PAUSE apr_time_from_sec(10)
 
 static volatile apr_uint32_t in_use; /* in this process */
@@ -39,7 +40,6 @@ typedef struct tls_conn {
 static int propose(conn_rec *c, request_rec *r, server_rec *s, const apr_array_header_t *offers,
                    apr_array_header_t *proposals)
 {
-    (void)s;
     if (r || !offers || !mod_relay_handoff_server(c) || !ap_array_str_contains(offers, PROTOCOL))
         return DECLINED;
     APR_ARRAY_PUSH(proposals, const char *) = PROTOCOL;
@@ -50,7 +50,6 @@ static int switch_to(conn_rec *c, request_rec *r, server_rec *s, const char *pro
 {
     tls_conn *t;
 
-    (void)s;
     if (r || strcmp(protocol, PROTOCOL))
         return DECLINED;
     t = apr_pcalloc(c->pool, sizeof(*t));
@@ -73,8 +72,10 @@ static int begins_with_ssh(conn_rec *c)
     apr_bucket_brigade *bb = apr_brigade_create(c->pool, c->bucket_alloc);
     char buf[4];
     apr_size_t len = sizeof(buf);
-    int is = ap_get_brigade(c->input_filters, bb, AP_MODE_SPECULATIVE, APR_BLOCK_READ, sizeof(buf)) == APR_SUCCESS
-             && apr_brigade_flatten(bb, buf, &len) == APR_SUCCESS && len == sizeof(buf) && !memcmp(buf, "SSH-", 4);
+    int is = ap_get_brigade(c->input_filters, bb, AP_MODE_SPECULATIVE, APR_BLOCK_READ,
+                            sizeof(buf)) == APR_SUCCESS &&
+             apr_brigade_flatten(bb, buf, &len) == APR_SUCCESS && len == sizeof(buf) &&
+             memcmp(buf, "SSH-", 4) == 0;
 
     apr_brigade_destroy(bb);
     return is;
@@ -89,8 +90,8 @@ static int is_ssh(conn_rec *c, const mod_relay_server *conf)
     if (strcmp(ap_get_protocol(c), AP_PROTOCOL_HTTP1))
         return 0;
     sni = ap_ssl_var_lookup(c->pool, c->base_server, c, NULL, "SSL_TLS_SNI");
-    return sni && !ap_cstr_casecmpn(sni, "ssh.", 4) && !ap_cstr_casecmp(sni + 4, conf->realm->relay->domain)
-           && begins_with_ssh(c);
+    return sni && ap_cstr_casecmpn(sni, "ssh.", 4) == 0 &&
+           ap_cstr_casecmp(sni + 4, conf->realm->relay->domain) == 0 && begins_with_ssh(c);
 }
 
 /* ---- the tunnel */
@@ -102,7 +103,8 @@ static conn_rec *wrap(conn_rec *c, int fd, apr_socket_t **out)
         unsigned short family;
         char path[108];
     } none = {AF_UNIX, ""};
-    apr_os_sock_info_t info = {&fd, (struct sockaddr *)&none, (struct sockaddr *)&none, AF_UNIX, SOCK_STREAM, 0};
+    apr_os_sock_info_t info = {
+        &fd, (struct sockaddr *)&none, (struct sockaddr *)&none, AF_UNIX, SOCK_STREAM, 0};
     apr_socket_t *socket;
     conn_rec *inner;
     int rc;
@@ -127,17 +129,19 @@ static int process_is_stopping(void)
 }
 
 /*
- * sshd's keepalives say when it is over, not httpd. But a process that a graceful restart has told to stop lives as long
- * as its last connection does, and an SSH session can live for weeks: with one restart a day (Debian's logrotate) old
- * processes would fill the scoreboard until none can be started any more. So there a session ends at its first pause;
- * the device comes back and finds a new process.
+ * sshd's keepalives say when it is over, not httpd. But a process that a graceful restart has told
+ * to stop lives as long as its last connection does, and an SSH session can live for weeks: with
+ * one restart a day (Debian's logrotate) old processes would fill the scoreboard until none can be
+ * started any more. So there a session ends at its first pause; the device comes back and finds a
+ * new process.
  */
 static void carry_on(conn_rec *c, proxy_tunnel_rec *tunnel)
 {
     tunnel->timeout = PAUSE;
     while (ap_proxy_tunnel_run(tunnel) == HTTP_GATEWAY_TIME_OUT) {
         if (process_is_stopping()) {
-            ap_log_cerror(APLOG_MARK, APLOG_INFO, 0, c, "RLY157 SSH inside TLS is ended: this process of httpd is to stop");
+            ap_log_cerror(APLOG_MARK, APLOG_INFO, 0, c,
+                          "RLY157 SSH inside TLS is ended: this process of httpd is to stop");
             return;
         }
     }
@@ -151,7 +155,8 @@ static void run_tunnel(conn_rec *c, int fd)
     conn_rec *inner = wrap(c, fd, &socket);
 
     if (!inner || ap_proxy_tunnel_create(&tunnel, r, inner, "SSH") != APR_SUCCESS) {
-        ap_log_cerror(APLOG_MARK, APLOG_ERR, 0, c, "RLY156 SSH inside TLS is refused: no tunnel can be made");
+        ap_log_cerror(APLOG_MARK, APLOG_ERR, 0, c,
+                      "RLY156 SSH inside TLS is refused: no tunnel can be made");
         close(fd);
         return;
     }
@@ -168,15 +173,18 @@ static int carry(conn_rec *c, const mod_relay_server *conf)
     int pair[2];
 
     if (!client || apr_os_sock_get(&visitor, client) != APR_SUCCESS) {
-        ap_log_cerror(APLOG_MARK, APLOG_ERR, 0, c, "RLY154 SSH inside TLS is refused: it comes by no socket");
+        ap_log_cerror(APLOG_MARK, APLOG_ERR, 0, c,
+                      "RLY154 SSH inside TLS is refused: it comes by no socket");
         return OK;
     }
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
-        ap_log_cerror(APLOG_MARK, APLOG_ERR, errno, c, "RLY153 SSH inside TLS is refused: no socket pair");
+        ap_log_cerror(APLOG_MARK, APLOG_ERR, errno, c,
+                      "RLY153 SSH inside TLS is refused: no socket pair");
         return OK;
     }
     /* rlyd asks the kernel who is there: it believes no word of ours. */
-    rv = relay_rlyd_handoff(conf->realm->relay->rlyd_socket, pair[1], RELAY_RLYD_TLS, visitor, c->pool, &why);
+    rv = relay_rlyd_handoff(conf->realm->relay->rlyd_socket, pair[1], RELAY_RLYD_TLS, visitor,
+                            c->pool, &why);
     close(pair[1]);
     if (rv != APR_SUCCESS) {
         ap_log_cerror(APLOG_MARK, APLOG_ERR, 0, c, "RLY154 SSH inside TLS is refused: %s", why);
@@ -191,8 +199,10 @@ static int process_connection(conn_rec *c)
 {
     const mod_relay_server *conf;
 
-    /* Who has asked for something by HTTP already is a browser: most times that httpd comes here. */
-    if (c->master || c->keepalives || !ap_ssl_conn_is_ssl(c) || (conf = mod_relay_handoff_server(c)) == NULL || !is_ssh(c, conf))
+    /* Who has asked for something by HTTP already is a browser: most times
+     * that httpd comes here. */
+    if (c->master || c->keepalives || !ap_ssl_conn_is_ssl(c) ||
+        (conf = mod_relay_handoff_server(c)) == NULL || !is_ssh(c, conf))
         return DECLINED;
     c->keepalive = AP_CONN_CLOSE;
     if (c->cs)
@@ -200,8 +210,10 @@ static int process_connection(conn_rec *c)
     if (apr_atomic_inc32(&in_use) < (apr_uint32_t)conf->ssh_tls_max)
         carry(c, conf);
     else
-        ap_log_cerror(APLOG_MARK, APLOG_WARNING, 0, c,
-                      "RLY155 SSH inside TLS is refused: RelaySSHTLSMax (%d in each process) is reached", conf->ssh_tls_max);
+        ap_log_cerror(
+            APLOG_MARK, APLOG_WARNING, 0, c,
+            "RLY155 SSH inside TLS is refused: RelaySSHTLSMax (%d in each process) is reached",
+            conf->ssh_tls_max);
     apr_atomic_dec32(&in_use);
     return OK;
 }
@@ -210,7 +222,6 @@ void mod_relay_handoff_tls_register_hooks(apr_pool_t *p)
 {
     static const char *const after_ssl[] = {"mod_ssl.c", NULL};
 
-    (void)p;
     ap_hook_protocol_propose(propose, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_protocol_switch(switch_to, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_protocol_get(protocol_of, NULL, NULL, APR_HOOK_MIDDLE);

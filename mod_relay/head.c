@@ -1,13 +1,16 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * How long the head of a device's answer may be. mod_proxy_http bounds each field (ResponseFieldSize) but not how many
- * there are (ap_proxy_read_headers()), and keeps them all in memory: a device that sends headers without end, or interim
- * answers full of them, would take httpd's memory with it, and with that everybody's service.
+ * How long the head of a device's answer may be. mod_proxy_http bounds each field
+ * (ResponseFieldSize) but not how many there are (ap_proxy_read_headers()), and keeps them all in
+ * memory: a device that sends headers without end, or interim answers full of them, would take
+ * httpd's memory with it, and with that everybody's service.
  *
- * mod_proxy looks each word of Connection up among all fields (ap_proxy_clear_connection()), so that both are bounded, too.
+ * mod_proxy looks each word of Connection up among all fields (ap_proxy_clear_connection()), so
+ * that both are bounded, too.
  *
- * The head is what is read in lines; the first read of anything else is the body's, and ends the counting.
+ * The head is what is read in lines; the first read of anything else is the body's, and ends the
+ * counting.
  */
 
 #include "frames.h"
@@ -39,16 +42,19 @@ static const char *too_much(head *h, apr_bucket_brigade *bb, apr_off_t length)
 
     apr_brigade_flatten(bb, begin, &have);
     if (have && *begin != ' ' && *begin != '\t') /* else the last line goes on */
-        h->in_connection = have == sizeof(begin) && !ap_cstr_casecmpn(begin, "Connection", sizeof(begin));
+        h->in_connection =
+            have == sizeof(begin) && ap_cstr_casecmpn(begin, "Connection", sizeof(begin)) == 0;
     h->seen += length;
     h->connection += h->in_connection ? length : 0;
     h->lines++;
-    return h->seen > MOD_RELAY_HEAD_MAX ? "256 kB" : h->connection > CONNECTION_MAX ? "4 kB of Connection"
-           : h->lines > LINES_MAX ? "500 lines" : NULL;
+    return h->seen > MOD_RELAY_HEAD_MAX     ? "256 kB"
+           : h->connection > CONNECTION_MAX ? "4 kB of Connection"
+           : h->lines > LINES_MAX           ? "500 lines"
+                                            : NULL;
 }
 
-static apr_status_t on_read(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mode_t mode, apr_read_type_e block,
-                            apr_off_t readbytes)
+static apr_status_t on_read(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mode_t mode,
+                            apr_read_type_e block, apr_off_t readbytes)
 {
     apr_status_t rv = ap_get_brigade(f->next, bb, mode, block, readbytes);
     head *h = f->ctx;
@@ -66,13 +72,16 @@ static apr_status_t on_read(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mod
     apr_brigade_length(bb, 0, &length);
     if ((much = too_much(h, bb, length)) == NULL)
         return APR_SUCCESS;
-    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, h->visitor, "RLY132 tunnel %s: its device's answer has a head of more than "
-                  "%s and is cut off", h->tunnel, much);
+    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, h->visitor,
+                  "RLY132 tunnel %s: its device's answer has a head of more than "
+                  "%s and is cut off",
+                  h->tunnel, much);
     apr_brigade_cleanup(bb);
     return APR_EGENERAL;
 }
 
-/* mod_proxy_http is about to read an answer; pr is a request of its own on the device's connection. */
+/* mod_proxy_http is about to read an answer; pr is a request of its own
+ * on the device's connection. */
 static int create_req(request_rec *r, request_rec *pr)
 {
     const mod_relay_request *rr = mod_relay_request_of(r);
@@ -89,7 +98,6 @@ static int create_req(request_rec *r, request_rec *pr)
 
 void mod_relay_head_register_hooks(apr_pool_t *p)
 {
-    (void)p;
     head_filter = ap_register_input_filter("RELAY_HEAD", on_read, NULL, AP_FTYPE_PROTOCOL);
     APR_OPTIONAL_HOOK(proxy, create_req, create_req, NULL, NULL, APR_HOOK_MIDDLE);
 }

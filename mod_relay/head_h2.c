@@ -2,12 +2,14 @@
 
 /*
  * How long the head of a device's answer may be, over HTTP/2 (h2c:// services). mod_proxy_http2
- * keeps all fields, those of interim answers (103), too, and libnghttp2 unpacks whatever comes: 20 kB that name one field of 4 kB
- * again and again took 277 MB. Here the frames on a device's connection are followed, their lengths only, and the fields of one
- * stream are added up, packed and unpacked.
+ * keeps all fields, those of interim answers (103), too, and libnghttp2 unpacks whatever comes: 20
+ * kB that name one field of 4 kB again and again took 277 MB. Here the frames on a device's
+ * connection are followed, their lengths only, and the fields of one stream are added up, packed
+ * and unpacked.
  *
- * The connection is httpd's own (no request is known yet when it is made), so this looks at what the other side says first:
- * HTTP/2 begins with a SETTINGS frame, or libnghttp2 ends it; anything else is mod_proxy_http's, for which head.c is there.
+ * The connection is httpd's own (no request is known yet when it is made), so this looks at what
+ * the other side says first: HTTP/2 begins with a SETTINGS frame, or libnghttp2 ends it; anything
+ * else is mod_proxy_http's, for which head.c is there.
  */
 
 #include "mod_relay.h"
@@ -18,14 +20,15 @@
 
 static ap_filter_rec_t *frames_filter;
 
-static apr_status_t on_read(ap_filter_t *filter, apr_bucket_brigade *bb, ap_input_mode_t mode, apr_read_type_e block,
-                            apr_off_t readbytes)
+static apr_status_t on_read(ap_filter_t *filter, apr_bucket_brigade *bb, ap_input_mode_t mode,
+                            apr_read_type_e block, apr_off_t readbytes)
 {
     mod_relay_frames *f = filter->ctx;
     apr_status_t rv;
     apr_bucket *b;
 
-    /* mod_proxy_http2 says goodbye after an error, and then reads on until the other side ends the connection. */
+    /* mod_proxy_http2 says goodbye after an error, and then reads on until the other side ends the
+     * connection. */
     if (f->seen > MOD_RELAY_HEAD_MAX)
         return APR_EGENERAL;
     rv = ap_get_brigade(filter->next, bb, mode, block, readbytes);
@@ -44,8 +47,10 @@ static apr_status_t on_read(ap_filter_t *filter, apr_bucket_brigade *bb, ap_inpu
             return rv;
         if (mod_relay_frames_follow(f, data, length, MOD_RELAY_HEAD_MAX))
             continue;
-        ap_log_cerror(APLOG_MARK, APLOG_INFO, 0, filter->c, "RLY133 a device's answer over HTTP/2 has a head of more than "
-                      "%d kB, or %d fields, and is cut off", MOD_RELAY_HEAD_MAX / 1024, MOD_RELAY_FIELDS_MAX);
+        ap_log_cerror(APLOG_MARK, APLOG_INFO, 0, filter->c,
+                      "RLY133 a device's answer over HTTP/2 has a head of more than "
+                      "%d kB, or %d fields, and is cut off",
+                      MOD_RELAY_HEAD_MAX / 1024, MOD_RELAY_FIELDS_MAX);
         apr_brigade_cleanup(bb);
         return APR_EGENERAL;
     }
@@ -54,16 +59,15 @@ static apr_status_t on_read(ap_filter_t *filter, apr_bucket_brigade *bb, ap_inpu
 
 static int pre_connection(conn_rec *c, void *csd)
 {
-    (void)csd;
     if (!c->outgoing || mod_relay_server_of(c->base_server)->engine != 1)
         return DECLINED;
-    ap_add_input_filter_handle(frames_filter, apr_pcalloc(c->pool, sizeof(mod_relay_frames)), NULL, c);
+    ap_add_input_filter_handle(frames_filter, apr_pcalloc(c->pool, sizeof(mod_relay_frames)), NULL,
+                               c);
     return OK;
 }
 
 void mod_relay_head_h2_register_hooks(apr_pool_t *p)
 {
-    (void)p;
     frames_filter = ap_register_input_filter("RELAY_HEAD_H2", on_read, NULL, AP_FTYPE_CONNECTION);
     ap_hook_pre_connection(pre_connection, NULL, NULL, APR_HOOK_MIDDLE);
 }

@@ -123,7 +123,9 @@ static void begin_field(mod_relay_hpack *h, unsigned char byte)
 int mod_relay_hpack_follow(mod_relay_hpack *h, unsigned char byte)
 {
     switch (h->state) {
-    case MOD_RELAY_HPACK_FIELD: begin_field(h, byte); break;
+    case MOD_RELAY_HPACK_FIELD:
+        begin_field(h, byte);
+        break;
     case MOD_RELAY_HPACK_NUMBER:
         if (h->shift > 14) /* none of a head is so large */
             return 0;

@@ -60,8 +60,8 @@ static apr_size_t clean_field(char *line, apr_size_t length, const apr_array_hea
 
     if (!colon || !is_token(line, (apr_size_t)(colon - line)) || !is_printable(line, length))
         return 0;
-    if (colon - line != sizeof("Set-Cookie") - 1
-        || strncasecmp(line, "Set-Cookie", sizeof("Set-Cookie") - 1))
+    if (colon - line != sizeof("Set-Cookie") - 1 ||
+        strncasecmp(line, "Set-Cookie", sizeof("Set-Cookie") - 1))
         return length;
     line[length] = '\0';
     return mod_relay_set_cookie_clean(line + (colon - line) + 1, names) ? strlen(line) : 0;
@@ -71,8 +71,8 @@ static char *line_end(char *at, char *end)
 {
     char *newline = at;
 
-    while (newline < end
-           && (newline = memchr(newline, '\n', (apr_size_t)(end - newline))) != NULL) {
+    while (newline < end &&
+           (newline = memchr(newline, '\n', (apr_size_t)(end - newline))) != NULL) {
         if (newline > at && newline[-1] == '\r')
             return newline - 1;
         newline++;
@@ -111,7 +111,8 @@ static apr_status_t send_clean(ap_filter_t *f, interim *i)
         return rv;
     apr_brigade_cleanup(bb);
     /* After 101 comes another protocol. */
-    if (length >= sizeof(BEGINS "01") - 1 && !memcmp(text, BEGINS "01", sizeof(BEGINS "01") - 1))
+    if (length >= sizeof(BEGINS "01") - 1 &&
+        memcmp(text, BEGINS "01", sizeof(BEGINS "01") - 1) == 0)
         i->rr = NULL;
     length = clean(text, length, names);
     APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_pool_create(text, length, i->pool, f->c->bucket_alloc));
@@ -126,9 +127,9 @@ static int begins(apr_bucket_brigade *bb)
     apr_size_t length;
 
     /* In HTTP/2 a final answer's head is metadata. */
-    return b != APR_BRIGADE_SENTINEL(bb) && APR_BUCKET_IS_HEAP(b)
-           && apr_bucket_read(b, &data, &length, APR_BLOCK_READ) == APR_SUCCESS
-           && length >= sizeof(BEGINS) - 1 && !memcmp(data, BEGINS, sizeof(BEGINS) - 1);
+    return b != APR_BRIGADE_SENTINEL(bb) && APR_BUCKET_IS_HEAP(b) &&
+           apr_bucket_read(b, &data, &length, APR_BLOCK_READ) == APR_SUCCESS &&
+           length >= sizeof(BEGINS) - 1 && memcmp(data, BEGINS, sizeof(BEGINS) - 1) == 0;
 }
 
 static apr_status_t on_write(ap_filter_t *f, apr_bucket_brigade *bb)
@@ -176,7 +177,6 @@ void mod_relay_interim_end(mod_relay_request *rr)
 
 void mod_relay_interim_register_hooks(apr_pool_t *p)
 {
-    (void)p;
     interim_filter =
         ap_register_output_filter("RELAY_INTERIM", on_write, NULL, AP_FTYPE_CONNECTION);
 }

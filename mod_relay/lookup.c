@@ -1,9 +1,10 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * Name to route: the cache, else Redis. Connections to Redis are taken from a stack and given back; there
- * are never more than threads that ask at once. When Redis does not answer, one request in a while tries;
- * the others are told at once, so that no thread waits for a server that is known to be away.
+ * Name to route: the cache, else Redis. Connections to Redis are taken from a stack and given back;
+ * there are never more than threads that ask at once. When Redis does not answer, one request in a
+ * while tries; the others are told at once, so that no thread waits for a server that is known to
+ * be away.
  */
 
 #include "mod_relay.h"
@@ -126,12 +127,14 @@ static void complain(mod_relay_lookups *l, const char *name, const char *why)
     }
     apr_thread_mutex_unlock(l->mutex);
     if (due)
-        ap_log_error(APLOG_MARK, APLOG_ERR, 0, l->realm->server, "RLY120 route %s cannot be looked up: %s", name, why);
+        ap_log_error(APLOG_MARK, APLOG_ERR, 0, l->realm->server,
+                     "RLY120 route %s cannot be looked up: %s", name, why);
 }
 
 /* up: changes are being reported, and Redis can be asked. */
-static apr_status_t from_cache(mod_relay_realm *realm, const char *name, apr_interval_time_t max_age, int up,
-                               relay_route *route, const char **gone, apr_pool_t *p)
+static apr_status_t from_cache(mod_relay_realm *realm, const char *name,
+                               apr_interval_time_t max_age, int up, relay_route *route,
+                               const char **gone, apr_pool_t *p)
 {
     switch (mod_relay_cache_get(realm->cache, name, max_age, route, gone, p)) {
     case MOD_RELAY_HIT:
@@ -147,8 +150,8 @@ static apr_status_t from_cache(mod_relay_realm *realm, const char *name, apr_int
     }
 }
 
-static apr_status_t from_redis(mod_relay_realm *realm, const char *name, relay_route *route, const char **gone,
-                               apr_pool_t *p)
+static apr_status_t from_redis(mod_relay_realm *realm, const char *name, relay_route *route,
+                               const char **gone, apr_pool_t *p)
 {
     apr_uint32_t ticket = mod_relay_cache_ticket(realm->cache, name);
     apr_interval_time_t down_for;
@@ -164,7 +167,8 @@ static apr_status_t from_redis(mod_relay_realm *realm, const char *name, relay_r
         if (rv == RELAY_EUNREACHABLE || rv == RELAY_ERECORD)
             complain(realm->lookups, name, why);
     }
-    /* Only while changes are reported may an answer be kept; the ticket was taken before Redis was asked. */
+    /* Only while changes are reported may an answer be kept; the ticket was taken before Redis was
+     * asked. */
     if (mod_relay_watch_link(realm->watch, &down_for) == MOD_RELAY_LINK_UP) {
         if (rv == APR_SUCCESS)
             mod_relay_cache_put(realm->cache, name, ticket, route, NULL);
@@ -174,8 +178,9 @@ static apr_status_t from_redis(mod_relay_realm *realm, const char *name, relay_r
     return rv;
 }
 
-apr_status_t mod_relay_lookup(mod_relay_realm *realm, const mod_relay_server *conf, const char *name,
-                              relay_route *route, const char **gone, apr_pool_t *p)
+apr_status_t mod_relay_lookup(mod_relay_realm *realm, const mod_relay_server *conf,
+                              const char *name, relay_route *route, const char **gone,
+                              apr_pool_t *p)
 {
     apr_interval_time_t down_for;
     mod_relay_link link = mod_relay_watch_link(realm->watch, &down_for);

@@ -2,13 +2,14 @@
 
 /*
  * What browsers remember of a name. A page in a browser's cache and a service worker answer without
- * asking anybody, and cookies go to whoever has the name. What an earlier device left must not speak
- * for the present one, nor show a page once the tunnel has ended. t/memory.t tries in Chromium what
- * is said here of browsers; it was found with Chromium 156.
+ * asking anybody, and cookies go to whoever has the name. What an earlier device left must not
+ * speak for the present one, nor show a page once the tunnel has ended. t/memory.t tries in
+ * Chromium what is said here of browsers; it was found with Chromium 156.
  *
- *  - A worker outlives a script that answers 404 or 410. Clear-Site-Data: "storage" ends it at once,
- *    but what it has shown stays on the screen. So its script is replaced by one that ends it and
- *    loads its pages anew. "storage" on that very answer would end the update before the script ran.
+ *  - A worker outlives a script that answers 404 or 410. Clear-Site-Data: "storage" ends it at
+ *    once, but what it has shown stays on the screen. So its script is replaced by one that ends it
+ *    and loads its pages anew. "storage" on that very answer would end the update before the script
+ *    ran.
  *  - "storage" takes localStorage, where logins are kept as well. An ended tunnel's device may come
  *    back, so it goes only when the name has changed hands.
  *  - "cookies" takes those of the whole registered domain, the neighbours' and the operator's own.
@@ -19,10 +20,10 @@
  *    without cookies of theirs.
  *
  * A name that changed hands has an owner in its route. A browser knows the present owner if it has
- * the cookie OWNER_COOKIE with that id, which no earlier device can have known. The next page of one
- * that does not is loaded with all that cleared and the cookie set. Until then its cookies, and what
- * it would have revalidated, reach no device; the cookie itself never does. SameSite=Lax: requests
- * from pages of other sites, where the browser keeps another storage, do not set it.
+ * the cookie OWNER_COOKIE with that id, which no earlier device can have known. The next page of
+ * one that does not is loaded with all that cleared and the cookie set. Until then its cookies, and
+ * what it would have revalidated, reach no device; the cookie itself never does. SameSite=Lax:
+ * requests from pages of other sites, where the browser keeps another storage, do not set it.
  */
 
 #include "cookie_pairs.h"
@@ -58,7 +59,7 @@ static int header_is(const request_rec *r, const char *name, const char *value)
 {
     const char *v = apr_table_get(r->headers_in, name);
 
-    return v && !ap_cstr_casecmp(v, value);
+    return v && ap_cstr_casecmp(v, value) == 0;
 }
 
 static int is_worker_script(const request_rec *r)
@@ -80,8 +81,8 @@ static int is_navigation(const request_rec *r)
 /* A frame in a page of another site has storage and cookies of its own. */
 static int is_foreign_frame(const request_rec *r)
 {
-    return header_is(r, "Sec-Fetch-Site", "cross-site") && tells_what_it_fetches(r)
-           && !header_is(r, "Sec-Fetch-Dest", "document");
+    return header_is(r, "Sec-Fetch-Site", "cross-site") && tells_what_it_fetches(r) &&
+           !header_is(r, "Sec-Fetch-Dest", "document");
 }
 
 /* ---- clearing */
@@ -110,8 +111,8 @@ static int delete_cookies(request_rec *r)
             return 0;
         for (i = 0; i < npaths; i++)
             apr_table_addn(r->err_headers_out, "Set-Cookie",
-                           apr_pstrcat(r->pool, name, "=x; Path=", paths[i],
-                                       "; Max-Age=0; Secure", NULL));
+                           apr_pstrcat(r->pool, name, "=x; Path=", paths[i], "; Max-Age=0; Secure",
+                                       NULL));
     }
     return 1;
 }
@@ -133,8 +134,8 @@ static void forget(request_rec *r, const mod_relay_request *rr)
                                    "; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=" COOKIE_LIFE,
                                    NULL));
     ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r,
-                  "RLY146 a browser is told to forget earlier devices: name %s, tunnel %s", rr->name,
-                  rr->route.tunnel);
+                  "RLY146 a browser is told to forget earlier devices: name %s, tunnel %s",
+                  rr->name, rr->route.tunnel);
 }
 
 /* ---- requests */
@@ -142,8 +143,8 @@ static void forget(request_rec *r, const mod_relay_request *rr)
 /* Browsers set the cookies of a WebSocket's handshake, but clear nothing. */
 static int may_be_page_load(const request_rec *r)
 {
-    return is_navigation(r)
-           || (!tells_what_it_fetches(r) && !apr_table_get(r->headers_in, "Upgrade"));
+    return is_navigation(r) ||
+           (!tells_what_it_fetches(r) && !apr_table_get(r->headers_in, "Upgrade"));
 }
 
 int mod_relay_memory_begin(request_rec *r, mod_relay_request *rr)
@@ -169,7 +170,7 @@ int mod_relay_memory_begin(request_rec *r, mod_relay_request *rr)
 
 static int is_ours(const request_rec *r)
 {
-    return mod_relay_request_of(r) && r->handler && !strcmp(r->handler, HANDLER);
+    return mod_relay_request_of(r) && r->handler && strcmp(r->handler, HANDLER) == 0;
 }
 
 /* There is no file, and no <Directory> to walk. */
@@ -184,7 +185,8 @@ static int handler(request_rec *r)
 
     if (!is_ours(r))
         return DECLINED;
-    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "RLY147 an earlier service worker is ended: name %s",
+    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r,
+                  "RLY147 an earlier service worker is ended: name %s",
                   mod_relay_request_of(r)->name);
     if (tells_what_it_fetches(r)) {
         clear(r, CACHE);
@@ -234,9 +236,9 @@ static int proxy_fixups(request_rec *r)
 /* Whether a browser might show it as a page with scripts: HTML, XML, or what it guesses at. */
 static int may_be_page(const char *type)
 {
-    return !type || !strchr(type, '/') || !ap_cstr_casecmpn(type, "text/html", 9)
-           || ap_strcasestr(type, "xml") || ap_strcasestr(type, "unknown")
-           || !strncmp(type, "*/*", 3) || !ap_cstr_casecmpn(type, "multipart/", 10);
+    return !type || !strchr(type, '/') || ap_cstr_casecmpn(type, "text/html", 9) == 0 ||
+           ap_strcasestr(type, "xml") || ap_strcasestr(type, "unknown") ||
+           strncmp(type, "*/*", 3) == 0 || ap_cstr_casecmpn(type, "multipart/", 10) == 0;
 }
 
 /* It need not be exact: what says so, in whatever way, is not made less strict. */
@@ -246,9 +248,9 @@ static int restricts(const char *control)
 }
 
 /*
- * A page is asked for each time, so that the relay can say that it has ended or is another device's.
- * Its parts may be cached as the device says: they go when the page is loaded anew. 304 tells no
- * type: there, what came with the answer that it confirms stays in force.
+ * A page is asked for each time, so that the relay can say that it has ended or is another
+ * device's. Its parts may be cached as the device says: they go when the page is loaded anew. 304
+ * tells no type: there, what came with the answer that it confirms stays in force.
  */
 static apr_status_t page_filter(ap_filter_t *f, apr_bucket_brigade *bb)
 {
@@ -260,8 +262,8 @@ static apr_status_t page_filter(ap_filter_t *f, apr_bucket_brigade *bb)
         apr_table_unset(r->headers_out, "Cache-Control");
         apr_table_unset(r->headers_out, "Expires");
     }
-    else if (r->status == HTTP_NOT_MODIFIED || is_worker_script(r) || is_navigation(r)
-             || ap_is_HTTP_REDIRECT(r->status) || may_be_page(type ? type : r->content_type)) {
+    else if (r->status == HTTP_NOT_MODIFIED || is_worker_script(r) || is_navigation(r) ||
+             ap_is_HTTP_REDIRECT(r->status) || may_be_page(type ? type : r->content_type)) {
         apr_table_mergen(r->headers_out, "Cache-Control", "no-cache");
     }
     ap_remove_output_filter(f);
@@ -279,7 +281,6 @@ static void insert_filter(request_rec *r)
 
 void mod_relay_memory_register_hooks(apr_pool_t *p)
 {
-    (void)p;
     ap_hook_map_to_storage(map_to_storage, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_handler(handler, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_insert_filter(insert_filter, NULL, NULL, APR_HOOK_MIDDLE);

@@ -35,8 +35,8 @@ static apr_status_t stop_realms(void *data)
 }
 
 /*
- * A root pool for all that request threads make and that outlives requests: its allocator has a mutex,
- * which that of the child's own pool need not have.
+ * A root pool for all that request threads make and that outlives requests: its allocator has a
+ * mutex, which that of the child's own pool need not have.
  */
 static apr_pool_t *make_locked_pool(apr_pool_t *p)
 {
@@ -44,8 +44,8 @@ static apr_pool_t *make_locked_pool(apr_pool_t *p)
     apr_thread_mutex_t *mutex;
     apr_pool_t *pool;
 
-    if (apr_allocator_create(&allocator) != APR_SUCCESS
-        || apr_pool_create_ex(&pool, p, NULL, allocator) != APR_SUCCESS)
+    if (apr_allocator_create(&allocator) != APR_SUCCESS ||
+        apr_pool_create_ex(&pool, p, NULL, allocator) != APR_SUCCESS)
         return NULL;
     apr_allocator_owner_set(allocator, pool);
     apr_allocator_max_free_set(allocator, 1 << 20);
@@ -64,9 +64,9 @@ static void child_init(apr_pool_t *p, server_rec *s)
     if (!realms->nelts)
         return;
     /*
-     * The realms' pools are pconf's, p's parent: they must outlive all requests. Requests' pools can be p's own, and
-     * are then destroyed after those that were made later (prefork's ptrans, when a child is ended in a request).
-     * The watchers end before any pool goes.
+     * The realms' pools are pconf's, p's parent: they must outlive all requests. Requests' pools
+     * can be p's own, and are then destroyed after those that were made later (prefork's ptrans,
+     * when a child is ended in a request). The watchers end before any pool goes.
      */
     apr_pool_pre_cleanup_register(p, realms, stop_realms);
     for (i = 0; i < realms->nelts; i++) {
@@ -74,23 +74,22 @@ static void child_init(apr_pool_t *p, server_rec *s)
         apr_status_t rv;
 
         if ((realm->pool = make_locked_pool(apr_pool_parent_get(p))) == NULL) {
-            ap_log_error(APLOG_MARK, APLOG_CRIT, 0, s, "RLY101 no memory for the routes of %s", realm->relay->file);
+            ap_log_error(APLOG_MARK, APLOG_CRIT, 0, s, "RLY101 no memory for the routes of %s",
+                         realm->relay->file);
             continue;
         }
         mod_relay_cache_create(&realm->cache, realm->pool);
         mod_relay_lookups_create(&realm->lookups, realm, realm->pool);
         mod_relay_backends_create(&realm->backends, realm, realm->pool);
         if ((rv = mod_relay_watch_start(realm, realm->pool)) != APR_SUCCESS)
-            ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s, "RLY102 cannot start the thread that watches Redis");
+            ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s,
+                         "RLY102 cannot start the thread that watches Redis");
     }
 }
 
 /* Ahead of the reading of relay.conf, which may have something to say. */
 static int install_sink(apr_pool_t *p, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
-    (void)p;
-    (void)plog;
-    (void)ptemp;
     relay_log_install(log_sink, s);
     return OK;
 }
@@ -119,7 +118,7 @@ static void register_hooks(apr_pool_t *p)
 
 module AP_MODULE_DECLARE_DATA relay_module = {
     STANDARD20_MODULE_STUFF,
-    NULL,                    /* no directives in directories: */
+    NULL, /* no directives in directories: */
     NULL,
     mod_relay_server_create, /* a route is chosen before there is one */
     mod_relay_server_merge,

@@ -56,8 +56,8 @@ extern module AP_MODULE_DECLARE_DATA relay_module;
 APLOG_USE_MODULE(relay);
 
 /*
- * All that is used of mod_proxy is weak: httpd can load this module without it, and `configtest` says what is missing
- * instead of naming an undefined symbol.
+ * All that is used of mod_proxy is weak: httpd can load this module without it, and `configtest`
+ * says what is missing instead of naming an undefined symbol.
  */
 #pragma weak ap_proxy_define_worker
 #pragma weak ap_proxy_initialize_worker
@@ -101,8 +101,9 @@ typedef struct mod_relay_server {
     apr_interval_time_t backend_timeout;
     apr_interval_time_t backend_connect_timeout;
     apr_interval_time_t backend_idle;
-    apr_array_header_t *hide_cookies;   /* const char *: what RelayHideCookies names */
-    apr_array_header_t *hidden_cookies; /* these and the defaults; set by check_config where the engine is on */
+    apr_array_header_t *hide_cookies; /* const char *: what RelayHideCookies names */
+    apr_array_header_t
+        *hidden_cookies;    /* these and the defaults; set by check_config where the engine is on */
     mod_relay_realm *realm; /* set by check_config where the engine is on */
 } mod_relay_server;
 
@@ -111,22 +112,24 @@ typedef struct mod_relay_request {
     mod_relay_realm *realm;
     const mod_relay_server *server;
     const char *name;
-    int answer;        /* a mod_relay_answer when a page is to be shown, else -1 */
-    int counted;       /* it has its part of the tunnel's share of threads */
-    relay_route route; /* where answer is -1 */
+    int answer;                /* a mod_relay_answer when a page is to be shown, else -1 */
+    int counted;               /* it has its part of the tunnel's share of threads */
+    relay_route route;         /* where answer is -1 */
     const char *authorization; /* as the visitor sent it, or NULL */
     int asked;                 /* httpd has read it for another reading of the path */
-    int stranger;      /* this browser may hold what an earlier device left under the name */
+    int stranger; /* this browser may hold what an earlier device left under the name */
     /* while mod_proxy has it: */
     mod_relay_backend *backend;
     struct proxy_worker *worker;
-    void *proxy;           /* mod_proxy's proxy_server_conf */
-    int pooled;            /* its connection may have served others before */
-    int pinned;            /* its connection is this visitor's own */
-    apr_table_t *headers_in;         /* r->headers_in with the secrets, while mod_proxy has another table; else NULL */
-    apr_array_header_t *own_cookies; /* const char *: Set-Cookie of the relay's own modules, meanwhile */
+    void *proxy;             /* mod_proxy's proxy_server_conf */
+    int pooled;              /* its connection may have served others before */
+    int pinned;              /* its connection is this visitor's own */
+    apr_table_t *headers_in; /* r->headers_in with the secrets, while mod_proxy has another table;
+                                else NULL */
+    apr_array_header_t
+        *own_cookies; /* const char *: Set-Cookie of the relay's own modules, meanwhile */
     mod_relay_interim *interim;
-    int keepalives;        /* the visitor's connection's count, while that is hidden */
+    int keepalives; /* the visitor's connection's count, while that is hidden */
     int keepalives_hidden;
 } mod_relay_request;
 
@@ -178,16 +181,17 @@ void mod_relay_cache_create(mod_relay_cache **out, apr_pool_t *p);
  * @param gone out, static; only for MOD_RELAY_HIT_OVER and MOD_RELAY_HIT_GONE
  * @param max_age an entry that was read from Redis longer ago is a miss
  */
-mod_relay_cached mod_relay_cache_get(mod_relay_cache *c, const char *name, apr_interval_time_t max_age,
-                                     relay_route *route, const char **gone, apr_pool_t *p);
+mod_relay_cached mod_relay_cache_get(mod_relay_cache *c, const char *name,
+                                     apr_interval_time_t max_age, relay_route *route,
+                                     const char **gone, apr_pool_t *p);
 /**
  * The state of a name's part of the cache, to be taken before Redis is asked; put drops an answer
  * that an invalidation has overtaken since.
  */
 apr_uint32_t mod_relay_cache_ticket(mod_relay_cache *c, const char *name);
 /** route NULL: gone says why, or NULL for a name that was never there. */
-void mod_relay_cache_put(mod_relay_cache *c, const char *name, apr_uint32_t ticket, const relay_route *route,
-                         const char *gone);
+void mod_relay_cache_put(mod_relay_cache *c, const char *name, apr_uint32_t ticket,
+                         const relay_route *route, const char *gone);
 void mod_relay_cache_drop(mod_relay_cache *c, const char *name);
 void mod_relay_cache_flush(mod_relay_cache *c);
 void mod_relay_cache_count(mod_relay_cache *c, int *routes, int *absent);
@@ -195,8 +199,8 @@ void mod_relay_cache_count(mod_relay_cache *c, int *routes, int *absent);
 /* ---- watch.c */
 
 typedef enum {
-    MOD_RELAY_LINK_UP,       /* invalidations arrive: the cache is right */
-    MOD_RELAY_LINK_DOWN,     /* Redis is away: the cache serves what it knows, up to RelayStaleMax */
+    MOD_RELAY_LINK_UP,   /* invalidations arrive: the cache is right */
+    MOD_RELAY_LINK_DOWN, /* Redis is away: the cache serves what it knows, up to RelayStaleMax */
     MOD_RELAY_LINK_UNTRACKED /* Redis is there but refuses tracking: nothing may be cached */
 } mod_relay_link;
 
@@ -212,10 +216,12 @@ void mod_relay_watch_stop(mod_relay_watch *w);
 void mod_relay_lookups_create(mod_relay_lookups **out, mod_relay_realm *realm, apr_pool_t *p);
 /**
  * Cache, else Redis.
- * @return as relay_store_route(), without *why: trouble is logged here, each kind at most once in a few seconds
+ * @return as relay_store_route(), without *why: trouble is logged here, each kind at most once in a
+ * few seconds
  */
-apr_status_t mod_relay_lookup(mod_relay_realm *realm, const mod_relay_server *conf, const char *name,
-                              relay_route *route, const char **gone, apr_pool_t *p);
+apr_status_t mod_relay_lookup(mod_relay_realm *realm, const mod_relay_server *conf,
+                              const char *name, relay_route *route, const char **gone,
+                              apr_pool_t *p);
 /** The watcher has reached Redis again: the next look-up may, too. */
 void mod_relay_lookups_resume(mod_relay_lookups *l);
 /** Closes what has long been unused; the watcher calls it about once a second. */
@@ -228,7 +234,8 @@ void mod_relay_route_register_hooks(apr_pool_t *p);
 /* ---- backend.c: any thread */
 
 void mod_relay_backends_create(mod_relay_backends **out, mod_relay_realm *realm, apr_pool_t *p);
-/** A route has changed or ended: its idle connections go soon, unless the next request finds it unchanged. */
+/** A route has changed or ended: its idle connections go soon, unless the next request finds it
+ * unchanged. */
 void mod_relay_backends_doubt(mod_relay_backends *b, const char *name);
 /** The same for all: after Redis was away. */
 void mod_relay_backends_doubt_all(mod_relay_backends *b);
@@ -257,9 +264,11 @@ void mod_relay_backend_destroy(mod_relay_backend *be);
 
 /* ---- secrets.c */
 
-/** Names of cookies (const char *) that stay here: those of httpd's logins, as they are configured, and more. */
+/** Names of cookies (const char *) that stay here: those of httpd's logins, as they are configured,
+ * and more. */
 apr_array_header_t *mod_relay_hidden_cookies(const apr_array_header_t *more, apr_pool_t *p);
-/** Whether httpd reads Authorization for this request, or for one that it is a part of. After the checks of access. */
+/** Whether httpd reads Authorization for this request, or for one that it is a part of. After the
+ * checks of access. */
 int mod_relay_secrets_asked(request_rec *r);
 /** Before any module changes the request's fields for the device. */
 void mod_relay_secrets_note(request_rec *r, mod_relay_request *rr);
@@ -296,14 +305,15 @@ void mod_relay_paths_register_hooks(apr_pool_t *p);
 
 /** @param unused how long no request has used the route's pool, -1 for its first one */
 void mod_relay_attempt_begin(request_rec *r, mod_relay_request *rr, apr_interval_time_t unused);
-/** mod_proxy is done, with *status; tries again where that is right, and leaves what came of it in *status. */
+/** mod_proxy is done, with *status; tries again where that is right, and leaves what came of it in
+ * *status. */
 void mod_relay_attempt_end(request_rec *r, mod_relay_request *rr, int *status);
 void mod_relay_attempt_register_hooks(apr_pool_t *p);
 
 /* ---- head.c, head_h2.c */
 
-/** At most 256 kB of a device's answer come before its body: all lines, or frames of headers, interim answers included. Browsers' own
- * limits are no larger. */
+/** At most 256 kB of a device's answer come before its body: all lines, or frames of headers,
+ * interim answers included. Browsers' own limits are no larger. */
 #define MOD_RELAY_HEAD_MAX 262144
 
 void mod_relay_head_register_hooks(apr_pool_t *p);
@@ -324,7 +334,8 @@ void mod_relay_handoff_tls_register_hooks(apr_pool_t *p);
 
 /**
  * Tells a browser to forget what an earlier device left under the name; once the route is known.
- * @return whether the request is not for the device, but answered here: r->handler and r->filename are set
+ * @return whether the request is not for the device, but answered here: r->handler and r->filename
+ * are set
  */
 int mod_relay_memory_begin(request_rec *r, mod_relay_request *rr);
 /** The same with the page for a name that has ended. */
@@ -334,23 +345,31 @@ void mod_relay_memory_register_hooks(apr_pool_t *p);
 /* ---- waiting.c: any thread */
 
 /**
- * A connection has said too little yet and is about to wait in the MPM's poll set. It is ended when its patience is over, or
- * sooner when too many wait: its socket is then shut down, so that the MPM brings the connection back to process_connection.
- * Called again for each further wait, which cannot make it longer.
+ * A connection has said too little yet and is about to wait in the MPM's poll set. It is ended when
+ * its patience is over, or sooner when too many wait: its socket is then shut down, so that the MPM
+ * brings the connection back to process_connection. Called again for each further wait, which
+ * cannot make it longer.
  * @param fd its socket; a copy of the descriptor is kept until the end of the wait
  * @return 0 when it may not wait: out of descriptors or memory
  */
-int mod_relay_waiting_begin(conn_rec *c, int fd, const mod_relay_server *conf, apr_interval_time_t patience);
-typedef enum { MOD_RELAY_WAITING, MOD_RELAY_WAITING_TOO_LONG, MOD_RELAY_WAITING_CROWDED } mod_relay_waiting_over;
+int mod_relay_waiting_begin(conn_rec *c, int fd, const mod_relay_server *conf,
+                            apr_interval_time_t patience);
+typedef enum {
+    MOD_RELAY_WAITING,
+    MOD_RELAY_WAITING_TOO_LONG,
+    MOD_RELAY_WAITING_CROWDED
+} mod_relay_waiting_over;
 /** Whether it was ended meanwhile, and why; nothing that it may have said counts then. */
 mod_relay_waiting_over mod_relay_waiting_is_over(conn_rec *c);
-/** It waits no longer, and its descriptor may go elsewhere. The pool of the connection does this as well. */
+/** It waits no longer, and its descriptor may go elsewhere. The pool of the connection does this as
+ * well. */
 void mod_relay_waiting_end(conn_rec *c);
 void mod_relay_waiting_register_hooks(apr_pool_t *p);
 
 /* ---- shares.c */
 
-/** How many requests of one tunnel may be with its device at once, 0: any number. Only in children. */
+/** How many requests of one tunnel may be with its device at once, 0: any
+ * number. Only in children. */
 int mod_relay_shares_limit(const mod_relay_server *conf);
 /** For mod_status. @return 0 when nothing is counted */
 int mod_relay_shares_look(unsigned *most, apr_uint32_t *refused);
@@ -358,7 +377,8 @@ void mod_relay_shares_register_hooks(apr_pool_t *p);
 
 /* ---- check.c */
 
-/** Warns of what is no error and goes wrong later; check_config. Its Redis is asked, if it answers in time. */
+/** Warns of what is no error and goes wrong later; check_config. Its Redis is asked, if it answers
+ * in time. */
 void mod_relay_check_realm(const mod_relay_realm *realm, server_rec *main_server, apr_pool_t *p);
 
 /* ---- pages.c */

@@ -120,6 +120,5 @@ static int pre_connection(conn_rec *c, void *csd)
 
 void mod_relay_owner_register_hooks(apr_pool_t *p)
 {
-    (void)p;
     ap_hook_pre_connection(pre_connection, NULL, NULL, APR_HOOK_REALLY_FIRST);
 }

@@ -1,8 +1,8 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * What a visitor sees when there is no answer: small pages, as HTML, JSON or plain text, whatever Accept
- * prefers. An ErrorDocument for the status goes first.
+ * What a visitor sees when there is no answer: small pages, as HTML, JSON or plain text, whatever
+ * Accept prefers. An ErrorDocument for the status goes first.
  */
 
 #include "mod_relay.h"
@@ -27,29 +27,37 @@ static const struct page {
     const char *title, *text;
     const char *log;
 } pages[] = {
-    [MOD_RELAY_UNKNOWN] = {404, "unknown", "There is nothing at this address",
-                           "No tunnel has this name. Check the link for missing or changed characters.",
-                           "RLY140 unknown name"},
+    [MOD_RELAY_UNKNOWN] =
+        {404, "unknown", "There is nothing at this address",
+         "No tunnel has this name. Check the link for missing or changed characters.",
+         "RLY140 unknown name"},
     [MOD_RELAY_GONE] = {410, "gone", "This tunnel has ended",
-                        "It was opened for a limited time, which is over. Whoever sent you the link can open another.",
+                        "It was opened for a limited time, which is over. Whoever sent you the "
+                        "link can open another.",
                         "RLY141 the tunnel has ended"},
     [MOD_RELAY_OFFLINE] = {503, "offline", "The device is not connected",
-                           "The tunnel is open, but the device has not connected, or has lost its connection and will "
+                           "The tunnel is open, but the device has not connected, or has lost its "
+                           "connection and will "
                            "try again. Reload the page in a moment.",
                            "RLY142 the device is not connected"},
     [MOD_RELAY_SILENT] = {502, "silent", "The device does not answer",
-                          "The device is connected, but its service does not answer. Check that the service is running "
+                          "The device is connected, but its service does not answer. Check that "
+                          "the service is running "
                           "on the device.",
                           "RLY143 the device is connected, but its service does not answer"},
-    [MOD_RELAY_UNAVAILABLE] = {503, "unavailable", "The relay cannot look this address up at the moment",
-                               "This is a fault of the relay, not of the device. Reload the page in a moment.",
-                               "RLY144 the route cannot be looked up"},
+    [MOD_RELAY_UNAVAILABLE] =
+        {503, "unavailable", "The relay cannot look this address up at the moment",
+         "This is a fault of the relay, not of the device. Reload the page in a moment.",
+         "RLY144 the route cannot be looked up"},
     [MOD_RELAY_NOT_WEB] = {404, "not-web", "This tunnel does not lead to a web page",
-                           "The service behind it is not for browsers.", "RLY145 not a web service"},
-    [MOD_RELAY_BUSY] = {503, "busy", "There are too many requests to this device at once",
-                        "The device is connected, but as many of its requests are being answered as the relay lets one "
-                        "device have. Reload the page in a moment.",
-                        "RLY148 as many requests of this tunnel are under way as RelayTunnelThreads allows"},
+                           "The service behind it is not for browsers.",
+                           "RLY145 not a web service"},
+    [MOD_RELAY_BUSY] =
+        {503, "busy", "There are too many requests to this device at once",
+         "The device is connected, but as many of its requests are being answered as the relay "
+         "lets one "
+         "device have. Reload the page in a moment.",
+         "RLY148 as many requests of this tunnel are under way as RelayTunnelThreads allows"},
 };
 
 int mod_relay_answer_status(mod_relay_answer answer)
@@ -61,21 +69,26 @@ int mod_relay_answer_status(mod_relay_answer answer)
 
 typedef enum { HTML, JSON, TEXT } form;
 
-static const char *const media_types[] = {[HTML] = "text/html", [JSON] = "application/json", [TEXT] = "text/plain"};
+static const char *const media_types[] = {
+    [HTML] = "text/html", [JSON] = "application/json", [TEXT] = "text/plain"};
 
 /* How well a media range matches a type: 3 exactly, 2 `text/<any>`, 1 any, 0 not. */
 static int matches(const char *range, const char *type)
 {
     const char *slash = strchr(type, '/');
 
-    if (!ap_cstr_casecmp(range, type))
+    if (ap_cstr_casecmp(range, type) == 0)
         return 3;
-    if (!strcmp(range, "*/*"))
+    if (strcmp(range, "*/*") == 0)
         return 1;
-    return !ap_cstr_casecmpn(range, type, (apr_size_t)(slash - type) + 1) && !strcmp(range + (slash - type) + 1, "*") ? 2 : 0;
+    return ap_cstr_casecmpn(range, type, (apr_size_t)(slash - type) + 1) == 0 &&
+                   strcmp(range + (slash - type) + 1, "*") == 0
+               ? 2
+               : 0;
 }
 
-/* The q of a type: that of the most specific range. In a draw the one that was named wins, and then HTML. */
+/* The q of a type: that of the most specific range. In a draw the one that was named wins, and then
+ * HTML. */
 static form preferred(request_rec *r)
 {
     const char *accept = apr_table_get(r->headers_in, "Accept");
@@ -86,7 +99,8 @@ static form preferred(request_rec *r)
 
     if (!accept)
         return HTML;
-    for (item = apr_strtok(apr_pstrdup(r->pool, accept), ",", &state); item; item = apr_strtok(NULL, ",", &state)) {
+    for (item = apr_strtok(apr_pstrdup(r->pool, accept), ",", &state); item;
+         item = apr_strtok(NULL, ",", &state)) {
         char *params, *range = apr_strtok(item, "; \t", &params), *param;
         double q = 1;
 
@@ -103,7 +117,8 @@ static form preferred(request_rec *r)
         }
     }
     for (f = JSON; f <= TEXT; f++)
-        if (best[f] > best[chosen] || (best[f] > 0 && best[f] == best[chosen] && how[f] > how[chosen]))
+        if (best[f] > best[chosen] ||
+            (best[f] > 0 && best[f] == best[chosen] && how[f] > how[chosen]))
             chosen = (form)f;
     return chosen;
 }
@@ -112,16 +127,21 @@ static form preferred(request_rec *r)
 
 static const char *html(request_rec *r, const struct page *page, const char *name)
 {
-    return apr_psprintf(r->pool,
+    return apr_psprintf(
+        r->pool,
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-        "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<meta name=\"robots\" content=\"noindex\">\n"
+        "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<meta "
+        "name=\"robots\" content=\"noindex\">\n"
         "<title>%d %s</title>\n<style>\n"
         ":root{color-scheme:light dark}\n"
-        "body{font:1.05rem/1.6 system-ui,sans-serif;max-width:34rem;margin:18vh auto 0;padding:0 1.5rem}\n"
+        "body{font:1.05rem/1.6 system-ui,sans-serif;max-width:34rem;margin:18vh auto 0;padding:0 "
+        "1.5rem}\n"
         "h1{font-size:1.5rem;line-height:1.3;margin:0 0 .7rem}\n"
         "p{margin:0 0 .8rem}\n.small{font-size:.9rem;opacity:.65;overflow-wrap:anywhere}\n"
-        "</style>\n</head>\n<body>\n<h1>%s</h1>\n<p>%s</p>\n<p class=\"small\">%d &middot; %s</p>\n</body>\n</html>\n",
-        page->status, page->title, page->title, page->text, page->status, ap_escape_html(r->pool, name));
+        "</style>\n</head>\n<body>\n<h1>%s</h1>\n<p>%s</p>\n<p class=\"small\">%d &middot; "
+        "%s</p>\n</body>\n</html>\n",
+        page->status, page->title, page->title, page->text, page->status,
+        ap_escape_html(r->pool, name));
 }
 
 static const char *body_for(request_rec *r, form f, const struct page *page, const char *name)
@@ -129,8 +149,10 @@ static const char *body_for(request_rec *r, form f, const struct page *page, con
     switch (f) {
     case JSON:
         /* name is a valid label, code and texts are our own: nothing needs escaping. */
-        return apr_psprintf(r->pool, "{\"status\":%d,\"error\":\"%s\",\"name\":\"%s\",\"title\":\"%s\",\"detail\":\"%s\"}\n",
-                            page->status, page->code, name, page->title, page->text);
+        return apr_psprintf(
+            r->pool,
+            "{\"status\":%d,\"error\":\"%s\",\"name\":\"%s\",\"title\":\"%s\",\"detail\":\"%s\"}\n",
+            page->status, page->code, name, page->title, page->text);
     case TEXT:
         return apr_psprintf(r->pool, "%d %s\n%s\n", page->status, page->title, page->text);
     default:
@@ -142,7 +164,8 @@ static const char *body_for(request_rec *r, form f, const struct page *page, con
 static int read_on(request_rec *r, apr_bucket_brigade *bb, apr_time_t until)
 {
     for (;;) {
-        apr_status_t rv = ap_get_brigade(r->input_filters, bb, AP_MODE_READBYTES, APR_NONBLOCK_READ, HUGE_STRING_LEN);
+        apr_status_t rv = ap_get_brigade(r->input_filters, bb, AP_MODE_READBYTES, APR_NONBLOCK_READ,
+                                         HUGE_STRING_LEN);
 
         if (rv == APR_SUCCESS && !APR_BRIGADE_EMPTY(bb))
             return 1;
@@ -153,9 +176,9 @@ static int read_on(request_rec *r, apr_bucket_brigade *bb, apr_time_t until)
 }
 
 /*
- * A small body is taken in, and dropped, before a page is sent. HTTP/2's streams are reset when an answer overtakes
- * the request's body (RFC 9113, 8.1), and some clients take that for an error. A body that comes slowly is not waited for:
- * each would hold one of mod_http2's workers.
+ * A small body is taken in, and dropped, before a page is sent. HTTP/2's streams are reset when an
+ * answer overtakes the request's body (RFC 9113, 8.1), and some clients take that for an error. A
+ * body that comes slowly is not waited for: each would hold one of mod_http2's workers.
  */
 static void drop_small_body(request_rec *r, apr_interval_time_t patience)
 {
@@ -166,8 +189,8 @@ static void drop_small_body(request_rec *r, apr_interval_time_t patience)
     if (!r->connection->master || r->expecting_100 || !ap_request_has_body(r))
         return;
     bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
-    while (total < DROPPED_MAX && read_on(r, bb, until)
-           && !APR_BRIGADE_EMPTY(bb) && !APR_BUCKET_IS_EOS(APR_BRIGADE_LAST(bb))) {
+    while (total < DROPPED_MAX && read_on(r, bb, until) && !APR_BRIGADE_EMPTY(bb) &&
+           !APR_BUCKET_IS_EOS(APR_BRIGADE_LAST(bb))) {
         if (apr_brigade_length(bb, 1, &len) != APR_SUCCESS)
             break;
         total += len;
@@ -182,8 +205,9 @@ int mod_relay_page_send(request_rec *r, const mod_relay_request *rr, mod_relay_a
     const char *body;
     form f;
 
-    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "%s: name %s%s%s", page->log, *rr->name ? rr->name : "(invalid)",
-                  rr->route.tunnel ? ", tunnel " : "", rr->route.tunnel ? rr->route.tunnel : "");
+    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "%s: name %s%s%s", page->log,
+                  *rr->name ? rr->name : "(invalid)", rr->route.tunnel ? ", tunnel " : "",
+                  rr->route.tunnel ? rr->route.tunnel : "");
     drop_small_body(r, answer == MOD_RELAY_BUSY ? BODY_PATIENCE_BUSY : BODY_PATIENCE);
     mod_relay_memory_ended(r, answer);
     if (page->status == 503)
@@ -197,13 +221,17 @@ int mod_relay_page_send(request_rec *r, const mod_relay_request *rr, mod_relay_a
     r->status = page->status;
     r->status_line = NULL;
     r->content_encoding = NULL;
-    ap_set_content_type(r, f == HTML ? "text/html; charset=utf-8" : f == JSON ? "application/json" : "text/plain; charset=utf-8");
+    ap_set_content_type(r, f == HTML   ? "text/html; charset=utf-8"
+                           : f == JSON ? "application/json"
+                                       : "text/plain; charset=utf-8");
     apr_table_setn(r->headers_out, "Vary", "Accept");
     apr_table_setn(r->headers_out, "X-Content-Type-Options", "nosniff");
-    apr_table_setn(r->headers_out, "Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'");
+    apr_table_setn(r->headers_out, "Content-Security-Policy",
+                   "default-src 'none'; style-src 'unsafe-inline'");
     body = body_for(r, f, page, rr->name);
     ap_set_content_length(r, (apr_off_t)strlen(body));
-    /* A body that nobody will read: rather a new connection than to swallow gigabytes. In HTTP/2 it is a stream's. */
+    /* A body that nobody will read: rather a new connection than to swallow gigabytes. In HTTP/2 it
+     * is a stream's. */
     if (ap_request_has_body(r) && !r->connection->master)
         r->connection->keepalive = AP_CONN_CLOSE;
     if (!r->header_only)
@@ -216,16 +244,20 @@ int mod_relay_page_send(request_rec *r, const mod_relay_request *rr, mod_relay_a
 /* Not what the device says itself, but that it could not be asked. */
 static int is_failure(const request_rec *r, int status)
 {
-    if (apr_table_get(r->notes, "proxy-error-override")) /* ProxyErrorOverride: the device's own status */
+    if (apr_table_get(r->notes,
+                      "proxy-error-override")) /* ProxyErrorOverride: the device's own status */
         return 0;
-    if (status == HTTP_INTERNAL_SERVER_ERROR) /* a TLS handshake that failed; without a note a fault of this server */
+    if (status == HTTP_INTERNAL_SERVER_ERROR) /* a TLS handshake that failed; without a note a fault
+                                                 of this server */
         return apr_table_get(r->notes, "error-notes") != NULL;
-    return status == HTTP_SERVICE_UNAVAILABLE || status == HTTP_BAD_GATEWAY || status == HTTP_GATEWAY_TIME_OUT;
+    return status == HTTP_SERVICE_UNAVAILABLE || status == HTTP_BAD_GATEWAY ||
+           status == HTTP_GATEWAY_TIME_OUT;
 }
 
 /*
- * mod_proxy tells connection refused (503), no or a broken answer (502) and time-out (504) apart; what they mean
- * depends on whether the device is connected, and on whether its tunnel has ended while it was asked.
+ * mod_proxy tells connection refused (503), no or a broken answer (502) and time-out (504) apart;
+ * what they mean depends on whether the device is connected, and on whether its tunnel has ended
+ * while it was asked.
  */
 static int request_status(int *status, request_rec *r)
 {
@@ -246,7 +278,8 @@ static int request_status(int *status, request_rec *r)
     answer = mod_relay_owner_listens(rr->realm, rr->route.listen) == RELAY_OWNER_USER
                  ? MOD_RELAY_SILENT
                  : MOD_RELAY_OFFLINE;
-    if (mod_relay_lookup(rr->realm, rr->server, rr->name, &rr->route, &gone, r->pool) == RELAY_EGONE)
+    if (mod_relay_lookup(rr->realm, rr->server, rr->name, &rr->route, &gone, r->pool) ==
+        RELAY_EGONE)
         answer = MOD_RELAY_GONE;
     *status = mod_relay_page_send(r, rr, answer);
     return OK;
@@ -254,6 +287,5 @@ static int request_status(int *status, request_rec *r)
 
 void mod_relay_pages_register_hooks(apr_pool_t *p)
 {
-    (void)p;
     APR_OPTIONAL_HOOK(proxy, request_status, request_status, NULL, NULL, APR_HOOK_MIDDLE);
 }

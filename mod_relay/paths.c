@@ -32,8 +32,8 @@ static void decode(char *path)
     char *to = path;
 
     for (; *path; path++) {
-        if (*path == '%' && apr_isxdigit(path[1]) && apr_isxdigit(path[2])
-            && (path[1] != '0' || path[2] != '0')) {
+        if (*path == '%' && apr_isxdigit(path[1]) && apr_isxdigit(path[2]) &&
+            (path[1] != '0' || path[2] != '0')) {
             *to++ = (char)(hex(path[1]) * 16 + hex(path[2]));
             path += 2;
         }
@@ -121,6 +121,5 @@ static int fixups(request_rec *r)
 
 void mod_relay_paths_register_hooks(apr_pool_t *p)
 {
-    (void)p;
     ap_hook_fixups(fixups, NULL, NULL, APR_HOOK_REALLY_FIRST);
 }

@@ -40,8 +40,8 @@ static int is_by_connection(const char *value)
         for (i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
             apr_size_t length = strlen(schemes[i]);
 
-            if (!ap_cstr_casecmpn(value, schemes[i], length)
-                && (!value[length] || strchr(", \t", value[length])))
+            if (ap_cstr_casecmpn(value, schemes[i], length) == 0 &&
+                (!value[length] || strchr(", \t", value[length])))
                 return 1;
         }
         value = strchr(value, ',');
@@ -51,7 +51,6 @@ static int is_by_connection(const char *value)
 
 static int note_scheme(void *found, const char *name, const char *value)
 {
-    (void)name;
     *(int *)found |= is_by_connection(value);
     return 1;
 }
@@ -81,7 +80,7 @@ static mod_relay_backend *find(const pins *all, const char *key)
     int i;
 
     for (i = 0; all && i < PINS_MAX; i++)
-        if (all->backends[i] && !strcmp(mod_relay_backend_key(all->backends[i]), key))
+        if (all->backends[i] && strcmp(mod_relay_backend_key(all->backends[i]), key) == 0)
             return all->backends[i];
     return NULL;
 }
@@ -131,8 +130,8 @@ int mod_relay_pinned_acquire(request_rec *r, mod_relay_request *rr, mod_relay_ba
 
 void mod_relay_pinned_answer(request_rec *r, const mod_relay_request *rr)
 {
-    if (r->status != HTTP_UNAUTHORIZED || !r->connection->master
-        || !has_such(r->headers_out, "WWW-Authenticate"))
+    if (r->status != HTTP_UNAUTHORIZED || !r->connection->master ||
+        !has_such(r->headers_out, "WWW-Authenticate"))
         return;
     r->status = demand_http1(r, rr);
     r->status_line = NULL;

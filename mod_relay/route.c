@@ -21,8 +21,8 @@ static void set_forwarded_proto(request_rec *r)
 }
 
 /*
- * What a device is told about the visitor is not the visitor's to say. `Connection: X-Forwarded-For` would have mod_proxy
- * remove the field as one for the next hop only.
+ * What a device is told about the visitor is not the visitor's to say. `Connection:
+ * X-Forwarded-For` would have mod_proxy remove the field as one for the next hop only.
  */
 static void clean_headers(request_rec *r, mod_relay_request *rr)
 {
@@ -31,7 +31,8 @@ static void clean_headers(request_rec *r, mod_relay_request *rr)
     mod_relay_secrets_note(r, rr);
     mod_relay_fields_drop(r->headers_in, mod_relay_field_is_reserved, r->pool);
     connection = apr_table_get(r->headers_in, "Connection");
-    if (connection && (kept = mod_relay_connection_kept(connection, r->headers_in, r->pool)) != connection) {
+    if (connection &&
+        (kept = mod_relay_connection_kept(connection, r->headers_in, r->pool)) != connection) {
         if (kept)
             apr_table_setn(r->headers_in, "Connection", kept);
         else
@@ -43,8 +44,10 @@ static void clean_headers(request_rec *r, mod_relay_request *rr)
 static void set_environment(request_rec *r, const mod_relay_request *rr)
 {
     apr_table_t *env = r->subprocess_env;
-    /* In an empty table nothing has to be replaced, which is looked for by comparing with all that starts alike. */
-    void (*set)(apr_table_t *, const char *, const char *) = apr_is_empty_table(env) ? apr_table_addn : apr_table_setn;
+    /* In an empty table nothing has to be replaced, which is looked for by comparing with all that
+     * starts alike. */
+    void (*set)(apr_table_t *, const char *, const char *) =
+        apr_is_empty_table(env) ? apr_table_addn : apr_table_setn;
 
     set(env, "RELAY_NAME", rr->name);
     if (!rr->route.tunnel)
@@ -77,12 +80,15 @@ static void to_device(request_rec *r, mod_relay_request *rr)
 
 static mod_relay_answer answer_for(apr_status_t rv)
 {
-    return rv == RELAY_ENOTFOUND ? MOD_RELAY_UNKNOWN : rv == RELAY_EGONE ? MOD_RELAY_GONE : MOD_RELAY_UNAVAILABLE;
+    return rv == RELAY_ENOTFOUND ? MOD_RELAY_UNKNOWN
+           : rv == RELAY_EGONE   ? MOD_RELAY_GONE
+                                 : MOD_RELAY_UNAVAILABLE;
 }
 
 /*
- * An ErrorDocument is fetched by an internal redirect: it is the server's own, not the device's, and so is what it
- * includes. Its logs and headers see the environment of the request that it answers.
+ * An ErrorDocument is fetched by an internal redirect: it is the server's own, not the device's,
+ * and so is what it includes. Its logs and headers see the environment of the request that it
+ * answers.
  */
 static int is_error_document(request_rec *r)
 {
@@ -158,7 +164,8 @@ static int page_handler(request_rec *r)
     return mod_relay_page_send(r, rr, (mod_relay_answer)rr->answer);
 }
 
-/* mod_proxy has cleaned the headers that Connection names by now; clean_headers() left it no such name. */
+/* mod_proxy has cleaned the headers that Connection names by now; clean_headers() left it no such
+ * name. */
 static int proxy_fixups(request_rec *r)
 {
     if (mod_relay_request_of(r) && !apr_table_get(r->headers_in, "X-Forwarded-Proto"))
@@ -168,10 +175,12 @@ static int proxy_fixups(request_rec *r)
 
 void mod_relay_route_register_hooks(apr_pool_t *p)
 {
-    /* After the sysadmin's own RewriteRules, before Debian's `Alias /icons/` takes a path away from a device. */
-    static const char *const before[] = {"mod_rewrite.c", NULL}, *const after[] = {"mod_proxy.c", "mod_alias.c", NULL};
+    /* After the sysadmin's own RewriteRules, before Debian's `Alias /icons/` takes a path away from
+     * a device. */
+    static const char *const before[] = {"mod_rewrite.c", NULL}, *const after[] = {"mod_proxy.c",
+                                                                                   "mod_alias.c",
+                                                                                   NULL};
 
-    (void)p;
     ap_hook_translate_name(translate_name, before, after, APR_HOOK_FIRST);
     ap_hook_map_to_storage(map_to_storage, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_handler(page_handler, NULL, NULL, APR_HOOK_FIRST);

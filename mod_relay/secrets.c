@@ -85,7 +85,7 @@ static int reads_authorization(const char *type)
     unsigned i;
 
     for (i = 0; type && i < sizeof(others) / sizeof(others[0]); i++)
-        if (!ap_cstr_casecmp(type, others[i]))
+        if (ap_cstr_casecmp(type, others[i]) == 0)
             return 0;
     return type != NULL;
 }
@@ -97,9 +97,10 @@ static int reads_authorization(const char *type)
  */
 int mod_relay_secrets_asked(request_rec *r)
 {
-    return reads_authorization(ap_auth_type(r)) || (r->user && reads_authorization(r->ap_auth_type))
-           || (r->main && mod_relay_secrets_asked(r->main))
-           || (r->prev && mod_relay_secrets_asked(r->prev));
+    return reads_authorization(ap_auth_type(r)) ||
+           (r->user && reads_authorization(r->ap_auth_type)) ||
+           (r->main && mod_relay_secrets_asked(r->main)) ||
+           (r->prev && mod_relay_secrets_asked(r->prev));
 }
 
 /*
@@ -115,7 +116,7 @@ static int is_token_field(const char *name)
     if (*name != 'O' && *name != 'o')
         return 0;
     for (i = 0; i < sizeof(tokens) / sizeof(tokens[0]); i++)
-        if (!ap_cstr_casecmpn(name, tokens[i], strlen(tokens[i])))
+        if (ap_cstr_casecmpn(name, tokens[i], strlen(tokens[i])) == 0)
             return 1;
     return 0;
 }
@@ -165,13 +166,13 @@ void mod_relay_secrets_hide(request_rec *r, mod_relay_request *rr)
     int i, tokens = 0;
 
     /* What `RequestHeader set Authorization` has put there since is meant for the device. */
-    if (authorization && rr->authorization && !strcmp(authorization, rr->authorization)
-        && (rr->asked || mod_relay_secrets_asked(r)))
+    if (authorization && rr->authorization && strcmp(authorization, rr->authorization) == 0 &&
+        (rr->asked || mod_relay_secrets_asked(r)))
         apr_table_unset(own_table(r, rr), "Authorization");
     for (i = 0; i < apr_table_elts(r->headers_in)->nelts; i++) {
         const char *name = APR_ARRAY_IDX(apr_table_elts(r->headers_in), i, apr_table_entry_t).key;
 
-        if (!ap_cstr_casecmp(name, "Cookie") || !ap_cstr_casecmp(name, "Cookie2"))
+        if (ap_cstr_casecmp(name, "Cookie") == 0 || ap_cstr_casecmp(name, "Cookie2") == 0)
             hide_cookies(r, rr, i);
         tokens |= is_token_field(name);
     }

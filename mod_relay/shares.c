@@ -1,13 +1,14 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * How many of httpd's threads one tunnel can hold (RelayTunnelThreads). A request or a WebSocket holds a thread for as long as
- * it lasts, and how long that is, the device or its visitor decides. Without a bound the requests of one tunnel, if they hang,
- * end the service of all others.
+ * How many of httpd's threads one tunnel can hold (RelayTunnelThreads). A request or a WebSocket
+ * holds a thread for as long as it lasts, and how long that is, the device or its visitor decides.
+ * Without a bound the requests of one tunnel, if they hang, end the service of all others.
  *
- * A request counts from when it goes to the device until its pool ends. The counts are in memory that all children share. It is
- * made once in the life of the parent and outlives restarts, so that the requests of children of an older generation
- * count as well. Where counting fails the request goes on: the bound protects others, it is no permission.
+ * A request counts from when it goes to the device until its pool ends. The counts are in memory
+ * that all children share. It is made once in the life of the parent and outlives restarts, so that
+ * the requests of children of an older generation count as well. Where counting fails the request
+ * goes on: the bound protects others, it is no permission.
  */
 
 #include "mod_relay.h"
@@ -63,24 +64,25 @@ static mod_relay_counts *make_counts(unsigned rows, server_rec *s)
         cells = CELLS_MIN;
     while ((size = mod_relay_counts_size(rows, cells)) > TABLE_MAX && cells > CELLS_MIN)
         cells /= 2;
-    /* Pages that are never touched take no memory: the hard limits of an MPM are far above what is in use. */
+    /* Pages that are never touched take no memory: the hard limits of an MPM are far above what is
+     * in use. */
     at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (at == MAP_FAILED || mod_relay_counts_init(&made, at, rows, cells) != APR_SUCCESS)
         ap_log_error(APLOG_MARK, APLOG_ERR, errno, s,
-                     "RLY114 no memory to count the requests of tunnels in: RelayTunnelThreads is without effect");
+                     "RLY114 no memory to count the requests of tunnels in: RelayTunnelThreads is "
+                     "without effect");
     return made;
 }
 
 static int post_config(apr_pool_t *p, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
-    unsigned rows = query(AP_MPMQ_HARD_LIMIT_DAEMONS, 1) + 4; /* some that have ended may not have been noticed yet */
+    unsigned rows = query(AP_MPMQ_HARD_LIMIT_DAEMONS, 1) +
+                    4; /* some that have ended may not have been noticed yet */
     retained *kept = ap_retained_data_get(RETAINED);
 
-    (void)p;
-    (void)plog;
-    (void)ptemp;
     counts = NULL;
-    if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG || !mod_relay_realms()->nelts)
+    if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG ||
+        !mod_relay_realms()->nelts)
         return OK;
     if (!kept)
         kept = ap_retained_data_create(RETAINED, sizeof(*kept));
@@ -95,20 +97,18 @@ static int post_config(apr_pool_t *p, apr_pool_t *plog, apr_pool_t *ptemp, serve
 
 static void child_init(apr_pool_t *p, server_rec *s)
 {
-    (void)p;
     threads_all = (int)(query(AP_MPMQ_MAX_DAEMONS, 1) * query(AP_MPMQ_MAX_THREADS, 1));
     row = counts ? mod_relay_counts_join(counts, getpid()) : -1;
     if (counts && row < 0)
         ap_log_error(APLOG_MARK, APLOG_ERR, 0, s,
-                     "RLY119 more processes than httpd was configured for: this one does not count the requests of tunnels");
+                     "RLY119 more processes than httpd was configured for: this one does not count "
+                     "the requests of tunnels");
 }
 
 /* The parent has noticed that a child is gone, however it ended. */
-static void child_status(server_rec *s, pid_t pid, ap_generation_t generation, int slot, mpm_child_status state)
+static void child_status(server_rec *s, pid_t pid, ap_generation_t generation, int slot,
+                         mpm_child_status state)
 {
-    (void)s;
-    (void)generation;
-    (void)slot;
     if (counts && state == MPM_CHILD_EXITED)
         mod_relay_counts_leave(counts, pid);
 }
@@ -146,7 +146,8 @@ static int is_counted(const request_rec *r)
     return 0;
 }
 
-/* Before mod_proxy's handler: httpd has asked by now who may see it, and nothing was read of the request's body. */
+/* Before mod_proxy's handler: httpd has asked by now who may see it, and nothing was read of the
+ * request's body. */
 static int handler(request_rec *r)
 {
     mod_relay_request *rr = mod_relay_request_of(r);
@@ -154,7 +155,8 @@ static int handler(request_rec *r)
     share *mine;
     int limit;
 
-    if (!rr || rr->answer >= 0 || row < 0 || is_counted(r) || (limit = mod_relay_shares_limit(rr->server)) == 0)
+    if (!rr || rr->answer >= 0 || row < 0 || is_counted(r) ||
+        (limit = mod_relay_shares_limit(rr->server)) == 0)
         return DECLINED;
     switch (mod_relay_counts_take(counts, row, rr->route.tunnel, (unsigned)limit, &cell)) {
     case MOD_RELAY_TAKEN:
@@ -174,7 +176,6 @@ void mod_relay_shares_register_hooks(apr_pool_t *p)
 {
     static const char *const before[] = {"mod_proxy.c", NULL};
 
-    (void)p;
     ap_hook_post_config(post_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(child_init, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_status(child_status, NULL, NULL, APR_HOOK_MIDDLE);

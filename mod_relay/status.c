@@ -23,8 +23,11 @@ static void show_shares(request_rec *r, int flags)
     if (flags & AP_STATUS_SHORT)
         ap_rprintf(r, "RelayBusiestTunnel: %u\nRelayTunnelRefused: %u\n", most, refused);
     else
-        ap_rprintf(r, "<hr />\n<h2>Relay (all processes)</h2>\n<dl><dt>requests under way of the busiest tunnel: %u</dt>"
-                      "<dt>refused by RelayTunnelThreads so far: %u</dt></dl>\n", most, refused);
+        ap_rprintf(r,
+                   "<hr />\n<h2>Relay (all processes)</h2>\n<dl><dt>requests under way of the "
+                   "busiest tunnel: %u</dt>"
+                   "<dt>refused by RelayTunnelThreads so far: %u</dt></dl>\n",
+                   most, refused);
 }
 
 static int status_hook(request_rec *r, int flags)
@@ -44,11 +47,16 @@ static int status_hook(request_rec *r, int flags)
         backends = mod_relay_backends_count(realm->backends);
         link = link_name(mod_relay_watch_link(realm->watch, &down_for));
         if (flags & AP_STATUS_SHORT)
-            ap_rprintf(r, "RelayLink: %s\nRelayCachedRoutes: %d\nRelayCachedAbsent: %d\nRelayBackends: %d\n", link, routes,
-                       absent, backends);
+            ap_rprintf(
+                r,
+                "RelayLink: %s\nRelayCachedRoutes: %d\nRelayCachedAbsent: %d\nRelayBackends: %d\n",
+                link, routes, absent, backends);
         else
-            ap_rprintf(r, "<hr />\n<h2>Relay %s (this process)</h2>\n<dl><dt>link to Redis: %s</dt><dt>cached routes: %d</dt>"
-                          "<dt>cached absent names: %d</dt><dt>devices with a connection pool: %d</dt></dl>\n",
+            ap_rprintf(r,
+                       "<hr />\n<h2>Relay %s (this process)</h2>\n<dl><dt>link to Redis: "
+                       "%s</dt><dt>cached routes: %d</dt>"
+                       "<dt>cached absent names: %d</dt><dt>devices with a connection pool: "
+                       "%d</dt></dl>\n",
                        realm->relay->name, link, routes, absent, backends);
     }
     if (realms->nelts)
@@ -58,6 +66,5 @@ static int status_hook(request_rec *r, int flags)
 
 void mod_relay_status_register_hooks(apr_pool_t *p)
 {
-    (void)p;
     APR_OPTIONAL_HOOK(ap, status_hook, status_hook, NULL, NULL, APR_HOOK_MIDDLE);
 }

@@ -1,16 +1,19 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * Connections that wait without a thread until they have said what they are. In the event MPM's poll set each would stay for
- * Timeout, 300 s, out of mod_reqtimeout's sight, and the MPM stops accepting when some three for each of its threads are
- * open (connections_above_limit()): a few hundred silent ones closed the relay. So they are ended in time, and there are few
- * of them at any moment.
+ * Connections that wait without a thread until they have said what they are. In the event MPM's
+ * poll set each would stay for Timeout, 300 s, out of mod_reqtimeout's sight, and the MPM stops
+ * accepting when some three for each of its threads are open (connections_above_limit()): a few
+ * hundred silent ones closed the relay. So they are ended in time, and there are few of them at any
+ * moment.
  *
- * When there is one too many, that of the longest wait is let go, of those from the source that has most. A stranger so
- * ends his own. An honest client speaks at once, and waits for as long as its first packet takes.
+ * When there is one too many, that of the longest wait is let go, of those from the source that has
+ * most. A stranger so ends his own. An honest client speaks at once, and waits for as long as its
+ * first packet takes.
  *
- * The socket of a connection that is over is shut down, which wakes the MPM. That is done on a copy of the descriptor:
- * httpd may have closed its own at that moment, and opened another with the same number.
+ * The socket of a connection that is over is shut down, which wakes the MPM. That is done on a copy
+ * of the descriptor: httpd may have closed its own at that moment, and opened another with the same
+ * number.
  */
 
 #include "mod_relay.h"
@@ -72,12 +75,12 @@ static source *source_of(const conn_rec *c)
 
     if (c->client_addr->ipaddr_len == 4)
         memcpy(address + 12, ip, 4);
-    else if (!memcmp(ip, mapped, sizeof(mapped)))
+    else if (memcmp(ip, mapped, sizeof(mapped)) == 0)
         memcpy(address + 12, ip + 12, 4);
     else
         memcpy(address, ip, 8);
     for (s = all.sources; s; s = s->next)
-        if (!memcmp(s->address, address, SOURCE_SIZE))
+        if (memcmp(s->address, address, SOURCE_SIZE) == 0)
             return s;
     if ((s = calloc(1, sizeof(*s))) != NULL) {
         memcpy(s->address, address, SOURCE_SIZE);
@@ -142,8 +145,10 @@ static void report(void)
     if (!all.let_go || now - all.reported < REPORT_EVERY)
         return;
     ap_log_error(APLOG_MARK, APLOG_INFO, 0, all.server,
-                 "RLY158 %u connections were let go that had said nothing, or half a word: more than RelaySSHWaitMax (%d in "
-                 "each process, half of them from one address)", all.let_go, all.max);
+                 "RLY158 %u connections were let go that had said nothing, or half a word: more "
+                 "than RelaySSHWaitMax (%d in "
+                 "each process, half of them from one address)",
+                 all.let_go, all.max);
     all.reported = now;
     all.let_go = 0;
 }
@@ -208,7 +213,8 @@ static void go_on(waiter *w, apr_time_t until)
     pthread_mutex_unlock(&all.mutex);
 }
 
-int mod_relay_waiting_begin(conn_rec *c, int fd, const mod_relay_server *conf, apr_interval_time_t patience)
+int mod_relay_waiting_begin(conn_rec *c, int fd, const mod_relay_server *conf,
+                            apr_interval_time_t patience)
 {
     waiter *w = waiter_of(c);
     apr_time_t until = mod_relay_clock() + patience;
@@ -306,7 +312,6 @@ static void *watch(void *data)
 
 static apr_status_t stop(void *data)
 {
-    (void)data;
     pthread_mutex_lock(&all.mutex);
     all.stopping = 1;
     pthread_cond_signal(&all.changed);
@@ -351,11 +356,14 @@ static void child_init(apr_pool_t *p, server_rec *s)
 {
     int threads, rc;
 
-    if (!mod_relay_handoff_is_on() || !mpm_waits() || ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads) != APR_SUCCESS)
+    if (!mod_relay_handoff_is_on() || !mpm_waits() ||
+        ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads) != APR_SUCCESS)
         return;
     all.max = threads > 3 ? threads / 2 : 2;
     if ((rc = start()) != 0) {
-        ap_log_error(APLOG_MARK, APLOG_ERR, rc, s, "RLY159 no thread for those who wait: clients that are slow to speak are let go");
+        ap_log_error(
+            APLOG_MARK, APLOG_ERR, rc, s,
+            "RLY159 no thread for those who wait: clients that are slow to speak are let go");
         return;
     }
     all.server = s;
@@ -365,6 +373,5 @@ static void child_init(apr_pool_t *p, server_rec *s)
 
 void mod_relay_waiting_register_hooks(apr_pool_t *p)
 {
-    (void)p;
     ap_hook_child_init(child_init, NULL, NULL, APR_HOOK_MIDDLE);
 }

@@ -1,10 +1,10 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * The watcher: one thread a realm that keeps the cache right. Redis reports each written or expired key
- * under `route:` (CLIENT TRACKING … BCAST) to a connection of ours that subscribes to the reports; with
- * RESP2 that takes two connections, one that subscribes and one that holds the tracking. Both are pinged:
- * a link that has silently died must not pass for a quiet one.
+ * The watcher: one thread a realm that keeps the cache right. Redis reports each written or expired
+ * key under `route:` (CLIENT TRACKING … BCAST) to a connection of ours that subscribes to the
+ * reports; with RESP2 that takes two connections, one that subscribes and one that holds the
+ * tracking. Both are pinged: a link that has silently died must not pass for a quiet one.
  */
 
 #include "mod_relay.h"
@@ -46,7 +46,8 @@ static void set_link(mod_relay_watch *w, mod_relay_link link)
 {
     apr_thread_mutex_lock(w->mutex);
     if (w->link == MOD_RELAY_LINK_UP && link != MOD_RELAY_LINK_UP)
-        w->down_since = w->heard; /* the last sign of life: what happened since has perhaps not been told */
+        w->down_since =
+            w->heard; /* the last sign of life: what happened since has perhaps not been told */
     apr_atomic_set32(&w->link, link);
     apr_thread_mutex_unlock(w->mutex);
 }
@@ -110,21 +111,22 @@ static int is_general(const char *error)
     unsigned i;
 
     for (i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
-        if (!strncmp(error, codes[i], strlen(codes[i])))
+        if (strncmp(error, codes[i], strlen(codes[i])) == 0)
             return 1;
     return 0;
 }
 
-/* While its disk is full Redis refuses every write and with them PING (processCommand()), as a sign for replicas and
- * monitors. It is there all the same, and answers and reports what we need. */
+/* While its disk is full Redis refuses every write and with them PING (processCommand()), as a sign
+ * for replicas and monitors. It is there all the same, and answers and reports what we need. */
 static int is_alive(const char *command, const char *error)
 {
-    return !strcmp(command, "PING") && !strncmp(error, "MISCONF", strlen("MISCONF"));
+    return strcmp(command, "PING") == 0 && strncmp(error, "MISCONF", strlen("MISCONF")) == 0;
 }
 
-/* One command; *number takes an integer answer. RELAY_EREFUSED: Redis is there, but refuses this. */
-static apr_status_t command(redisContext *c, const relay_redis_url *url, int argc, const char **argv, apr_int64_t *number,
-                            apr_pool_t *p, const char **why)
+/* One command; *number takes an integer answer. RELAY_EREFUSED: Redis is
+ * there, but refuses this. */
+static apr_status_t command(redisContext *c, const relay_redis_url *url, int argc,
+                            const char **argv, apr_int64_t *number, apr_pool_t *p, const char **why)
 {
     redisReply *reply = redisCommandArgv(c, argc, argv, NULL);
     apr_status_t rv = APR_SUCCESS;
@@ -148,18 +150,21 @@ static apr_status_t command(redisContext *c, const relay_redis_url *url, int arg
 static apr_status_t connect_both(mod_relay_watch *w, const char **why)
 {
     const relay_config *cfg = w->realm->relay;
-    const char *client_id[] = {"CLIENT", "ID"}, *alive[] = {"PING"}, *subscribe[] = {"SUBSCRIBE", CHANNEL};
+    const char *client_id[] = {"CLIENT", "ID"}, *alive[] = {"PING"},
+               *subscribe[] = {"SUBSCRIBE", CHANNEL};
     const char *track[] = {"CLIENT", "TRACKING", "ON", "REDIRECT", NULL, "BCAST", "PREFIX", NULL};
     apr_int64_t id = 0;
     apr_status_t rv;
 
-    if ((rv = relay_redis_connect(&w->sub, cfg->redis, cfg->redis_timeout, w->pool, why)) != APR_SUCCESS
-        || (rv = relay_redis_connect(&w->tracker, cfg->redis, cfg->redis_timeout, w->pool, why)) != APR_SUCCESS)
+    if ((rv = relay_redis_connect(&w->sub, cfg->redis, cfg->redis_timeout, w->pool, why)) !=
+            APR_SUCCESS ||
+        (rv = relay_redis_connect(&w->tracker, cfg->redis, cfg->redis_timeout, w->pool, why)) !=
+            APR_SUCCESS)
         return rv;
     /* A Redis that is still loading its data has no routes to tell yet. */
-    if ((rv = command(w->tracker, cfg->redis, 1, alive, NULL, w->pool, why)) != APR_SUCCESS
-        || (rv = command(w->sub, cfg->redis, 2, client_id, &id, w->pool, why)) != APR_SUCCESS
-        || (rv = command(w->sub, cfg->redis, 2, subscribe, NULL, w->pool, why)) != APR_SUCCESS)
+    if ((rv = command(w->tracker, cfg->redis, 1, alive, NULL, w->pool, why)) != APR_SUCCESS ||
+        (rv = command(w->sub, cfg->redis, 2, client_id, &id, w->pool, why)) != APR_SUCCESS ||
+        (rv = command(w->sub, cfg->redis, 2, subscribe, NULL, w->pool, why)) != APR_SUCCESS)
         return rv;
     track[4] = apr_psprintf(w->pool, "%" APR_INT64_T_FMT, id);
     track[7] = w->changes.prefix;
@@ -231,15 +236,19 @@ static void follow(mod_relay_watch *w)
 /* Each reason once: the link breaks, and then Redis may refuse for one that somebody can mend. */
 static void complain(mod_relay_watch *w, apr_status_t rv, const char *why)
 {
-    if (!strncmp(why, w->trouble, sizeof(w->trouble) - 1))
+    if (strncmp(why, w->trouble, sizeof(w->trouble) - 1) == 0)
         return;
     apr_cpystrn(w->trouble, why, sizeof(w->trouble));
     if (rv == RELAY_EREFUSED)
         ap_log_error(APLOG_MARK, APLOG_ERR, 0, w->realm->server,
-                     "RLY110 routes cannot be cached, each request asks Redis: it refuses to report changes: %s", why);
+                     "RLY110 routes cannot be cached, each request asks Redis: it refuses to "
+                     "report changes: %s",
+                     why);
     else
         ap_log_error(APLOG_MARK, APLOG_ERR, 0, w->realm->server,
-                     "RLY111 no link to Redis: known routes go on working for RelayStaleMax, others get 503: %s", why);
+                     "RLY111 no link to Redis: known routes go on working for RelayStaleMax, "
+                     "others get 503: %s",
+                     why);
 }
 
 static void *APR_THREAD_FUNC watch(apr_thread_t *thread, void *data)
@@ -248,7 +257,6 @@ static void *APR_THREAD_FUNC watch(apr_thread_t *thread, void *data)
     apr_interval_time_t retry = RETRY_MIN;
     sigset_t all;
 
-    (void)thread;
     /* httpd's signals are for its own threads. */
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, NULL);
@@ -264,7 +272,8 @@ static void *APR_THREAD_FUNC watch(apr_thread_t *thread, void *data)
             set_link(w, MOD_RELAY_LINK_UP);
             mod_relay_lookups_resume(w->realm->lookups);
             if (*w->trouble)
-                ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, w->realm->server, "RLY112 the link to Redis is back");
+                ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, w->realm->server,
+                             "RLY112 the link to Redis is back");
             w->trouble[0] = '\0';
             retry = RETRY_MIN;
             follow(w);
@@ -291,13 +300,14 @@ apr_status_t mod_relay_watch_start(mod_relay_realm *realm, apr_pool_t *p)
     apr_status_t rv;
 
     w->realm = realm;
-    w->changes = (mod_relay_changes){apr_pstrcat(p, realm->relay->prefix, "route:", NULL), one_changed, all_changed, w};
+    w->changes = (mod_relay_changes){apr_pstrcat(p, realm->relay->prefix, "route:", NULL),
+                                     one_changed, all_changed, w};
     w->link = MOD_RELAY_LINK_DOWN;
     w->down_since = mod_relay_clock();
     if ((w->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0)
         return errno;
-    if ((rv = apr_pool_create(&w->pool, p)) != APR_SUCCESS
-        || (rv = apr_thread_mutex_create(&w->mutex, APR_THREAD_MUTEX_DEFAULT, p)) != APR_SUCCESS)
+    if ((rv = apr_pool_create(&w->pool, p)) != APR_SUCCESS ||
+        (rv = apr_thread_mutex_create(&w->mutex, APR_THREAD_MUTEX_DEFAULT, p)) != APR_SUCCESS)
         return rv;
     realm->watch = w;
     if ((rv = apr_thread_create(&w->thread, NULL, watch, w, p)) != APR_SUCCESS)
@@ -312,7 +322,8 @@ void mod_relay_watch_stop(mod_relay_watch *w)
 
     apr_atomic_set32(&w->stopping, 1);
     if (write(w->wake, &one, sizeof(one)) != sizeof(one))
-        ap_log_error(APLOG_MARK, APLOG_DEBUG, errno, w->realm->server, "RLY113 the watcher stops later");
+        ap_log_error(APLOG_MARK, APLOG_DEBUG, errno, w->realm->server,
+                     "RLY113 the watcher stops later");
     if (w->thread)
         apr_thread_join(&rv, w->thread);
     close(w->wake);

@@ -1,13 +1,14 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * relayrewrite: a RewriteMap program (`prg:`) for an Apache that cannot load mod_relay. For each line on stdin, a
- * Host header, it writes one line: the listen address of that name's route, or NULL.
+ * relayrewrite: a RewriteMap program (`prg:`) for an Apache that cannot load mod_relay. For each
+ * line on stdin, a Host header, it writes one line: the listen address of that name's route, or
+ * NULL.
  *
- * httpd starts it once, with the configuration, and asks it one question at a time for all threads of all processes;
- * it waits for each answer without a time-out, and does not start a program that died again
- * (mod_rewrite.c, lookup_map_program()). So this program answers every line whatever happens, at once or within one
- * deadline of Redis's, and ends only when stdin does.
+ * httpd starts it once, with the configuration, and asks it one question at a time for all threads
+ * of all processes; it waits for each answer without a time-out, and does not start a program that
+ * died again (mod_rewrite.c, lookup_map_program()). So this program answers every line whatever
+ * happens, at once or within one deadline of Redis's, and ends only when stdin does.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -28,10 +29,12 @@
 #include "relay_store.h"
 
 #define USAGE \
-    "usage: relayrewrite [-c FILE] [-s SCHEME]      (by Apache: RewriteMap NAME \"prg:…/relayrewrite\" USER:GROUP)\n" \
+    "usage: relayrewrite [-c FILE] [-s SCHEME]      (by Apache: RewriteMap NAME " \
+    "\"prg:…/relayrewrite\" USER:GROUP)\n" \
     "Reads a host a line, answers the listen address of its route, 127.77.0.5:10000, or NULL.\n" \
     "  -c FILE     relay.conf\n" \
-    "  -s SCHEME   only routes to services of this scheme (http, https, h2c); without it, of any\n"
+    "  -s SCHEME   only routes to services of this scheme (http, https, h2c); without it, of " \
+    "any\n"
 
 /* The longest Host header that can be a route's is 63 + 1 + 189 characters and a port. */
 #define HOST_MAX 1024
@@ -44,8 +47,8 @@ typedef struct resolver {
     apr_pool_t *pool, *scratch; /* scratch: of one question */
     const relay_config *conf;   /* NULL until relay.conf could be read */
     relay_store *store;
-    apr_time_t try_again;       /* before this Redis is not asked */
-    apr_time_t complained;      /* when trouble was last logged */
+    apr_time_t try_again;  /* before this Redis is not asked */
+    apr_time_t complained; /* when trouble was last logged */
 } resolver;
 
 /* Microseconds on a clock that never steps. */
@@ -67,7 +70,8 @@ static void complain(resolver *rs, const char *what, const char *why)
     relay_log(RELAY_LOG_ERR, "%s%s", what, why);
 }
 
-/* relay.conf is tried again and again: httpd would not start a program a second time that gave up. */
+/* relay.conf is tried again and again: httpd would not start a program a second
+ * time that gave up. */
 static int configured(resolver *rs)
 {
     const char *why = NULL;
@@ -113,7 +117,8 @@ static const char *resolve(resolver *rs, const char *host, size_t len)
     apr_pool_clear(rs->scratch);
     if (now() < rs->try_again || !configured(rs))
         return "NULL";
-    if (relay_name_from_host(name, host, len, rs->conf->domain) != RELAY_HOST_NAME || relay_name_is_reserved(name))
+    if (relay_name_from_host(name, host, len, rs->conf->domain) != RELAY_HOST_NAME ||
+        relay_name_is_reserved(name))
         return "NULL";
     if (look_up(rs, name, &route) != APR_SUCCESS || !relay_scheme_is_web(route.scheme))
         return "NULL";
@@ -140,7 +145,8 @@ static void say(resolver *rs, const char *answer)
             poll(&fd, 1, -1);
         }
         else if (n == 0 || errno != EINTR) {
-            complain(rs, "RLY503 an answer could not be written: ", n ? strerror(errno) : "nothing was taken");
+            complain(rs, "RLY503 an answer could not be written: ",
+                     n ? strerror(errno) : "nothing was taken");
             return;
         }
     }
@@ -197,8 +203,7 @@ static void serve(resolver *rs)
 int main(int argc, char **argv)
 {
     static const struct option longopts[] = {
-        { "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, 'V' }, { NULL, 0, NULL, 0 }
-    };
+        {"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'}, {NULL, 0, NULL, 0}};
     resolver rs = {0};
     int opt;
 
@@ -223,7 +228,8 @@ int main(int argc, char **argv)
     }
     if (optind != argc || (rs.scheme && !relay_scheme_is_web(rs.scheme))) {
         fputs(optind != argc ? "relayrewrite: it takes no arguments but options\n"
-                             : "relayrewrite: -s takes http, https or h2c\n", stderr);
+                             : "relayrewrite: -s takes http, https or h2c\n",
+              stderr);
         fputs(USAGE, stderr);
         return 2;
     }
@@ -233,8 +239,8 @@ int main(int argc, char **argv)
     relay_log_install(relay_log_to_syslog, NULL);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGHUP, SIG_IGN); /* httpd ends it by closing stdin, or with SIGTERM */
-    if (apr_initialize() != APR_SUCCESS || apr_pool_create(&rs.pool, NULL) != APR_SUCCESS
-        || apr_pool_create(&rs.scratch, rs.pool) != APR_SUCCESS) {
+    if (apr_initialize() != APR_SUCCESS || apr_pool_create(&rs.pool, NULL) != APR_SUCCESS ||
+        apr_pool_create(&rs.scratch, rs.pool) != APR_SUCCESS) {
         relay_log(RELAY_LOG_ERR, "RLY504 APR cannot start");
         return EXIT_FAILURE;
     }

@@ -15,9 +15,9 @@
 struct rly_bundle {
     apr_pool_t *p;
     rly_folder parent;
-    const char *name;   /* in the parent; NULL: relay-ID */
-    rly_folder folder;  /* the bundle itself */
-    const char *temp;   /* its name in the parent until it is whole; NULL: there is none */
+    const char *name;  /* in the parent; NULL: relay-ID */
+    rly_folder folder; /* the bundle itself */
+    const char *temp;  /* its name in the parent until it is whole; NULL: there is none */
     apr_array_header_t
         *made; /* const char *: the files that were made in it, and that may be removed again */
     const char *private_file; /* a word of ssh_config, or NULL */
@@ -30,7 +30,8 @@ static const char *in(apr_pool_t *p, const char *dir, const char *name)
     return apr_pstrcat(p, strcmp(dir, "/") == 0 ? "" : dir, "/", name, NULL);
 }
 
-/* Being ended between opening a tunnel and giving out its key would leave a tunnel that nobody can use. */
+/* Being ended between opening a tunnel and giving out its key would leave a tunnel that nobody can
+ * use. */
 static void hold_signals(rly_bundle *b)
 {
     sigset_t set;
@@ -58,8 +59,8 @@ static apr_status_t write_all(int fd, const char *data, size_t left)
     return fsync(fd) == 0 ? APR_SUCCESS : errno;
 }
 
-static apr_status_t write_data(rly_bundle *b, const char *name, mode_t mode, const void *data, size_t len,
-                               const char **why)
+static apr_status_t write_data(rly_bundle *b, const char *name, mode_t mode, const void *data,
+                               size_t len, const char **why)
 {
     int fd = openat(b->folder.fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     apr_status_t rv;
@@ -75,7 +76,8 @@ static apr_status_t write_data(rly_bundle *b, const char *name, mode_t mode, con
     return rv;
 }
 
-static apr_status_t write_file(rly_bundle *b, const char *name, mode_t mode, const char *text, const char **why)
+static apr_status_t write_file(rly_bundle *b, const char *name, mode_t mode, const char *text,
+                               const char **why)
 {
     return write_data(b, name, mode, text, strlen(text), why);
 }
@@ -105,9 +107,11 @@ static apr_status_t check_absent(rly_bundle *b, const char *dir, const char **wh
     struct stat st;
 
     if (fstatat(b->parent.fd, *b->name ? b->name : ".", &st, AT_SYMLINK_NOFOLLOW) == 0) {
-        RELAY_WHY(why, b->p, "%s is there already, and a bundle is never overwritten; choose another directory, or "
-                             "remove it first",
-                  dir);
+        RELAY_WHY(
+            why, b->p,
+            "%s is there already, and a bundle is never overwritten; choose another directory, or "
+            "remove it first",
+            dir);
         return RELAY_EREFUSED;
     }
     /* A name that is too long, for one. */
@@ -144,22 +148,24 @@ static apr_status_t write_private(rly_bundle *b, const relay_key *key, const cha
     apr_status_t rv = write_file(b, "id_relay", 0600, key->private_pem, why);
 
     if (rv == APR_SUCCESS)
-        rv = write_data(b, "id_relay.dropbear", 0600, key->private_dropbear, key->private_dropbear_len, why);
+        rv = write_data(b, "id_relay.dropbear", 0600, key->private_dropbear,
+                        key->private_dropbear_len, why);
     return rv;
 }
 
 /* The directory and all that does not depend on the tunnel. */
-static apr_status_t make(rly_bundle *b, const rly_bundle_request *req, const char *known_hosts, const char **why)
+static apr_status_t make(rly_bundle *b, const rly_bundle_request *req, const char *known_hosts,
+                         const char **why)
 {
     const struct {
         const char *name;
         mode_t mode;
         const char *text;
     } files[] = {
-        { "id_relay.pub", 0644, apr_pstrcat(b->p, req->key->public_line, "\n", NULL) },
-        { "known_hosts", 0644, known_hosts },
-        { "run", 0755, rly_bundle_run_sh },
-        { "relay-tunnel.service", 0644, rly_bundle_relay_tunnel_service },
+        {"id_relay.pub", 0644, apr_pstrcat(b->p, req->key->public_line, "\n", NULL)},
+        {"known_hosts", 0644, known_hosts},
+        {"run", 0755, rly_bundle_run_sh},
+        {"relay-tunnel.service", 0644, rly_bundle_relay_tunnel_service},
     };
     apr_status_t rv = APR_SUCCESS;
 
@@ -170,14 +176,15 @@ static apr_status_t make(rly_bundle *b, const rly_bundle_request *req, const cha
         return cannot_make(b, b->parent.path, strerror(rv), why);
     if (req->key->private_pem)
         rv = write_private(b, req->key, why);
-    for (size_t i = 0; i < sizeof files / sizeof files[0] && rv == APR_SUCCESS; i++)
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]) && rv == APR_SUCCESS; i++)
         rv = write_file(b, files[i].name, files[i].mode, files[i].text, why);
     return rv;
 }
 
-apr_status_t rly_bundle_prepare(rly_bundle **out, const rly_bundle_request *req, apr_pool_t *p, const char **why)
+apr_status_t rly_bundle_prepare(rly_bundle **out, const rly_bundle_request *req, apr_pool_t *p,
+                                const char **why)
 {
-    rly_bundle *b = apr_pcalloc(p, sizeof *b);
+    rly_bundle *b = apr_pcalloc(p, sizeof(*b));
     const char *known_hosts = "";
     apr_status_t rv;
 
@@ -192,8 +199,8 @@ apr_status_t rly_bundle_prepare(rly_bundle **out, const rly_bundle_request *req,
     if (req->private_file)
         b->private_file = rly_sshconfig_path(req->private_file, p, NULL);
     for (int i = 0; i < req->hostkeys->nelts; i++)
-        known_hosts = apr_pstrcat(p, known_hosts, req->relay, " ", APR_ARRAY_IDX(req->hostkeys, i, const char *), "\n",
-                                  NULL);
+        known_hosts = apr_pstrcat(p, known_hosts, req->relay, " ",
+                                  APR_ARRAY_IDX(req->hostkeys, i, const char *), "\n", NULL);
 
     hold_signals(b);
     if ((rv = make(b, req, known_hosts, why)) != APR_SUCCESS) {
@@ -204,19 +211,20 @@ apr_status_t rly_bundle_prepare(rly_bundle **out, const rly_bundle_request *req,
     return APR_SUCCESS;
 }
 
-apr_status_t rly_bundle_finish(rly_bundle *b, const relay_config *cfg, const relay_tunnel *t, const char **path,
-                               const char **why)
+apr_status_t rly_bundle_finish(rly_bundle *b, const relay_config *cfg, const relay_tunnel *t,
+                               const char **path, const char **why)
 {
     const char *name = b->name ? b->name : apr_pstrcat(b->p, "relay-", t->id, NULL);
     const char *target = in(b->p, b->parent.path, name), *text;
     apr_status_t rv = RELAY_EREFUSED;
 
-    if ((text = rly_sshconfig_text(cfg, t, target, b->private_file, b->own_key, b->tls, b->p, why)) == NULL)
+    if ((text = rly_sshconfig_text(cfg, t, target, b->private_file, b->own_key, b->tls, b->p,
+                                   why)) == NULL)
         goto out;
     if ((rv = write_file(b, "config", 0644, text, why)) != APR_SUCCESS)
         goto out;
-    if ((rv = rly_folder_sync(&b->folder)) == APR_SUCCESS
-        && rly_folder_is(&b->folder, &b->parent, b->temp))
+    if ((rv = rly_folder_sync(&b->folder)) == APR_SUCCESS &&
+        rly_folder_is(&b->folder, &b->parent, b->temp))
         rv = rly_folder_rename(&b->parent, b->temp, name);
     if (rv != APR_SUCCESS) {
         RELAY_WHY(why, b->p, "cannot make the bundle %s: %s", target, strerror(rv));

@@ -15,28 +15,30 @@
 typedef struct rly_bundle rly_bundle;
 
 typedef struct rly_bundle_request {
-    const char *dir;             /* -o; NULL: ./relay-ID */
-    const relay_key *key;        /* without private_pem: the device has it */
-    const char *private_file;    /* the private half of a key that was read, where it is known; or NULL */
-    int tls;                     /* --tls: through TLS on the HTTPS port */
-    const char *relay;           /* its name, under which ssh looks up its host keys */
+    const char *dir;      /* -o; NULL: ./relay-ID */
+    const relay_key *key; /* without private_pem: the device has it */
+    const char
+        *private_file; /* the private half of a key that was read, where it is known; or NULL */
+    int tls;           /* --tls: through TLS on the HTTPS port */
+    const char *relay; /* its name, under which ssh looks up its host keys */
     apr_array_header_t *hostkeys; /* const char *, `type base64` */
 } rly_bundle_request;
 
 /**
- * Checks that the bundle can be made, and writes what is known already into a temporary directory beside it.
- * Signals that would end the program are held back from here until finish or abandon.
+ * Checks that the bundle can be made, and writes what is known already into a temporary directory
+ * beside it. Signals that would end the program are held back from here until finish or abandon.
  * @return APR_SUCCESS, or an error with *why; nothing is left behind then
  */
-apr_status_t rly_bundle_prepare(rly_bundle **out, const rly_bundle_request *req, apr_pool_t *p, const char **why);
+apr_status_t rly_bundle_prepare(rly_bundle **out, const rly_bundle_request *req, apr_pool_t *p,
+                                const char **why);
 
 /**
  * Writes the ssh configuration and gives the bundle its name.
  * @param path out: its absolute path
  * @return APR_SUCCESS, or an error with *why; nothing is left behind then
  */
-apr_status_t rly_bundle_finish(rly_bundle *b, const relay_config *cfg, const relay_tunnel *t, const char **path,
-                               const char **why);
+apr_status_t rly_bundle_finish(rly_bundle *b, const relay_config *cfg, const relay_tunnel *t,
+                               const char **path, const char **why);
 
 /** Removes what was prepared. b may be NULL. */
 void rly_bundle_abandon(rly_bundle *b);

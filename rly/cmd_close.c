@@ -33,14 +33,14 @@ static int close_one(rly *r, const relay_tunnel *t, const char *word, apr_hash_t
     return RLY_DONE;
 }
 
-/* All words are understood before the first tunnel is closed: what means two tunnels must not come to
- * mean one by that. */
+/* All words are understood before the first tunnel is closed: what means two tunnels must not come
+ * to mean one by that. */
 static int close_all(rly *r, const rly_options *o)
 {
-    relay_tunnel **found = apr_pcalloc(r->p, sizeof *found * (apr_size_t)o->noperands);
+    relay_tunnel **found = apr_pcalloc(r->p, sizeof(*found) * (apr_size_t)o->noperands);
     apr_hash_t *closed = apr_hash_make(r->p);
     const char *by = rly_operator(r->p);
-    rly_finder finder = { .r = r };
+    rly_finder finder = {.r = r};
     int status = RLY_DONE;
 
     for (int i = 0; i < o->noperands; i++) {
@@ -73,27 +73,30 @@ static int run(rly *r, int argc, const char *const *argv)
     if (o.help)
         return rly_help_print(r->command);
     if (o.noperands == 0)
-        return rly_usage_error(r, "which tunnel? Give its id, name, URL, device or key; rly list shows "
-                                  "them");
+        return rly_usage_error(
+            r, "which tunnel? Give its id, name, URL, device or key; rly list shows "
+               "them");
     if ((status = rly_connect(r)) != RLY_DONE)
         return status;
     return close_all(r, &o);
 }
 
 const rly_command rly_cmd_close = {
-    "close", "end tunnels now",
-    "TUNNEL...",
-    "Ends tunnels at once: their URLs answer `410 Gone', their keys no longer log in, their sessions are ended.\n"
+    "close", "end tunnels now", "TUNNEL...",
+    "Ends tunnels at once: their URLs answer `410 Gone', their keys no longer log in, their "
+    "sessions are ended.\n"
     "With several, each is tried; the exit status is that of the one that went worst.\n"
     "\n"
-    "TUNNEL is what you have at hand: its id; a name of it (nas-bern), that name as a host (nas-bern.DOMAIN) or as a\n"
-    "URL, whatever stands behind the host; its device, where no other open tunnel has the same; its key's fingerprint\n"
-    "(SHA256:...) or public half (id_relay.pub). What could mean two tunnels is refused, with the ids of both.\n"
+    "TUNNEL is what you have at hand: its id; a name of it (nas-bern), that name as a host "
+    "(nas-bern.DOMAIN) or as a\n"
+    "URL, whatever stands behind the host; its device, where no other open tunnel has the same; "
+    "its key's fingerprint\n"
+    "(SHA256:...) or public half (id_relay.pub). What could mean two tunnels is refused, with the "
+    "ids of both.\n"
     "\n"
     "  -c, --config FILE    another relay.conf\n"
     "\n"
     "Examples:\n"
     "  rly close nas-bern\n"
     "  rly close 2kqv5d7mzu3fhw4a https://nas-basel.relay.example.com/ 'NAS in Bern'\n",
-    run
-};
+    run};

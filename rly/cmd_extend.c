@@ -11,12 +11,13 @@ static int extend(rly *r, const char *word, apr_interval_time_t ttl)
 {
     const char *why = NULL;
     relay_tunnel *t;
-    rly_finder finder = { .r = r };
+    rly_finder finder = {.r = r};
     apr_time_t expires, now;
     apr_status_t rv = rly_find(&t, &finder, word, &why);
 
     if (rv == APR_SUCCESS)
-        rv = relay_tunnel_extend(r->store, r->cfg, t->id, ttl, rly_operator(r->p), &expires, r->p, &why);
+        rv = relay_tunnel_extend(r->store, r->cfg, t->id, ttl, rly_operator(r->p), &expires, r->p,
+                                 &why);
     if (rv != APR_SUCCESS) {
         rly_error("cannot extend %s: %s", word, why);
         return rly_exit_status(rv);
@@ -38,26 +39,28 @@ static int run(rly *r, int argc, const char *const *argv)
     if (!o.ttl_text)
         return rly_usage_error(r, "for how long? Give -t TTL, for example -t 2h");
     if (o.noperands != 1)
-        return rly_usage_error(r, o.noperands ? "one tunnel at a time"
-                                              : "which tunnel? Give its id, name, URL, device or key");
+        return rly_usage_error(r, o.noperands
+                                      ? "one tunnel at a time"
+                                      : "which tunnel? Give its id, name, URL, device or key");
     if ((status = rly_connect(r)) != RLY_DONE)
         return status;
     return extend(r, o.operands[0], o.ttl);
 }
 
-const rly_command rly_cmd_extend = {
-    "extend", "let a tunnel live longer",
-    "-t TTL TUNNEL",
-    "Sets the end of an open tunnel to TTL from now. It never makes a tunnel shorter: to end one, close it.\n"
-    "\n"
-    "TUNNEL is what you have at hand: its id; a name of it (nas-bern), that name as a host (nas-bern.DOMAIN) or as a\n"
-    "URL, whatever stands behind the host; its device, where no other open tunnel has the same; its key's fingerprint\n"
-    "(SHA256:...) or public half (id_relay.pub). What could mean two tunnels is refused, with the ids of both.\n"
-    "\n"
-    "  -t, --ttl TTL        90s, 15m, 2h, 7d\n"
-    "  -c, --config FILE    another relay.conf\n"
-    "\n"
-    "Example:\n"
-    "  rly extend -t 1d nas-bern\n",
-    run
-};
+const rly_command rly_cmd_extend = {"extend", "let a tunnel live longer", "-t TTL TUNNEL",
+                                    "Sets the end of an open tunnel to TTL from now. It never "
+                                    "makes a tunnel shorter: to end one, close it.\n"
+                                    "\n"
+                                    "TUNNEL is what you have at hand: its id; a name of it "
+                                    "(nas-bern), that name as a host (nas-bern.DOMAIN) or as a\n"
+                                    "URL, whatever stands behind the host; its device, where no "
+                                    "other open tunnel has the same; its key's fingerprint\n"
+                                    "(SHA256:...) or public half (id_relay.pub). What could mean "
+                                    "two tunnels is refused, with the ids of both.\n"
+                                    "\n"
+                                    "  -t, --ttl TTL        90s, 15m, 2h, 7d\n"
+                                    "  -c, --config FILE    another relay.conf\n"
+                                    "\n"
+                                    "Example:\n"
+                                    "  rly extend -t 1d nas-bern\n",
+                                    run};

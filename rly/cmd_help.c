@@ -11,12 +11,14 @@ static int overview(void)
          "Opens, closes and shows tunnels to devices behind NAT.\n");
     for (int i = 0; rly_commands[i]; i++)
         printf("  rly %-8s %s\n", rly_commands[i]->name, rly_commands[i]->summary);
-    printf("\n"
-           "`rly help COMMAND' tells more, with examples; `rly --version' which version this is.\n"
-           "\n"
-           "The configuration is %s, unless -c FILE or the environment's RELAY_CONF names another.\n"
-           "Exit status: 0 done, 1 refused or not found, 2 usage, 3 Redis or another part cannot be reached.\n",
-           relay_config_default_path());
+    printf(
+        "\n"
+        "`rly help COMMAND' tells more, with examples; `rly --version' which version this is.\n"
+        "\n"
+        "The configuration is %s, unless -c FILE or the environment's RELAY_CONF names another.\n"
+        "Exit status: 0 done, 1 refused or not found, 2 usage, 3 Redis or another part cannot be "
+        "reached.\n",
+        relay_config_default_path());
     return RLY_DONE;
 }
 
@@ -39,9 +41,7 @@ static int run(rly *r, int argc, const char *const *argv)
     return rly_help_print(command);
 }
 
-const rly_command rly_cmd_help = {
-    "help", "explain a command",
-    "[COMMAND]",
-    "Prints what a command does, its options and examples; without COMMAND, what commands there are.\n",
-    run
-};
+const rly_command rly_cmd_help = {"help", "explain a command", "[COMMAND]",
+                                  "Prints what a command does, its options and examples; without "
+                                  "COMMAND, what commands there are.\n",
+                                  run};

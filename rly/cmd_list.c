@@ -9,15 +9,15 @@
 
 enum { ID, DEVICE, RELAY, CONNECTED, ENDS, IN, URL, SERVICE, NCOLUMNS };
 
-static apr_status_t add_tunnel(rly_table *table, rly_links *links, const relay_tunnel *t, apr_time_t now,
-                               const char **why)
+static apr_status_t add_tunnel(rly_table *table, rly_links *links, const relay_tunnel *t,
+                               apr_time_t now, const char **why)
 {
     rly *r = links->r;
     apr_status_t rv;
     rly_link link;
 
     for (int i = 0; i < t->nroutes; i++) {
-        const char *cells[NCOLUMNS] = { NULL };
+        const char *cells[NCOLUMNS] = {NULL};
 
         if ((rv = rly_link_of(&link, links, t, i, why)) != APR_SUCCESS)
             return rv;
@@ -38,9 +38,11 @@ static apr_status_t add_tunnel(rly_table *table, rly_links *links, const relay_t
     return APR_SUCCESS;
 }
 
-static apr_status_t print_table(rly_links *links, const apr_array_header_t *tunnels, const char **why)
+static apr_status_t print_table(rly_links *links, const apr_array_header_t *tunnels,
+                                const char **why)
 {
-    static const char *const headings[] = { "ID", "DEVICE", "RELAY", "CONNECTED", "ENDS", "IN", "URL", "SERVICE" };
+    static const char *const headings[] = {"ID",   "DEVICE", "RELAY", "CONNECTED",
+                                           "ENDS", "IN",     "URL",   "SERVICE"};
     rly_table *table = rly_table_create(links->r->p, NCOLUMNS, headings);
     apr_time_t now;
     apr_status_t rv;
@@ -52,19 +54,22 @@ static apr_status_t print_table(rly_links *links, const apr_array_header_t *tunn
     if ((rv = relay_store_now(&now, links->r->store, links->r->p, why)) != APR_SUCCESS)
         return rv;
     for (int i = 0; i < tunnels->nelts; i++)
-        if ((rv = add_tunnel(table, links, APR_ARRAY_IDX(tunnels, i, relay_tunnel *), now, why)) != APR_SUCCESS)
+        if ((rv = add_tunnel(table, links, APR_ARRAY_IDX(tunnels, i, relay_tunnel *), now, why)) !=
+            APR_SUCCESS)
             return rv;
     rly_table_print(table);
     return APR_SUCCESS;
 }
 
-static apr_status_t make_json(json_t **out, rly_links *links, const apr_array_header_t *tunnels, const char **why)
+static apr_status_t make_json(json_t **out, rly_links *links, const apr_array_header_t *tunnels,
+                              const char **why)
 {
     json_t *array = json_array(), *object;
     apr_status_t rv;
 
     for (int i = 0; i < tunnels->nelts; i++) {
-        if ((rv = rly_tunnel_json(&object, links, APR_ARRAY_IDX(tunnels, i, relay_tunnel *), why)) != APR_SUCCESS) {
+        if ((rv = rly_tunnel_json(&object, links, APR_ARRAY_IDX(tunnels, i, relay_tunnel *),
+                                  why)) != APR_SUCCESS) {
             json_decref(array);
             return rv;
         }
@@ -86,7 +91,8 @@ static int list(rly *r, int json)
         rv = make_json(&object, links, tunnels, &why);
         if (rv == APR_SUCCESS)
             return rly_json_print(object);
-    } else if (rv == APR_SUCCESS) {
+    }
+    else if (rv == APR_SUCCESS) {
         rv = print_table(links, tunnels, &why);
     }
     if (rv != APR_SUCCESS)
@@ -104,21 +110,21 @@ static int run(rly *r, int argc, const char *const *argv)
     if (o.help)
         return rly_help_print(r->command);
     if (o.noperands != 0)
-        return rly_usage_error(r, "list takes no operands; for one tunnel there is: rly show %s", o.operands[0]);
+        return rly_usage_error(r, "list takes no operands; for one tunnel there is: rly show %s",
+                               o.operands[0]);
     if ((status = rly_connect(r)) != RLY_DONE)
         return status;
     return list(r, o.json);
 }
 
-const rly_command rly_cmd_list = {
-    "list", "list the open tunnels",
-    "[--json]",
-    "Lists the open tunnels, the one that ends first on top. CONNECTED is shown where rlyd reports it.\n"
-    "\n"
-    "      --json           one line for scripts: {\"v\":1,\"tunnels\":[...]}, each as show --json prints it\n"
-    "  -c, --config FILE    another relay.conf\n"
-    "\n"
-    "Example:\n"
-    "  rly list --json | jq -r '.tunnels[].routes[].url'\n",
-    run
-};
+const rly_command rly_cmd_list = {"list", "list the open tunnels", "[--json]",
+                                  "Lists the open tunnels, the one that ends first on top. "
+                                  "CONNECTED is shown where rlyd reports it.\n"
+                                  "\n"
+                                  "      --json           one line for scripts: "
+                                  "{\"v\":1,\"tunnels\":[...]}, each as show --json prints it\n"
+                                  "  -c, --config FILE    another relay.conf\n"
+                                  "\n"
+                                  "Example:\n"
+                                  "  rly list --json | jq -r '.tunnels[].routes[].url'\n",
+                                  run};

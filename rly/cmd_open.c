@@ -31,8 +31,8 @@ static int check_names(const opening *op, const char **names)
     const char *why = NULL;
 
     if (given->nelts > op->o.noperands)
-        return rly_usage_error(op->r, "%d names (-n) are given for %d service%s", given->nelts, op->o.noperands,
-                               op->o.noperands == 1 ? "" : "s");
+        return rly_usage_error(op->r, "%d names (-n) are given for %d service%s", given->nelts,
+                               op->o.noperands, op->o.noperands == 1 ? "" : "s");
     for (int i = 0; i < given->nelts; i++) {
         names[i] = APR_ARRAY_IDX(given, i, const char *);
         if (relay_name_check(names[i], strlen(names[i]), op->r->p, &why) != APR_SUCCESS)
@@ -89,23 +89,27 @@ static const char *private_file(const opening *op)
     size_t len = op->o.key ? strlen(op->o.key) : 0;
     char path[PATH_MAX];
 
-    if (len < 5 || strcmp(op->o.key + len - 4, ".pub") != 0
-        || !realpath(apr_pstrmemdup(op->r->p, op->o.key, len - 4), path))
+    if (len < 5 || strcmp(op->o.key + len - 4, ".pub") != 0 ||
+        !realpath(apr_pstrmemdup(op->r->p, op->o.key, len - 4), path))
         return NULL;
     return apr_pstrdup(op->r->p, path);
 }
 
 static int prepare_bundle(opening *op)
 {
-    rly_bundle_request req = { .dir = op->o.dir, .key = op->key, .private_file = private_file(op),
-                               .tls = op->o.tls, .relay = op->r->cfg->name };
+    rly_bundle_request req = {.dir = op->o.dir,
+                              .key = op->key,
+                              .private_file = private_file(op),
+                              .tls = op->o.tls,
+                              .relay = op->r->cfg->name};
     const char *why = NULL;
     apr_status_t rv = rly_hostkeys(&req.hostkeys, op->r, &why);
 
     if (rv != APR_SUCCESS) {
-        rly_error(rv == RELAY_EUNREACHABLE ? "%s"
-                                           : "cannot pin the relay's host key in a bundle: %s; start rlyd, or set "
-                                             "[rlyd] sshd-config to sshd's configuration",
+        rly_error(rv == RELAY_EUNREACHABLE
+                      ? "%s"
+                      : "cannot pin the relay's host key in a bundle: %s; start rlyd, or set "
+                        "[rlyd] sshd-config to sshd's configuration",
                   why);
         return rly_exit_status(rv);
     }
@@ -121,19 +125,26 @@ static void take_back(const opening *op, const char *reason)
 {
     const char *why = NULL;
 
-    if (relay_tunnel_close(op->r->store, op->r->cfg, op->tunnel->id, op->tunnel->by, op->r->p, &why) == APR_SUCCESS)
+    if (relay_tunnel_close(op->r->store, op->r->cfg, op->tunnel->id, op->tunnel->by, op->r->p,
+                           &why) == APR_SUCCESS)
         rly_error("%s; tunnel %s, which was open already, is closed again", reason, op->tunnel->id);
     else
-        rly_error("%s; tunnel %s is open and could not be closed again: %s. Close it with: rly close %s", reason,
-                  op->tunnel->id, why, op->tunnel->id);
+        rly_error(
+            "%s; tunnel %s is open and could not be closed again: %s. Close it with: rly close %s",
+            reason, op->tunnel->id, why, op->tunnel->id);
 }
 
 static int open_tunnel(opening *op, const char **names, const relay_service **services)
 {
     rly *r = op->r;
-    relay_tunnel_request req = { .device = op->o.device, .ttl = op->o.ttl, .nservices = op->o.noperands,
-                                 .services = services, .names = names, .fingerprint = op->key->fingerprint,
-                                 .by = rly_operator(r->p), .take_over = op->o.take_over };
+    relay_tunnel_request req = {.device = op->o.device,
+                                .ttl = op->o.ttl,
+                                .nservices = op->o.noperands,
+                                .services = services,
+                                .names = names,
+                                .fingerprint = op->key->fingerprint,
+                                .by = rly_operator(r->p),
+                                .take_over = op->o.take_over};
     const char *why = NULL;
     apr_status_t rv = relay_tunnel_open(&op->tunnel, r->store, r->cfg, &req, r->p, &why);
 
@@ -142,7 +153,8 @@ static int open_tunnel(opening *op, const char **names, const relay_service **se
         rly_error("%s", why ? why : "the tunnel could not be opened");
         return rly_exit_status(rv);
     }
-    if (op->bundle && rly_bundle_finish(op->bundle, r->cfg, op->tunnel, &op->bundle_path, &why) != APR_SUCCESS) {
+    if (op->bundle &&
+        rly_bundle_finish(op->bundle, r->cfg, op->tunnel, &op->bundle_path, &why) != APR_SUCCESS) {
         take_back(op, why);
         return RLY_REFUSED;
     }
@@ -160,11 +172,15 @@ static const char *ssh_command(const opening *op)
                             rly_shell_quote(apr_pstrcat(p, op->bundle_path, "/config", NULL), p));
     command = apr_psprintf(p, "ssh -N -p %d", op->o.tls ? cfg->https_port : cfg->ssh_port);
     if (op->o.tls)
-        command = apr_pstrcat(p, command, " -o ", rly_shell_quote(apr_pstrcat(p, "ProxyCommand=", rly_sshconfig_proxy(cfg, p), NULL), p), NULL);
+        command = apr_pstrcat(
+            p, command, " -o ",
+            rly_shell_quote(apr_pstrcat(p, "ProxyCommand=", rly_sshconfig_proxy(cfg, p), NULL), p),
+            NULL);
     for (int i = 0; i < op->tunnel->nroutes; i++)
         if ((forward = rly_route_forward(&op->tunnel->routes[i], ":", p)) != NULL)
             command = apr_pstrcat(p, command, " -R ", rly_shell_quote(forward, p), NULL);
-    return apr_pstrcat(p, command, " ", rly_shell_quote(apr_pstrcat(p, cfg->user, "@", cfg->ssh_host, NULL), p),
+    return apr_pstrcat(p, command, " ",
+                       rly_shell_quote(apr_pstrcat(p, cfg->user, "@", cfg->ssh_host, NULL), p),
                        NULL);
 }
 
@@ -176,7 +192,8 @@ static json_t *notes_json(const opening *op)
     const char *note;
 
     for (int i = 0; i < t->nroutes; i++) {
-        if ((note = relay_handover_note(&t->routes[i].handover, t->routes[i].name, t->device, op->r->p)) == NULL)
+        if ((note = relay_handover_note(&t->routes[i].handover, t->routes[i].name, t->device,
+                                        op->r->p)) == NULL)
             continue;
         rly_error("warning: %s", note);
         if (!notes)
@@ -196,11 +213,13 @@ static int print_json(const opening *op)
     for (int i = 0; i < t->nroutes; i++)
         json_array_append_new(routes, rly_route_json(cfg, &t->routes[i], p));
     json = json_pack("{s:i, s:o, s:o, s:o, s:o, s:o, s:{s:o, s:i, s:o, s:o}, s:o}", "v", 1, "id",
-                                    rly_json_text(t->id, p), "device", rly_json_text(t->device, p), "expires",
-                                    rly_json_text(rly_time_rfc3339(t->expires, p), p), "key", rly_json_text(t->key, p),
-                                    "routes", routes, "ssh", "host", rly_json_text(cfg->ssh_host, p), "port",
-                                    op->o.tls ? cfg->https_port : (int)cfg->ssh_port, "user", rly_json_text(cfg->user, p), "command",
-                                    rly_json_text(ssh_command(op), p), "bundle", rly_json_text(op->bundle_path, p));
+                     rly_json_text(t->id, p), "device", rly_json_text(t->device, p), "expires",
+                     rly_json_text(rly_time_rfc3339(t->expires, p), p), "key",
+                     rly_json_text(t->key, p), "routes", routes, "ssh", "host",
+                     rly_json_text(cfg->ssh_host, p), "port",
+                     op->o.tls ? cfg->https_port : (int)cfg->ssh_port, "user",
+                     rly_json_text(cfg->user, p), "command", rly_json_text(ssh_command(op), p),
+                     "bundle", rly_json_text(op->bundle_path, p));
     if (notes)
         json_object_set_new(json, "warnings", notes);
     return rly_json_print(json);
@@ -217,7 +236,8 @@ static void print_hint(const opening *op)
         printf("\nTo connect:\n");
     printf("  %s\n", rly_text_clean(ssh_command(op), op->r->p));
     if (op->bundle_path)
-        printf("or on the device, in a copy of the bundle, to connect and stay connected:\n  ./run\n");
+        printf(
+            "or on the device, in a copy of the bundle, to connect and stay connected:\n  ./run\n");
 }
 
 static int print_text(const opening *op)
@@ -226,20 +246,22 @@ static int print_text(const opening *op)
     apr_pool_t *p = op->r->p;
     rly_table *table = rly_table_create(p, 2, NULL);
 
-    rly_table_add(table, (const char *[]){ "Tunnel", t->id });
+    rly_table_add(table, (const char *[]){"Tunnel", t->id});
     if (*t->device)
-        rly_table_add(table, (const char *[]){ "Device", t->device });
-    rly_table_add(table, (const char *[]){ "Ends", rly_time_both(t->expires, t->created, p) });
+        rly_table_add(table, (const char *[]){"Device", t->device});
+    rly_table_add(table, (const char *[]){"Ends", rly_time_both(t->expires, t->created, p)});
     for (int i = 0; i < t->nroutes; i++) {
         const relay_tunnel_route *route = &t->routes[i];
         const char *url = rly_route_url(op->r->cfg, route, p);
 
-        rly_table_add(table, (const char *[]){ url ? "URL" : "Listen",
-                                               apr_pstrcat(p, url ? url : relay_listen_addr_print(route->listen, p),
-                                                           "  for ", route->service, NULL) });
+        rly_table_add(
+            table,
+            (const char *[]){url ? "URL" : "Listen",
+                             apr_pstrcat(p, url ? url : relay_listen_addr_print(route->listen, p),
+                                         "  for ", route->service, NULL)});
     }
     if (op->bundle_path)
-        rly_table_add(table, (const char *[]){ "Bundle", op->bundle_path });
+        rly_table_add(table, (const char *[]){"Bundle", op->bundle_path});
     rly_table_print(table);
     print_hint(op);
     json_decref(notes_json(op));
@@ -248,7 +270,7 @@ static int print_text(const opening *op)
 
 static int run(rly *r, int argc, const char *const *argv)
 {
-    opening op = { .r = r };
+    opening op = {.r = r};
     const char **names;
     const relay_service **services;
     int status = rly_options_parse(&op.o, r, "ntdkojTO", argc, argv);
@@ -258,11 +280,14 @@ static int run(rly *r, int argc, const char *const *argv)
     if (op.o.help)
         return rly_help_print(r->command);
     if (op.o.noperands == 0)
-        return rly_usage_error(r, "which service of the device? Give at least one, for example 80 or https://127.0.0.1");
-    names = apr_pcalloc(r->p, sizeof *names * (apr_size_t)op.o.noperands);
-    services = apr_pcalloc(r->p, sizeof *services * (apr_size_t)op.o.noperands);
-    if ((status = check_services(&op, services)) != RLY_DONE || (status = check_names(&op, names)) != RLY_DONE
-        || (status = rly_connect(r)) != RLY_DONE || (status = get_key(&op)) != RLY_DONE)
+        return rly_usage_error(
+            r,
+            "which service of the device? Give at least one, for example 80 or https://127.0.0.1");
+    names = apr_pcalloc(r->p, sizeof(*names) * (apr_size_t)op.o.noperands);
+    services = apr_pcalloc(r->p, sizeof(*services) * (apr_size_t)op.o.noperands);
+    if ((status = check_services(&op, services)) != RLY_DONE ||
+        (status = check_names(&op, names)) != RLY_DONE || (status = rly_connect(r)) != RLY_DONE ||
+        (status = get_key(&op)) != RLY_DONE)
         return status;
     if ((!op.o.key || op.o.dir) && (status = prepare_bundle(&op)) != RLY_DONE)
         return status;
@@ -270,7 +295,8 @@ static int run(rly *r, int argc, const char *const *argv)
         return status;
     status = op.o.json ? print_json(&op) : print_text(&op);
     if (fflush(stdout) != 0) { /* main() says why */
-        rly_error("tunnel %s is open, but its URL could not be printed; see: rly show %s", op.tunnel->id, op.tunnel->id);
+        rly_error("tunnel %s is open, but its URL could not be printed; see: rly show %s",
+                  op.tunnel->id, op.tunnel->id);
         status = RLY_REFUSED;
     }
     return status;
@@ -278,34 +304,44 @@ static int run(rly *r, int argc, const char *const *argv)
 
 const rly_command rly_cmd_open = {
     "open", "open a tunnel for a device",
-    "[-n NAME]... [-t TTL] [-d DEVICE] [-k PUBKEY] [-o DIR] [--take-over] [--tls] [--json] SERVICE...",
+    "[-n NAME]... [-t TTL] [-d DEVICE] [-k PUBKEY] [-o DIR] [--take-over] [--tls] [--json] "
+    "SERVICE...",
     "Opens a tunnel: each SERVICE of the device gets a URL of its own, for as long as TTL says.\n"
     "\n"
-    "SERVICE is where the traffic goes on the device's side: http://127.0.0.1:80, https://192.168.1.9,\n"
+    "SERVICE is where the traffic goes on the device's side: http://127.0.0.1:80, "
+    "https://192.168.1.9,\n"
     "h2c://127.0.0.1:50051, tcp://127.0.0.1:22; a bare number N means http://127.0.0.1:N.\n"
     "\n"
-    "Unless -k is given, a key pair is made for the tunnel and written, with all else that ssh needs, into a\n"
+    "Unless -k is given, a key pair is made for the tunnel and written, with all else that ssh "
+    "needs, into a\n"
     "bundle: a folder to be copied to the device.\n"
     "\n"
-    "  -n, --name NAME      the first label of the URL, instead of a random one that nobody can guess; given\n"
+    "  -n, --name NAME      the first label of the URL, instead of a random one that nobody can "
+    "guess; given\n"
     "                       again, it is the next service's\n"
-    "  -t, --ttl TTL        how long the tunnel lives: 90s, 15m, 2h, 7d (relay.conf says the default and limit)\n"
-    "  -d, --device DEVICE  what the device is called in lists and logs. A name (-n) belongs to the device with\n"
-    "                       that label: say it each time, and nobody else's pages are shown under the name\n"
-    "  -k, --key PUBKEY     a file with the device's own public key, or - to read it from standard input\n"
+    "  -t, --ttl TTL        how long the tunnel lives: 90s, 15m, 2h, 7d (relay.conf says the "
+    "default and limit)\n"
+    "  -d, --device DEVICE  what the device is called in lists and logs. A name (-n) belongs to "
+    "the device with\n"
+    "                       that label: say it each time, and nobody else's pages are shown under "
+    "the name\n"
+    "  -k, --key PUBKEY     a file with the device's own public key, or - to read it from standard "
+    "input\n"
     "  -o, --output DIR     the bundle to write; default ./relay-ID, and with -k none\n"
-    "      --take-over      names that were another device's in the last 90 days, too: visitors' browsers then\n"
-    "                       forget that device's pages, storage and cookies. Without, such a name is refused\n"
+    "      --take-over      names that were another device's in the last 90 days, too: visitors' "
+    "browsers then\n"
+    "                       forget that device's pages, storage and cookies. Without, such a name "
+    "is refused\n"
     "      --tls            SSH inside TLS, for networks that let out nothing else\n"
     "      --json           one line for scripts\n"
     "  -c, --config FILE    another relay.conf\n"
     "\n"
-    "In the bundle, ./run keeps the tunnel up until its grant ends, with OpenSSH's or dropbear's client; with\n"
+    "In the bundle, ./run keeps the tunnel up until its grant ends, with OpenSSH's or dropbear's "
+    "client; with\n"
     "systemd there is relay-tunnel.service. `man rly' tells more.\n"
     "\n"
     "Examples:\n"
     "  rly open -d 'NAS in Bern' -t 2h 80\n"
     "  rly open -n nas-bern -d 'NAS in Bern' -o ./nas-bern https://192.168.1.9\n"
     "  rly open -k /tmp/device.pub http://127.0.0.1:8080 tcp://127.0.0.1:22\n",
-    run
-};
+    run};

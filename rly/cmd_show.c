@@ -18,13 +18,16 @@ static const char *link_text(const rly_link *link, apr_time_t now, apr_pool_t *p
         return "no: a process that is no tunnel listens there (RLY440, RLY441)";
     if (!link->up)
         return "no";
-    text = link->since ? apr_psprintf(p, "for %s", rly_time_span(now > link->since ? now - link->since : 0, p)) : "yes";
+    text = link->since ? apr_psprintf(p, "for %s",
+                                      rly_time_span(now > link->since ? now - link->since : 0, p))
+                       : "yes";
     return link->peer ? apr_pstrcat(p, text, ", from ", link->peer, NULL) : text;
 }
 
 static const char *end_text(const relay_tunnel *t, apr_time_t now, apr_pool_t *p)
 {
-    return rly_time_both(strcmp(t->state, "closed") == 0 && t->ended ? t->ended : t->expires, now, p);
+    return rly_time_both(strcmp(t->state, "closed") == 0 && t->ended ? t->ended : t->expires, now,
+                         p);
 }
 
 static void print_facts(const relay_tunnel *t, apr_time_t now, apr_pool_t *p)
@@ -32,20 +35,24 @@ static void print_facts(const relay_tunnel *t, apr_time_t now, apr_pool_t *p)
     rly_table *table = rly_table_create(p, 2, NULL);
     const char *by = *t->by ? apr_pstrcat(p, " by ", t->by, NULL) : "";
 
-    rly_table_add(table, (const char *[]){ "Tunnel", t->id });
+    rly_table_add(table, (const char *[]){"Tunnel", t->id});
     if (*t->device)
-        rly_table_add(table, (const char *[]){ "Device", t->device });
-    rly_table_add(table, (const char *[]){ "State", t->state });
-    rly_table_add(table, (const char *[]){ "Opened", apr_pstrcat(p, rly_time_both(t->created, now, p), by, NULL) });
-    rly_table_add(table, (const char *[]){ strcmp(t->state, "open") == 0 ? "Ends" : "Ended", end_text(t, now, p) });
-    rly_table_add(table, (const char *[]){ "Key", t->key });
-    rly_table_add(table, (const char *[]){ "Relay", t->relay });
+        rly_table_add(table, (const char *[]){"Device", t->device});
+    rly_table_add(table, (const char *[]){"State", t->state});
+    rly_table_add(table,
+                  (const char *[]){"Opened",
+                                   apr_pstrcat(p, rly_time_both(t->created, now, p), by, NULL)});
+    rly_table_add(table, (const char *[]){strcmp(t->state, "open") == 0 ? "Ends" : "Ended",
+                                          end_text(t, now, p)});
+    rly_table_add(table, (const char *[]){"Key", t->key});
+    rly_table_add(table, (const char *[]){"Relay", t->relay});
     rly_table_print(table);
 }
 
-static apr_status_t print_routes(rly *r, rly_links *links, const relay_tunnel *t, apr_time_t now, const char **why)
+static apr_status_t print_routes(rly *r, rly_links *links, const relay_tunnel *t, apr_time_t now,
+                                 const char **why)
 {
-    static const char *const headings[] = { "NAME", "URL", "SERVICE", "LISTEN", "CONNECTED" };
+    static const char *const headings[] = {"NAME", "URL", "SERVICE", "LISTEN", "CONNECTED"};
     rly_table *table = rly_table_create(r->p, 5, headings);
     int open = strcmp(t->state, "open") == 0;
     apr_status_t rv;
@@ -56,9 +63,10 @@ static apr_status_t print_routes(rly *r, rly_links *links, const relay_tunnel *t
 
         if ((rv = rly_link_of(&link, links, t, i, why)) != APR_SUCCESS)
             return rv;
-        rly_table_add(table, (const char *[]){ route->name, rly_route_url(r->cfg, route, r->p), route->service,
-                                               relay_listen_addr_print(route->listen, r->p),
-                                               open ? link_text(&link, now, r->p) : NULL });
+        rly_table_add(table,
+                      (const char *[]){route->name, rly_route_url(r->cfg, route, r->p),
+                                       route->service, relay_listen_addr_print(route->listen, r->p),
+                                       open ? link_text(&link, now, r->p) : NULL});
     }
     putchar('\n');
     rly_table_print(table);
@@ -72,14 +80,16 @@ static int show(rly *r, const char *word, int json)
     relay_tunnel *t;
     json_t *object;
     apr_time_t now;
-    rly_finder finder = { .r = r };
+    rly_finder finder = {.r = r};
     apr_status_t rv = rly_find(&t, &finder, word, &why);
 
     if (rv == APR_SUCCESS && json) {
         rv = rly_tunnel_json(&object, links, t, &why);
         if (rv == APR_SUCCESS)
             return rly_json_print(object);
-    } else if (rv == APR_SUCCESS && (rv = relay_store_now(&now, r->store, r->p, &why)) == APR_SUCCESS) {
+    }
+    else if (rv == APR_SUCCESS &&
+             (rv = relay_store_now(&now, r->store, r->p, &why)) == APR_SUCCESS) {
         print_facts(t, now, r->p);
         rv = print_routes(r, links, t, now, &why);
     }
@@ -98,26 +108,28 @@ static int run(rly *r, int argc, const char *const *argv)
     if (o.help)
         return rly_help_print(r->command);
     if (o.noperands != 1)
-        return rly_usage_error(r, o.noperands ? "one tunnel at a time"
-                                              : "which tunnel? Give its id, name, URL, device or key");
+        return rly_usage_error(r, o.noperands
+                                      ? "one tunnel at a time"
+                                      : "which tunnel? Give its id, name, URL, device or key");
     if ((status = rly_connect(r)) != RLY_DONE)
         return status;
     return show(r, o.operands[0], o.json);
 }
 
 const rly_command rly_cmd_show = {
-    "show", "show all about one tunnel",
-    "[--json] TUNNEL",
+    "show", "show all about one tunnel", "[--json] TUNNEL",
     "Shows all about a tunnel; by its id or name for a day also about one that has ended.\n"
     "\n"
-    "TUNNEL is what you have at hand: its id; a name of it (nas-bern), that name as a host (nas-bern.DOMAIN) or as a\n"
-    "URL, whatever stands behind the host; its device, where no other open tunnel has the same; its key's fingerprint\n"
-    "(SHA256:...) or public half (id_relay.pub). What could mean two tunnels is refused, with the ids of both.\n"
+    "TUNNEL is what you have at hand: its id; a name of it (nas-bern), that name as a host "
+    "(nas-bern.DOMAIN) or as a\n"
+    "URL, whatever stands behind the host; its device, where no other open tunnel has the same; "
+    "its key's fingerprint\n"
+    "(SHA256:...) or public half (id_relay.pub). What could mean two tunnels is refused, with the "
+    "ids of both.\n"
     "\n"
     "      --json           one line for scripts\n"
     "  -c, --config FILE    another relay.conf\n"
     "\n"
     "Example:\n"
     "  rly show nas-bern\n",
-    run
-};
+    run};

@@ -12,7 +12,8 @@ const char *rly_route_url(const relay_config *cfg, const relay_tunnel_route *rou
 {
     const char *end = strstr(route->service, "://");
 
-    if (!end || !relay_scheme_is_web(apr_pstrmemdup(p, route->service, (apr_size_t)(end - route->service))))
+    if (!end ||
+        !relay_scheme_is_web(apr_pstrmemdup(p, route->service, (apr_size_t)(end - route->service))))
         return NULL;
     if (cfg->https_port == 443)
         return apr_pstrcat(p, "https://", route->name, ".", cfg->domain, "/", NULL);
@@ -25,7 +26,8 @@ const char *rly_route_forward(const relay_tunnel_route *route, const char *betwe
 
     if (relay_service_parse(&service, route->service, p, NULL) != APR_SUCCESS)
         return NULL;
-    return apr_pstrcat(p, relay_listen_addr_print(route->listen, p), between, service->target, NULL);
+    return apr_pstrcat(p, relay_listen_addr_print(route->listen, p), between, service->target,
+                       NULL);
 }
 
 json_t *rly_json_text(const char *text, apr_pool_t *p)
@@ -36,8 +38,9 @@ json_t *rly_json_text(const char *text, apr_pool_t *p)
 json_t *rly_route_json(const relay_config *cfg, const relay_tunnel_route *route, apr_pool_t *p)
 {
     return json_pack("{s:o, s:o, s:o, s:o}", "name", rly_json_text(route->name, p), "url",
-                     rly_json_text(rly_route_url(cfg, route, p), p), "service", rly_json_text(route->service, p),
-                     "listen", rly_json_text(relay_listen_addr_print(route->listen, p), p));
+                     rly_json_text(rly_route_url(cfg, route, p), p), "service",
+                     rly_json_text(route->service, p), "listen",
+                     rly_json_text(relay_listen_addr_print(route->listen, p), p));
 }
 
 static json_t *time_json(apr_time_t t, apr_pool_t *p)
@@ -45,7 +48,8 @@ static json_t *time_json(apr_time_t t, apr_pool_t *p)
     return rly_json_text(t ? rly_time_rfc3339(t, p) : NULL, p);
 }
 
-apr_status_t rly_tunnel_json(json_t **out, rly_links *links, const relay_tunnel *t, const char **why)
+apr_status_t rly_tunnel_json(json_t **out, rly_links *links, const relay_tunnel *t,
+                             const char **why)
 {
     apr_pool_t *p = links->r->p;
     json_t *routes = json_array(), *route;
@@ -66,8 +70,9 @@ apr_status_t rly_tunnel_json(json_t **out, rly_links *links, const relay_tunnel 
     *out = json_pack("{s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "v", 1, "id",
                      rly_json_text(t->id, p), "device", rly_json_text(t->device, p), "state",
                      rly_json_text(t->state, p), "relay", rly_json_text(t->relay, p), "key",
-                     rly_json_text(t->key, p), "by", rly_json_text(t->by, p), "created", time_json(t->created, p),
-                     "expires", time_json(t->expires, p), "ended", time_json(t->ended, p), "routes", routes);
+                     rly_json_text(t->key, p), "by", rly_json_text(t->by, p), "created",
+                     time_json(t->created, p), "expires", time_json(t->expires, p), "ended",
+                     time_json(t->ended, p), "routes", routes);
     return APR_SUCCESS;
 }
 

@@ -39,12 +39,12 @@ static apr_status_t load(relay_tunnel **out, const rly_finder *f, const char *id
 static apr_status_t by_name(relay_tunnel **out, const rly_finder *f, const char *name,
                             const char **why)
 {
-    static const char *const kinds[] = { "route:", "gone:" };
+    static const char *const kinds[] = {"route:", "gone:"};
     apr_status_t rv = RELAY_ENOTFOUND;
     apr_pool_t *p = f->r->p;
 
     for (int i = 0; i < 2 && rv == RELAY_ENOTFOUND; i++) {
-        const char *argv[] = { "HGET", relay_store_key(f->r->store, p, kinds[i], name), "tunnel" };
+        const char *argv[] = {"HGET", relay_store_key(f->r->store, p, kinds[i], name), "tunnel"};
         redisReply *reply;
 
         if ((rv = relay_store_command(f->r->store, &reply, 3, argv, NULL, p, why)) != APR_SUCCESS)

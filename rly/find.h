@@ -2,14 +2,15 @@
 
 /**
  * Which tunnel somebody means. He may say what he has at hand; what a word is follows from its form
- * alone where it can, and a word that means two tunnels is refused, so that nothing is done to another
- * one than was meant. The first of these forms counts:
+ * alone where it can, and a word that means two tunnels is refused, so that nothing is done to
+ * another one than was meant. The first of these forms counts:
  *
  *   has ://                   URL: its host must be NAME.domain; path, port and query do not matter
  *   ends with .pub            key file: the open tunnel of that public key
  *   SHA256: and 43 of base64  fingerprint: an open tunnel; without SHA256: where it can be no name
  *   NAME.domain[:PORT]        host: that name, in upper or lower case
- *   a label in lower case     id, else name, else device; a name that is another's device is refused
+ *   a label in lower case     id, else name, else device; a name that is another's device is
+ *                             refused
  *   anything else             device: as it was given to -d; of several open tunnels: refused
  */
 #ifndef RLY_FIND_H
@@ -27,8 +28,8 @@ typedef struct rly_finder {
 
 /**
  * @return APR_SUCCESS; RELAY_ENOTFOUND; RELAY_EREFUSED where it means several tunnels, none of this
- *         relay's domain, or a key file that cannot be used; RELAY_ERECORD or RELAY_EUNREACHABLE; all
- *         with *why
+ *         relay's domain, or a key file that cannot be used; RELAY_ERECORD or RELAY_EUNREACHABLE;
+ * all with *why
  */
 apr_status_t rly_find(relay_tunnel **out, rly_finder *f, const char *word, const char **why);
 

@@ -44,7 +44,7 @@ static int begin(walk *w, const char *from)
     char cwd[PATH_MAX];
     int fd = open(from, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
-    if (fd < 0 || (*from != '/' && !getcwd(cwd, sizeof cwd)))
+    if (fd < 0 || (*from != '/' && !getcwd(cwd, sizeof(cwd))))
         goto failed;
     if (w->fd >= 0)
         close(w->fd);
@@ -65,8 +65,8 @@ static int is_own(uid_t uid)
 /* Whether nobody else can have put the link there, or can put another in its place. */
 static int is_safe_link(const struct stat *folder, const struct stat *link)
 {
-    return is_own(folder->st_uid) && is_own(link->st_uid)
-           && (!(folder->st_mode & (S_IWGRP | S_IWOTH)) || folder->st_mode & S_ISVTX);
+    return is_own(folder->st_uid) && is_own(link->st_uid) &&
+           (!(folder->st_mode & (S_IWGRP | S_IWOTH)) || folder->st_mode & S_ISVTX);
 }
 
 static apr_status_t follow(walk *w, int link, const char *name, const struct stat *st,
@@ -88,7 +88,7 @@ static apr_status_t follow(walk *w, int link, const char *name, const struct sta
     }
     if (++w->links > LINKS_MAX)
         return ELOOP;
-    if ((len = readlinkat(link, "", target, sizeof target - 1)) <= 0)
+    if ((len = readlinkat(link, "", target, sizeof(target) - 1)) <= 0)
         return len < 0 ? errno : ENOENT;
     target[len] = '\0';
     w->rest = apr_pstrcat(w->p, target, "/", w->rest, NULL);
@@ -119,10 +119,12 @@ static apr_status_t step(walk *w, const char *name, const char **why)
         return errno;
     if (fstat(fd, &st) != 0) {
         rv = errno;
-    } else if (S_ISDIR(st.st_mode)) {
+    }
+    else if (S_ISDIR(st.st_mode)) {
         arrive(w, fd, name);
         return APR_SUCCESS;
-    } else {
+    }
+    else {
         rv = S_ISLNK(st.st_mode) ? follow(w, fd, name, &st, why) : ENOTDIR;
     }
     close(fd);
@@ -131,7 +133,7 @@ static apr_status_t step(walk *w, const char *name, const char **why)
 
 apr_status_t rly_folder_hold(rly_folder *out, const char *path, apr_pool_t *p, const char **why)
 {
-    walk w = { .p = p, .fd = -1, .path = "", .rest = path };
+    walk w = {.p = p, .fd = -1, .path = "", .rest = path};
     const char *fault = NULL;
     apr_status_t rv = begin(&w, *path == '/' ? "/" : ".");
 
@@ -192,9 +194,9 @@ static int random_name(char *name, size_t size)
     unsigned char bytes[NAME_RANDOM];
     char *end = name + snprintf(name, size, ".relay-");
 
-    if (apr_generate_random_bytes(bytes, sizeof bytes) != APR_SUCCESS)
+    if (apr_generate_random_bytes(bytes, sizeof(bytes)) != APR_SUCCESS)
         return 0;
-    for (size_t i = 0; i < sizeof bytes; i++)
+    for (size_t i = 0; i < sizeof(bytes); i++)
         *end++ = "abcdefghijklmnopqrstuvwxyz234567"[bytes[i] & 31];
     *end = '\0';
     return 1;
@@ -207,7 +209,7 @@ apr_status_t rly_folder_make(rly_folder *out, const char **name, const rly_folde
     int made = -1;
 
     for (int tries = 0; made != 0 && tries < NAMES_MAX; tries++) {
-        if (!random_name(text, sizeof text))
+        if (!random_name(text, sizeof(text)))
             return EIO;
         if ((made = mkdirat(parent->fd, text, S_IRWXU)) != 0 && errno != EEXIST)
             return errno;
@@ -230,9 +232,9 @@ int rly_folder_is(const rly_folder *folder, const rly_folder *parent, const char
 {
     struct stat held, named;
 
-    return fstat(folder->fd, &held) == 0
-           && fstatat(parent->fd, name, &named, AT_SYMLINK_NOFOLLOW) == 0
-           && held.st_dev == named.st_dev && held.st_ino == named.st_ino;
+    return fstat(folder->fd, &held) == 0 &&
+           fstatat(parent->fd, name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+           held.st_dev == named.st_dev && held.st_ino == named.st_ino;
 }
 
 apr_status_t rly_folder_rename(const rly_folder *parent, const char *from, const char *to)

@@ -42,8 +42,8 @@ int rly_folder_is(const rly_folder *folder, const rly_folder *parent, const char
  * name is taken */
 apr_status_t rly_folder_rename(const rly_folder *parent, const char *from, const char *to);
 
-/** Writes to disk what was done in it, where the file system can. @return APR_SUCCESS, or an errno
- */
+/** Writes to disk what was done in it, where the file system can. @return
+ * APR_SUCCESS, or an errno */
 apr_status_t rly_folder_sync(const rly_folder *folder);
 
 #endif

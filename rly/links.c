@@ -13,17 +13,18 @@ typedef struct relay_live {
 
 rly_links *rly_links_create(rly *r)
 {
-    rly_links *links = apr_pcalloc(r->p, sizeof *links);
+    rly_links *links = apr_pcalloc(r->p, sizeof(*links));
 
     links->r = r;
     links->relays = apr_hash_make(r->p);
     return links;
 }
 
-/* Whether that relay's rlyd is there: it keeps `relay:<name>` alive with its heartbeat. And where it sees others listen. */
+/* Whether that relay's rlyd is there: it keeps `relay:<name>` alive with its heartbeat. And where
+ * it sees others listen. */
 static apr_status_t ask_relay(relay_live *live, rly *r, const char *relay, const char **why)
 {
-    const char *argv[] = { "HMGET", relay_store_key(r->store, r->p, "relay:", relay), "v", "taken" };
+    const char *argv[] = {"HMGET", relay_store_key(r->store, r->p, "relay:", relay), "v", "taken"};
     redisReply *reply;
     apr_status_t rv = relay_store_command(r->store, &reply, 4, argv, NULL, r->p, why);
 
@@ -44,7 +45,8 @@ static int is_taken(const char *words, const char *address, apr_pool_t *p)
     const char *everywhere = apr_pstrcat(p, "*", strchr(address, ':'), NULL);
     char *state, *word;
 
-    for (word = apr_strtok(apr_pstrdup(p, words), " ", &state); word; word = apr_strtok(NULL, " ", &state))
+    for (word = apr_strtok(apr_pstrdup(p, words), " ", &state); word;
+         word = apr_strtok(NULL, " ", &state))
         if (strcmp(word, address) == 0 || strcmp(word, everywhere) == 0)
             return 1;
     return 0;
@@ -52,13 +54,13 @@ static int is_taken(const char *words, const char *address, apr_pool_t *p)
 
 static apr_status_t load(relay_live **out, rly *r, const char *relay, const char **why)
 {
-    const char *argv[] = { "HGETALL", relay_store_key(r->store, r->p, "live:", relay) };
-    relay_live *live = apr_pcalloc(r->p, sizeof *live);
+    const char *argv[] = {"HGETALL", relay_store_key(r->store, r->p, "live:", relay)};
+    relay_live *live = apr_pcalloc(r->p, sizeof(*live));
     redisReply *reply;
     apr_status_t rv;
 
-    if ((rv = ask_relay(live, r, relay, why)) != APR_SUCCESS
-        || (rv = relay_store_command(r->store, &reply, 2, argv, NULL, r->p, why)) != APR_SUCCESS)
+    if ((rv = ask_relay(live, r, relay, why)) != APR_SUCCESS ||
+        (rv = relay_store_command(r->store, &reply, 2, argv, NULL, r->p, why)) != APR_SUCCESS)
         return rv;
     live->by_address = apr_hash_make(r->p);
     for (size_t i = 0; reply->type == REDIS_REPLY_ARRAY && i + 1 < reply->elements; i += 2) {
@@ -88,7 +90,8 @@ static void read_link(rly_link *out, const char *text, const char *tunnel, apr_p
     json_decref(json);
 }
 
-apr_status_t rly_link_of(rly_link *out, rly_links *links, const relay_tunnel *t, int route, const char **why)
+apr_status_t rly_link_of(rly_link *out, rly_links *links, const relay_tunnel *t, int route,
+                         const char **why)
 {
     rly *r = links->r;
     relay_live *live = apr_hash_get(links->relays, t->relay, APR_HASH_KEY_STRING);
@@ -100,7 +103,7 @@ apr_status_t rly_link_of(rly_link *out, rly_links *links, const relay_tunnel *t,
             return rv;
         apr_hash_set(links->relays, t->relay, APR_HASH_KEY_STRING, live);
     }
-    *out = (rly_link){ .known = live->known };
+    *out = (rly_link){.known = live->known};
     text = apr_hash_get(live->by_address, address, APR_HASH_KEY_STRING);
     if (live->known && text)
         read_link(out, text, t->id, r->p);

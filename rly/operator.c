@@ -37,7 +37,7 @@ const char *rly_operator(apr_pool_t *p)
 {
     char host[256] = "";
 
-    if (gethostname(host, sizeof host - 1) != 0 || !*host)
+    if (gethostname(host, sizeof(host) - 1) != 0 || !*host)
         strcpy(host, "localhost");
     return apr_psprintf(p, "%s@%s", user(p), clean(host, p));
 }

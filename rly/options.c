@@ -10,10 +10,11 @@
 #include <string.h>
 
 static const apr_getopt_option_t all_options[] = {
-    { "config", 'c', 1, NULL }, { "help", 'h', 0, NULL },   { "name", 'n', 1, NULL }, { "ttl", 't', 1, NULL },
-    { "device", 'd', 1, NULL }, { "key", 'k', 1, NULL },    { "output", 'o', 1, NULL },
+    {"config", 'c', 1, NULL}, {"help", 'h', 0, NULL},   {"name", 'n', 1, NULL},
+    {"ttl", 't', 1, NULL},    {"device", 'd', 1, NULL}, {"key", 'k', 1, NULL},
+    {"output", 'o', 1, NULL},
 };
-#define NOPTIONS (sizeof all_options / sizeof all_options[0])
+#define NOPTIONS (sizeof(all_options) / sizeof(all_options[0]))
 
 /* APR's own messages start with argv[0], which is `rly`. */
 static void complain(void *baton, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -24,12 +25,12 @@ static void complain(void *baton, const char *fmt, ...)
     char text[512];
     va_list ap;
 
-    (void)baton;
     va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
+    vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
     text[strcspn(text, "\n")] = '\0';
-    rly_error("%s", strncmp(text, prefix, sizeof prefix - 1) == 0 ? text + sizeof prefix - 1 : text);
+    rly_error("%s",
+              strncmp(text, prefix, sizeof(prefix) - 1) == 0 ? text + sizeof(prefix) - 1 : text);
 }
 
 static int set_once(const char **where, char letter, const char *value, const rly *r)
@@ -50,7 +51,8 @@ static int set_ttl(rly_options *o, const char *value, const rly *r)
     if (relay_duration_parse(&o->ttl, value, r->p, &why) != APR_SUCCESS)
         return rly_usage_error(r, "-t %s: %s", value, why);
     if (o->ttl == 0)
-        return rly_usage_error(r, "-t %s: a tunnel has to live for some time, for example 90s, 15m, 2h or 7d", value);
+        return rly_usage_error(
+            r, "-t %s: a tunnel has to live for some time, for example 90s, 15m, 2h or 7d", value);
     return RLY_DONE;
 }
 
@@ -94,18 +96,18 @@ int rly_options_parse(rly_options *o, rly *r, const char *takes, int argc, const
     apr_size_t n = 0;
     int letter, status;
 
-    memset(o, 0, sizeof *o);
-    memset(table, 0, sizeof table);
+    memset(o, 0, sizeof(*o));
+    memset(table, 0, sizeof(table));
     o->names = apr_array_make(r->p, 2, sizeof(const char *));
     for (apr_size_t i = 0; i < NOPTIONS; i++)
         if (strchr("ch", all_options[i].optch) || strchr(takes, all_options[i].optch))
             table[n++] = all_options[i];
     if (strchr(takes, 'j'))
-        table[n++] = (apr_getopt_option_t){ "json", 'j', 0, NULL };
+        table[n++] = (apr_getopt_option_t){"json", 'j', 0, NULL};
     if (strchr(takes, 'T'))
-        table[n++] = (apr_getopt_option_t){ "tls", 'T', 0, NULL };
+        table[n++] = (apr_getopt_option_t){"tls", 'T', 0, NULL};
     if (strchr(takes, 'O'))
-        table[n++] = (apr_getopt_option_t){ "take-over", 'O', 0, NULL };
+        table[n++] = (apr_getopt_option_t){"take-over", 'O', 0, NULL};
 
     apr_getopt_init(&state, r->p, argc, argv);
     state->interleave = 1;
@@ -122,6 +124,7 @@ int rly_options_parse(rly_options *o, rly *r, const char *takes, int argc, const
 
 int rly_help_print(const rly_command *command)
 {
-    printf("usage: rly %s%s%s\n\n%s", command->name, *command->usage ? " " : "", command->usage, command->help);
+    printf("usage: rly %s%s%s\n\n%s", command->name, *command->usage ? " " : "", command->usage,
+           command->help);
     return RLY_DONE;
 }

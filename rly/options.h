@@ -28,7 +28,8 @@ typedef struct rly_options {
 
 /**
  * Reads a command's arguments.
- * @param takes the letters that the command takes, of `ntdkojTO` (j: --json, T: --tls, O: --take-over); -c and --help it always does
+ * @param takes the letters that the command takes, of `ntdkojTO` (j: --json, T: --tls, O:
+ * --take-over); -c and --help it always does
  * @return RLY_DONE, or RLY_USAGE after a message
  */
 int rly_options_parse(rly_options *o, rly *r, const char *takes, int argc, const char *const *argv);

@@ -31,7 +31,8 @@ static const char *copy(const char *text, const char *replacement, int harmful_t
         if (n == 0 || (harmful_too && relay_text_is_harmful(code))) {
             memcpy(to, replacement, rlen);
             to += rlen;
-        } else {
+        }
+        else {
             memcpy(to, text, (size_t)n);
             to += n;
         }
@@ -53,7 +54,8 @@ const char *rly_text_utf8(const char *text, apr_pool_t *p)
 
 const char *rly_shell_quote(const char *word, apr_pool_t *p)
 {
-    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-";
+    static const char plain[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-";
     char *out, *to;
 
     if (*word && strspn(word, plain) == strlen(word))
@@ -64,7 +66,8 @@ const char *rly_shell_quote(const char *word, apr_pool_t *p)
         if (*word == '\'') {
             memcpy(to, "'\\''", 4);
             to += 4;
-        } else {
+        }
+        else {
             *to++ = *word;
         }
     }
@@ -88,7 +91,7 @@ static int width(const char *text)
 
 rly_table *rly_table_create(apr_pool_t *p, int ncolumns, const char *const *headings)
 {
-    rly_table *t = apr_pcalloc(p, sizeof *t);
+    rly_table *t = apr_pcalloc(p, sizeof(*t));
 
     t->p = p;
     t->ncolumns = ncolumns;
@@ -101,7 +104,7 @@ rly_table *rly_table_create(apr_pool_t *p, int ncolumns, const char *const *head
 
 void rly_table_add(rly_table *t, const char *const *cells)
 {
-    const char **row = apr_palloc(t->p, sizeof *row * (apr_size_t)t->ncolumns);
+    const char **row = apr_palloc(t->p, sizeof(*row) * (apr_size_t)t->ncolumns);
 
     for (int i = 0; i < t->ncolumns; i++)
         row[i] = cells[i] ? rly_text_clean(cells[i], t->p) : "";
@@ -123,7 +126,7 @@ static int column_width(const rly_table *t, int column)
 
 void rly_table_print(const rly_table *t)
 {
-    int *widths = apr_palloc(t->p, sizeof *widths * (apr_size_t)t->ncolumns);
+    int *widths = apr_palloc(t->p, sizeof(*widths) * (apr_size_t)t->ncolumns);
     /* The widths of characters are Unicode's, whatever the user's locale is. */
     locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0), before = uselocale(utf8);
 
@@ -155,7 +158,7 @@ const char *rly_time_rfc3339(apr_time_t t, apr_pool_t *p)
     struct tm tm;
     char text[64];
 
-    if (!gmtime_r(&secs, &tm) || !strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &tm))
+    if (!gmtime_r(&secs, &tm) || !strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm))
         return "";
     return apr_pstrdup(p, text);
 }
@@ -166,7 +169,7 @@ const char *rly_time_local(apr_time_t t, apr_pool_t *p)
     struct tm tm;
     char text[64];
 
-    if (!localtime_r(&secs, &tm) || !strftime(text, sizeof text, "%Y-%m-%d %H:%M %Z", &tm))
+    if (!localtime_r(&secs, &tm) || !strftime(text, sizeof(text), "%Y-%m-%d %H:%M %Z", &tm))
         return "";
     return apr_pstrdup(p, text);
 }
@@ -176,7 +179,7 @@ const char *rly_time_span(apr_interval_time_t span, apr_pool_t *p)
     static const struct {
         long secs;
         const char *name;
-    } units[] = { { 86400, "d" }, { 3600, "h" }, { 60, "min" }, { 1, "s" } };
+    } units[] = {{86400, "d"}, {3600, "h"}, {60, "min"}, {1, "s"}};
     long secs = (long)((span + APR_USEC_PER_SEC / 2) / APR_USEC_PER_SEC);
     int i = 0;
 

@@ -10,8 +10,8 @@
 
 #include <apr_tables.h>
 
-/** The text without anything a terminal would act on: controls, bidirectional overrides and bytes that are
- * no UTF-8 become `?`. */
+/** The text without anything a terminal would act on: controls, bidirectional overrides and bytes
+ * that are no UTF-8 become `?`. */
 const char *rly_text_clean(const char *text, apr_pool_t *p);
 
 /** The text as valid UTF-8, for JSON: bytes that are none become U+FFFD. */

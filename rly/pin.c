@@ -5,7 +5,8 @@
 
 #include <string.h>
 
-/* One key, in characters that can do no harm in known_hosts: a marker, a host's name or a newline could. */
+/* One key, in characters that can do no harm in known_hosts: a marker, a host's name or a newline
+ * could. */
 static int is_key_line(const char *line)
 {
     size_t type = strspn(line, "abcdefghijklmnopqrstuvwxyz0123456789-@."), b64;
@@ -17,8 +18,8 @@ static int is_key_line(const char *line)
     return strncmp(line, "AAAA", 4) == 0 && line[b64] == '\0';
 }
 
-static apr_status_t read_record(apr_array_header_t *lines, const redisReply *record, const char *key, rly *r,
-                                const char **why)
+static apr_status_t read_record(apr_array_header_t *lines, const redisReply *record,
+                                const char *key, rly *r, const char **why)
 {
     apr_status_t rv = relay_reply_version(record, key, r->p, why);
     const char *text = relay_reply_field(record, "hostkeys");
@@ -26,7 +27,8 @@ static apr_status_t read_record(apr_array_header_t *lines, const redisReply *rec
 
     if (rv != APR_SUCCESS || !text)
         return rv;
-    for (char *line = apr_strtok(apr_pstrdup(r->p, text), "\n", &rest); line; line = apr_strtok(NULL, "\n", &rest)) {
+    for (char *line = apr_strtok(apr_pstrdup(r->p, text), "\n", &rest); line;
+         line = apr_strtok(NULL, "\n", &rest)) {
         if (!is_key_line(line)) {
             RELAY_WHY(why, r->p, "record %s is malformed: field hostkeys", key);
             return RELAY_ERECORD;
@@ -38,7 +40,8 @@ static apr_status_t read_record(apr_array_header_t *lines, const redisReply *rec
 
 apr_status_t rly_hostkeys(apr_array_header_t **lines, rly *r, const char **why)
 {
-    const char *key = relay_store_key(r->store, r->p, "relay:", r->cfg->name), *argv[] = { "HGETALL", key };
+    const char *key = relay_store_key(r->store, r->p, "relay:", r->cfg->name),
+               *argv[] = {"HGETALL", key};
     apr_array_header_t *found = apr_array_make(r->p, 3, sizeof(const char *));
     redisReply *reply;
     apr_status_t rv = relay_store_command(r->store, &reply, 2, argv, NULL, r->p, why);

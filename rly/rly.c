@@ -17,8 +17,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-const rly_command *const rly_commands[] = { &rly_cmd_open, &rly_cmd_close, &rly_cmd_extend, &rly_cmd_show,
-                                            &rly_cmd_list, &rly_cmd_help,  NULL };
+const rly_command *const rly_commands[] = {&rly_cmd_open, &rly_cmd_close, &rly_cmd_extend,
+                                           &rly_cmd_show, &rly_cmd_list,  &rly_cmd_help,
+                                           NULL};
 
 static apr_pool_t *message_pool; /* for messages before and beside a command's own work */
 
@@ -32,7 +33,8 @@ const rly_command *rly_command_find(const char *name)
 
 static void report(const char *fmt, va_list ap)
 {
-    fprintf(stderr, "rly: %s\n", rly_text_clean(apr_pvsprintf(message_pool, fmt, ap), message_pool));
+    fprintf(stderr, "rly: %s\n",
+            rly_text_clean(apr_pvsprintf(message_pool, fmt, ap), message_pool));
 }
 
 void rly_error(const char *fmt, ...)
@@ -135,9 +137,10 @@ static int run(rly *r, int argc, const char *const *argv)
         else if (strncmp(argv[i], "-c", 2) == 0 && argv[i][2])
             r->conf_path = argv[i] + 2;
         else
-            return rly_usage_error(r, strcmp(argv[i], "-c") && strcmp(argv[i], "--config")
-                                          ? "there is no option %s before the command"
-                                          : "%s needs a file's name",
+            return rly_usage_error(r,
+                                   strcmp(argv[i], "-c") && strcmp(argv[i], "--config")
+                                       ? "there is no option %s before the command"
+                                       : "%s needs a file's name",
                                    argv[i]);
     }
     if (i == argc)
@@ -145,7 +148,7 @@ static int run(rly *r, int argc, const char *const *argv)
     if ((r->command = rly_command_find(argv[i])) == NULL)
         return rly_usage_error(r, "there is no command `%s'", argv[i]);
 
-    rest = apr_pmemdup(r->p, argv + i, sizeof *rest * (apr_size_t)(argc - i));
+    rest = apr_pmemdup(r->p, argv + i, sizeof(*rest) * (apr_size_t)(argc - i));
     rest[0] = "rly";
     return r->command->run(r, argc - i, rest);
 }
@@ -153,11 +156,11 @@ static int run(rly *r, int argc, const char *const *argv)
 int main(int argc, const char *const *argv)
 {
     static char program[] = "rly";
-    rly r = { .p = NULL };
+    rly r = {.p = NULL};
     int status;
 
-    if (apr_initialize() != APR_SUCCESS || apr_pool_create(&message_pool, NULL) != APR_SUCCESS
-        || apr_pool_create(&r.p, NULL) != APR_SUCCESS) {
+    if (apr_initialize() != APR_SUCCESS || apr_pool_create(&message_pool, NULL) != APR_SUCCESS ||
+        apr_pool_create(&r.p, NULL) != APR_SUCCESS) {
         fputs("rly: cannot start: out of memory\n", stderr);
         return RLY_REFUSED;
     }

@@ -11,7 +11,8 @@
 #include "relay_store.h"
 #include "relay_tunnel.h"
 
-/* The exit status, which people script against; a program that did several things ends with the highest. */
+/* The exit status, which people script against; a program that did several things ends with the
+ * highest. */
 #define RLY_DONE 0
 #define RLY_REFUSED 1
 #define RLY_USAGE 2
@@ -23,7 +24,7 @@ typedef struct rly {
     apr_pool_t *p;
     const char *conf_path; /* -c; NULL: RELAY_CONF or the default */
     const rly_command *command;
-    relay_config *cfg;     /* after rly_connect() */
+    relay_config *cfg; /* after rly_connect() */
     relay_store *store;
 } rly;
 
@@ -35,7 +36,8 @@ struct rly_command {
     int (*run)(rly *r, int argc, const char *const *argv); /* argv[0] is `rly` */
 };
 
-extern const rly_command rly_cmd_open, rly_cmd_close, rly_cmd_extend, rly_cmd_show, rly_cmd_list, rly_cmd_help;
+extern const rly_command rly_cmd_open, rly_cmd_close, rly_cmd_extend, rly_cmd_show, rly_cmd_list,
+    rly_cmd_help;
 
 /** All commands, ended by NULL. */
 extern const rly_command *const rly_commands[];
@@ -43,7 +45,8 @@ extern const rly_command *const rly_commands[];
 /** The command of that name, or NULL. */
 const rly_command *rly_command_find(const char *name);
 
-/** Reads relay.conf and makes the store. @return RLY_DONE, or an exit status after an error message */
+/** Reads relay.conf and makes the store. @return RLY_DONE, or an exit status
+ * after an error message */
 int rly_connect(rly *r);
 
 /** The exit status that a librelay error means. */

@@ -13,13 +13,16 @@ const char *rly_sshconfig_path(const char *path, apr_pool_t *p, const char **why
 
     /* ssh replaces ${…} by the environment, and knows no way to write it literally. */
     if (strstr(path, "${")) {
-        RELAY_WHY(why, p, "%s: ssh cannot use a path with `${' in its configuration; choose another", path);
+        RELAY_WHY(why, p,
+                  "%s: ssh cannot use a path with `${' in its configuration; choose another", path);
         return NULL;
     }
     for (const char *c = path; *c; c++)
         if ((unsigned char)*c < ' ' || *c == 0x7f) {
-            RELAY_WHY(why, p, "%s: ssh cannot use a path with line ends or control characters in its configuration; "
-                              "choose another",
+            RELAY_WHY(why, p,
+                      "%s: ssh cannot use a path with line ends or control characters in its "
+                      "configuration; "
+                      "choose another",
                       path);
             return NULL;
         }
@@ -48,9 +51,9 @@ static const char *identity_line(const char *file, apr_pool_t *p)
 
 /*
  * Whether the folder where the bundle was made still holds it, as what ssh's `Match exec` gives to
- * the user's shell. The tunnel's id stands in its configuration. ssh knows no way to write a quotation
- * mark or a backslash in there, and the shell none to write its own within such marks: a `?` between
- * them matches any character.
+ * the user's shell. The tunnel's id stands in its configuration. ssh knows no way to write a
+ * quotation mark or a backslash in there, and the shell none to write its own within such marks: a
+ * `?` between them matches any character.
  */
 static const char *is_here(const char *dir, const char *id, apr_pool_t *p)
 {
@@ -60,7 +63,8 @@ static const char *is_here(const char *dir, const char *id, apr_pool_t *p)
         if (strchr("'\"\\%!", *dir)) {
             memcpy(to, "'?'", 3);
             to += 3;
-        } else {
+        }
+        else {
             *to++ = *dir;
         }
     }
@@ -69,34 +73,40 @@ static const char *is_here(const char *dir, const char *id, apr_pool_t *p)
 }
 
 /*
- * Where the key and the pinned host key are. ssh takes a relative name from where it was started, and
- * complains of each file that is not there: so they are those of the folder that was written, or else
- * those of the current one.
+ * Where the key and the pinned host key are. ssh takes a relative name from where it was started,
+ * and complains of each file that is not there: so they are those of the folder that was written,
+ * or else those of the current one.
  */
-static const char *files(const relay_tunnel *t, const char *dir, const char *private_file, int own_key,
-                         apr_pool_t *p)
+static const char *files(const relay_tunnel *t, const char *dir, const char *private_file,
+                         int own_key, apr_pool_t *p)
 {
     const char *here = is_here(dir, t->id, p);
     const char *id = rly_sshconfig_path(apr_pstrcat(p, dir, "/id_relay", NULL), p, NULL);
     const char *hosts = rly_sshconfig_path(apr_pstrcat(p, dir, "/known_hosts", NULL), p, NULL);
 
-    return apr_pstrcat(p, "# The files of this folder, where it was made; or of a copy of it, after `cd` "
-                          "into that.\n",
-                       own_key ? "" : "# The device's own private key: as id_relay in this folder, or in "
-                                      "its ssh agent.\n",
-                       "Match originalhost relay ", here, "\n", identity_line(private_file, p), identity_line(id, p),
-                       own_key ? "" : identity_line("id_relay", p), "    UserKnownHostsFile ", hosts, "\n",
-                       "Match originalhost relay !", here, "\n", identity_line("id_relay", p),
-                       identity_line(private_file, p), "    UserKnownHostsFile known_hosts\n", NULL);
+    return apr_pstrcat(
+        p,
+        "# The files of this folder, where it was made; or of a copy of it, after `cd` "
+        "into that.\n",
+        own_key ? ""
+                : "# The device's own private key: as id_relay in this folder, or in "
+                  "its ssh agent.\n",
+        "Match originalhost relay ", here, "\n", identity_line(private_file, p),
+        identity_line(id, p), own_key ? "" : identity_line("id_relay", p),
+        "    UserKnownHostsFile ", hosts, "\n", "Match originalhost relay !", here, "\n",
+        identity_line("id_relay", p), identity_line(private_file, p),
+        "    UserKnownHostsFile known_hosts\n", NULL);
 }
 
 const char *rly_sshconfig_proxy(const relay_config *cfg, apr_pool_t *p)
 {
     int v6 = strchr(cfg->ssh_host, ':') != NULL;
 
-    /* relay_config has seen to it that host and domain are names or addresses, and nothing a shell acts on. */
-    return apr_psprintf(p, "openssl s_client -quiet -verify_quiet -alpn ssh -servername ssh.%s -connect %s%s%s:%d",
-                        cfg->domain, v6 ? "[" : "", cfg->ssh_host, v6 ? "]" : "", cfg->https_port);
+    /* relay_config has seen to it that host and domain are names or addresses, and nothing a shell
+     * acts on. */
+    return apr_psprintf(
+        p, "openssl s_client -quiet -verify_quiet -alpn ssh -servername ssh.%s -connect %s%s%s:%d",
+        cfg->domain, v6 ? "[" : "", cfg->ssh_host, v6 ? "]" : "", cfg->https_port);
 }
 
 /* How the relay is reached. */
@@ -107,9 +117,12 @@ static const char *transport(const relay_config *cfg, int tls, apr_pool_t *p)
     return apr_psprintf(p,
                         "    HostName %s\n"
                         "    Port %d\n"
-                        "    # SSH inside TLS, on the port for browsers: for networks that let out nothing else. Nobody looks at the\n"
-                        "    # certificate here. A network that inspects TLS puts its own in the place of the relay's, and nothing\n"
-                        "    # depends on it: inside, ssh checks the relay's host key, which is pinned in known_hosts.\n"
+                        "    # SSH inside TLS, on the port for browsers: for networks that let out "
+                        "nothing else. Nobody looks at the\n"
+                        "    # certificate here. A network that inspects TLS puts its own in the "
+                        "place of the relay's, and nothing\n"
+                        "    # depends on it: inside, ssh checks the relay's host key, which is "
+                        "pinned in known_hosts.\n"
                         "    ProxyCommand %s\n",
                         cfg->ssh_host, cfg->https_port, rly_sshconfig_proxy(cfg, p));
 }
@@ -125,15 +138,18 @@ static const char *head(const relay_config *cfg, const relay_tunnel *t, apr_pool
             urls = apr_pstrcat(p, urls, "# run: serves ", url, "\n", NULL);
     return apr_psprintf(p,
                         "# Tunnel %s, until %s unless it is extended or closed.\n"
-                        "# Use: ./run, which stays and connects again and again; or, after `cd` to here: ssh -N -F config relay\n"
-                        "# run: tunnel %s from %" APR_TIME_T_FMT " to %" APR_TIME_T_FMT " ask https://%s.%s:%d/\n"
+                        "# Use: ./run, which stays and connects again and again; or, after `cd` to "
+                        "here: ssh -N -F config relay\n"
+                        "# run: tunnel %s from %" APR_TIME_T_FMT " to %" APR_TIME_T_FMT
+                        " ask https://%s.%s:%d/\n"
                         "%s",
-                        t->id, rly_time_rfc3339(t->expires, p), t->id, from, until, t->routes[0].name, cfg->domain,
-                        cfg->https_port, urls);
+                        t->id, rly_time_rfc3339(t->expires, p), t->id, from, until,
+                        t->routes[0].name, cfg->domain, cfg->https_port, urls);
 }
 
 const char *rly_sshconfig_text(const relay_config *cfg, const relay_tunnel *t, const char *dir,
-                               const char *private_file, int own_key, int tls, apr_pool_t *p, const char **why)
+                               const char *private_file, int own_key, int tls, apr_pool_t *p,
+                               const char **why)
 {
     const char *forwards = "", *forward;
 
@@ -144,26 +160,27 @@ const char *rly_sshconfig_text(const relay_config *cfg, const relay_tunnel *t, c
         }
         forwards = apr_pstrcat(p, forwards, "    RemoteForward ", forward, "\n", NULL);
     }
-    return apr_psprintf(p,
-                        "%s"
-                        "Host relay\n"
-                        "%s"
-                        "    User %s\n"
-                        "%s"
-                        "    IdentitiesOnly yes\n"
-                        "    PreferredAuthentications publickey\n"
-                        "    HostKeyAlias %s\n"
-                        "    GlobalKnownHostsFile /dev/null\n"
-                        "    StrictHostKeyChecking yes\n"
-                        "%s"
-                        "    ExitOnForwardFailure yes\n"
-                        "    ConnectTimeout 30\n"
-                        "    ServerAliveInterval 27\n"
-                        "    ServerAliveCountMax 2\n"
-                        "    # AES is by far the fastest where the processor has instructions for it.\n"
-                        "    Ciphers aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com,"
-                        "aes128-ctr,aes256-ctr\n"
-                        "%s",
-                        head(cfg, t, p), transport(cfg, tls, p), cfg->user, own_key ? "    BatchMode yes\n" : "",
-                        cfg->name, forwards, files(t, dir, private_file, own_key, p));
+    return apr_psprintf(
+        p,
+        "%s"
+        "Host relay\n"
+        "%s"
+        "    User %s\n"
+        "%s"
+        "    IdentitiesOnly yes\n"
+        "    PreferredAuthentications publickey\n"
+        "    HostKeyAlias %s\n"
+        "    GlobalKnownHostsFile /dev/null\n"
+        "    StrictHostKeyChecking yes\n"
+        "%s"
+        "    ExitOnForwardFailure yes\n"
+        "    ConnectTimeout 30\n"
+        "    ServerAliveInterval 27\n"
+        "    ServerAliveCountMax 2\n"
+        "    # AES is by far the fastest where the processor has instructions for it.\n"
+        "    Ciphers aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com,"
+        "aes128-ctr,aes256-ctr\n"
+        "%s",
+        head(cfg, t, p), transport(cfg, tls, p), cfg->user, own_key ? "    BatchMode yes\n" : "",
+        cfg->name, forwards, files(t, dir, private_file, own_key, p));
 }

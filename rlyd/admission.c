@@ -9,8 +9,8 @@
 #include <sys/random.h>
 
 struct source {
-    /* 4 and an IPv4 address, or 6 and the upper half of an IPv6 address. Loopback is one source: whoever is on this host has
-     * all of 127.0.0.0/8 to choose from. */
+    /* 4 and an IPv4 address, or 6 and the upper half of an IPv6 address. Loopback is one source:
+     * whoever is on this host has all of 127.0.0.0/8 to choose from. */
     unsigned char prefix[9];
     int count;
 };
@@ -22,7 +22,7 @@ struct admission {
 
 void admission_init(rlyd *d)
 {
-    d->admission = apr_pcalloc(d->pool, sizeof *d->admission);
+    d->admission = apr_pcalloc(d->pool, sizeof(*d->admission));
     d->admission->sources = apr_hash_make(d->pool);
 }
 
@@ -61,7 +61,8 @@ static void prefix_of(unsigned char *prefix, const struct sockaddr *peer)
     }
 }
 
-/** The rule of sshd's MaxStartups: between start and full a share that grows from rate to 100 per cent is refused. */
+/** The rule of sshd's MaxStartups: between start and full a share that grows from rate to 100 per
+ * cent is refused. */
 static int drops(const relay_config *cfg, int count)
 {
     int start = cfg->max_startups_start, full = cfg->max_startups_full, share;
@@ -71,8 +72,9 @@ static int drops(const relay_config *cfg, int count)
         return 0;
     if (count >= full || cfg->max_startups_rate == 100)
         return 1;
-    share = cfg->max_startups_rate + (100 - cfg->max_startups_rate) * (count - start) / (full - start);
-    if (getrandom(&dice, sizeof dice, 0) != sizeof dice)
+    share =
+        cfg->max_startups_rate + (100 - cfg->max_startups_rate) * (count - start) / (full - start);
+    if (getrandom(&dice, sizeof(dice), 0) != sizeof(dice))
         return 1;
     return (int)(dice % 100) < share;
 }
@@ -81,23 +83,23 @@ struct source *admission_enter(rlyd *d, const struct sockaddr *peer, const char 
 {
     struct admission *a = d->admission;
     struct source *source;
-    unsigned char prefix[sizeof source->prefix];
+    unsigned char prefix[sizeof(source->prefix)];
 
     if (drops(d->cfg, a->count)) {
         *why = "too many are logging in ([rlyd] max-startups)";
         return NULL;
     }
     prefix_of(prefix, peer);
-    source = apr_hash_get(a->sources, prefix, sizeof prefix);
+    source = apr_hash_get(a->sources, prefix, sizeof(prefix));
     if (source && d->cfg->per_source_startups && source->count >= d->cfg->per_source_startups) {
         *why = "too many from there are logging in ([rlyd] per-source-startups)";
         return NULL;
     }
     if (!source) {
-        source = must_alloc(sizeof *source);
-        memcpy(source->prefix, prefix, sizeof prefix);
+        source = must_alloc(sizeof(*source));
+        memcpy(source->prefix, prefix, sizeof(prefix));
         source->count = 0;
-        apr_hash_set(a->sources, source->prefix, sizeof source->prefix, source);
+        apr_hash_set(a->sources, source->prefix, sizeof(source->prefix), source);
     }
     source->count++;
     a->count++;
@@ -109,6 +111,6 @@ void admission_leave(rlyd *d, struct source *source)
     d->admission->count--;
     if (--source->count > 0)
         return;
-    apr_hash_set(d->admission->sources, source->prefix, sizeof source->prefix, NULL);
+    apr_hash_set(d->admission->sources, source->prefix, sizeof(source->prefix), NULL);
     free(source);
 }

@@ -1,8 +1,9 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * Who may start to log in: sshd's MaxStartups (start:rate:full, random early drop) and a limit for each source, as
- * `sshd -i` knows neither. A connection counts from the hand-off until it has authenticated or is gone.
+ * Who may start to log in: sshd's MaxStartups (start:rate:full, random early drop) and a limit for
+ * each source, as `sshd -i` knows neither. A connection counts from the hand-off until it has
+ * authenticated or is gone.
  */
 #ifndef RLYD_ADMISSION_H
 #define RLYD_ADMISSION_H

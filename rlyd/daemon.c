@@ -28,7 +28,8 @@ apr_status_t daemon_start(apr_pool_t *p, const char **why)
         close(ends[1]);
         if (read(ends[0], &byte, 1) == 1)
             _exit(0);
-        /* As it ends its end of the pipe may close before the pid file, and who tried again would find that locked. */
+        /* As it ends its end of the pipe may close before the pid file, and who tried again would
+         * find that locked. */
         waitpid(pid, NULL, 0);
         _exit(1);
     }
@@ -68,11 +69,12 @@ apr_status_t daemon_pidfile(const char *path, apr_pool_t *p, const char **why)
         return APR_EGENERAL;
     }
     if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-        RELAY_WHY(why, p, "[rlyd] pid-file %s is locked: another rlyd runs with this configuration", path);
+        RELAY_WHY(why, p, "[rlyd] pid-file %s is locked: another rlyd runs with this configuration",
+                  path);
         close(fd);
         return APR_EGENERAL;
     }
-    len = snprintf(text, sizeof text, "%d\n", (int)getpid());
+    len = snprintf(text, sizeof(text), "%d\n", (int)getpid());
     if (ftruncate(fd, 0) < 0 || write(fd, text, (size_t)len) != len) {
         RELAY_WHY(why, p, "[rlyd] pid-file %s: cannot be written: %s", path, strerror(errno));
         close(fd);

@@ -1,7 +1,8 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * What makes a program a daemon: going to the background and saying there when it is ready, the pid file, limits.
+ * What makes a program a daemon: going to the background and saying there when it is ready, the pid
+ * file, limits.
  */
 #ifndef RLYD_DAEMON_H
 #define RLYD_DAEMON_H
@@ -9,8 +10,8 @@
 #include "relay.h"
 
 /**
- * Forks. The child returns; the parent waits until the child calls daemon_is_ready() and exits with status 0, or with
- * 1 when the child ended before.
+ * Forks. The child returns; the parent waits until the child calls daemon_is_ready() and exits with
+ * status 0, or with 1 when the child ended before.
  */
 apr_status_t daemon_start(apr_pool_t *p, const char **why);
 void daemon_is_ready(void);
@@ -23,10 +24,12 @@ void daemon_pidfile_remove(const char *path);
 /** Raises the soft limit of open files to the hard one. */
 void daemon_raise_limits(void);
 
-/** Descriptors that are kept free for what must work at all times: to look at processes and to end them. */
+/** Descriptors that are kept free for what must work at all times: to look at processes and to end
+ * them. */
 #define DAEMON_RESERVE 64
 
-/** Whether this descriptor is one of the last: what can wait must not have it. The kernel gives the lowest free one. */
+/** Whether this descriptor is one of the last: what can wait must not have it. The kernel gives the
+ * lowest free one. */
 int daemon_is_scarce(int fd);
 
 #endif

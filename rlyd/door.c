@@ -67,7 +67,8 @@ static void peer_drop(peer *p)
 static void answer(const peer *p, const char *text)
 {
     if (send(p->fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
-        relay_log(RELAY_LOG_DEBUG, "RLY401 process %d did not wait for its answer", (int)p->who.pid);
+        relay_log(RELAY_LOG_DEBUG, "RLY401 process %d did not wait for its answer",
+                  (int)p->who.pid);
 }
 
 /* ---- login */
@@ -78,12 +79,14 @@ static const char *monitor_of(const peer *p, proc_info *monitor)
     struct pollfd pfd = {.fd = p->fd, .events = POLLRDHUP};
     proc_info self;
 
-    if (proc_read(p->who.pid, &self) < 0 || self.euid != p->who.uid || proc_read(self.ppid, monitor) < 0)
+    if (proc_read(p->who.pid, &self) < 0 || self.euid != p->who.uid ||
+        proc_read(self.ppid, monitor) < 0)
         return "the process that asks is gone";
     /* As long as it holds its end open the pid is still its own, and so is its parent. */
     if (poll(&pfd, 1, 0) != 0)
         return "the process that asks did not wait";
-    /* Not its euid: sshd takes on AuthorizedKeysCommandUser's for a while (auth2-pubkey.c, temporarily_use_uid()). */
+    /* Not its euid: sshd takes on AuthorizedKeysCommandUser's for a while (auth2-pubkey.c,
+     * temporarily_use_uid()). */
     if (monitor->ruid != getuid() || !proc_is_sshd(monitor->pid, p->d->cfg->sshd))
         return "its parent is no sshd";
     return NULL;
@@ -96,8 +99,9 @@ static void take_login(peer *p, const message *m)
     const char *wrong = monitor_of(p, &monitor);
 
     if (wrong) {
-        relay_log(RELAY_LOG_INFO, "RLY404 tunnel %s: login report refused: %s", m->tunnel[0] ? m->tunnel : "(none)", wrong);
-        apr_snprintf(text, sizeof text, RELAY_RLYD_PROTOCOL " no %s", wrong);
+        relay_log(RELAY_LOG_INFO, "RLY404 tunnel %s: login report refused: %s",
+                  m->tunnel[0] ? m->tunnel : "(none)", wrong);
+        apr_snprintf(text, sizeof(text), RELAY_RLYD_PROTOCOL " no %s", wrong);
         answer(p, text);
         return;
     }
@@ -113,8 +117,8 @@ static void take_login(peer *p, const message *m)
 static void complain(peer *p, const char *why)
 {
     if (gate_open(&p->d->door->broken_gate, FLOOD_MS))
-        relay_log(RELAY_LOG_WARNING, "RLY405 process %d (uid %d) at the socket is dropped: %s", (int)p->who.pid,
-                  (int)p->who.uid, why);
+        relay_log(RELAY_LOG_WARNING, "RLY405 process %d (uid %d) at the socket is dropped: %s",
+                  (int)p->who.pid, (int)p->who.uid, why);
 }
 
 typedef enum { PEER_STAYS, PEER_GOES, PEER_IS_GIVEN } peer_fate;
@@ -131,7 +135,7 @@ static peer_fate take_message(peer *p, const message *m)
         p->waits = 1;
         return PEER_STAYS;
     }
-    if (recv(p->fd, waste, sizeof waste, MSG_DONTWAIT) < 0)
+    if (recv(p->fd, waste, sizeof(waste), MSG_DONTWAIT) < 0)
         return PEER_GOES;
     take_login(p, m);
     return PEER_STAYS;
@@ -143,13 +147,14 @@ static peer_fate peer_look(peer *p)
     const char *why = NULL;
     message m;
     size_t len;
-    head_kind kind = usher_look(p->fd, buf, sizeof buf, &len);
+    head_kind kind = usher_look(p->fd, buf, sizeof(buf), &len);
 
     if (kind == HEAD_NONE)
         return PEER_STAYS;
     if (kind == HEAD_CLOSED || kind == HEAD_UNKNOWN)
         return PEER_GOES;
-    if (message_parse(&m, buf, len, &why) == 0 && (m.verb == MESSAGE_HANDOFF) != (kind == HEAD_CARRIES))
+    if (message_parse(&m, buf, len, &why) == 0 &&
+        (m.verb == MESSAGE_HANDOFF) != (kind == HEAD_CARRIES))
         why = "a hand-off comes with descriptors, a login with none";
     if (!why)
         return take_message(p, &m);
@@ -171,7 +176,6 @@ static void on_peer(evutil_socket_t fd, short what, void *arg)
 {
     peer *p = arg;
 
-    (void)fd;
     if (what & EV_TIMEOUT)
         peer_drop(p);
     else
@@ -211,12 +215,13 @@ static void peer_new(rlyd *d, int fd)
     usher_prepare(fd);
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) < 0 || !may_speak(door, who.uid)) {
         if (gate_open(&door->stranger_gate, FLOOD_MS))
-            relay_log(RELAY_LOG_WARNING, "RLY406 uid %d may not speak here ([rlyd] users)", (int)who.uid);
+            relay_log(RELAY_LOG_WARNING, "RLY406 uid %d may not speak here ([rlyd] users)",
+                      (int)who.uid);
         usher_close(d, fd);
         return;
     }
-    p = must_alloc(sizeof *p);
-    memset(p, 0, sizeof *p);
+    p = must_alloc(sizeof(*p));
+    memset(p, 0, sizeof(*p));
     p->d = d;
     p->fd = fd;
     p->who = who;
@@ -237,7 +242,8 @@ static void pause_accepting(rlyd *d, const char *why)
     struct door *door = d->door;
 
     if (!door->starved)
-        relay_log(RELAY_LOG_ERR, "RLY407 the socket cannot take more: %s; %u sessions", why, session_count(d));
+        relay_log(RELAY_LOG_ERR, "RLY407 the socket cannot take more: %s; %u sessions", why,
+                  session_count(d));
     door->starved = 1;
     event_del(door->ev);
     timer_arm(door->pause, PAUSE_MS);
@@ -247,8 +253,6 @@ static void on_pause_over(evutil_socket_t fd, short what, void *arg)
 {
     rlyd *d = arg;
 
-    (void)fd;
-    (void)what;
     if (d->door->ev)
         event_add(d->door->ev, NULL);
 }
@@ -271,8 +275,6 @@ static void on_accept(evutil_socket_t fd, short what, void *arg)
     rlyd *d = arg;
     int one;
 
-    (void)fd;
-    (void)what;
     while (d->door->npeers < PEERS_MAX) {
         one = accept_one(d->door);
         if (one < 0) {
@@ -317,7 +319,8 @@ static void read_users(rlyd *d)
         struct passwd *pw = getpwnam(name);
 
         if (!pw || door->nusers == USERS_MAX)
-            relay_log(RELAY_LOG_WARNING, "RLY409 [rlyd] users: %s: %s", name, pw ? "too many" : "there is no such user");
+            relay_log(RELAY_LOG_WARNING, "RLY409 [rlyd] users: %s: %s", name,
+                      pw ? "too many" : "there is no such user");
         else
             door->users[door->nusers++] = pw->pw_uid;
     }
@@ -329,14 +332,15 @@ static apr_status_t bind_socket(int fd, const char *path, apr_pool_t *p, const c
     mode_t mask;
     int rc;
 
-    if (strlen(path) >= sizeof addr.sun_path) {
-        RELAY_WHY(why, p, "[rlyd] socket %s: the path is longer than %d bytes", path, (int)sizeof addr.sun_path - 1);
+    if (strlen(path) >= sizeof(addr.sun_path)) {
+        RELAY_WHY(why, p, "[rlyd] socket %s: the path is longer than %d bytes", path,
+                  (int)sizeof(addr.sun_path) - 1);
         return APR_EGENERAL;
     }
     memcpy(addr.sun_path, path, strlen(path));
     unlink(path);
     mask = umask(0111); /* who may speak is decided by credentials */
-    rc = bind(fd, (struct sockaddr *)&addr, sizeof addr);
+    rc = bind(fd, (struct sockaddr *)&addr, sizeof(addr));
     umask(mask);
     if (rc < 0 || listen(fd, SOMAXCONN) < 0) {
         RELAY_WHY(why, p, "[rlyd] socket %s: cannot listen: %s", path, strerror(errno));
@@ -351,7 +355,7 @@ apr_status_t door_open(rlyd *d, apr_pool_t *p, const char **why)
     apr_status_t rv;
 
     if (!door) {
-        door = d->door = apr_pcalloc(d->pool, sizeof *door);
+        door = d->door = apr_pcalloc(d->pool, sizeof(*door));
         door->pause = timer_new(d, on_pause_over, d);
     }
     read_users(d);

@@ -1,8 +1,8 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * The socket that mod_relay and relay-authkeys speak to (relay_rlyd.h). A peer is who the kernel says it is; what
- * breaks a rule is dropped, and only that.
+ * The socket that mod_relay and relay-authkeys speak to (relay_rlyd.h). A peer is who the kernel
+ * says it is; what breaks a rule is dropped, and only that.
  */
 #ifndef RLYD_DOOR_H
 #define RLYD_DOOR_H

@@ -1,8 +1,9 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * Signals go to a process only through a pidfd, and only after everything that makes it the session's was read while
- * that pidfd was open: its start time, its parent, its uids, its program. A pid that has been used again fails this.
+ * Signals go to a process only through a pidfd, and only after everything that makes it the
+ * session's was read while that pidfd was open: its start time, its parent, its uids, its program.
+ * A pid that has been used again fails this.
  */
 
 #include "session.h"
@@ -28,9 +29,11 @@ static int is_monitor(const session *s, const proc_info *p)
 static int is_child(const session *s, const proc_info *p)
 {
     if (p->pid == s->child && p->start == s->child_start)
-        return p->ruid == s->uid && p->euid == s->uid && (p->ppid == s->monitor || s->monitor == s->child ||
-                                                          !proc_is_alive(s->monitor, s->monitor_start));
-    /* Before the login is complete the monitor has a child that speaks with the network, under sshd's own user. */
+        return p->ruid == s->uid && p->euid == s->uid &&
+               (p->ppid == s->monitor || s->monitor == s->child ||
+                !proc_is_alive(s->monitor, s->monitor_start));
+    /* Before the login is complete the monitor has a child that speaks with the network, under
+     * sshd's own user. */
     return p->ppid == s->monitor;
 }
 
@@ -41,7 +44,8 @@ int ending_open_child(const session *s)
 
     if (pidfd < 0)
         return -1;
-    if (proc_read(s->child, &info) == 0 && is_child(s, &info) && proc_is_sshd(s->child, s->d->cfg->sshd))
+    if (proc_read(s->child, &info) == 0 && is_child(s, &info) &&
+        proc_is_sshd(s->child, s->d->cfg->sshd))
         return pidfd;
     close(pidfd);
     return -1;
@@ -60,7 +64,8 @@ static int release_one(void *baton, int fd, uint32_t inode)
 
     if (!listeners_is_held(r->s, inode) || (copy = proc_pidfd_getfd(r->pidfd, fd)) < 0)
         return 0;
-    /* A listener that is shut down leaves the kernel's table at once (tcp_set_state()), whoever still has it open. */
+    /* A listener that is shut down leaves the kernel's table at once (tcp_set_state()), whoever
+     * still has it open. */
     if (fstat(copy, &st) == 0 && st.st_ino == inode)
         shutdown(copy, SHUT_RDWR);
     close(copy);
@@ -78,21 +83,23 @@ void ending_release(session *s)
 }
 
 /** @return 1 when the process is there and is the session's */
-static int signal_one(const session *s, pid_t pid, int (*is_ours)(const session *, const proc_info *), int sig)
+static int signal_one(const session *s, pid_t pid,
+                      int (*is_ours)(const session *, const proc_info *), int sig)
 {
     int pidfd = proc_pidfd_open(pid), ours;
     proc_info info;
 
     if (pidfd < 0) {
         if (errno != ESRCH)
-            relay_log(RELAY_LOG_ERR, "RLY421 tunnel %s: cannot signal process %d: %s", s->tunnel, (int)pid,
-                      strerror(errno));
+            relay_log(RELAY_LOG_ERR, "RLY421 tunnel %s: cannot signal process %d: %s", s->tunnel,
+                      (int)pid, strerror(errno));
         return 0;
     }
-    ours = proc_read(pid, &info) == 0 && info.state != 'Z' && is_ours(s, &info) && proc_is_sshd(pid, s->d->cfg->sshd);
+    ours = proc_read(pid, &info) == 0 && info.state != 'Z' && is_ours(s, &info) &&
+           proc_is_sshd(pid, s->d->cfg->sshd);
     if (ours && sig && proc_pidfd_signal(pidfd, sig) < 0 && errno != ESRCH)
-        relay_log(RELAY_LOG_ERR, "RLY421 tunnel %s: cannot signal process %d: %s", s->tunnel, (int)pid,
-                  strerror(errno));
+        relay_log(RELAY_LOG_ERR, "RLY421 tunnel %s: cannot signal process %d: %s", s->tunnel,
+                  (int)pid, strerror(errno));
     close(pidfd);
     return ours;
 }
@@ -135,6 +142,7 @@ void ending_step(session *s)
         ending_signal(s, SIGKILL);
     }
     if (since >= STUCK_MS && since < STUCK_MS + 1000)
-        relay_log(RELAY_LOG_ERR, "RLY422 tunnel %s: process %d does not end", s->tunnel, (int)s->monitor);
+        relay_log(RELAY_LOG_ERR, "RLY422 tunnel %s: process %d does not end", s->tunnel,
+                  (int)s->monitor);
     timer_arm(s->timer, since >= STUCK_MS ? 1000 : STEP_MS);
 }

@@ -14,7 +14,6 @@ static void on_info(rlyd *d, redisReply *r, uint64_t id)
     const char *text = reply_text(r), *policy;
     apr_pool_t *p;
 
-    (void)id;
     if (!r)
         return;
     if (!text) {
@@ -24,12 +23,15 @@ static void on_info(rlyd *d, redisReply *r, uint64_t id)
     apr_pool_create(&p, d->pool);
     policy = relay_redis_evicts_by(text, p);
     if (policy && strcmp(policy, warned) != 0)
-        relay_log(RELAY_LOG_WARNING, "RLY457 Redis at %s has a maxmemory and throws records away when it is full "
-                  "(maxmemory-policy %s): tunnels would end, and names be unknown, before their time; set maxmemory-policy noeviction",
+        relay_log(RELAY_LOG_WARNING,
+                  "RLY457 Redis at %s has a maxmemory and throws records away when it is full "
+                  "(maxmemory-policy %s): tunnels would end, and names be unknown, before their "
+                  "time; set maxmemory-policy noeviction",
                   d->cfg->redis->shown, policy);
     else if (!policy && warned[0])
-        relay_log(RELAY_LOG_NOTICE, "RLY457 Redis at %s throws no records away any more", d->cfg->redis->shown);
-    apr_cpystrn(warned, policy ? policy : "", sizeof warned);
+        relay_log(RELAY_LOG_NOTICE, "RLY457 Redis at %s throws no records away any more",
+                  d->cfg->redis->shown);
+    apr_cpystrn(warned, policy ? policy : "", sizeof(warned));
     apr_pool_destroy(p);
 }
 

@@ -6,8 +6,8 @@
 
 #include "rlyd.h"
 
-/** Asks Redis; says so when it evicts, once for each policy, and when it no longer does. Call it on each connection, and now
- * and then: it can be changed while Redis runs. */
+/** Asks Redis; says so when it evicts, once for each policy, and when it no longer does. Call it on
+ * each connection, and now and then: it can be changed while Redis runs. */
 void eviction_check(rlyd *d);
 
 #endif

@@ -32,7 +32,6 @@ static int on_socket(void *baton, int fd, uint32_t inode)
     match *m = baton;
     port *p = listeners_unknown(m->d, inode);
 
-    (void)fd;
     if (!p)
         return 0;
     if (!m->s && !m->others)
@@ -52,7 +51,8 @@ static void end_stray(rlyd *d, const proc_info *child)
     session *s = session_by_monitor(d, child->ppid);
     int others = 0;
 
-    if ((s && (s->tunnel[0] || s->nports)) || session_by_monitor(d, child->pid) || proc_age_ms(child->start) < STRAY_MS)
+    if ((s && (s->tunnel[0] || s->nports)) || session_by_monitor(d, child->pid) ||
+        proc_age_ms(child->start) < STRAY_MS)
         return;
     /* One that listens outside our space is another relay's. */
     if (proc_is_listening(child->pid))
@@ -82,8 +82,6 @@ static void on_slice(evutil_socket_t fd, short what, void *arg)
     int64_t until = now_ms() + SLICE_MS;
     struct dirent *entry;
 
-    (void)fd;
-    (void)what;
     if (!f->dir && !(f->dir = opendir("/proc"))) {
         timer_arm(f->timer, 1000);
         return;
@@ -109,8 +107,6 @@ static void on_round(evutil_socket_t fd, short what, void *arg)
     rlyd *d = arg;
     struct finder *f = d->finder;
 
-    (void)fd;
-    (void)what;
     timer_arm(f->round, STRAYS_EVERY_MS);
     if (f->dir) /* a search under way has passed over some */
         closedir(f->dir);
@@ -121,7 +117,7 @@ static void on_round(evutil_socket_t fd, short what, void *arg)
 
 void find_init(rlyd *d)
 {
-    d->finder = apr_pcalloc(d->pool, sizeof *d->finder);
+    d->finder = apr_pcalloc(d->pool, sizeof(*d->finder));
     d->finder->timer = timer_new(d, on_slice, d);
     d->finder->round = timer_new(d, on_round, d);
     timer_arm(d->finder->round, STRAYS_FIRST_MS);

@@ -7,7 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* SCM_MAX_FD of the kernel (include/net/scm.h): with room for so many it never has to close one itself (MSG_CTRUNC). */
+/* SCM_MAX_FD of the kernel (include/net/scm.h): with room for so many it never has to close one
+ * itself (MSG_CTRUNC). */
 #define FDS_MAX 253
 
 #ifndef IPPROTO_MPTCP
@@ -22,8 +23,11 @@ static int receive(int sock, int *fds)
         char room[CMSG_SPACE(FDS_MAX * sizeof(int)) + CMSG_SPACE(sizeof(struct ucred))];
     } control;
     char text[RELAY_RLYD_MESSAGE_MAX];
-    struct iovec iov = {.iov_base = text, .iov_len = sizeof text};
-    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    struct iovec iov = {.iov_base = text, .iov_len = sizeof(text)};
+    struct msghdr msg = {.msg_iov = &iov,
+                         .msg_iovlen = 1,
+                         .msg_control = &control,
+                         .msg_controllen = sizeof(control)};
     struct cmsghdr *c;
     int n = 0;
 
@@ -41,11 +45,12 @@ static int receive(int sock, int *fds)
     return msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC) ? -1 : n;
 }
 
-/** @return the option's value; -1 if fd is no socket. The kernel answers these without the socket's lock (sk_getsockopt()). */
+/** @return the option's value; -1 if fd is no socket. The kernel answers these without the socket's
+ * lock (sk_getsockopt()). */
 static int property(int fd, int option)
 {
     int value = -1;
-    socklen_t len = sizeof value;
+    socklen_t len = sizeof(value);
 
     return getsockopt(fd, SOL_SOCKET, option, &value, &len) < 0 ? -1 : value;
 }
@@ -55,13 +60,13 @@ static const char *check_tcp(int fd, foreign *out, const char *what)
 {
     static const struct linger none = {.l_onoff = 0};
     int family = property(fd, SO_DOMAIN), protocol = property(fd, SO_PROTOCOL);
-    socklen_t len = sizeof out->peer;
+    socklen_t len = sizeof(out->peer);
 
     if ((family != AF_INET && family != AF_INET6) || property(fd, SO_TYPE) != SOCK_STREAM ||
         (protocol != IPPROTO_TCP && protocol != IPPROTO_MPTCP) || property(fd, SO_ACCEPTCONN) != 0)
         return what;
-    setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
-    memset(&out->peer, 0, sizeof out->peer);
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
+    memset(&out->peer, 0, sizeof(out->peer));
     if (getpeername(fd, (struct sockaddr *)&out->peer, &len) < 0) {
         out->gone = 1;
         return "it is not connected, or no longer";
@@ -72,12 +77,13 @@ static const char *check_tcp(int fd, foreign *out, const char *what)
 static int is_unnamed(int fd, int (*name)(int, struct sockaddr *, socklen_t *))
 {
     struct sockaddr_storage addr;
-    socklen_t len = sizeof addr;
+    socklen_t len = sizeof(addr);
 
     return name(fd, (struct sockaddr *)&addr, &len) == 0 && len <= sizeof(sa_family_t);
 }
 
-/** Of a pair: a connection to somebody's socket would have sshd, as root, speak there for whoever handed it over. */
+/** Of a pair: a connection to somebody's socket would have sshd, as root, speak there for whoever
+ * handed it over. */
 static const char *check_pair(int fd)
 {
     if (property(fd, SO_DOMAIN) != AF_UNIX || property(fd, SO_TYPE) != SOCK_STREAM)
@@ -104,7 +110,8 @@ const char *foreign_take(int sock, relay_rlyd_way way, foreign *out)
         return check_tcp(fds[0], out, "what it hands over is no TCP connection");
     if ((why = check_pair(fds[0])) == NULL)
         why = check_tcp(fds[1], out, "what it hands over second, for TLS, is no TCP connection");
-    /* httpd has it open, too, and goes on with it: no shutdown(), and not kept, or it would outlive httpd's end. */
+    /* httpd has it open, too, and goes on with it: no shutdown(), and not kept, or it would outlive
+     * httpd's end. */
     close(fds[1]);
     return why;
 }

@@ -1,9 +1,10 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * Descriptors that somebody else made: what comes with a hand-off is taken here, and looked at before anything is done with it.
- * Every call on one may wait for as long as its maker likes: close() for SO_LINGER or for a FUSE file's server, getpeername() for
- * a lock that a sender holds who waits for a page of such a file. So nothing here runs in rlyd itself, but in a process of its
+ * Descriptors that somebody else made: what comes with a hand-off is taken here, and looked at
+ * before anything is done with it. Every call on one may wait for as long as its maker likes:
+ * close() for SO_LINGER or for a FUSE file's server, getpeername() for a lock that a sender holds
+ * who waits for a page of such a file. So nothing here runs in rlyd itself, but in a process of its
  * own (usher.h), which may hang.
  */
 #ifndef RLYD_FOREIGN_H
@@ -20,8 +21,9 @@ typedef struct foreign {
 } foreign;
 
 /**
- * Takes the message at the head of sock with its descriptors, closes sock, and checks them: for RELAY_RLYD_DIRECT one TCP
- * connection, for RELAY_RLYD_TLS one end of a socketpair() and the TCP connection that TLS comes by, which is closed.
+ * Takes the message at the head of sock with its descriptors, closes sock, and checks them: for
+ * RELAY_RLYD_DIRECT one TCP connection, for RELAY_RLYD_TLS one end of a socketpair() and the TCP
+ * connection that TLS comes by, which is closed.
  * @return NULL, or what is wrong: a constant sentence
  */
 const char *foreign_take(int sock, relay_rlyd_way way, foreign *out);

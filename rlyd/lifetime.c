@@ -15,16 +15,19 @@
 #define SWEEP_ROUND_MIN 16
 #define SWEEP_ROUND_MAX 128
 #define SWEEP_AT_ONCE 25
-#define SWEEP_ALL 20         /* so few are asked about each time */
-#define EXPIRE_EVERY 2       /* sweeps */
-#define MISSING_AGAIN_MS 300 /* a record that is not there is asked for once more before its session ends */
-#define LAST_WORD_MS 250     /* at a deadline: how long to wait for word of an extension that was missed */
-#define EVENTS_AGAIN_MS 500  /* after an answer that is none, or one that came without waiting and says nothing */
+#define SWEEP_ALL 20   /* so few are asked about each time */
+#define EXPIRE_EVERY 2 /* sweeps */
+#define MISSING_AGAIN_MS \
+    300 /* a record that is not there is asked for once more before its session ends */
+#define LAST_WORD_MS \
+    250 /* at a deadline: how long to wait for word of an extension that was missed */
+#define EVENTS_AGAIN_MS \
+    500 /* after an answer that is none, or one that came without waiting and says nothing */
 
 struct lifetimes {
     redis_link *link, *events;
     struct event *sweep, *again;
-    int64_t asked_ms; /* when XREAD was sent last */
+    int64_t asked_ms;  /* when XREAD was sent last */
     int64_t offset_ms; /* Redis's clock minus ours */
     int offset_known;
     char last_event[48];
@@ -55,7 +58,6 @@ static void on_time(rlyd *d, redisReply *r, uint64_t id)
     static int64_t gate;
     int64_t ms;
 
-    (void)id;
     if (!r)
         return;
     if (reply_time(r, &ms) < 0) {
@@ -76,7 +78,8 @@ static void ask_time(rlyd *d)
 static void report_record(session *s, const char *what)
 {
     if (gate_open(&s->d->lifetime->record_gate, 10000))
-        relay_log(RELAY_LOG_ERR, "RLY433 record tunnel:%s %s; its session goes on until the end that is known",
+        relay_log(RELAY_LOG_ERR,
+                  "RLY433 record tunnel:%s %s; its session goes on until the end that is known",
                   s->tunnel[0] ? s->tunnel : "(of a session that was found)", what);
 }
 
@@ -135,7 +138,7 @@ static int ask_record(session *s)
     char buf[160];
 
     return redis_call(s->d->lifetime->link, on_record, s->id, "HGETALL",
-                      key(s->d, "tunnel:", s->tunnel, buf, sizeof buf));
+                      key(s->d, "tunnel:", s->tunnel, buf, sizeof(buf)));
 }
 
 void lifetime_offered(session *s, int64_t expires_redis_ms)
@@ -167,7 +170,8 @@ void lifetime_deadline(session *s)
         ask_record(s);
         return;
     }
-    /* The clock's tick and an extension on its way: the record has the last word, if it comes quickly. */
+    /* The clock's tick and an extension on its way: the record has the last word, if it comes
+     * quickly. */
     if (over < LAST_WORD_MS) {
         timer_arm(s->timer, LAST_WORD_MS - over + 1);
         ask_time(s->d);
@@ -205,11 +209,12 @@ static void on_candidate(rlyd *d, redisReply *r, uint64_t id)
         return;
     }
     if (!record.id || !record.created_ms || !record.fingerprint || record.naddrs < 0) {
-        report_record(s, "is malformed"); /* it is asked for again, as long as the session listens */
+        report_record(s,
+                      "is malformed"); /* it is asked for again, as long as the session listens */
         return;
     }
-    /* Where addresses come back, a session that is older than the tunnel is another's. It would be older by the cooldown at
-     * least: half of it is left to clocks that were put back. */
+    /* Where addresses come back, a session that is older than the tunnel is another's. It would be
+     * older by the cooldown at least: half of it is left to clocks that were put back. */
     age = lifetime_redis_ms(d, now_ms()) - record.created_ms;
     if (d->cfg->listen->size < RELAY_LISTEN_WIDE &&
         proc_age_ms(s->child_start) > age + apr_time_as_msec(d->cfg->cooldown) / 2) {
@@ -241,7 +246,8 @@ static void on_slot(rlyd *d, redisReply *r, uint64_t id)
         return;
     }
     ask_time(d);
-    redis_call(d->lifetime->link, on_candidate, id, "HGETALL", key(d, "tunnel:", tunnel, buf, sizeof buf));
+    redis_call(d->lifetime->link, on_candidate, id, "HGETALL",
+               key(d, "tunnel:", tunnel, buf, sizeof(buf)));
 }
 
 /** Asked once its listener is known; and again and again while Redis is away. */
@@ -252,8 +258,8 @@ void lifetime_identify(session *s)
     timer_arm(s->timer, s->nports ? 1000 : 1);
     if (!s->nports)
         return;
-    apr_snprintf(buf, sizeof buf, "%sslot:%s:%s", s->d->cfg->prefix, s->d->cfg->name,
-                 relay_listen_addr_format(s->port, addr, sizeof addr));
+    apr_snprintf(buf, sizeof(buf), "%sslot:%s:%s", s->d->cfg->prefix, s->d->cfg->name,
+                 relay_listen_addr_format(s->port, addr, sizeof(addr)));
     redis_call(s->d->lifetime->link, on_slot, s->id, "GET", buf);
 }
 
@@ -272,22 +278,23 @@ static void check_tunnel(rlyd *d, const char *tunnel)
 
 static void take_event(rlyd *d, const reply_event *event)
 {
-    apr_cpystrn(d->lifetime->last_event, event->id, sizeof d->lifetime->last_event);
+    apr_cpystrn(d->lifetime->last_event, event->id, sizeof(d->lifetime->last_event));
     /* What we and our like write ourselves needs no answer. */
-    if (event->tunnel && event->what && strcmp(event->what, "up") != 0 && strcmp(event->what, "down") != 0)
+    if (event->tunnel && event->what && strcmp(event->what, "up") != 0 &&
+        strcmp(event->what, "down") != 0)
         check_tunnel(d, event->tunnel);
 }
 
 /** @return whether that brought us forward: else we would be told the same at once, for ever */
 static int take_events(rlyd *d, const redisReply *entries)
 {
-    char before[sizeof d->lifetime->last_event];
+    char before[sizeof(d->lifetime->last_event)];
     reply_event event;
     size_t i, n;
 
     if (reply_entries(entries, &n) < 0)
         return 0;
-    memcpy(before, d->lifetime->last_event, sizeof before);
+    memcpy(before, d->lifetime->last_event, sizeof(before));
     ask_time(d);
     for (i = 0; i < n; i++)
         if (reply_entry(entries, i, &event) == 0)
@@ -302,7 +309,6 @@ static void on_events(rlyd *d, redisReply *r, uint64_t id)
     static int64_t gate;
     struct lifetimes *l = d->lifetime;
 
-    (void)id;
     if (r && r->type == REDIS_REPLY_NIL && now_ms() - l->asked_ms >= EVENTS_AGAIN_MS) {
         wait_for_events(d);
         return;
@@ -321,16 +327,16 @@ static void wait_for_events(rlyd *d)
 {
     char buf[128], wait[16];
 
-    apr_snprintf(wait, sizeof wait, "%d", EVENTS_WAIT_MS);
+    apr_snprintf(wait, sizeof(wait), "%d", EVENTS_WAIT_MS);
     d->lifetime->asked_ms = now_ms();
     evtimer_del(d->lifetime->again);
-    redis_call_waiting(d->lifetime->events, EVENTS_WAIT_MS, on_events, 0, "XREAD", "BLOCK", wait, "COUNT", "500",
-                       "STREAMS", key(d, "events", "", buf, sizeof buf), d->lifetime->last_event);
+    redis_call_waiting(d->lifetime->events, EVENTS_WAIT_MS, on_events, 0, "XREAD", "BLOCK", wait,
+                       "COUNT", "500", "STREAMS", key(d, "events", "", buf, sizeof(buf)),
+                       d->lifetime->last_event);
 }
 
 static void check_one(session *s, void *baton)
 {
-    (void)baton;
     if (s->state != SESSION_PROVED)
         return;
     if (s->tunnel[0])
@@ -352,14 +358,13 @@ static void on_last_event(rlyd *d, redisReply *r, uint64_t id)
     reply_event last = {.id = "0-0"};
     size_t n;
 
-    (void)id;
     if (!r || reply_entries(r, &n) < 0 || (n && reply_entry(r, 0, &last) < 0)) {
         if (r)
             redis_odd(l->events, &gate, "XREVRANGE");
         timer_arm(l->again, EVENTS_AGAIN_MS);
         return;
     }
-    apr_cpystrn(l->last_event, last.id, sizeof l->last_event);
+    apr_cpystrn(l->last_event, last.id, sizeof(l->last_event));
     wait_for_events(d);
     check_all(d); /* what happened while nobody listened */
 }
@@ -370,14 +375,12 @@ static void on_events_ready(rlyd *d)
     char buf[128];
 
     evtimer_del(d->lifetime->again);
-    redis_call(d->lifetime->events, on_last_event, 0, "XREVRANGE", key(d, "events", "", buf, sizeof buf), "+", "-",
-               "COUNT", "1");
+    redis_call(d->lifetime->events, on_last_event, 0, "XREVRANGE",
+               key(d, "events", "", buf, sizeof(buf)), "+", "-", "COUNT", "1");
 }
 
 static void on_again(evutil_socket_t fd, short what, void *arg)
 {
-    (void)fd;
-    (void)what;
     on_events_ready(arg);
 }
 
@@ -397,7 +400,9 @@ static unsigned sweep_size(unsigned count)
 
     if (count <= SWEEP_ALL)
         return count;
-    round = round < SWEEP_ROUND_MIN ? SWEEP_ROUND_MIN : round > SWEEP_ROUND_MAX ? SWEEP_ROUND_MAX : round;
+    round = round < SWEEP_ROUND_MIN   ? SWEEP_ROUND_MIN
+            : round > SWEEP_ROUND_MAX ? SWEEP_ROUND_MAX
+                                      : round;
     return (count + round - 1) / round;
 }
 
@@ -407,22 +412,20 @@ static void on_sweep(evutil_socket_t fd, short what, void *arg)
     struct lifetimes *l = d->lifetime;
     char by[96];
 
-    (void)fd;
-    (void)what;
     timer_arm(l->sweep, SWEEP_EVERY_MS);
     if (!redis_link_is_ready(l->link))
         return;
     ask_time(d);
     session_turn(d, sweep_size(session_count(d)), check_one, NULL);
     if (l->sweeps++ % EXPIRE_EVERY == 0) {
-        apr_snprintf(by, sizeof by, "rlyd@%s", d->cfg->name);
+        apr_snprintf(by, sizeof(by), "rlyd@%s", d->cfg->name);
         redis_call(l->link, NULL, 0, "EVAL", rlyd_script_expire, "1", d->cfg->prefix, by);
     }
 }
 
 void lifetime_init(rlyd *d)
 {
-    struct lifetimes *l = d->lifetime = apr_pcalloc(d->pool, sizeof *l);
+    struct lifetimes *l = d->lifetime = apr_pcalloc(d->pool, sizeof(*l));
 
     l->sweep = timer_new(d, on_sweep, d);
     l->again = timer_new(d, on_again, d);

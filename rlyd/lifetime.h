@@ -1,9 +1,10 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * What Redis says about the sessions' tunnels: whose a session is, and when it has to end. Told by the `events` stream
- * at once, asked again for every session in turn as a safety net, and for all of them whenever Redis comes back.
- * While Redis is away deadlines that are known hold, by the monotonic clock, and nothing else is concluded.
+ * What Redis says about the sessions' tunnels: whose a session is, and when it has to end. Told by
+ * the `events` stream at once, asked again for every session in turn as a safety net, and for all
+ * of them whenever Redis comes back. While Redis is away deadlines that are known hold, by the
+ * monotonic clock, and nothing else is concluded.
  */
 #ifndef RLYD_LIFETIME_H
 #define RLYD_LIFETIME_H

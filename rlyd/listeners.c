@@ -13,8 +13,9 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Logins are awaited singly and ends are told by the kernel, so dumps are for what nobody announces: forwards that a session
- * asks for or cancels later, and strangers. With thousands of listeners they are further apart, to cost 1/POLL_SHARE. */
+/* Logins are awaited singly and ends are told by the kernel, so dumps are for what nobody
+ * announces: forwards that a session asks for or cancels later, and strangers. With thousands of
+ * listeners they are further apart, to cost 1/POLL_SHARE. */
 #define POLL_MS 500
 #define POLL_MAX_MS 3000
 #define POLL_SHARE 600
@@ -22,7 +23,8 @@
 #define AWAIT_FOR_MS 15000
 /* With more logins than this under way one dump is cheaper than the look-ups. */
 #define AWAIT_SINGLY_MAX 200
-/* A listener may be seen a moment before its process shows the uid, or while /proc changes under the search. */
+/* A listener may be seen a moment before its process shows the uid, or while /proc changes under
+ * the search. */
 #define SEARCHES_UNTIL_FOREIGN 2
 
 typedef struct awaited {
@@ -46,7 +48,7 @@ static port *port_at(rlyd *d, relay_listen_addr addr)
 {
     uint64_t key = addr_key(addr);
 
-    return apr_hash_get(d->listeners->by_addr, &key, sizeof key);
+    return apr_hash_get(d->listeners->by_addr, &key, sizeof(key));
 }
 
 session *listeners_owner(rlyd *d, relay_listen_addr addr)
@@ -91,13 +93,13 @@ int listeners_are_settled(const rlyd *d)
 
 port *listeners_unknown(rlyd *d, uint32_t inode)
 {
-    return apr_hash_get(d->listeners->unknown, &inode, sizeof inode);
+    return apr_hash_get(d->listeners->unknown, &inode, sizeof(inode));
 }
 
 static void leave_unknown(rlyd *d, port *p)
 {
     if (p->kind == PORT_UNKNOWN)
-        apr_hash_set(d->listeners->unknown, &p->inode, sizeof p->inode, NULL);
+        apr_hash_set(d->listeners->unknown, &p->inode, sizeof(p->inode), NULL);
 }
 
 /* ---- ports */
@@ -105,7 +107,7 @@ static void leave_unknown(rlyd *d, port *p)
 static void port_drop(rlyd *d, port *p)
 {
     leave_unknown(d, p);
-    apr_hash_set(d->listeners->by_addr, &p->key, sizeof p->key, NULL);
+    apr_hash_set(d->listeners->by_addr, &p->key, sizeof(p->key), NULL);
     if (p->kind == PORT_OWNED) {
         session *s = p->owner;
 
@@ -137,9 +139,9 @@ void listeners_claim(rlyd *d, port *p, session *s)
     takeover_listens(s);
     if (s->tunnel[0] && !s->announced) {
         s->announced = 1;
-        live_event(d, "up", s, "listen", relay_listen_addr_format(p->addr, text, sizeof text));
-        relay_log(RELAY_LOG_INFO, "RLY412 tunnel %s: up on %s; peer %s, way in %s", s->tunnel, text, s->peer,
-                  session_way_name(s->way));
+        live_event(d, "up", s, "listen", relay_listen_addr_format(p->addr, text, sizeof(text)));
+        relay_log(RELAY_LOG_INFO, "RLY412 tunnel %s: up on %s; peer %s, way in %s", s->tunnel, text,
+                  s->peer, session_way_name(s->way));
     }
 }
 
@@ -150,9 +152,12 @@ void listeners_disown(rlyd *d, port *p)
     leave_unknown(d, p);
     p->kind = PORT_FOREIGN;
     if (gate_open(&d->listeners->others_gate, 3600000))
-        relay_log(RELAY_LOG_NOTICE, "RLY445 the session on %s is left alone: it belongs to another rlyd, or to an sshd whose -f "
-                  "is not [rlyd] sshd-config; the [relay] listen of two relays on one host must not overlap",
-                  relay_listen_addr_format(p->addr, text, sizeof text));
+        relay_log(RELAY_LOG_NOTICE,
+                  "RLY445 the session on %s is left alone: it belongs to another rlyd, or to an "
+                  "sshd whose -f "
+                  "is not [rlyd] sshd-config; the [relay] listen of two relays on one host must "
+                  "not overlap",
+                  relay_listen_addr_format(p->addr, text, sizeof(text)));
 }
 
 static void declare_foreign(rlyd *d, port *p)
@@ -161,9 +166,12 @@ static void declare_foreign(rlyd *d, port *p)
 
     leave_unknown(d, p);
     p->kind = PORT_FOREIGN;
-    relay_listen_addr_format(p->addr, text, sizeof text);
-    relay_log(RELAY_LOG_WARNING, "RLY440 %s is held by a process of uid %d that is no session of ours: a tunnel of that "
-              "address cannot come up", text, (int)p->uid);
+    relay_listen_addr_format(p->addr, text, sizeof(text));
+    relay_log(
+        RELAY_LOG_WARNING,
+        "RLY440 %s is held by a process of uid %d that is no session of ours: a tunnel of that "
+        "address cannot come up",
+        text, (int)p->uid);
     live_foreign(d, text, p->uid);
 }
 
@@ -176,7 +184,7 @@ static void port_resolve(rlyd *d, port *p)
         return;
     }
     p->kind = PORT_UNKNOWN;
-    apr_hash_set(d->listeners->unknown, &p->inode, sizeof p->inode, p);
+    apr_hash_set(d->listeners->unknown, &p->inode, sizeof(p->inode), p);
     find_start(d);
 }
 
@@ -191,15 +199,15 @@ static void note(rlyd *d, const relay_socket *found)
     }
     if (p)
         port_drop(d, p);
-    p = must_alloc(sizeof *p);
-    memset(p, 0, sizeof *p);
+    p = must_alloc(sizeof(*p));
+    memset(p, 0, sizeof(*p));
     p->addr = found->addr;
     p->key = addr_key(found->addr);
     p->inode = found->inode;
     p->uid = found->uid;
     p->seen = d->listeners->dump;
     p->kind = PORT_FOREIGN; /* until it is resolved */
-    apr_hash_set(d->listeners->by_addr, &p->key, sizeof p->key, p);
+    apr_hash_set(d->listeners->by_addr, &p->key, sizeof(p->key), p);
     port_resolve(d, p);
 }
 
@@ -228,7 +236,6 @@ static void each_port(rlyd *d, void (*fn)(rlyd *d, port *p, void *baton), void *
 
 static void drop_unseen(rlyd *d, port *p, void *baton)
 {
-    (void)baton;
     if (p->seen != d->listeners->dump && !(p->kind == PORT_OWNED && p->owner->parked))
         port_drop(d, p);
 }
@@ -265,7 +272,6 @@ static void visit_kind(rlyd *d, port *p, void *baton)
 {
     visit *v = baton;
 
-    (void)d;
     if (p->kind == v->kind)
         v->fn(p, v->baton);
 }
@@ -289,10 +295,10 @@ static void after_search(rlyd *d, port *p, void *baton)
     relay_socket found;
     int there;
 
-    (void)baton;
     if (p->kind != PORT_UNKNOWN || ++p->scans < SEARCHES_UNTIL_FOREIGN)
         return;
-    /* Its process may have ended since the dump: then nobody is to be found, and nobody is there. */
+    /* Its process may have ended since the dump: then nobody is to be found,
+     * and nobody is there. */
     there = relay_sockdiag_find(d->listeners->nl, p->addr, &found);
     if (there == 0 || (there == 1 && found.inode != p->inode))
         port_drop(d, p);
@@ -321,14 +327,12 @@ void listeners_searched(rlyd *d)
 /** Sessions whose exit the kernel does not tell us, for want of a pidfd. */
 static void look_after(session *s, void *baton)
 {
-    (void)baton;
     if (s->pidfd < 0 && s->state != SESSION_ENDING && !proc_is_alive(s->monitor, s->monitor_start))
         session_gone(s);
 }
 
 static void check_in_live(rlyd *d, port *p, void *baton)
 {
-    (void)d;
     if (p->kind == PORT_UNKNOWN || (p->kind == PORT_OWNED && !live_has(p->owner)))
         *(int *)baton = 0;
 }
@@ -343,7 +347,8 @@ static void dump(rlyd *d)
     taken_begin(d);
     if (relay_sockdiag_dump(l->nl, d->cfg->listen, on_socket, d) < 0) {
         if (errno != EAGAIN && gate_open(&l->fault_gate, 60000))
-            relay_log(RELAY_LOG_ERR, "RLY442 the kernel's listen table cannot be read: %s", strerror(errno));
+            relay_log(RELAY_LOG_ERR, "RLY442 the kernel's listen table cannot be read: %s",
+                      strerror(errno));
         return; /* nothing is known to be gone */
     }
     each_port(d, drop_unseen, NULL);
@@ -362,13 +367,13 @@ static void on_poll(evutil_socket_t fd, short what, void *arg)
     rlyd *d = arg;
     int64_t before = now_ms(), next;
 
-    (void)fd;
-    (void)what;
     dump(d);
     if (d->unwatched)
         session_each(d, look_after, NULL);
     next = (now_ms() - before) * POLL_SHARE;
-    timer_arm(d->listeners->poll, next < POLL_MS ? POLL_MS : next > POLL_MAX_MS ? POLL_MAX_MS : next);
+    timer_arm(d->listeners->poll, next < POLL_MS       ? POLL_MS
+                                  : next > POLL_MAX_MS ? POLL_MAX_MS
+                                                       : next);
 }
 
 void listeners_look(rlyd *d)
@@ -406,14 +411,13 @@ static void on_soon(evutil_socket_t fd, short what, void *arg)
     int64_t now = now_ms();
     int whole = l->nawaited > AWAIT_SINGLY_MAX;
 
-    (void)fd;
-    (void)what;
     if (whole)
         dump(d);
     for (at = &l->awaited; (a = *at);) {
         session *s = session_by_id(d, a->id);
 
-        if (!s || s->state != SESSION_PROVED || now > a->until_ms || (whole ? s->nports >= s->naddrs : look_up(d, s))) {
+        if (!s || s->state != SESSION_PROVED || now > a->until_ms ||
+            (whole ? s->nports >= s->naddrs : look_up(d, s))) {
             *at = a->next;
             l->nawaited--;
             free(a);
@@ -429,7 +433,7 @@ static void on_soon(evutil_socket_t fd, short what, void *arg)
 void listeners_await(session *s)
 {
     struct listeners *l = s->d->listeners;
-    awaited *a = must_alloc(sizeof *a);
+    awaited *a = must_alloc(sizeof(*a));
 
     taken_warn(s);
     a->id = s->id;
@@ -442,7 +446,7 @@ void listeners_await(session *s)
 
 void listeners_init(rlyd *d)
 {
-    struct listeners *l = d->listeners = apr_pcalloc(d->pool, sizeof *l);
+    struct listeners *l = d->listeners = apr_pcalloc(d->pool, sizeof(*l));
 
     l->by_addr = apr_hash_make(d->pool);
     l->unknown = apr_hash_make(d->pool);
@@ -450,7 +454,8 @@ void listeners_init(rlyd *d)
     l->soon = timer_new(d, on_soon, d);
     l->nl = relay_sockdiag_open();
     if (l->nl < 0)
-        relay_log(RELAY_LOG_ERR, "RLY442 the kernel's listen table cannot be read: %s", strerror(errno));
+        relay_log(RELAY_LOG_ERR, "RLY442 the kernel's listen table cannot be read: %s",
+                  strerror(errno));
     timer_arm(l->poll, 0);
 }
 

@@ -1,9 +1,9 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * The kernel's listen table is the truth about which tunnels are up: this mirrors the part of it that lies in our
- * listen space. A whole dump twice a second; the addresses of logins that have just succeeded are looked up singly
- * and much more often.
+ * The kernel's listen table is the truth about which tunnels are up: this mirrors the part of it
+ * that lies in our listen space. A whole dump twice a second; the addresses of logins that have
+ * just succeeded are looked up singly and much more often.
  */
 #ifndef RLYD_LISTENERS_H
 #define RLYD_LISTENERS_H
@@ -24,8 +24,8 @@ typedef struct port {
     uid_t uid;
     port_kind kind;
     session *owner;
-    unsigned seen;   /* in which dump, last */
-    unsigned scans;  /* how many whole searches did not find its process */
+    unsigned seen;  /* in which dump, last */
+    unsigned scans; /* how many whole searches did not find its process */
 } port;
 
 void listeners_init(rlyd *d);
@@ -57,7 +57,8 @@ void listeners_each_foreign(rlyd *d, void (*fn)(const port *p, void *baton), voi
 /** Looks at the whole table soon, and not only when it is time. */
 void listeners_look(rlyd *d);
 
-/** How many there are, whether there ever were any, and whether all of them have been accounted for once since the start. */
+/** How many there are, whether there ever were any, and whether all of them have been accounted for
+ * once since the start. */
 unsigned listeners_owned(const rlyd *d);
 int listeners_were_owned(const rlyd *d);
 int listeners_are_settled(const rlyd *d);
@@ -71,7 +72,8 @@ unsigned listeners_unknowns(const rlyd *d);
 void listeners_claim(rlyd *d, port *p, session *s);
 /** It is another relay's session. */
 void listeners_disown(rlyd *d, port *p);
-/** A search of all processes is over; what it did not find and was there before it began is foreign. */
+/** A search of all processes is over; what it did not find and was there before it began is
+ * foreign. */
 void listeners_searched(rlyd *d);
 
 #endif

@@ -41,8 +41,10 @@ static const char *print_entry(rlyd *d, session *s, char *buf, size_t size)
     if (!s->since_redis_ms)
         s->since_redis_ms = lifetime_redis_ms(d, now_ms() - proc_age_ms(s->child_start));
     apr_snprintf(buf, size,
-                 "{\"tunnel\":\"%s\",\"pid\":%d,\"since\":%" APR_INT64_T_FMT ",\"peer\":\"%s\",\"way\":\"%s\"}",
-                 s->tunnel, (int)s->monitor, (apr_int64_t)s->since_redis_ms, s->peer, session_way_name(s->way));
+                 "{\"tunnel\":\"%s\",\"pid\":%d,\"since\":%" APR_INT64_T_FMT
+                 ",\"peer\":\"%s\",\"way\":\"%s\"}",
+                 s->tunnel, (int)s->monitor, (apr_int64_t)s->since_redis_ms, s->peer,
+                 session_way_name(s->way));
     return buf;
 }
 
@@ -67,8 +69,11 @@ static void on_seen(rlyd *d, redisReply *r, uint64_t at_redis_ms)
     if (!lost || !relay_config_is_narrow(d->cfg))
         return;
     apr_pool_create(&p, d->pool);
-    relay_log(RELAY_LOG_WARNING, "RLY435 Redis has lost what it knew of %s, whose listen space is narrow: no tunnel is opened "
-              "here for the cooldown of %s", d->cfg->name, relay_duration_print(d->cfg->cooldown, p));
+    relay_log(RELAY_LOG_WARNING,
+              "RLY435 Redis has lost what it knew of %s, whose listen space is narrow: no tunnel "
+              "is opened "
+              "here for the cooldown of %s",
+              d->cfg->name, relay_duration_print(d->cfg->cooldown, p));
     apr_pool_destroy(p);
 }
 
@@ -79,14 +84,16 @@ void live_seen(rlyd *d, int64_t at_ms)
 
     if (!d->live->in_sync || !at_redis_ms)
         return;
-    /* Whoever has met a session knows that Redis once knew of its tunnel, even when it was another rlyd that said so. */
+    /* Whoever has met a session knows that Redis once knew of its tunnel, even when it was another
+     * rlyd that said so. */
     if (!known && listeners_were_owned(d))
         known = 1;
-    apr_snprintf(when, sizeof when, "%" APR_INT64_T_FMT, (apr_int64_t)at_redis_ms);
-    apr_snprintf(before, sizeof before, "%" APR_INT64_T_FMT, (apr_int64_t)known);
-    apr_snprintf(cooldown, sizeof cooldown, "%" APR_INT64_T_FMT, apr_time_as_msec(d->cfg->cooldown));
-    redis_call(lifetime_link(d), on_seen, (uint64_t)at_redis_ms, "EVAL", rlyd_script_seen, "1", d->cfg->prefix,
-               d->cfg->name, when, before, cooldown);
+    apr_snprintf(when, sizeof(when), "%" APR_INT64_T_FMT, (apr_int64_t)at_redis_ms);
+    apr_snprintf(before, sizeof(before), "%" APR_INT64_T_FMT, (apr_int64_t)known);
+    apr_snprintf(cooldown, sizeof(cooldown), "%" APR_INT64_T_FMT,
+                 apr_time_as_msec(d->cfg->cooldown));
+    redis_call(lifetime_link(d), on_seen, (uint64_t)at_redis_ms, "EVAL", rlyd_script_seen, "1",
+               d->cfg->prefix, d->cfg->name, when, before, cooldown);
 }
 
 void live_up(rlyd *d, relay_listen_addr addr, session *s)
@@ -94,16 +101,17 @@ void live_up(rlyd *d, relay_listen_addr addr, session *s)
     char name[160], field[32], entry[320];
 
     if (live_has(s))
-        redis_call(lifetime_link(d), NULL, 0, "HSET", live_key(d, name, sizeof name),
-                   relay_listen_addr_format(addr, field, sizeof field), print_entry(d, s, entry, sizeof entry));
+        redis_call(lifetime_link(d), NULL, 0, "HSET", live_key(d, name, sizeof(name)),
+                   relay_listen_addr_format(addr, field, sizeof(field)),
+                   print_entry(d, s, entry, sizeof(entry)));
 }
 
 void live_down(rlyd *d, relay_listen_addr addr)
 {
     char name[160], field[32];
 
-    redis_call(lifetime_link(d), NULL, 0, "HDEL", live_key(d, name, sizeof name),
-               relay_listen_addr_format(addr, field, sizeof field));
+    redis_call(lifetime_link(d), NULL, 0, "HDEL", live_key(d, name, sizeof(name)),
+               relay_listen_addr_format(addr, field, sizeof(field)));
 }
 
 void live_event(rlyd *d, const char *what, const session *s, const char *field, const char *value)
@@ -112,22 +120,23 @@ void live_event(rlyd *d, const char *what, const session *s, const char *field, 
 
     if (!s->tunnel[0])
         return;
-    apr_snprintf(name, sizeof name, "%sevents", d->cfg->prefix);
-    apr_snprintf(by, sizeof by, "rlyd@%s", d->cfg->name);
-    redis_call(lifetime_link(d), NULL, 0, "XADD", name, "MAXLEN", "~", "10000", "*", "what", what, "tunnel", s->tunnel,
-               "relay", d->cfg->name, "by", by, "peer", s->peer[0] ? s->peer : "?", "way", session_way_name(s->way),
-               field, value);
+    apr_snprintf(name, sizeof(name), "%sevents", d->cfg->prefix);
+    apr_snprintf(by, sizeof(by), "rlyd@%s", d->cfg->name);
+    redis_call(lifetime_link(d), NULL, 0, "XADD", name, "MAXLEN", "~", "10000", "*", "what", what,
+               "tunnel", s->tunnel, "relay", d->cfg->name, "by", by, "peer",
+               s->peer[0] ? s->peer : "?", "way", session_way_name(s->way), field, value);
 }
 
 void live_foreign(rlyd *d, const char *listen, uid_t uid)
 {
     char name[160], by[96], who[16];
 
-    apr_snprintf(name, sizeof name, "%sevents", d->cfg->prefix);
-    apr_snprintf(by, sizeof by, "rlyd@%s", d->cfg->name);
-    apr_snprintf(who, sizeof who, "%d", (int)uid);
-    redis_call(lifetime_link(d), NULL, 0, "XADD", name, "MAXLEN", "~", "10000", "*", "what", "foreign", "tunnel", "",
-               "relay", d->cfg->name, "by", by, "listen", listen, "uid", who);
+    apr_snprintf(name, sizeof(name), "%sevents", d->cfg->prefix);
+    apr_snprintf(by, sizeof(by), "rlyd@%s", d->cfg->name);
+    apr_snprintf(who, sizeof(who), "%d", (int)uid);
+    redis_call(lifetime_link(d), NULL, 0, "XADD", name, "MAXLEN", "~", "10000", "*", "what",
+               "foreign", "tunnel", "", "relay", d->cfg->name, "by", by, "listen", listen, "uid",
+               who);
 }
 
 /* ---- putting it right */
@@ -159,19 +168,19 @@ static void batch_add(const port *p, void *baton)
         live_identified(b->d, p->owner);
         return;
     }
-    b->argv[b->argc++] = relay_listen_addr_format(p->addr, b->fields[n], sizeof b->fields[n]);
-    b->argv[b->argc++] = print_entry(b->d, p->owner, b->entries[n], sizeof b->entries[n]);
+    b->argv[b->argc++] = relay_listen_addr_format(p->addr, b->fields[n], sizeof(b->fields[n]));
+    b->argv[b->argc++] = print_entry(b->d, p->owner, b->entries[n], sizeof(b->entries[n]));
     if (n + 1 == BATCH)
         batch_flush(b);
 }
 
 static void write_all(rlyd *d)
 {
-    batch *b = must_alloc(sizeof *b);
+    batch *b = must_alloc(sizeof(*b));
 
     b->d = d;
     b->argv[0] = "HSET";
-    b->argv[1] = live_key(d, b->key, sizeof b->key);
+    b->argv[1] = live_key(d, b->key, sizeof(b->key));
     b->argc = 2;
     listeners_each_owned(d, batch_add, b);
     batch_flush(b);
@@ -184,14 +193,13 @@ static void on_present(rlyd *d, redisReply *r, uint64_t id)
     char name[160];
     size_t i, n;
 
-    (void)id;
     if (!r)
         return;
     if (reply_array(r, &n) < 0) {
         redis_odd(lifetime_link(d), &gate, "HKEYS");
         return;
     }
-    live_key(d, name, sizeof name);
+    live_key(d, name, sizeof(name));
     for (i = 0; i < n; i++) {
         const char *field = reply_element(r, i);
         relay_listen_addr addr;
@@ -213,10 +221,11 @@ void live_sync(rlyd *d)
 
     d->live->in_sync = 0;
     if (listeners_are_settled(d))
-        redis_call(lifetime_link(d), on_present, 0, "HKEYS", live_key(d, name, sizeof name));
+        redis_call(lifetime_link(d), on_present, 0, "HKEYS", live_key(d, name, sizeof(name)));
 }
 
-/** What was written of a session before we were restarted: the way it came in is known to nobody else.
+/** What was written of a session before we were restarted: the way it came in is known to nobody
+ * else.
  * @param text NULL if nothing was */
 static void adopt(session *s, const char *text)
 {
@@ -252,8 +261,8 @@ void live_identified(rlyd *d, session *s)
     char name[160], field[32];
 
     s->announced = 1; /* it was up before: no event */
-    redis_call(lifetime_link(d), on_entry, s->id, "HGET", live_key(d, name, sizeof name),
-               relay_listen_addr_format(s->port, field, sizeof field));
+    redis_call(lifetime_link(d), on_entry, s->id, "HGET", live_key(d, name, sizeof(name)),
+               relay_listen_addr_format(s->port, field, sizeof(field)));
 }
 
 /* ---- heartbeat */
@@ -275,7 +284,6 @@ static void on_count(rlyd *d, redisReply *r, uint64_t id)
     static int64_t gate;
     int64_t n;
 
-    (void)id;
     if (r && reply_number(r, &n) < 0)
         redis_odd(lifetime_link(d), &gate, "HLEN");
     else if (r && n != (int64_t)listeners_owned(d))
@@ -294,15 +302,16 @@ static void beat(rlyd *d)
     apr_pool_create(&p, d->pool);
     uname(&host);
     if (getloadavg(&average, 1) == 1)
-        apr_snprintf(load, sizeof load, "%.2f", average);
-    apr_snprintf(name, sizeof name, "%srelay:%s", d->cfg->prefix, d->cfg->name);
-    apr_snprintf(ssh, sizeof ssh, "%s:%d", d->cfg->ssh_host, d->cfg->ssh_port);
-    apr_snprintf(sessions, sizeof sessions, "%u", session_count(d));
-    redis_call(lifetime_link(d), NULL, 0, "HSET", name, "v", APR_STRINGIFY(RELAY_RECORD_VERSION), "ssh", ssh,
-               "hostkeys", hostkeys(d, p), "load", load, "sessions", sessions, "versions",
+        apr_snprintf(load, sizeof(load), "%.2f", average);
+    apr_snprintf(name, sizeof(name), "%srelay:%s", d->cfg->prefix, d->cfg->name);
+    apr_snprintf(ssh, sizeof(ssh), "%s:%d", d->cfg->ssh_host, d->cfg->ssh_port);
+    apr_snprintf(sessions, sizeof(sessions), "%u", session_count(d));
+    redis_call(lifetime_link(d), NULL, 0, "HSET", name, "v", APR_STRINGIFY(RELAY_RECORD_VERSION),
+               "ssh", ssh, "hostkeys", hostkeys(d, p), "load", load, "sessions", sessions,
+               "versions",
                apr_psprintf(p, "rlyd %s, %s %s", PACKAGE_VERSION, host.sysname, host.release));
     redis_call(lifetime_link(d), NULL, 0, "PEXPIRE", name, LIVES);
-    redis_call(lifetime_link(d), NULL, 0, "PEXPIRE", live_key(d, live, sizeof live), LIVES);
+    redis_call(lifetime_link(d), NULL, 0, "PEXPIRE", live_key(d, live, sizeof(live)), LIVES);
     redis_call(lifetime_link(d), on_count, 0, "HLEN", live);
     taken_tell(d);
     eviction_check(d);
@@ -313,15 +322,14 @@ static void on_heartbeat(evutil_socket_t fd, short what, void *arg)
 {
     rlyd *d = arg;
 
-    (void)fd;
-    (void)what;
     beat(d);
     timer_arm(d->live->heartbeat, HEARTBEAT_MS);
 }
 
 void live_ready(rlyd *d)
 {
-    /* What was written last may not have arrived, or be lost. At once, as nobody may be given an address that is in use. */
+    /* What was written last may not have arrived, or be lost. At once, as nobody may be given an
+     * address that is in use. */
     if (listeners_are_settled(d) && lifetime_redis_ms(d, now_ms()))
         write_all(d);
     live_sync(d);
@@ -330,6 +338,6 @@ void live_ready(rlyd *d)
 
 void live_init(rlyd *d)
 {
-    d->live = apr_pcalloc(d->pool, sizeof *d->live);
+    d->live = apr_pcalloc(d->pool, sizeof(*d->live));
     d->live->heartbeat = timer_new(d, on_heartbeat, d);
 }

@@ -115,9 +115,9 @@ static int parse_refused(message *m, char *rest, const char **why)
             return *why = "a word that is no NAME=VALUE", -1;
         *value++ = '\0';
         if (strcmp(word, "tunnel") == 0)
-            rc = copy_value(m->tunnel, sizeof m->tunnel, value, base32);
+            rc = copy_value(m->tunnel, sizeof(m->tunnel), value, base32);
         else if (strcmp(word, "key") == 0)
-            rc = copy_value(m->fingerprint, sizeof m->fingerprint, value, print);
+            rc = copy_value(m->fingerprint, sizeof(m->fingerprint), value, print);
         else if (strcmp(word, "why") == 0)
             rc = parse_refusal(m, value);
         else
@@ -141,9 +141,9 @@ static int parse_login(message *m, char *rest, const char **why)
             return *why = "a word that is no NAME=VALUE", -1;
         *value++ = '\0';
         if (strcmp(word, "tunnel") == 0)
-            rc = copy_value(m->tunnel, sizeof m->tunnel, value, base32);
+            rc = copy_value(m->tunnel, sizeof(m->tunnel), value, base32);
         else if (strcmp(word, "key") == 0)
-            rc = copy_value(m->fingerprint, sizeof m->fingerprint, value, print);
+            rc = copy_value(m->fingerprint, sizeof(m->fingerprint), value, print);
         else if (strcmp(word, "expires") == 0)
             rc = parse_ms(&m->expires_redis_ms, value);
         else if (strcmp(word, "listen") == 0)
@@ -153,7 +153,8 @@ static int parse_login(message *m, char *rest, const char **why)
     }
     if (rc < 0)
         return *why = "an unknown, repeated or bad value in a login report", -1;
-    if (!m->tunnel[0] || !m->naddrs || !m->expires_redis_ms || !relay_fingerprint_is_valid(m->fingerprint))
+    if (!m->tunnel[0] || !m->naddrs || !m->expires_redis_ms ||
+        !relay_fingerprint_is_valid(m->fingerprint))
         return *why = "a login report without tunnel, key, expires or listen", -1;
     return 0;
 }
@@ -163,7 +164,7 @@ int message_parse(message *m, const char *text, size_t len, const char **why)
     char copy[RELAY_RLYD_MESSAGE_MAX + 1], *rest = copy, *word;
     size_t i;
 
-    memset(m, 0, sizeof *m);
+    memset(m, 0, sizeof(*m));
     if (len > RELAY_RLYD_MESSAGE_MAX)
         return *why = "a message that is too long", -1;
     for (i = 0; i < len; i++)

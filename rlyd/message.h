@@ -1,7 +1,8 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * The messages of rlyd's socket, as relay_rlyd.h describes them: from bytes to a struct. Pure; takes any bytes.
+ * The messages of rlyd's socket, as relay_rlyd.h describes them: from bytes to a struct. Pure;
+ * takes any bytes.
  */
 #ifndef RLYD_MESSAGE_H
 #define RLYD_MESSAGE_H

@@ -25,14 +25,13 @@ static int tune(void *baton, int fd, uint32_t inode)
 {
     tuning *t = baton;
     int copy = proc_pidfd_getfd(t->pidfd, fd), listening = 0, domain = 0;
-    socklen_t len = sizeof listening, dlen = sizeof domain;
+    socklen_t len = sizeof(listening), dlen = sizeof(domain);
 
-    (void)inode;
     if (copy < 0)
         return 0;
     if (getsockopt(copy, SOL_SOCKET, SO_ACCEPTCONN, &listening, &len) == 0 && listening &&
-        getsockopt(copy, SOL_SOCKET, SO_DOMAIN, &domain, &dlen) == 0 && (domain == AF_INET || domain == AF_INET6) &&
-        !transport_is_tuned(copy)) {
+        getsockopt(copy, SOL_SOCKET, SO_DOMAIN, &domain, &dlen) == 0 &&
+        (domain == AF_INET || domain == AF_INET6) && !transport_is_tuned(copy)) {
         transport_tune(copy);
         t->tuned++;
     }
@@ -47,10 +46,10 @@ static pid_t listening_sshd(const rlyd *d)
     FILE *f;
     long pid;
 
-    if (!sshdconf_value(d->cfg->sshd_config, "PidFile", path, sizeof path) || path[0] != '/' ||
+    if (!sshdconf_value(d->cfg->sshd_config, "PidFile", path, sizeof(path)) || path[0] != '/' ||
         !(f = fopen(path, "re")))
         return 0;
-    pid = fgets(text, sizeof text, f) ? strtol(text, NULL, 10) : 0;
+    pid = fgets(text, sizeof(text), f) ? strtol(text, NULL, 10) : 0;
     fclose(f);
     return pid > 0 && pid <= INT32_MAX ? (pid_t)pid : 0;
 }
@@ -66,23 +65,22 @@ static void look(rlyd *d)
         proc_each_socket(pid, tune, &t);
     close(t.pidfd);
     if (t.tuned)
-        relay_log(RELAY_LOG_INFO, "RLY444 TCP_NODELAY set on %d socket(s) of the listening sshd, process %d", t.tuned,
-                  (int)pid);
+        relay_log(RELAY_LOG_INFO,
+                  "RLY444 TCP_NODELAY set on %d socket(s) of the listening sshd, process %d",
+                  t.tuned, (int)pid);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
     rlyd *d = arg;
 
-    (void)fd;
-    (void)what;
     look(d);
     timer_arm(d->nodelay->timer, LOOK_MS);
 }
 
 void nodelay_init(rlyd *d)
 {
-    d->nodelay = apr_pcalloc(d->pool, sizeof *d->nodelay);
+    d->nodelay = apr_pcalloc(d->pool, sizeof(*d->nodelay));
     d->nodelay->timer = timer_new(d, on_timer, d);
     timer_arm(d->nodelay->timer, 0);
 }

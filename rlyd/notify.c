@@ -18,7 +18,8 @@ void notify_init(void)
 {
     const char *path = getenv("NOTIFY_SOCKET"), *usec = getenv("WATCHDOG_USEC");
 
-    if (path && (*path == '/' || *path == '@') && path[1] && strlen(path) < sizeof target.sun_path) {
+    if (path && (*path == '/' || *path == '@') && path[1] &&
+        strlen(path) < sizeof(target.sun_path)) {
         target.sun_family = AF_UNIX;
         memcpy(target.sun_path, path, strlen(path));
         target_len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
@@ -38,7 +39,8 @@ void notify_send(const char *state)
 
     if (!target_len || (fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)) < 0)
         return;
-    if (sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&target, target_len) < 0) {
+    if (sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&target, target_len) <
+        0) {
         /* Nobody listens: there is nobody to tell about it, either. */
     }
     close(fd);
@@ -48,7 +50,7 @@ void notify_ready(const char *status)
 {
     char text[256];
 
-    snprintf(text, sizeof text, "READY=1\nMAINPID=%d\nSTATUS=%s", (int)getpid(), status);
+    snprintf(text, sizeof(text), "READY=1\nMAINPID=%d\nSTATUS=%s", (int)getpid(), status);
     notify_send(text);
 }
 

@@ -1,7 +1,8 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * Tells systemd how we are (sd_notify(3)'s protocol, which is one datagram). Without NOTIFY_SOCKET nothing happens.
+ * Tells systemd how we are (sd_notify(3)'s protocol, which is one datagram). Without NOTIFY_SOCKET
+ * nothing happens.
  */
 #ifndef RLYD_NOTIFY_H
 #define RLYD_NOTIFY_H

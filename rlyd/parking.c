@@ -35,22 +35,22 @@ static int disconnect(int fd)
 {
     const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
 
-    return connect(fd, &nobody, sizeof nobody);
+    return connect(fd, &nobody, sizeof(nobody));
 }
 
 static int state_of(int fd)
 {
     struct tcp_info info;
-    socklen_t len = sizeof info;
+    socklen_t len = sizeof(info);
 
-    memset(&info, 0, sizeof info);
+    memset(&info, 0, sizeof(info));
     return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0 ? -1 : info.tcpi_state;
 }
 
 static int is_its_own_peer(int fd)
 {
     struct sockaddr_in self = {0}, peer = {0};
-    socklen_t slen = sizeof self, plen = sizeof peer;
+    socklen_t slen = sizeof(self), plen = sizeof(peer);
 
     return getsockname(fd, (struct sockaddr *)&self, &slen) == 0 &&
            getpeername(fd, (struct sockaddr *)&peer, &plen) == 0 && self.sin_family == AF_INET &&
@@ -61,7 +61,7 @@ static int is_its_own_peer(int fd)
 static int listen_again(int fd)
 {
     int error;
-    socklen_t len = sizeof error;
+    socklen_t len = sizeof(error);
 
     disconnect(fd);
     getsockopt(fd, SOL_SOCKET, SO_ERROR, &error,
@@ -72,13 +72,13 @@ static int listen_again(int fd)
 static int become_its_own_peer(int fd)
 {
     struct sockaddr_in self = {0};
-    socklen_t len = sizeof self;
+    socklen_t len = sizeof(self);
 
     if (getsockname(fd, (struct sockaddr *)&self, &len) < 0 || self.sin_family != AF_INET ||
         disconnect(fd) < 0)
         return -1;
     /* It is non-blocking: EINPROGRESS is said of what is done already. */
-    if ((connect(fd, (struct sockaddr *)&self, sizeof self) == 0 || errno == EINPROGRESS) &&
+    if ((connect(fd, (struct sockaddr *)&self, sizeof(self)) == 0 || errno == EINPROGRESS) &&
         is_its_own_peer(fd))
         return 0;
     listen_again(fd);
@@ -88,7 +88,7 @@ static int become_its_own_peer(int fd)
 static int is_parked_at(int fd, const session *s)
 {
     struct sockaddr_in self = {0};
-    socklen_t len = sizeof self;
+    socklen_t len = sizeof(self);
     int i;
 
     if (!is_its_own_peer(fd) || getsockname(fd, (struct sockaddr *)&self, &len) < 0)
@@ -126,7 +126,6 @@ static int restore_one(void *baton, int fd, uint32_t inode)
     parking *k = baton;
     int copy = proc_pidfd_getfd(k->pidfd, fd);
 
-    (void)inode;
     if (copy < 0)
         return 0;
     if (is_parked_at(copy, k->s) && listen_again(copy) < 0 && become_its_own_peer(copy) < 0)
@@ -205,11 +204,10 @@ static int recover_one(void *baton, int fd, uint32_t inode)
 {
     recovering *r = baton;
     struct sockaddr_in self = {0};
-    socklen_t len = sizeof self;
+    socklen_t len = sizeof(self);
     relay_listen_addr addr;
     int copy = proc_pidfd_getfd(r->pidfd, fd);
 
-    (void)inode;
     if (copy < 0)
         return 0;
     if (is_its_own_peer(copy) && getsockname(copy, (struct sockaddr *)&self, &len) == 0) {

@@ -15,8 +15,8 @@
  * none is */
 int parking_park(session *s);
 
-/** Makes them listen again. @return 0; or -1 when one cannot, because another session listens there
- */
+/** Makes them listen again. @return 0; or -1 when one cannot, because
+ * another session listens there */
 int parking_restore(session *s);
 
 /** After a start: makes listen again what an rlyd left parked that was killed meanwhile. */

@@ -22,7 +22,7 @@ static ssize_t slurp(pid_t pid, const char *name, char *buf, size_t size)
     ssize_t n, len = 0;
     int fd;
 
-    snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, name);
+    snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
     if ((fd = open(path, O_RDONLY | O_CLOEXEC)) < 0)
         return -1;
     while ((size_t)len < size - 1 && (n = read(fd, buf + len, size - 1 - (size_t)len)) != 0) {
@@ -43,13 +43,14 @@ static ssize_t slurp(pid_t pid, const char *name, char *buf, size_t size)
 /* <linux/sched.h> of the kernel, which is not among those that programs get: it is in do_exit(). */
 #define PF_EXITING 0x4
 
-/** Fields 3 (state), 4 (ppid), 9 (flags) and 22 (start time) of /proc/PID/stat; the second, the name, may hold anything. */
+/** Fields 3 (state), 4 (ppid), 9 (flags) and 22 (start time) of /proc/PID/stat; the second, the
+ * name, may hold anything. */
 static int read_stat(pid_t pid, proc_info *info)
 {
     char buf[1024], *at;
     int field;
 
-    if (slurp(pid, "stat", buf, sizeof buf) <= 0)
+    if (slurp(pid, "stat", buf, sizeof(buf)) <= 0)
         return -1;
     at = strrchr(buf, ')');
     if (!at || at[1] != ' ' || !at[2]) {
@@ -79,7 +80,7 @@ int proc_read(pid_t pid, proc_info *info)
     unsigned ruid, euid;
     proc_info found = {.pid = pid};
 
-    if (read_stat(pid, &found) < 0 || slurp(pid, "status", buf, sizeof buf) <= 0)
+    if (read_stat(pid, &found) < 0 || slurp(pid, "status", buf, sizeof(buf)) <= 0)
         return -1;
     uid = strstr(buf, "\nUid:");
     if (!uid || sscanf(uid + 5, "%u %u", &ruid, &euid) != 2) {
@@ -106,7 +107,8 @@ int proc_is_alive(pid_t pid, uint64_t start)
 {
     proc_info info;
 
-    return pid > 0 && read_stat(pid, &info) == 0 && info.start == start && info.state != 'Z' && info.state != 'X';
+    return pid > 0 && read_stat(pid, &info) == 0 && info.start == start && info.state != 'Z' &&
+           info.state != 'X';
 }
 
 int proc_is_staying(pid_t pid, uint64_t start)
@@ -133,13 +135,13 @@ static int program_of(pid_t pid, char *name, size_t size)
     const char *base;
     ssize_t n;
 
-    snprintf(path, sizeof path, "/proc/%d/exe", (int)pid);
-    if ((n = readlink(path, exe, sizeof exe - 1)) <= 0)
+    snprintf(path, sizeof(path), "/proc/%d/exe", (int)pid);
+    if ((n = readlink(path, exe, sizeof(exe) - 1)) <= 0)
         return 0;
     exe[n] = '\0';
     /* What runs on after its package was upgraded. */
-    if ((size_t)n > sizeof deleted && strcmp(exe + n - (sizeof deleted - 1), deleted) == 0)
-        exe[(size_t)n - (sizeof deleted - 1)] = '\0';
+    if ((size_t)n > sizeof(deleted) && strcmp(exe + n - (sizeof(deleted) - 1), deleted) == 0)
+        exe[(size_t)n - (sizeof(deleted) - 1)] = '\0';
     base = strrchr(exe, '/');
     return snprintf(name, size, "%s", base ? base + 1 : exe) < (int)size;
 }
@@ -148,7 +150,7 @@ int proc_is_program(pid_t pid, const char *name)
 {
     char own[NAME_MAX + 1];
 
-    return program_of(pid, own, sizeof own) && strcmp(own, name) == 0;
+    return program_of(pid, own, sizeof(own)) && strcmp(own, name) == 0;
 }
 
 int proc_is_sshd(pid_t pid, const char *sshd)
@@ -156,16 +158,16 @@ int proc_is_sshd(pid_t pid, const char *sshd)
     const char *own = strrchr(sshd, '/');
     char name[NAME_MAX + 1];
 
-    if (!program_of(pid, name, sizeof name))
+    if (!program_of(pid, name, sizeof(name)))
         return 0;
-    return strcmp(name, own ? own + 1 : sshd) == 0 || strcmp(name, "sshd") == 0 || strcmp(name, "sshd-session") == 0 ||
-           strcmp(name, "sshd-auth") == 0;
+    return strcmp(name, own ? own + 1 : sshd) == 0 || strcmp(name, "sshd") == 0 ||
+           strcmp(name, "sshd-session") == 0 || strcmp(name, "sshd-auth") == 0;
 }
 
 int proc_sshd_config(pid_t pid, char *path, size_t size)
 {
     char line[4096], *at;
-    ssize_t n = slurp(pid, "cmdline", line, sizeof line), i;
+    ssize_t n = slurp(pid, "cmdline", line, sizeof(line)), i;
 
     /* `sshd: /usr/sbin/sshd -D -f FILE [listener] …`, one string where sshd has set its title. */
     for (i = 0; i < n; i++)
@@ -183,8 +185,8 @@ int proc_children(pid_t pid, pid_t *children, int max)
     char name[32], buf[1024], *at = buf, *end;
     int n = 0;
 
-    snprintf(name, sizeof name, "task/%d/children", (int)pid);
-    if (slurp(pid, name, buf, sizeof buf) <= 0)
+    snprintf(name, sizeof(name), "task/%d/children", (int)pid);
+    if (slurp(pid, name, buf, sizeof(buf)) <= 0)
         return 0;
     while (n < max) {
         long child = strtol(at, &end, 10);
@@ -204,7 +206,7 @@ int proc_each_socket(pid_t pid, int (*fn)(void *baton, int fd, uint32_t inode), 
     int rc = 0;
     DIR *dir;
 
-    snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
+    snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
     if (!(dir = opendir(path)))
         return 0;
     while (rc == 0 && (entry = readdir(dir))) {
@@ -213,7 +215,7 @@ int proc_each_socket(pid_t pid, int (*fn)(void *baton, int fd, uint32_t inode), 
 
         if (!isdigit((unsigned char)entry->d_name[0]))
             continue;
-        n = readlinkat(dirfd(dir), entry->d_name, target, sizeof target - 1);
+        n = readlinkat(dirfd(dir), entry->d_name, target, sizeof(target) - 1);
         if (n <= 0)
             continue;
         target[n] = '\0';
@@ -226,7 +228,6 @@ int proc_each_socket(pid_t pid, int (*fn)(void *baton, int fd, uint32_t inode), 
 
 static int is_inode(void *baton, int fd, uint32_t inode)
 {
-    (void)fd;
     return *(uint32_t *)baton == inode;
 }
 
@@ -238,9 +239,8 @@ int proc_holds_socket(pid_t pid, uint32_t inode)
 static int is_listening(void *baton, int fd, uint32_t inode)
 {
     int copy = proc_pidfd_getfd(*(int *)baton, fd), listens = 0;
-    socklen_t size = sizeof listens;
+    socklen_t size = sizeof(listens);
 
-    (void)inode;
     if (copy < 0)
         return errno != EBADF; /* closed meanwhile; else nobody knows */
     if (getsockopt(copy, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) < 0)

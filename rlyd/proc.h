@@ -28,14 +28,15 @@ int proc_start(pid_t pid, uint64_t *start);
 /** Whether it is the process with that start time, and no zombie. */
 int proc_is_alive(pid_t pid, uint64_t start);
 
-/** Whether it is alive and its end has not begun: a process closes its descriptors, of which others take notice, some time
- * before it is a zombie. */
+/** Whether it is alive and its end has not begun: a process closes its descriptors, of which others
+ * take notice, some time before it is a zombie. */
 int proc_is_staying(pid_t pid, uint64_t start);
 
 /** How long ago a process with that start time was started, in ms. */
 int64_t proc_age_ms(uint64_t start);
 
-/** Whether its program is sshd or a part of it (sshd-session, sshd-auth), also one replaced by an upgrade.
+/** Whether its program is sshd or a part of it (sshd-session, sshd-auth), also one replaced by an
+ * upgrade.
  * @param sshd relay.conf's path of sshd */
 int proc_is_sshd(pid_t pid, const char *sshd);
 
@@ -56,7 +57,8 @@ int proc_each_socket(pid_t pid, int (*fn)(void *baton, int fd, uint32_t inode), 
 /** Whether one of its descriptors is that socket. */
 int proc_holds_socket(pid_t pid, uint32_t inode);
 
-/** Whether one of its descriptors is a socket that listens, as far as can be seen: what cannot be looked at counts. */
+/** Whether one of its descriptors is a socket that listens, as far as can be seen: what cannot be
+ * looked at counts. */
 int proc_is_listening(pid_t pid);
 
 int proc_pidfd_open(pid_t pid);

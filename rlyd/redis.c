@@ -38,7 +38,7 @@ struct redis_link {
     struct event *retry, *check;
     int64_t backoff_ms, connecting_until_ms, refused_gate;
     unsigned logins_left;
-    int unasked; /* it said something that is no answer to anything */
+    int unasked;            /* it said something that is no answer to anything */
     pending *first, **last; /* Redis answers in order */
 };
 
@@ -59,13 +59,15 @@ static void link_failed(redis_link *link, const char *reason)
     link->state = LINK_DOWN;
     link->ac = NULL;
     if (link->report && !link->reported_down && !link->d->stopping) {
-        relay_log(RELAY_LOG_WARNING, "RLY430 Redis at %s: %s; sessions go on, their known deadlines hold",
+        relay_log(RELAY_LOG_WARNING,
+                  "RLY430 Redis at %s: %s; sessions go on, their known deadlines hold",
                   link->d->cfg->redis->shown, reason);
         link->reported_down = 1;
     }
     evtimer_del(link->check);
     timer_arm(link->retry, link->backoff_ms);
-    link->backoff_ms = link->backoff_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : link->backoff_ms * 2;
+    link->backoff_ms =
+        link->backoff_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : link->backoff_ms * 2;
     if (ac) {
         ac->data = NULL;
         redisAsyncFree(ac); /* answers what is outstanding with NULL */
@@ -88,7 +90,7 @@ static void on_disconnect(const redisAsyncContext *ac, int status)
 
     if (link) {
         link->ac = NULL;
-        link_failed(link, link->unasked                         ? "it says what nobody has asked for: is it Redis?"
+        link_failed(link, link->unasked ? "it says what nobody has asked for: is it Redis?"
                           : status == REDIS_OK || !ac->errstr ? "the connection was closed"
                                                               : ac->errstr);
     }
@@ -100,7 +102,6 @@ static void on_answer(redisAsyncContext *ac, void *reply, void *priv)
     redis_link *link = p->link;
     redisReply *r = reply;
 
-    (void)ac;
     link->first = p->next;
     if (!link->first)
         link->last = &link->first;
@@ -123,9 +124,10 @@ static void on_answer(redisAsyncContext *ac, void *reply, void *priv)
 
 /* ---- what is read
  *
- * hiredis ends the program by an assertion when something comes that nobody has asked for (redisProcessCallbacks()), and an array
- * has room for as many elements as its first line says. So our own functions stand before those that make the objects of
- * a reply: what they refuse breaks the connection.
+ * hiredis ends the program by an assertion when something comes that nobody has asked for
+ * (redisProcessCallbacks()), and an array has room for as many elements as its first line says. So
+ * our own functions stand before those that make the objects of a reply: what they refuse breaks
+ * the connection.
  */
 
 #if HIREDIS_MAJOR >= 1
@@ -202,13 +204,17 @@ static void guard_reader(redis_link *link, redisReader *reader)
 void redis_odd(redis_link *link, int64_t *gate, const char *command)
 {
     if (gate_open(gate, ODD_EVERY_MS))
-        relay_log(RELAY_LOG_ERR, "RLY458 Redis at %s answers %s with something that is no answer to it: is it Redis? Nothing is "
-                  "concluded from that", link->d->cfg->redis->shown, command);
+        relay_log(RELAY_LOG_ERR,
+                  "RLY458 Redis at %s answers %s with something that is no answer to it: is it "
+                  "Redis? Nothing is "
+                  "concluded from that",
+                  link->d->cfg->redis->shown, command);
 }
 
 /* ---- commands */
 
-/** When we have waited long enough; 0: we wait for nothing. Redis answers in order: the first command is due first. */
+/** When we have waited long enough; 0: we wait for nothing. Redis answers in order: the first
+ * command is due first. */
 static int64_t due_ms(const redis_link *link)
 {
     if (link->state == LINK_DOWN)
@@ -226,9 +232,10 @@ static void arm_check(redis_link *link)
         timer_arm(link->check, left < 0 ? 1 : left + 1);
 }
 
-static int submit(redis_link *link, int64_t extra_ms, redis_answer_fn *fn, uint64_t id, int argc, const char **argv)
+static int submit(redis_link *link, int64_t extra_ms, redis_answer_fn *fn, uint64_t id, int argc,
+                  const char **argv)
 {
-    pending *p = must_alloc(sizeof *p);
+    pending *p = must_alloc(sizeof(*p));
 
     p->next = NULL;
     p->link = link;
@@ -251,8 +258,6 @@ static void check_deadlines(evutil_socket_t fd, short what, void *arg)
     redis_link *link = arg;
     int64_t due = due_ms(link);
 
-    (void)fd;
-    (void)what;
     if (due && now_ms() > due)
         link_failed(link, "no answer in time ([redis] timeout)");
     else
@@ -261,7 +266,6 @@ static void check_deadlines(evutil_socket_t fd, short what, void *arg)
 
 static redis_link *link_of_answer(rlyd *d, uint64_t id)
 {
-    (void)d;
     return (redis_link *)(uintptr_t)id;
 }
 
@@ -305,7 +309,8 @@ static void link_login(redis_link *link)
     const relay_redis_url *url = link->d->cfg->redis;
     uint64_t self = (uintptr_t)link;
     char db[16];
-    const char *with_user[] = {"AUTH", url->user, url->password}, *plain[] = {"AUTH", url->password};
+    const char *with_user[] = {"AUTH", url->user, url->password},
+               *plain[] = {"AUTH", url->password};
     const char *select[] = {"SELECT", db}, *ping[] = {"PING"};
     int rc = 0;
 
@@ -316,7 +321,7 @@ static void link_login(redis_link *link)
     }
     if (url->db) {
         link->logins_left++;
-        apr_snprintf(db, sizeof db, "%d", url->db);
+        apr_snprintf(db, sizeof(db), "%d", url->db);
         rc |= submit(link, 0, on_login, self, 2, select);
     }
     if (submit(link, 0, on_pong, self, 1, ping) || rc)
@@ -357,9 +362,11 @@ static void on_resolved(int error, struct evutil_addrinfo *found, void *arg)
 
     if (link->state == LINK_RESOLVING) {
         if (!error && found && found->ai_family == AF_INET)
-            evutil_inet_ntop(AF_INET, &((struct sockaddr_in *)(void *)found->ai_addr)->sin_addr, text, sizeof text);
+            evutil_inet_ntop(AF_INET, &((struct sockaddr_in *)(void *)found->ai_addr)->sin_addr,
+                             text, sizeof(text));
         else if (!error && found && found->ai_family == AF_INET6)
-            evutil_inet_ntop(AF_INET6, &((struct sockaddr_in6 *)(void *)found->ai_addr)->sin6_addr, text, sizeof text);
+            evutil_inet_ntop(AF_INET6, &((struct sockaddr_in6 *)(void *)found->ai_addr)->sin6_addr,
+                             text, sizeof(text));
         if (*text)
             link_attach(link, redisAsyncConnect(text, link->d->cfg->redis->port));
         else
@@ -373,7 +380,8 @@ static int is_address(const char *host)
 {
     unsigned char room[16];
 
-    return evutil_inet_pton(AF_INET, host, room) == 1 || evutil_inet_pton(AF_INET6, host, room) == 1;
+    return evutil_inet_pton(AF_INET, host, room) == 1 ||
+           evutil_inet_pton(AF_INET6, host, room) == 1;
 }
 
 /** hiredis itself would wait for a resolver: names are looked up in the loop. */
@@ -382,7 +390,8 @@ static void link_resolve(redis_link *link)
     struct evutil_addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
 
     if (!link->dns)
-        link->dns = evdns_base_new(link->d->base, EVDNS_BASE_INITIALIZE_NAMESERVERS | EVDNS_BASE_DISABLE_WHEN_INACTIVE);
+        link->dns = evdns_base_new(link->d->base, EVDNS_BASE_INITIALIZE_NAMESERVERS |
+                                                      EVDNS_BASE_DISABLE_WHEN_INACTIVE);
     link->state = LINK_RESOLVING;
     if (link->dns)
         evdns_getaddrinfo(link->dns, link->d->cfg->redis->host, NULL, &hints, on_resolved, link);
@@ -408,15 +417,13 @@ static void on_retry(evutil_socket_t fd, short what, void *arg)
 {
     redis_link *link = arg;
 
-    (void)fd;
-    (void)what;
     if (link->state == LINK_DOWN)
         link_connect(link);
 }
 
 redis_link *redis_link_open(rlyd *d, const char *name, int report, redis_ready_fn *ready)
 {
-    redis_link *link = apr_pcalloc(d->pool, sizeof *link);
+    redis_link *link = apr_pcalloc(d->pool, sizeof(*link));
 
     link->d = d;
     link->name = name;
@@ -446,7 +453,8 @@ int redis_link_is_ready(const redis_link *link)
     return link->state == LINK_READY;
 }
 
-int redis_send(redis_link *link, int64_t wait_ms, redis_answer_fn *fn, uint64_t id, int argc, const char *const *argv)
+int redis_send(redis_link *link, int64_t wait_ms, redis_answer_fn *fn, uint64_t id, int argc,
+               const char *const *argv)
 {
     int n = 0;
 

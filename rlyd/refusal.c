@@ -14,8 +14,8 @@ void refusal_reported(rlyd *d, const proc_info *monitor, const message *refused)
     if (s->state > SESSION_OFFERED)
         return;
     s->refusal = refused->refusal;
-    apr_cpystrn(s->refused_key, refused->fingerprint, sizeof s->refused_key);
-    apr_cpystrn(s->refused_tunnel, refused->tunnel, sizeof s->refused_tunnel);
+    apr_cpystrn(s->refused_key, refused->fingerprint, sizeof(s->refused_key));
+    apr_cpystrn(s->refused_tunnel, refused->tunnel, sizeof(s->refused_tunnel));
 }
 
 static const char *of_key(const session *s, char *out, size_t size)

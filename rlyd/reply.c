@@ -44,7 +44,8 @@ const char *reply_element(const redisReply *r, size_t i)
     return reply_array(r, &n) == 0 && i < n ? reply_text(r->element[i]) : NULL;
 }
 
-/** Digits only, and at most so many of them that what is reckoned with the number does not overflow. */
+/** Digits only, and at most so many of them that what is reckoned with the number does not
+ * overflow. */
 static int read_digits(const char *text, size_t most, int64_t *out)
 {
     size_t len = text ? strlen(text) : 0;
@@ -59,7 +60,8 @@ int reply_time(const redisReply *r, int64_t *ms)
 {
     int64_t seconds, us;
 
-    if (read_digits(reply_element(r, 0), 12, &seconds) < 0 || read_digits(reply_element(r, 1), 6, &us) < 0)
+    if (read_digits(reply_element(r, 0), 12, &seconds) < 0 ||
+        read_digits(reply_element(r, 1), 6, &us) < 0)
         return -1;
     *ms = seconds * 1000 + us / 1000;
     return 0;
@@ -67,8 +69,10 @@ int reply_time(const redisReply *r, int64_t *ms)
 
 static const char *tunnel_id(const char *text)
 {
-    return text && strlen(text) < RLYD_TUNNEL_MAX && relay_name_check(text, strlen(text), NULL, NULL) == APR_SUCCESS ? text
-                                                                                                                     : NULL;
+    return text && strlen(text) < RLYD_TUNNEL_MAX &&
+                   relay_name_check(text, strlen(text), NULL, NULL) == APR_SUCCESS
+               ? text
+               : NULL;
 }
 
 const char *reply_tunnel_id(const redisReply *r)
@@ -87,13 +91,14 @@ static int read_addrs(const redisReply *r, relay_listen_addr *addrs)
 {
     int64_t i, n;
 
-    if (read_digits(relay_reply_field(r, "routes"), 4, &n) < 0 || n < 1 || n > RELAY_TUNNEL_ROUTES_MAX)
+    if (read_digits(relay_reply_field(r, "routes"), 4, &n) < 0 || n < 1 ||
+        n > RELAY_TUNNEL_ROUTES_MAX)
         return -1;
     for (i = 0; i < n; i++) {
         char field[24];
         const char *value;
 
-        apr_snprintf(field, sizeof field, "listen.%d", (int)i);
+        apr_snprintf(field, sizeof(field), "listen.%d", (int)i);
         value = relay_reply_field(r, field);
         if (!value || relay_listen_addr_parse(&addrs[i], value) != APR_SUCCESS)
             return -1;
@@ -106,7 +111,7 @@ record_state reply_tunnel(const redisReply *r, reply_record *out)
     const char *state;
     size_t n;
 
-    memset(out, 0, sizeof *out);
+    memset(out, 0, sizeof(*out));
     out->naddrs = -1;
     if (reply_array(r, &n) < 0)
         return RECORD_NONE;
@@ -150,8 +155,8 @@ static int is_event_id(const char *text)
 {
     size_t len = text ? strlen(text) : 0, first = text ? strspn(text, "0123456789") : 0;
 
-    return first > 0 && first < len && len <= EVENT_ID_MAX && text[first] == '-' && len > first + 1 &&
-           strspn(text + first + 1, "0123456789") == len - first - 1;
+    return first > 0 && first < len && len <= EVENT_ID_MAX && text[first] == '-' &&
+           len > first + 1 && strspn(text + first + 1, "0123456789") == len - first - 1;
 }
 
 int reply_entry(const redisReply *entries, size_t i, reply_event *out)
@@ -163,7 +168,8 @@ int reply_entry(const redisReply *entries, size_t i, reply_event *out)
         return -1;
     entry = entries->element[i];
     out->id = reply_element(entry, 0);
-    if (reply_array(entry, &n) < 0 || n != 2 || !is_event_id(out->id) || reply_array(entry->element[1], &n) < 0)
+    if (reply_array(entry, &n) < 0 || n != 2 || !is_event_id(out->id) ||
+        reply_array(entry->element[1], &n) < 0)
         return -1;
     out->what = relay_reply_field(entry->element[1], "what");
     out->tunnel = relay_reply_field(entry->element[1], "tunnel");

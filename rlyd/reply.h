@@ -1,8 +1,9 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * What Redis answers, from a reply of any form to values that can be relied upon. Pure. Whoever answers may be no Redis, or a
- * broken one: nothing but these functions looks into a reply. What they return lives as long as the reply.
+ * What Redis answers, from a reply of any form to values that can be relied upon. Pure. Whoever
+ * answers may be no Redis, or a broken one: nothing but these functions looks into a reply. What
+ * they return lives as long as the reply.
  */
 #ifndef RLYD_REPLY_H
 #define RLYD_REPLY_H
@@ -30,13 +31,14 @@ const char *reply_element(const redisReply *r, size_t i);
 /** TIME, in milliseconds. @return 0, or -1 */
 int reply_time(const redisReply *r, int64_t *ms);
 
-/** A session's id, as GET slot: has it: of the form that goes into keys and records. @return NULL if it is not */
+/** A session's id, as GET slot: has it: of the form that goes into keys and records. @return NULL
+ * if it is not */
 const char *reply_tunnel_id(const redisReply *r);
 
 typedef enum {
-    RECORD_NONE,      /* it is no answer to HGETALL */
+    RECORD_NONE, /* it is no answer to HGETALL */
     RECORD_MISSING,
-    RECORD_NEWER,     /* of another version */
+    RECORD_NEWER, /* of another version */
     RECORD_MALFORMED,
     RECORD_CLOSED,
     RECORD_OPEN
@@ -56,7 +58,8 @@ record_state reply_tunnel(const redisReply *r, reply_record *out);
 /** Entries of a stream, as XREVRANGE has them; r may be NULL. @return 0 with their number, or -1 */
 int reply_entries(const redisReply *r, size_t *n);
 
-/** The entries of the one stream that XREAD was asked about. @return NULL if it is no such answer */
+/** The entries of the one stream that XREAD was asked about. @return NULL if it
+ * is no such answer */
 const redisReply *reply_stream(const redisReply *r);
 
 typedef struct reply_event {

@@ -38,16 +38,19 @@ static const char usage[] =
     "usage: rlyd [-f] [-t] [-c FILE]\n"
     "       rlyd --merge-exec PROGRAM [ARGUMENT...]\n"
     "\n"
-    "One per relay host: hands SSH connections to sshd, knows every session and ends it when its grant ends.\n"
+    "One per relay host: hands SSH connections to sshd, knows every session and ends it when its "
+    "grant ends.\n"
     "\n"
     "  -c, --config FILE   relay.conf, instead of %s\n"
     "  -f, --foreground    stay in the foreground and log to stderr\n"
     "  -t, --test          check the configuration, sshd's included, and exit\n"
-    "  --merge-exec        run PROGRAM with samepage merging: for the listening sshd, `sshd -D -r`\n"
+    "  --merge-exec        run PROGRAM with samepage merging: for the listening sshd, `sshd -D "
+    "-r`\n"
     "  -h, --help          this\n"
     "  -V, --version       the version\n"
     "\n"
-    "SIGHUP reads the configuration again. SIGTERM stops rlyd; sessions go on, and are found again at the next start.\n";
+    "SIGHUP reads the configuration again. SIGTERM stops rlyd; sessions go on, and are found again "
+    "at the next start.\n";
 
 int64_t now_ms(void)
 {
@@ -103,7 +106,6 @@ static void log_to_stderr(void *baton, relay_log_level level, const char *line)
 {
     static const char *const words[] = {"error: ", "warning: ", "", "", "debug: "};
 
-    (void)baton;
     if (level < RELAY_LOG_DEBUG)
         fprintf(stderr, "rlyd: %s%s\n", words[level], line);
 }
@@ -144,8 +146,8 @@ static void report_status(rlyd *d)
 {
     char text[128];
 
-    apr_snprintf(text, sizeof text, "%u sessions, %u logging in, Redis %s", session_count(d), admission_count(d),
-                 redis_link_is_ready(lifetime_link(d)) ? "connected" : "away");
+    apr_snprintf(text, sizeof(text), "%u sessions, %u logging in, Redis %s", session_count(d),
+                 admission_count(d), redis_link_is_ready(lifetime_link(d)) ? "connected" : "away");
     notify_ready(text);
 }
 
@@ -156,13 +158,13 @@ static void on_hup(evutil_socket_t sig, short what, void *arg)
     char text[64];
     apr_pool_t *p;
 
-    (void)sig;
-    (void)what;
     apr_pool_create(&p, d->pool);
-    apr_snprintf(text, sizeof text, "RELOADING=1\nMONOTONIC_USEC=%" APR_INT64_T_FMT, (apr_int64_t)now_ms() * 1000);
+    apr_snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%" APR_INT64_T_FMT,
+                 (apr_int64_t)now_ms() * 1000);
     notify_send(text);
     if (configure(d, p, &why) != APR_SUCCESS) {
-        relay_log(RELAY_LOG_ERR, "RLY451 not reloaded, the old configuration stays: %s", why ? why : "?");
+        relay_log(RELAY_LOG_ERR, "RLY451 not reloaded, the old configuration stays: %s",
+                  why ? why : "?");
     }
     else {
         if (door_reload(d, p, &why) != APR_SUCCESS)
@@ -180,8 +182,8 @@ static void on_stop(evutil_socket_t sig, short what, void *arg)
 {
     rlyd *d = arg;
 
-    (void)what;
-    relay_log(RELAY_LOG_NOTICE, "RLY454 stopping (signal %d); %u sessions go on", (int)sig, session_count(d));
+    relay_log(RELAY_LOG_NOTICE, "RLY454 stopping (signal %d); %u sessions go on", (int)sig,
+              session_count(d));
     d->stopping = 1;
     notify_send("STOPPING=1");
     event_base_loopbreak(d->base);
@@ -189,9 +191,6 @@ static void on_stop(evutil_socket_t sig, short what, void *arg)
 
 static void on_watchdog(evutil_socket_t fd, short what, void *arg)
 {
-    (void)fd;
-    (void)what;
-    (void)arg;
     notify_send("WATCHDOG=1");
 }
 
@@ -239,7 +238,8 @@ static apr_status_t start(rlyd *d, apr_pool_t *p, const char **why)
         return APR_EGENERAL;
     }
     if (d->cfg->merge && spawn_merge_pages() < 0)
-        relay_log(RELAY_LOG_WARNING, "RLY456 [rlyd] merge: this kernel cannot merge pages: %s", strerror(errno));
+        relay_log(RELAY_LOG_WARNING, "RLY456 [rlyd] merge: this kernel cannot merge pages: %s",
+                  strerror(errno));
     sessions_init(d);
     admission_init(d);
     find_init(d);
@@ -281,7 +281,8 @@ static int run(rlyd *d, int foreground)
         openlog("rlyd", LOG_PID | LOG_NDELAY, LOG_DAEMON);
         relay_log_install(relay_log_to_syslog, NULL);
     }
-    relay_log(RELAY_LOG_NOTICE, "RLY450 rlyd %s for relay %s is ready", PACKAGE_VERSION, d->cfg->name);
+    relay_log(RELAY_LOG_NOTICE, "RLY450 rlyd %s for relay %s is ready", PACKAGE_VERSION,
+              d->cfg->name);
     sshdtest_start(d, "started");
     report_status(d);
     daemon_is_ready();
@@ -300,7 +301,8 @@ static int merge_exec(char **argv)
         return 2;
     }
     if (spawn_merge_pages() < 0)
-        fprintf(stderr, "rlyd: this kernel cannot merge pages (%s); %s runs without\n", strerror(errno), argv[0]);
+        fprintf(stderr, "rlyd: this kernel cannot merge pages (%s); %s runs without\n",
+                strerror(errno), argv[0]);
     execvp(argv[0], argv);
     fprintf(stderr, "rlyd: cannot run %s: %s\n", argv[0], strerror(errno));
     return 1;
@@ -309,8 +311,8 @@ static int merge_exec(char **argv)
 int main(int argc, char **argv)
 {
     static const apr_getopt_option_t options[] = {
-        {"config", 'c', 1, NULL},  {"foreground", 'f', 0, NULL}, {"test", 't', 0, NULL},
-        {"help", 'h', 0, NULL},    {"version", 'V', 0, NULL},    {NULL, 0, 0, NULL},
+        {"config", 'c', 1, NULL}, {"foreground", 'f', 0, NULL}, {"test", 't', 0, NULL},
+        {"help", 'h', 0, NULL},   {"version", 'V', 0, NULL},    {NULL, 0, 0, NULL},
     };
     rlyd d = {.cfg_path = NULL};
     int foreground = 0, test = 0, opt;

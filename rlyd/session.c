@@ -25,7 +25,8 @@
 
 const char *session_way_name(session_way way)
 {
-    static const char *const names[] = {[WAY_DIRECT] = "direct", [WAY_TLS] = "tls", [WAY_LISTENING] = "listening"};
+    static const char *const names[] = {
+        [WAY_DIRECT] = "direct", [WAY_TLS] = "tls", [WAY_LISTENING] = "listening"};
 
     return names[way];
 }
@@ -36,8 +37,6 @@ static void on_exited(evutil_socket_t fd, short what, void *arg)
     rlyd *d = s->d;
     uint64_t id = s->id;
 
-    (void)fd;
-    (void)what;
     /* Its login may have succeeded before that, if only for a moment. */
     proof_drain(d);
     if ((s = session_by_id(d, id)))
@@ -48,8 +47,6 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
     session *s = arg;
 
-    (void)fd;
-    (void)what;
     if (s->state == SESSION_ENDING)
         ending_step(s);
     else
@@ -70,7 +67,8 @@ static void watch_exit(session *s)
     if (s->pidfd < 0) {
         d->unwatched++;
         if (errno != ESRCH && gate_open(&pidfd_gate, 60000))
-            relay_log(RELAY_LOG_WARNING, "RLY420 no pidfd for process %d: %s; sessions are watched by polling",
+            relay_log(RELAY_LOG_WARNING,
+                      "RLY420 no pidfd for process %d: %s; sessions are watched by polling",
                       (int)s->monitor, strerror(errno));
         return;
     }
@@ -81,11 +79,11 @@ static void watch_exit(session *s)
 
 static session *session_make(rlyd *d, pid_t monitor, uint64_t monitor_start, session_way way)
 {
-    session *s = must_alloc(sizeof *s), *stale = session_by_monitor(d, monitor);
+    session *s = must_alloc(sizeof(*s)), *stale = session_by_monitor(d, monitor);
 
     if (stale)
         session_gone(stale); /* its pid belongs to another process already */
-    memset(s, 0, sizeof *s);
+    memset(s, 0, sizeof(*s));
     s->d = d;
     s->monitor = monitor;
     s->monitor_start = monitor_start;
@@ -98,7 +96,8 @@ static session *session_make(rlyd *d, pid_t monitor, uint64_t monitor_start, ses
     return s;
 }
 
-session *session_started(rlyd *d, pid_t pid, session_way way, const char *peer, struct source *source)
+session *session_started(rlyd *d, pid_t pid, session_way way, const char *peer,
+                         struct source *source)
 {
     uint64_t start = 0;
     session *s;
@@ -107,7 +106,7 @@ session *session_started(rlyd *d, pid_t pid, session_way way, const char *peer, 
     s = session_make(d, pid, start, way);
     s->our_child = 1;
     s->source = source;
-    apr_cpystrn(s->peer, peer, sizeof s->peer);
+    apr_cpystrn(s->peer, peer, sizeof(s->peer));
     return s;
 }
 
@@ -119,7 +118,7 @@ static void learn_transport(session *s)
     if (fd < 0)
         return;
     if (!s->peer[0])
-        transport_peer(fd, s->peer, sizeof s->peer);
+        transport_peer(fd, s->peer, sizeof(s->peer));
     transport_tune(fd);
     close(fd);
 }
@@ -183,11 +182,15 @@ static void become_proved(session *s, const proc_info *child)
     session_index_expect(s);
 }
 
-/** The last report was lost: the key that did it may be another than the one that was offered before. */
+/** The last report was lost: the key that did it may be another than the one that was offered
+ * before. */
 static void unreport(session *s)
 {
-    relay_log(RELAY_LOG_NOTICE, "RLY413 tunnel %s: its key was offered, but no report says whether it made this login; peer %s, "
-              "way in %s", s->tunnel, s->peer[0] ? s->peer : "(unknown)", session_way_name(s->way));
+    relay_log(RELAY_LOG_NOTICE,
+              "RLY413 tunnel %s: its key was offered, but no report says whether it made this "
+              "login; peer %s, "
+              "way in %s",
+              s->tunnel, s->peer[0] ? s->peer : "(unknown)", session_way_name(s->way));
     session_index_leave(s);
     s->naddrs = 0;
     s->deadline_ms = 0;
@@ -197,7 +200,8 @@ void session_proved(session *s, const proc_info *child)
 {
     if (s->state >= SESSION_PROVED)
         return;
-    /* The report of the key that did it may still wait at the door, and it decides whose this session is. */
+    /* The report of the key that did it may still wait at the door, and it decides whose this
+     * session is. */
     door_drain(s->d);
     if (s->tunnel[0] && !proof_is_reported(s))
         unreport(s);
@@ -219,15 +223,16 @@ static int is_same_file(const char *a, const char *b)
 }
 
 /**
- * Whether a monitor with that parent can be ours. Two relays on one host, for a trial say, may use the same user and
- * listen space by mistake: neither must end the other's sessions.
+ * Whether a monitor with that parent can be ours. Two relays on one host, for a trial say, may use
+ * the same user and listen space by mistake: neither must end the other's sessions.
  */
 static int is_our_parent(rlyd *d, pid_t parent)
 {
     char config[PATH_MAX];
 
     if (proc_is_sshd(parent, d->cfg->sshd))
-        return !proc_sshd_config(parent, config, sizeof config) || is_same_file(config, d->cfg->sshd_config);
+        return !proc_sshd_config(parent, config, sizeof(config)) ||
+               is_same_file(config, d->cfg->sshd_config);
     return parent == getpid() || !proc_is_program(parent, "rlyd");
 }
 
@@ -239,7 +244,8 @@ session *session_found(rlyd *d, const proc_info *child, int *others)
 
     proof_drain(d); /* logins have to be taken in the order in which they succeeded */
     s = session_by_monitor(d, child->ppid);
-    if (child->euid != d->tunnel_uid || child->ruid != d->tunnel_uid || !proc_is_sshd(child->pid, d->cfg->sshd))
+    if (child->euid != d->tunnel_uid || child->ruid != d->tunnel_uid ||
+        !proc_is_sshd(child->pid, d->cfg->sshd))
         return NULL;
     if (s && s->state < SESSION_PROVED && proc_is_alive(s->monitor, s->monitor_start)) {
         session_proved(s, child);
@@ -247,7 +253,8 @@ session *session_found(rlyd *d, const proc_info *child, int *others)
     }
     if (s && s->child == child->pid && s->child_start == child->start)
         return s;
-    if (proc_read(child->ppid, &monitor) < 0 || monitor.ruid != getuid() || !proc_is_sshd(monitor.pid, d->cfg->sshd)) {
+    if (proc_read(child->ppid, &monitor) < 0 || monitor.ruid != getuid() ||
+        !proc_is_sshd(monitor.pid, d->cfg->sshd)) {
         /* A child whose monitor has died is still a session. */
         s = session_by_monitor(d, child->pid);
         if (s && s->monitor_start == child->start)
@@ -260,7 +267,8 @@ session *session_found(rlyd *d, const proc_info *child, int *others)
         return NULL;
     }
     s = session_make(d, monitor.pid, monitor.start,
-                     !orphan && proc_is_sshd(monitor.ppid, d->cfg->sshd) ? WAY_LISTENING : WAY_DIRECT);
+                     !orphan && proc_is_sshd(monitor.ppid, d->cfg->sshd) ? WAY_LISTENING
+                                                                         : WAY_DIRECT);
     s->described = 0;
     learn_transport(s);
     become_proved(s, child);
@@ -301,7 +309,8 @@ void session_end(session *s, const char *why)
     s->state = SESSION_ENDING;
     s->why = why;
     s->ending_ms = now_ms();
-    /* In this order: a child that has no word of its end yet would log a failed accept() for each turn of its loop. */
+    /* In this order: a child that has no word of its end yet would log a failed accept() for each
+     * turn of its loop. */
     ending_signal(s, SIGTERM);
     ending_release(s);
     takeover_over(s);
@@ -316,21 +325,26 @@ static void log_end(const session *s)
     if (s->child_start)
         seconds = (double)proc_age_ms(s->child_start) / 1000;
     if (s->child || s->state == SESSION_ENDING)
-        relay_log(RELAY_LOG_NOTICE, "RLY410 tunnel %s: session ended: %s%s; peer %s, way in %s, %.1f s",
+        relay_log(RELAY_LOG_NOTICE,
+                  "RLY410 tunnel %s: session ended: %s%s; peer %s, way in %s, %.1f s",
                   s->tunnel[0] ? s->tunnel : "(unknown)", s->why ? s->why : "disconnected",
                   s->killed ? " (had to be killed)" : "", s->peer[0] ? s->peer : "(unknown)",
                   session_way_name(s->way), seconds);
     else
-        relay_log(RELAY_LOG_INFO, "RLY411 %s%s: login not completed: %s; peer %s, way in %s, %.1f s",
-                  s->tunnel[0] ? "tunnel " : "no tunnel", s->tunnel, refusal_print(s, why, sizeof why),
-                  s->peer[0] ? s->peer : "(unknown)", session_way_name(s->way), seconds);
+        relay_log(RELAY_LOG_INFO,
+                  "RLY411 %s%s: login not completed: %s; peer %s, way in %s, %.1f s",
+                  s->tunnel[0] ? "tunnel " : "no tunnel", s->tunnel,
+                  refusal_print(s, why, sizeof(why)), s->peer[0] ? s->peer : "(unknown)",
+                  session_way_name(s->way), seconds);
 }
 
-/** The monitor is gone, its child lives on: a session of one process from now on. After a client has disconnected that is
- * for a moment: the monitor ends when the child has closed its descriptors, and may well be the first of the two to be gone. */
+/** The monitor is gone, its child lives on: a session of one process from now on. After a client
+ * has disconnected that is for a moment: the monitor ends when the child has closed its
+ * descriptors, and may well be the first of the two to be gone. */
 static void become_orphan(session *s)
 {
-    const char *why = proc_is_staying(s->child, s->child_start) ? "its monitor process was ended" : NULL;
+    const char *why =
+        proc_is_staying(s->child, s->child_start) ? "its monitor process was ended" : NULL;
 
     session_index_monitor(s, s->child);
     s->monitor_start = s->child_start;
@@ -347,7 +361,8 @@ void session_gone(session *s)
     if (s->exited)
         event_free(s->exited);
     s->exited = NULL;
-    if (s->our_child && waitpid(s->monitor, &status, WNOHANG) == s->monitor && s->state == SESSION_STARTED)
+    if (s->our_child && waitpid(s->monitor, &status, WNOHANG) == s->monitor &&
+        s->state == SESSION_STARTED)
         sshdtest_ended(d, s->peer, status, now_ms() - s->began_ms);
     if (s->pidfd >= 0)
         close(s->pidfd);

@@ -15,7 +15,7 @@ struct sessions {
 
 void sessions_init(rlyd *d)
 {
-    struct sessions *all = apr_pcalloc(d->pool, sizeof *all);
+    struct sessions *all = apr_pcalloc(d->pool, sizeof(*all));
 
     all->by_id = apr_hash_make(d->pool);
     all->by_monitor = apr_hash_make(d->pool);
@@ -27,12 +27,12 @@ void sessions_init(rlyd *d)
 
 session *session_by_id(rlyd *d, uint64_t id)
 {
-    return apr_hash_get(d->sessions->by_id, &id, sizeof id);
+    return apr_hash_get(d->sessions->by_id, &id, sizeof(id));
 }
 
 session *session_by_monitor(rlyd *d, pid_t monitor)
 {
-    return apr_hash_get(d->sessions->by_monitor, &monitor, sizeof monitor);
+    return apr_hash_get(d->sessions->by_monitor, &monitor, sizeof(monitor));
 }
 
 session *session_of_tunnel(rlyd *d, const char *tunnel)
@@ -48,16 +48,17 @@ unsigned session_count(const rlyd *d)
 void session_each(rlyd *d, void (*fn)(session *s, void *baton), void *baton)
 {
     unsigned i, n = 0, count = session_count(d);
-    uint64_t *ids = must_alloc(count * sizeof *ids);
+    uint64_t *ids = must_alloc(count * sizeof(*ids));
     apr_pool_t *scratch;
     apr_hash_index_t *hi;
     const void *id;
 
     /* By id: fn may change the table. */
     apr_pool_create(&scratch, d->pool);
-    for (hi = apr_hash_first(scratch, d->sessions->by_id); hi && n < count; hi = apr_hash_next(hi)) {
+    for (hi = apr_hash_first(scratch, d->sessions->by_id); hi && n < count;
+         hi = apr_hash_next(hi)) {
         apr_hash_this(hi, &id, NULL, NULL);
-        memcpy(&ids[n++], id, sizeof *ids);
+        memcpy(&ids[n++], id, sizeof(*ids));
     }
     apr_pool_destroy(scratch);
     for (i = 0; i < n; i++) {
@@ -91,7 +92,7 @@ typedef struct addr_entry {
 session *session_expecting(rlyd *d, relay_listen_addr addr)
 {
     uint64_t key = addr_key(addr);
-    addr_entry *entry = apr_hash_get(d->sessions->by_addr, &key, sizeof key);
+    addr_entry *entry = apr_hash_get(d->sessions->by_addr, &key, sizeof(key));
 
     return entry ? entry->s : NULL;
 }
@@ -102,12 +103,12 @@ void session_index_expect(session *s)
 
     for (i = 0; i < s->naddrs; i++) {
         uint64_t key = addr_key(s->addrs[i]);
-        addr_entry *entry = apr_hash_get(s->d->sessions->by_addr, &key, sizeof key);
+        addr_entry *entry = apr_hash_get(s->d->sessions->by_addr, &key, sizeof(key));
 
         if (!entry) {
-            entry = must_alloc(sizeof *entry);
+            entry = must_alloc(sizeof(*entry));
             entry->key = key;
-            apr_hash_set(s->d->sessions->by_addr, &entry->key, sizeof entry->key, entry);
+            apr_hash_set(s->d->sessions->by_addr, &entry->key, sizeof(entry->key), entry);
         }
         entry->s = s;
     }
@@ -119,10 +120,10 @@ void session_index_forget(session *s)
 
     for (i = 0; i < s->naddrs; i++) {
         uint64_t key = addr_key(s->addrs[i]);
-        addr_entry *entry = apr_hash_get(s->d->sessions->by_addr, &key, sizeof key);
+        addr_entry *entry = apr_hash_get(s->d->sessions->by_addr, &key, sizeof(key));
 
         if (entry && entry->s == s) {
-            apr_hash_set(s->d->sessions->by_addr, &entry->key, sizeof entry->key, NULL);
+            apr_hash_set(s->d->sessions->by_addr, &entry->key, sizeof(entry->key), NULL);
             free(entry);
         }
     }
@@ -137,13 +138,13 @@ void session_set_addrs(session *s, int naddrs, const relay_listen_addr *addrs)
 {
     int i, expected = s->state == SESSION_PROVED;
 
-    if (naddrs == s->naddrs && memcmp(addrs, s->addrs, (size_t)naddrs * sizeof *addrs) == 0)
+    if (naddrs == s->naddrs && memcmp(addrs, s->addrs, (size_t)naddrs * sizeof(*addrs)) == 0)
         return;
     if (expected)
         session_index_forget(s);
     free(s->addrs);
-    s->addrs = must_alloc((size_t)naddrs * sizeof *addrs);
-    memcpy(s->addrs, addrs, (size_t)naddrs * sizeof *addrs);
+    s->addrs = must_alloc((size_t)naddrs * sizeof(*addrs));
+    memcpy(s->addrs, addrs, (size_t)naddrs * sizeof(*addrs));
     s->naddrs = naddrs;
     for (i = 0; i < naddrs; i++)
         s->d->sessions->ports[addrs[i].port / 8] |= (unsigned char)(1 << addrs[i].port % 8);
@@ -176,12 +177,12 @@ void session_index_join(session *s, const char *tunnel, const char *fingerprint)
 {
     session *first;
 
-    apr_cpystrn(s->fingerprint, fingerprint, sizeof s->fingerprint);
+    apr_cpystrn(s->fingerprint, fingerprint, sizeof(s->fingerprint));
     if (strcmp(s->tunnel, tunnel) == 0)
         return;
     session_index_leave(s);
     first = session_of_tunnel(s->d, tunnel);
-    apr_cpystrn(s->tunnel, tunnel, sizeof s->tunnel);
+    apr_cpystrn(s->tunnel, tunnel, sizeof(s->tunnel));
     if (first) {
         s->next_of_tunnel = first->next_of_tunnel;
         first->next_of_tunnel = s;
@@ -194,22 +195,22 @@ void session_index_join(session *s, const char *tunnel, const char *fingerprint)
 void session_index_add(session *s)
 {
     s->id = ++s->d->sessions->last_id;
-    apr_hash_set(s->d->sessions->by_id, &s->id, sizeof s->id, s);
-    apr_hash_set(s->d->sessions->by_monitor, &s->monitor, sizeof s->monitor, s);
+    apr_hash_set(s->d->sessions->by_id, &s->id, sizeof(s->id), s);
+    apr_hash_set(s->d->sessions->by_monitor, &s->monitor, sizeof(s->monitor), s);
     TAILQ_INSERT_TAIL(&s->d->sessions->turns, s, in_turn);
 }
 
 void session_index_monitor(session *s, pid_t monitor)
 {
-    apr_hash_set(s->d->sessions->by_monitor, &s->monitor, sizeof s->monitor, NULL);
+    apr_hash_set(s->d->sessions->by_monitor, &s->monitor, sizeof(s->monitor), NULL);
     s->monitor = monitor;
-    apr_hash_set(s->d->sessions->by_monitor, &s->monitor, sizeof s->monitor, s);
+    apr_hash_set(s->d->sessions->by_monitor, &s->monitor, sizeof(s->monitor), s);
 }
 
 void session_index_remove(session *s)
 {
     session_index_leave(s);
     TAILQ_REMOVE(&s->d->sessions->turns, s, in_turn);
-    apr_hash_set(s->d->sessions->by_id, &s->id, sizeof s->id, NULL);
-    apr_hash_set(s->d->sessions->by_monitor, &s->monitor, sizeof s->monitor, NULL);
+    apr_hash_set(s->d->sessions->by_id, &s->id, sizeof(s->id), NULL);
+    apr_hash_set(s->d->sessions->by_monitor, &s->monitor, sizeof(s->monitor), NULL);
 }

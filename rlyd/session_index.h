@@ -1,8 +1,8 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * Sessions by id, monitor, tunnel and listen address: the part of session.h that looks them up, and, here, what only
- * session.c calls to keep that right.
+ * Sessions by id, monitor, tunnel and listen address: the part of session.h that looks them up,
+ * and, here, what only session.c calls to keep that right.
  */
 #ifndef RLYD_SESSION_INDEX_H
 #define RLYD_SESSION_INDEX_H

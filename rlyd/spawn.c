@@ -20,9 +20,11 @@ int spawn_merge_pages(void)
 }
 
 /* Nothing of ours: NOTIFY_SOCKET above all, which Debian's sshd would answer. */
-static char *const env[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", NULL};
+static char *const env[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                            NULL};
 
-static int spawn(const char *program, char *const *argv, posix_spawn_file_actions_t *files, pid_t *pid)
+static int spawn(const char *program, char *const *argv, posix_spawn_file_actions_t *files,
+                 pid_t *pid)
 {
     posix_spawnattr_t attr;
     sigset_t all, none;
@@ -31,7 +33,8 @@ static int spawn(const char *program, char *const *argv, posix_spawn_file_action
     sigfillset(&all);
     sigemptyset(&none);
     posix_spawnattr_init(&attr);
-    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
+    posix_spawnattr_setflags(&attr,
+                             POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
     posix_spawnattr_setsigdefault(&attr, &all);
     posix_spawnattr_setsigmask(&attr, &none);
     err = posix_spawn_file_actions_addclosefrom_np(files, STDERR_FILENO + 1);
@@ -76,15 +79,17 @@ int spawn_become_sshd(const relay_config *cfg, int fd, int keep)
         argv[4] = "-E";
         argv[5] = (char *)cfg->sshd_log;
     }
-    /* What httpd accepted is non-blocking; sshd expects to set that itself, on what it was given. */
+    /* What httpd accepted is non-blocking; sshd expects to set that itself, on
+     * what it was given. */
     if (flags < 0 || fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) < 0)
         return errno;
     sshdtest_make_directory();
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     setsid();
-    if ((null = open("/dev/null", O_WRONLY | O_CLOEXEC)) < 0 || dup2(fd, STDIN_FILENO) < 0 || dup2(fd, STDOUT_FILENO) < 0 ||
-        dup2(null, STDERR_FILENO) < 0 || (keep > STDERR_FILENO + 1 && close_range(STDERR_FILENO + 1, (unsigned)keep - 1, 0) < 0) ||
+    if ((null = open("/dev/null", O_WRONLY | O_CLOEXEC)) < 0 || dup2(fd, STDIN_FILENO) < 0 ||
+        dup2(fd, STDOUT_FILENO) < 0 || dup2(null, STDERR_FILENO) < 0 ||
+        (keep > STDERR_FILENO + 1 && close_range(STDERR_FILENO + 1, (unsigned)keep - 1, 0) < 0) ||
         close_range((unsigned)keep + 1, ~0U, 0) < 0)
         return errno;
     execve(cfg->sshd, argv, env);

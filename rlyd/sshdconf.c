@@ -16,7 +16,7 @@ int sshdconf_value(const char *path, const char *keyword, char *out, size_t size
 
     if (!f)
         return 0;
-    while (!found && fgets(line, sizeof line, f)) {
+    while (!found && fgets(line, sizeof(line), f)) {
         char *word = line + strspn(line, " \t"), *value;
         size_t len = strcspn(word, separators);
 

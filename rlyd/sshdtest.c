@@ -62,9 +62,9 @@ static int learn_directory(const char *said)
 
     if (!at)
         return 0;
-    at += sizeof complaint - 1;
+    at += sizeof(complaint) - 1;
     len = strcspn(at, "\r\n");
-    if (len >= sizeof directory || strncmp(at, "/run/", 5) != 0 || memmem(at, len, "/..", 3))
+    if (len >= sizeof(directory) || strncmp(at, "/run/", 5) != 0 || memmem(at, len, "/..", 3))
         return 0;
     memcpy(directory, at, len);
     directory[len] = '\0';
@@ -77,7 +77,7 @@ static int is_yes(const char *config, const char *keyword)
 {
     char value[16];
 
-    return sshdconf_value(config, keyword, value, sizeof value) && strcasecmp(value, "yes") == 0;
+    return sshdconf_value(config, keyword, value, sizeof(value)) && strcasecmp(value, "yes") == 0;
 }
 
 /** Its entry in the host's own file: a look at a directory server could take its time. */
@@ -104,13 +104,13 @@ const char *sshdtest_account(const relay_config *cfg)
     if (!sp || is_yes(cfg->sshd_config, "UsePAM"))
         return NULL;
     if (sp->sp_pwdp && *sp->sp_pwdp == '!')
-        snprintf(text, sizeof text,
+        snprintf(text, sizeof(text),
                  "user %s is locked (its shadow field begins with `!`), and sshd refuses its every "
                  "login: "
                  "usermod -p '*' %s",
                  cfg->user, cfg->user);
     else if (sp->sp_expire > 0 && time(NULL) / 86400 > sp->sp_expire)
-        snprintf(text, sizeof text,
+        snprintf(text, sizeof(text),
                  "the account of user %s has expired, and sshd refuses its every login: usermod -e "
                  "'' %s",
                  cfg->user, cfg->user);
@@ -141,9 +141,9 @@ static int take(test *t)
     ssize_t n;
 
     for (;;) {
-        size_t room = sizeof t->said - 1 - t->len;
+        size_t room = sizeof(t->said) - 1 - t->len;
 
-        n = room ? read(t->fd, t->said + t->len, room) : read(t->fd, rest, sizeof rest);
+        n = room ? read(t->fd, t->said + t->len, room) : read(t->fd, rest, sizeof(rest));
         if (n <= 0)
             return n < 0 && (errno == EAGAIN || errno == EINTR);
         if (room)
@@ -240,7 +240,7 @@ apr_status_t sshdtest_now(const relay_config *cfg, apr_pool_t *p, const char **w
         }
         if ((status = wait_now(&t)) == 0)
             break;
-        describe(&t, cfg, status, text, sizeof text);
+        describe(&t, cfg, status, text, sizeof(text));
         if (!learn_directory(t.said))
             break;
     }
@@ -265,7 +265,7 @@ static void finish(rlyd *d)
     status = end(&s->now);
     if (status == 0)
         return;
-    describe(&s->now, d->cfg, status, text, sizeof text);
+    describe(&s->now, d->cfg, status, text, sizeof(text));
     if (learn_directory(s->now.said) && !s->again++)
         sshdtest_start(d, s->prompted);
     else
@@ -278,8 +278,6 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     struct sshdtest *s = d->sshdtest;
     siginfo_t info = {.si_pid = 0};
 
-    (void)fd;
-    (void)what;
     if (!s->now.pid)
         return;
     if (now_ms() < s->now.until_ms &&
@@ -294,7 +292,6 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     rlyd *d = arg;
     struct sshdtest *s = d->sshdtest;
 
-    (void)fd;
     if (!(what & EV_TIMEOUT) && take(&s->now))
         return;
     event_del(s->readable);
@@ -342,7 +339,7 @@ void sshdtest_ended(rlyd *d, const char *peer, int status, int64_t lasted_ms)
 
 void sshdtest_init(rlyd *d)
 {
-    d->sshdtest = apr_pcalloc(d->pool, sizeof *d->sshdtest);
+    d->sshdtest = apr_pcalloc(d->pool, sizeof(*d->sshdtest));
     d->sshdtest->now.fd = -1;
     d->sshdtest->timer = timer_new(d, on_timer, d);
 }

@@ -47,7 +47,7 @@ static void warn(rlyd *d, apr_uint16_t n)
               "port cannot come up, and its visitors get 503; end it, or keep its port out of "
               "[relay] listen; `ss -ltnp sport = :%u' shows it",
               (int)e->uid, n, n);
-    apr_snprintf(listen, sizeof listen, "0.0.0.0:%u", n);
+    apr_snprintf(listen, sizeof(listen), "0.0.0.0:%u", n);
     live_foreign(d, listen, e->uid);
 }
 
@@ -92,7 +92,7 @@ static void add_foreign(const port *p, void *baton)
 {
     char text[RELAY_LISTEN_ADDR_SIZE];
 
-    add(baton, relay_listen_addr_format(p->addr, text, sizeof text));
+    add(baton, relay_listen_addr_format(p->addr, text, sizeof(text)));
 }
 
 void taken_end(rlyd *d)
@@ -104,7 +104,7 @@ void taken_end(rlyd *d)
     t->length = 0;
     t->text[0] = '\0';
     for (i = 0; i < t->nports; i++) {
-        apr_snprintf(word, sizeof word, "*:%u", t->ports[i]);
+        apr_snprintf(word, sizeof(word), "*:%u", t->ports[i]);
         add(t, word);
     }
     listeners_each_foreign(d, add_foreign, t);
@@ -120,10 +120,9 @@ void taken_tell(rlyd *d)
 
     if (!t->complete)
         return;
-    apr_snprintf(name, sizeof name, "%srelay:%s", d->cfg->prefix, d->cfg->name);
+    apr_snprintf(name, sizeof(name), "%srelay:%s", d->cfg->prefix, d->cfg->name);
     if (redis_call(lifetime_link(d), NULL, 0, "HSET", name, "v",
-                   APR_STRINGIFY(RELAY_RECORD_VERSION), "taken", t->text)
-        == 0)
+                   APR_STRINGIFY(RELAY_RECORD_VERSION), "taken", t->text) == 0)
         memcpy(t->told, t->text, t->length + 1);
     redis_call(lifetime_link(d), NULL, 0, "PEXPIRE", name, LIVES);
 }
@@ -131,10 +130,10 @@ void taken_tell(rlyd *d)
 void taken_init(rlyd *d)
 {
     static everywhere by_port[PORTS]; /* of which few pages are ever touched */
-    struct taken *t = d->taken = apr_pcalloc(d->pool, sizeof *t);
+    struct taken *t = d->taken = apr_pcalloc(d->pool, sizeof(*t));
 
     t->by_port = by_port;
-    t->ports = apr_pcalloc(d->pool, RELAY_OWNER_TAKEN_MAX * sizeof *t->ports);
+    t->ports = apr_pcalloc(d->pool, RELAY_OWNER_TAKEN_MAX * sizeof(*t->ports));
     t->text = apr_palloc(d->pool, RELAY_OWNER_TAKEN_MAX * ENTRY_MAX);
     t->told = apr_palloc(d->pool, RELAY_OWNER_TAKEN_MAX * ENTRY_MAX);
     t->text[0] = t->told[0] = '\0';

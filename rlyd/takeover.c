@@ -83,7 +83,7 @@ static void wait_for(session *newcomer, session *older)
     for (w = t->first; w && w->older != older->id; w = w->next)
         ;
     if (!w) {
-        w = must_alloc(sizeof *w);
+        w = must_alloc(sizeof(*w));
         w->older = older->id;
         w->next = t->first;
         t->first = w;
@@ -146,8 +146,6 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     rlyd *d = arg;
     waiting **at = &d->takeovers->first;
 
-    (void)fd;
-    (void)what;
     while (*at)
         if (!step(d, at))
             at = &(*at)->next;
@@ -197,7 +195,7 @@ static void change_hands(session *to, const session *from)
 {
     int64_t now = now_ms();
 
-    memmove(to->won_ms + 1, from->won_ms, sizeof to->won_ms - sizeof *to->won_ms);
+    memmove(to->won_ms + 1, from->won_ms, sizeof(to->won_ms) - sizeof(*to->won_ms));
     to->won_ms[0] = now;
     to->contested_ms = from->contested_ms;
     if (!to->won_ms[TAKEOVERS_MAX - 1] || now - to->won_ms[TAKEOVERS_MAX - 1] > CONTESTED_MS ||
@@ -267,7 +265,7 @@ void takeover_stop(rlyd *d)
 
 void takeover_init(rlyd *d)
 {
-    d->takeovers = apr_pcalloc(d->pool, sizeof *d->takeovers);
+    d->takeovers = apr_pcalloc(d->pool, sizeof(*d->takeovers));
     d->takeovers->timer = timer_new(d, on_timer, d);
     parking_recover(d);
 }

@@ -10,9 +10,10 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The kernel's probes wake no process, neither here nor at the client, and keep a NAT's mapping; so ssh's own keepalives
- * can be rarer. Probes go out at 16, 24 and 32 s of silence, and at the last the kernel gives up. Data that is sent before
- * then keeps the probes back, but has the same time to be acknowledged: nothing half-open lives for longer than 60 s. */
+/* The kernel's probes wake no process, neither here nor at the client, and keep a NAT's mapping; so
+ * ssh's own keepalives can be rarer. Probes go out at 16, 24 and 32 s of silence, and at the last
+ * the kernel gives up. Data that is sent before then keeps the probes back, but has the same time
+ * to be acknowledged: nothing half-open lives for longer than 60 s. */
 #define KEEP_IDLE_S 16
 #define KEEP_INTERVAL_S 8
 #define USER_TIMEOUT_MS TRANSPORT_SILENCE_MS
@@ -22,18 +23,18 @@ void transport_tune(int fd)
     static const int on = 1, idle = KEEP_IDLE_S, interval = KEEP_INTERVAL_S, count = 4;
     static const unsigned timeout = USER_TIMEOUT_MS;
 
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
-    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
-    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
-    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof timeout);
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
+    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof(timeout));
 }
 
 int transport_is_tuned(int fd)
 {
     int on = 0;
-    socklen_t len = sizeof on;
+    socklen_t len = sizeof(on);
 
     return getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, &len) == 0 && on;
 }
@@ -46,10 +47,9 @@ static int is_transport(void *baton, int fd, uint32_t inode)
 {
     seeking *s = baton;
     struct sockaddr_storage addr = {0};
-    socklen_t len = sizeof addr;
+    socklen_t len = sizeof(addr);
     int copy = proc_pidfd_getfd(s->pidfd, fd);
 
-    (void)inode;
     if (copy < 0)
         return 0;
     if (getpeername(copy, (struct sockaddr *)&addr, &len) == 0 &&
@@ -77,15 +77,15 @@ void transport_print(const struct sockaddr *addr, char *out, size_t size)
     char text[INET6_ADDRSTRLEN] = "?";
 
     if (addr->sa_family == AF_INET) {
-        inet_ntop(AF_INET, &in->sin_addr, text, sizeof text);
+        inet_ntop(AF_INET, &in->sin_addr, text, sizeof(text));
         snprintf(out, size, "%s:%u", text, ntohs(in->sin_port));
     }
     else if (addr->sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr)) {
-        inet_ntop(AF_INET, &in6->sin6_addr.s6_addr[12], text, sizeof text);
+        inet_ntop(AF_INET, &in6->sin6_addr.s6_addr[12], text, sizeof(text));
         snprintf(out, size, "%s:%u", text, ntohs(in6->sin6_port));
     }
     else if (addr->sa_family == AF_INET6) {
-        inet_ntop(AF_INET6, &in6->sin6_addr, text, sizeof text);
+        inet_ntop(AF_INET6, &in6->sin6_addr, text, sizeof(text));
         snprintf(out, size, "[%s]:%u", text, ntohs(in6->sin6_port));
     }
     else {
@@ -96,7 +96,7 @@ void transport_print(const struct sockaddr *addr, char *out, size_t size)
 int transport_peer(int fd, char *out, size_t size)
 {
     struct sockaddr_storage addr = {0};
-    socklen_t len = sizeof addr;
+    socklen_t len = sizeof(addr);
 
     if (getpeername(fd, (struct sockaddr *)&addr, &len) < 0 || len == 0)
         return -1;
@@ -107,22 +107,23 @@ int transport_peer(int fd, char *out, size_t size)
 int transport_is_silent(int fd)
 {
     struct tcp_info info;
-    socklen_t len = sizeof info;
+    socklen_t len = sizeof(info);
 
-    memset(&info, 0, sizeof info);
+    memset(&info, 0, sizeof(info));
     if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0)
         return 0;
     if (info.tcpi_state != TCP_ESTABLISHED)
         return 1;
-    return info.tcpi_last_data_recv >= TRANSPORT_SILENCE_MS && info.tcpi_last_ack_recv >= TRANSPORT_SILENCE_MS;
+    return info.tcpi_last_data_recv >= TRANSPORT_SILENCE_MS &&
+           info.tcpi_last_ack_recv >= TRANSPORT_SILENCE_MS;
 }
 
 int transport_rtt_ms(int fd)
 {
     struct tcp_info info;
-    socklen_t len = sizeof info;
+    socklen_t len = sizeof(info);
 
-    memset(&info, 0, sizeof info);
+    memset(&info, 0, sizeof(info));
     if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0 || !info.tcpi_rtt)
         return -1;
     return (int)(info.tcpi_rtt / 1000) + 1;

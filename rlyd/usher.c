@@ -61,10 +61,12 @@ typedef struct finding {
 
 /* ---- in the usher's own process */
 
-/** Leaves itself nothing of rlyd's but two descriptors: the lock of the pid file above all, which the next rlyd wants. */
+/** Leaves itself nothing of rlyd's but two descriptors: the lock of the pid file above all, which
+ * the next rlyd wants. */
 static void settle_in(int channel, int sock)
 {
-    int sig, a = fcntl(channel, F_DUPFD_CLOEXEC, SOCK_FD + 1), b = fcntl(sock, F_DUPFD_CLOEXEC, SOCK_FD + 1);
+    int sig, a = fcntl(channel, F_DUPFD_CLOEXEC, SOCK_FD + 1),
+             b = fcntl(sock, F_DUPFD_CLOEXEC, SOCK_FD + 1);
 
     for (sig = 1; sig < NSIG; sig++)
         signal(sig, SIG_DFL);
@@ -94,21 +96,22 @@ static _Noreturn void serve(const rlyd *d, relay_rlyd_way way)
     char word;
     int err;
 
-    memset(&found, 0, sizeof found);
-    if (listen_to_rlyd() != 'r') /* rlyd has closed the socket: what is in its queue is ours to close */
+    memset(&found, 0, sizeof(found));
+    if (listen_to_rlyd() !=
+        'r') /* rlyd has closed the socket: what is in its queue is ours to close */
         _exit(1);
     if ((why = foreign_take(SOCK_FD, way, &found.what)) != NULL)
-        apr_cpystrn(found.why, why, sizeof found.why);
-    tell(&found, sizeof found);
+        apr_cpystrn(found.why, why, sizeof(found.why));
+    tell(&found, sizeof(found));
     word = why ? 0 : listen_to_rlyd();
     if (word == 'n')
-        send(found.what.fd, farewell, sizeof farewell - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+        send(found.what.fd, farewell, sizeof(farewell) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (word != 'g')
         _exit(0);
     if (way == RELAY_RLYD_DIRECT)
         transport_tune(found.what.fd);
     err = spawn_become_sshd(d->cfg, found.what.fd, CHANNEL_FD);
-    tell(&err, sizeof err);
+    tell(&err, sizeof(err));
     _exit(1);
 }
 
@@ -152,8 +155,8 @@ static void usher_ends(usher *one)
 static void complain(usher *one, const char *why)
 {
     if (gate_open(&one->d->ushers->broken_gate, FLOOD_MS))
-        relay_log(RELAY_LOG_WARNING, "RLY405 process %d (uid %d) at the socket is dropped: %s", (int)one->who.pid,
-                  (int)one->who.uid, why);
+        relay_log(RELAY_LOG_WARNING, "RLY405 process %d (uid %d) at the socket is dropped: %s",
+                  (int)one->who.pid, (int)one->who.uid, why);
 }
 
 static void refuse(usher *one, const char *why)
@@ -162,8 +165,9 @@ static void refuse(usher *one, const char *why)
 
     u->refused++;
     if (gate_open(&u->refused_gate, FLOOD_MS)) {
-        relay_log(RELAY_LOG_WARNING, "RLY402 connection from %s refused: %s; %u refused since the last such line", one->from,
-                  why, u->refused);
+        relay_log(RELAY_LOG_WARNING,
+                  "RLY402 connection from %s refused: %s; %u refused since the last such line",
+                  one->from, why, u->refused);
         u->refused = 0;
     }
     send(one->channel, "n", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -182,14 +186,15 @@ static void take_finding(usher *one, const finding *found)
         usher_ends(one);
         return;
     }
-    transport_print((const struct sockaddr *)&found->what.peer, one->from, sizeof one->from);
+    transport_print((const struct sockaddr *)&found->what.peer, one->from, sizeof(one->from));
     if (!(source = admission_enter(d, (const struct sockaddr *)&found->what.peer, &why))) {
         refuse(one, why);
         return;
     }
     one->state = USHER_STARTS;
     /* From now on the process is the session's, which reaps it, too. */
-    session_started(d, one->pid, one->way == RELAY_RLYD_TLS ? WAY_TLS : WAY_DIRECT, one->from, source);
+    session_started(d, one->pid, one->way == RELAY_RLYD_TLS ? WAY_TLS : WAY_DIRECT, one->from,
+                    source);
     send(one->channel, "g", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
@@ -200,13 +205,12 @@ static void on_word(evutil_socket_t fd, short what, void *arg)
         finding found;
         int err;
     } word;
-    ssize_t n = recv(fd, &word, sizeof word, MSG_DONTWAIT);
+    ssize_t n = recv(fd, &word, sizeof(word), MSG_DONTWAIT);
 
-    (void)what;
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
-    if (one->state == USHER_CHECKS && n == (ssize_t)sizeof word.found) {
-        word.found.why[sizeof word.found.why - 1] = '\0';
+    if (one->state == USHER_CHECKS && n == (ssize_t)sizeof(word.found)) {
+        word.found.why[sizeof(word.found.why) - 1] = '\0';
         take_finding(one, &word.found);
     }
     else if (one->state == USHER_CHECKS) {
@@ -214,18 +218,21 @@ static void on_word(evutil_socket_t fd, short what, void *arg)
         usher_ends(one);
     }
     else {
-        if (n == (ssize_t)sizeof word.err && gate_open(&one->d->ushers->spawn_gate, FLOOD_MS))
-            relay_log(RELAY_LOG_ERR, "RLY403 cannot start %s for %s: %s", one->d->cfg->sshd, one->from, strerror(word.err));
+        if (n == (ssize_t)sizeof(word.err) && gate_open(&one->d->ushers->spawn_gate, FLOOD_MS))
+            relay_log(RELAY_LOG_ERR, "RLY403 cannot start %s for %s: %s", one->d->cfg->sshd,
+                      one->from, strerror(word.err));
         usher_free(one); /* it is an sshd, or will be gone: the session sees to it */
     }
 }
 
-/** Whether its pid is still its own: nobody but us reaps it, and where its session does it has not let go of the channel. */
+/** Whether its pid is still its own: nobody but us reaps it, and where its session does it has not
+ * let go of the channel. */
 static int is_there(const usher *one)
 {
     char byte;
 
-    return one->state != USHER_STARTS || (recv(one->channel, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN);
+    return one->state != USHER_STARTS ||
+           (recv(one->channel, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN);
 }
 
 static void check_usher(usher *one, int64_t now)
@@ -236,7 +243,9 @@ static void check_usher(usher *one, int64_t now)
         one->killed = 1;
         kill(one->pid, SIGKILL);
         if (gate_open(&u->hang_gate, FLOOD_MS))
-            relay_log(RELAY_LOG_WARNING, "RLY459 what process %d (uid %d) handed over hangs whoever looks at it, and is given up",
+            relay_log(RELAY_LOG_WARNING,
+                      "RLY459 what process %d (uid %d) handed over hangs whoever looks at it, and "
+                      "is given up",
                       (int)one->who.pid, (int)one->who.uid);
     }
     if (one->state == USHER_ENDS && waitpid(one->pid, NULL, WNOHANG) != 0)
@@ -250,8 +259,6 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     int64_t now = now_ms();
     usher *one, *next;
 
-    (void)fd;
-    (void)what;
     for (one = u->first; one; one = next) {
         next = one->next;
         check_usher(one, now);
@@ -267,9 +274,9 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 static usher *usher_add(rlyd *d, pid_t pid, usher_state state, int channel)
 {
     struct ushers *u = d->ushers;
-    usher *one = must_alloc(sizeof *one);
+    usher *one = must_alloc(sizeof(*one));
 
-    memset(one, 0, sizeof *one);
+    memset(one, 0, sizeof(*one));
     one->d = d;
     one->pid = pid;
     one->state = state;
@@ -292,7 +299,8 @@ int usher_receive(rlyd *d, int sock, const struct ucred *who, const message *m)
     pid_t pid = -1;
     usher *one;
 
-    if (u->count < USHERS_MAX && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel) == 0 &&
+    if (u->count < USHERS_MAX &&
+        socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel) == 0 &&
         !daemon_is_scarce(channel[1]) && (pid = fork()) == 0) {
         settle_in(channel[1], sock);
         serve(d, m->way);
@@ -323,21 +331,28 @@ void usher_prepare(int sock)
 {
     static const int on = 1;
 
-    /* Each message has its sender's credentials with it then, and so an empty one is told from the end. */
-    setsockopt(sock, SOL_SOCKET, SO_PASSCRED, &on, sizeof on);
+    /* Each message has its sender's credentials with it then, and so an empty one is told from the
+     * end. */
+    setsockopt(sock, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
 }
 
 head_kind usher_look(int sock, char *buf, size_t size, size_t *len)
 {
     union {
         struct cmsghdr align;
-        char room[CMSG_SPACE(sizeof(struct ucred))]; /* none for descriptors: they are counted as cut off, and not made */
+        char room[CMSG_SPACE(sizeof(
+            struct ucred))]; /* none for descriptors: they are counted as cut off, and not made */
     } control;
     struct iovec iov = {.iov_base = buf, .iov_len = size};
-    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    struct msghdr msg = {.msg_iov = &iov,
+                         .msg_iovlen = 1,
+                         .msg_control = &control,
+                         .msg_controllen = sizeof(control)};
     ssize_t n = recvmsg(sock, &msg, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
-    if (n < 0 && errno == ECONNRESET) /* said once, before what waits, of a peer that has not read its answer */
+    if (n < 0 &&
+        errno ==
+            ECONNRESET) /* said once, before what waits, of a peer that has not read its answer */
         n = recvmsg(sock, &msg, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     *len = n > 0 ? (size_t)n : 0;
     if (n < 0)
@@ -354,16 +369,16 @@ static void on_dispose(evutil_socket_t fd, short what, void *arg)
     int channel[2], i;
     pid_t pid;
 
-    (void)fd;
-    (void)what;
-    if (u->count >= 2 * USHERS_MAX || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel) < 0) {
+    if (u->count >= 2 * USHERS_MAX ||
+        socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel) < 0) {
         timer_arm(u->dispose, TICK_MS);
         return;
     }
     if ((pid = fork()) == 0) {
         char end;
 
-        /* It has them, too, until rlyd has let go; a process that ends does not linger (inet_release(), PF_EXITING). */
+        /* It has them, too, until rlyd has let go; a process that ends does not linger
+         * (inet_release(), PF_EXITING). */
         close(channel[0]);
         _exit(recv(channel[1], &end, 1, 0) < 0);
     }
@@ -399,8 +414,8 @@ void usher_close(rlyd *d, int sock)
     size_t len;
 
     shutdown(sock, SHUT_RD); /* nothing more can come */
-    while ((kind = usher_look(sock, buf, sizeof buf, &len)) == HEAD_PLAIN)
-        if (recv(sock, buf, sizeof buf, MSG_DONTWAIT) < 0)
+    while ((kind = usher_look(sock, buf, sizeof(buf), &len)) == HEAD_PLAIN)
+        if (recv(sock, buf, sizeof(buf), MSG_DONTWAIT) < 0)
             break;
     if (kind == HEAD_CLOSED)
         close(sock);
@@ -410,7 +425,7 @@ void usher_close(rlyd *d, int sock)
 
 void usher_init(rlyd *d)
 {
-    struct ushers *u = d->ushers = apr_pcalloc(d->pool, sizeof *u);
+    struct ushers *u = d->ushers = apr_pcalloc(d->pool, sizeof(*u));
 
     u->tick = timer_new(d, on_tick, d);
     u->dispose = timer_new(d, on_dispose, d);

@@ -22,14 +22,14 @@ static void all(void *baton)
     ((counts *)baton)->alls++;
 }
 
-/* The same bytes in one piece, and cut in two at a place that the first byte chooses, mean the same. */
+/* The same bytes in one piece, and cut in two at a place that the first byte chooses, mean the
+ * same. */
 int fuzz_changes(const char *text, size_t size, apr_pool_t *p)
 {
     counts n[2] = {{0}, {0}};
     size_t cut = size ? (unsigned char)text[0] * size / 256 : 0;
     int way, whole[2];
 
-    (void)p;
     for (way = 0; way < 2; way++) {
         mod_relay_changes to = {"relay:route:", one, all, &n[way]};
         redisReader *reader = redisReaderCreate();

@@ -22,7 +22,7 @@ int fuzz_conf(const char *text, size_t size, apr_pool_t *p)
     path = apr_psprintf(p, "/proc/self/fd/%d", fd);
     if (relay_config_load(&cfg, path, NULL, p, &why) != APR_SUCCESS) {
         len = strlen(path);
-        MUST(why && !strncmp(why, path, len) && why[len] == ':');
+        MUST(why && strncmp(why, path, len) == 0 && why[len] == ':');
         MUST(!cfg);
         return 0;
     }
@@ -30,6 +30,7 @@ int fuzz_conf(const char *text, size_t size, apr_pool_t *p)
     MUST(*cfg->domain && cfg->domain[0] != '.' && cfg->domain[strlen(cfg->domain) - 1] != '.');
     MUST(cfg->ssh_host && *cfg->ssh_host && cfg->ssh_port && cfg->listen->size > 0);
     MUST(cfg->redis_timeout > 0 && cfg->cooldown > 0 && cfg->ttl > 0 && cfg->ttl <= cfg->ttl_max);
-    MUST(cfg->https_port >= 1 && cfg->https_port <= 65535 && cfg->max_startups_start <= cfg->max_startups_full);
+    MUST(cfg->https_port >= 1 && cfg->https_port <= 65535 &&
+         cfg->max_startups_start <= cfg->max_startups_full);
     return 1;
 }

@@ -1,8 +1,9 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * Fuzz targets: each feeds bytes to one parser and then judges what came out, not only whether it crashed.
- * One list, two programs: `fuzz` (libFuzzer, by script/fuzz) and `replay` (make check: the kept corpora, any compiler).
+ * Fuzz targets: each feeds bytes to one parser and then judges what came out, not only whether it
+ * crashed. One list, two programs: `fuzz` (libFuzzer, by script/fuzz) and `replay` (make check: the
+ * kept corpora, any compiler).
  */
 #ifndef FUZZ_H
 #define FUZZ_H
@@ -53,18 +54,20 @@ static inline int fuzz_is_plain(const char *text)
 /** relay.conf as the targets use it: defaults, relay1, relay.example.com, unix:///fuzz. */
 const relay_config *fuzz_config(void);
 
-/** What Redis says next, to each connection that librelay makes from now on, before it hangs up (redis.c). */
+/** What Redis says next, to each connection that librelay makes from now on, before it hangs up
+ * (redis.c). */
 void fuzz_redis_says(const char *bytes, size_t size);
 
-fuzz_fn fuzz_host, fuzz_service, fuzz_duration, fuzz_listen, fuzz_address, fuzz_redis_url, fuzz_text; /* text.c */
-fuzz_fn fuzz_conf;                                                             /* conf.c */
-fuzz_fn fuzz_key, fuzz_login;                                                  /* key.c */
-fuzz_fn fuzz_route, fuzz_grant, fuzz_tunnel, fuzz_connect;                     /* replies.c */
-fuzz_fn fuzz_changes;                                                          /* changes.c */
-fuzz_fn fuzz_frames;                                                           /* frames.c */
-fuzz_fn fuzz_cookies;                                                          /* cookies.c */
-fuzz_fn fuzz_rewrite;                                                          /* rewrite.c */
-fuzz_fn fuzz_message;                                                          /* message.c */
-fuzz_fn fuzz_answers;                                                          /* rlyd_replies.c */
+fuzz_fn fuzz_host, fuzz_service, fuzz_duration, fuzz_listen, fuzz_address, fuzz_redis_url,
+    fuzz_text;                                             /* text.c */
+fuzz_fn fuzz_conf;                                         /* conf.c */
+fuzz_fn fuzz_key, fuzz_login;                              /* key.c */
+fuzz_fn fuzz_route, fuzz_grant, fuzz_tunnel, fuzz_connect; /* replies.c */
+fuzz_fn fuzz_changes;                                      /* changes.c */
+fuzz_fn fuzz_frames;                                       /* frames.c */
+fuzz_fn fuzz_cookies;                                      /* cookies.c */
+fuzz_fn fuzz_rewrite;                                      /* rewrite.c */
+fuzz_fn fuzz_message;                                      /* message.c */
+fuzz_fn fuzz_answers;                                      /* rlyd_replies.c */
 
 #endif

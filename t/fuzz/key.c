@@ -1,6 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/* Fuzz targets: a device's public key as an operator gives it, and as sshd hands it to relay-authkeys. */
+/* Fuzz targets: a device's public key as an operator gives it, and as sshd hands it to
+ * relay-authkeys. */
 
 #include "authkeys.h"
 #include "fuzz.h"
@@ -16,9 +17,12 @@ int fuzz_key(const char *text, size_t size, apr_pool_t *p)
         return 0;
     }
     MUST(relay_fingerprint_is_valid(key->fingerprint) && !key->private_pem);
-    MUST(fuzz_is_plain(key->public_line) && strncmp(key->public_line, text, strcspn(text, " \t")) == 0);
-    MUST(relay_key_parse(&again, key->public_line, strlen(key->public_line), p, &why) == APR_SUCCESS);
-    MUST(!strcmp(again->fingerprint, key->fingerprint) && !strcmp(again->public_line, key->public_line));
+    MUST(fuzz_is_plain(key->public_line) &&
+         strncmp(key->public_line, text, strcspn(text, " \t")) == 0);
+    MUST(relay_key_parse(&again, key->public_line, strlen(key->public_line), p, &why) ==
+         APR_SUCCESS);
+    MUST(strcmp(again->fingerprint, key->fingerprint) == 0 &&
+         strcmp(again->public_line, key->public_line) == 0);
     return 1;
 }
 
@@ -30,7 +34,6 @@ int fuzz_login(const char *text, size_t size, apr_pool_t *p)
     authkeys_request req;
     int i;
 
-    (void)size;
     for (i = 0; i < 4; i++) {
         field[i] = rest;
         if ((end = strchr(rest, '\n')) != NULL)

@@ -12,9 +12,9 @@ static int canary(const char *text, size_t size, apr_pool_t *p)
     char *piece = apr_palloc(p, 3);
 
     memset(piece, 'x', 3);
-    if (!strncmp(text, "heap", 4))
+    if (strncmp(text, "heap", 4) == 0)
         return ((volatile const char *)text)[size + 1];
-    if (!strncmp(text, "pool", 4))
+    if (strncmp(text, "pool", 4) == 0)
         return ((volatile char *)piece)[size > 3 ? 3 : 0];
     return 0;
 }
@@ -28,7 +28,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
     if (!t) {
         const char *name = getenv("RELAY_FUZZ");
 
-        if (name && !strcmp(name, "canary"))
+        if (name && strcmp(name, "canary") == 0)
             t = &canary_target;
         else if (!name || (t = fuzz_target_find(name)) == NULL) {
             fprintf(stderr, "RELAY_FUZZ must name a target:");

@@ -10,13 +10,13 @@ int fuzz_message(const char *text, size_t size, apr_pool_t *p)
     message m;
     int i;
 
-    (void)p;
     if (message_parse(&m, text, size, &why) < 0) {
         MUST(why && *why && fuzz_is_plain(why));
         return 0;
     }
     MUST(size <= RELAY_RLYD_MESSAGE_MAX);
-    MUST(memchr(m.tunnel, '\0', sizeof m.tunnel) && memchr(m.fingerprint, '\0', sizeof m.fingerprint));
+    MUST(memchr(m.tunnel, '\0', sizeof(m.tunnel)) &&
+         memchr(m.fingerprint, '\0', sizeof(m.fingerprint)));
     /* These go into JSON and commands of Redis's as they are. */
     MUST(!strpbrk(m.tunnel, "\"\\ {}:*") && !strpbrk(m.fingerprint, "\"\\ {}"));
     if (m.verb == MESSAGE_HANDOFF) {

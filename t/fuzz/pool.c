@@ -1,8 +1,9 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * APR's pools hand out pieces of large blocks, in which a sanitizer sees no end. Linked with -Wl,--wrap (script/fuzz),
- * each piece that librelay asks for is an allocation of its own here, freed when its pool is cleared.
+ * APR's pools hand out pieces of large blocks, in which a sanitizer sees no end. Linked with
+ * -Wl,--wrap (script/fuzz), each piece that librelay asks for is an allocation of its own here,
+ * freed when its pool is cleared.
  */
 #include <apr_pools.h>
 #include <apr_strings.h>
@@ -17,7 +18,8 @@ char *__wrap_apr_pstrmemdup(apr_pool_t *p, const char *s, apr_size_t n);
 char *__wrap_apr_psprintf(apr_pool_t *p, const char *fmt, ...);
 char *__wrap_apr_pstrcat(apr_pool_t *p, ...);
 
-/* Kept in a list, so that the leak detector, which does not look into APR's memory, knows them to be in use. */
+/* Kept in a list, so that the leak detector, which does not look into APR's memory, knows them to
+ * be in use. */
 typedef struct piece {
     struct piece *next, *prev;
 } piece;

@@ -1,9 +1,10 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * Redis's side of the connection, where the answers are what is being fuzzed. librelay is linked with
- * -Wl,--wrap=redisConnectUnixWithTimeout: it gets a real hiredis connection, over a socket pair at whose other end
- * the input already waits, with the end of the stream behind it. No thread, no waiting, the same every time.
+ * Redis's side of the connection, where the answers are what is being fuzzed. librelay is linked
+ * with -Wl,--wrap=redisConnectUnixWithTimeout: it gets a real hiredis connection, over a socket
+ * pair at whose other end the input already waits, with the end of the stream behind it. No thread,
+ * no waiting, the same every time.
  */
 #include "fuzz.h"
 
@@ -23,15 +24,15 @@ void fuzz_redis_says(const char *bytes, size_t size)
 
 redisContext *__wrap_redisConnectUnixWithTimeout(const char *path, const struct timeval tv)
 {
-    static int other = -1; /* the last connection's far end: it has to stay open while the near one writes */
+    static int other =
+        -1; /* the last connection's far end: it has to stay open while the near one writes */
     int pair[2];
 
-    (void)path;
-    (void)tv;
     if (other >= 0)
         close(other);
     MUST(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
-    MUST(send(pair[1], says, says_size, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)says_size || !says_size);
+    MUST(send(pair[1], says, says_size, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)says_size ||
+         !says_size);
     shutdown(pair[1], SHUT_WR);
     other = pair[1];
     return redisConnectFd(pair[0]);

@@ -1,9 +1,9 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * The kept corpora, run through their targets once: a crash or a broken promise ends the program. What it prints is TAP;
- * a corpus has to hold inputs of both kinds, so that the replay cannot pass by never getting past the first check.
- * usage: replay CORPUS-DIRECTORY
+ * The kept corpora, run through their targets once: a crash or a broken promise ends the program.
+ * What it prints is TAP; a corpus has to hold inputs of both kinds, so that the replay cannot pass
+ * by never getting past the first check. usage: replay CORPUS-DIRECTORY
  */
 #include "fuzz.h"
 
@@ -41,7 +41,8 @@ int main(int argc, char **argv)
             size_t size;
             void *data;
 
-            snprintf(path, sizeof(path), "%s/%s/%s", argc > 1 ? argv[1] : "corpus", t->name, files[i]->d_name);
+            snprintf(path, sizeof(path), "%s/%s/%s", argc > 1 ? argv[1] : "corpus", t->name,
+                     files[i]->d_name);
             fprintf(stderr, "%s\n", path); /* the one to look at when this is the last line */
             data = read_file(path, &size);
             taken += fuzz_run(t, data, size);

@@ -1,6 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/* Fuzz targets: what Redis answers, as mod_relay, relay-authkeys and rly read it. The input is what comes over the wire. */
+/* Fuzz targets: what Redis answers, as mod_relay, relay-authkeys and rly read it. The input is what
+ * comes over the wire. */
 
 #include "authkeys.h"
 #include "fuzz.h"
@@ -36,7 +37,7 @@ int fuzz_route(const char *text, size_t size, apr_pool_t *p)
 
         switch (rv) {
         case APR_SUCCESS:
-            MUST(is_label(r.tunnel) && is_label(r.relay) && !strcmp(r.name, "name"));
+            MUST(is_label(r.tunnel) && is_label(r.relay) && strcmp(r.name, "name") == 0);
             MUST(relay_scheme_is_known(r.scheme) && r.listen.port);
             MUST(fuzz_is_plain(r.device) && fuzz_is_plain(r.service));
             MUST(r.lives > 0 && r.expires >= 0);
@@ -44,7 +45,7 @@ int fuzz_route(const char *text, size_t size, apr_pool_t *p)
             taken = 1;
             break;
         case RELAY_EGONE:
-            MUST(gone && (!strcmp(gone, "closed") || !strcmp(gone, "expired")));
+            MUST(gone && (strcmp(gone, "closed") == 0 || strcmp(gone, "expired") == 0));
             break;
         case RELAY_ENOTFOUND:
             break;
@@ -68,12 +69,13 @@ int fuzz_grant(const char *text, size_t size, apr_pool_t *p)
         MUST(rv == RELAY_ENOTFOUND || (why && *why));
         return 0;
     }
-    MUST(is_label(g.tunnel) && !strcmp(g.relay, fuzz_config()->name) && g.naddrs > 0);
+    MUST(is_label(g.tunnel) && strcmp(g.relay, fuzz_config()->name) == 0 && g.naddrs > 0);
     for (i = 0; i < g.naddrs; i++)
         MUST(relay_listen_contains(fuzz_config()->listen, g.addrs[i]));
     for (i = 0; i < 2; i++) {
         options = authkeys_options(&g, i, p);
-        MUST(!strncmp(options, "restrict,port-forwarding,permitlisten=\"", 39) && fuzz_is_plain(options));
+        MUST(strncmp(options, "restrict,port-forwarding,permitlisten=\"", 39) == 0 &&
+             fuzz_is_plain(options));
         for (c = options; *c; c++)
             quotes += *c == '"';
         MUST(quotes % 2 == 0 && !strpbrk(options, " *\\") && !strstr(options, "0.0.0.0"));
@@ -110,7 +112,8 @@ int fuzz_tunnel(const char *text, size_t size, apr_pool_t *p)
         for (i = 0; i < list->nelts; i++)
             judge_tunnel(APR_ARRAY_IDX(list, i, relay_tunnel *));
     s = store(text, size, p);
-    taken |= relay_tunnel_extend(s, fuzz_config(), "id", apr_time_from_sec(60), "me", &expires, p, &why) == APR_SUCCESS;
+    taken |= relay_tunnel_extend(s, fuzz_config(), "id", apr_time_from_sec(60), "me", &expires, p,
+                                 &why) == APR_SUCCESS;
     s = store(text, size, p);
     taken |= relay_tunnel_close(s, fuzz_config(), "id", "me", p, &why) == APR_SUCCESS;
     return taken;
@@ -119,7 +122,10 @@ int fuzz_tunnel(const char *text, size_t size, apr_pool_t *p)
 /* The login: AUTH and SELECT. */
 int fuzz_connect(const char *text, size_t size, apr_pool_t *p)
 {
-    static const relay_redis_url url = {.unix_path = "/fuzz", .user = "u", .password = "hidden-password", .db = 7,
+    static const relay_redis_url url = {.unix_path = "/fuzz",
+                                        .user = "u",
+                                        .password = "hidden-password",
+                                        .db = 7,
                                         .shown = "unix:///fuzz"};
     const char *why = NULL;
     redisContext *c = NULL;

@@ -4,21 +4,24 @@
 
 int relayrewrite_main(int argc, char **argv);
 #define main relayrewrite_main
-#include "../../relayrewrite/relayrewrite.c" // NOLINT(bugprone-suspicious-include): its functions are static
+/* Its functions are static. NOLINTNEXTLINE(bugprone-suspicious-include) */
+#include "../../relayrewrite/relayrewrite.c"
 #undef main
 
 #include "fuzz.h"
 
 #include <sys/mman.h>
 
-static const char route[] =
-    "*14\r\n$1\r\nv\r\n$1\r\n1\r\n$6\r\ntunnel\r\n$3\r\nabc\r\n$5\r\nrelay\r\n$6\r\nrelay1\r\n$6\r\nlisten\r\n$16\r\n"
-    "127.77.0.5:10000\r\n$6\r\nscheme\r\n$4\r\nhttp\r\n$7\r\nexpires\r\n$13\r\n1999999999999\r\n$6\r\ndevice\r\n$1\r\nd\r\n"
-    ":60000\r\n*0\r\n";
+static const char route[] = "*14\r\n$1\r\nv\r\n$1\r\n1\r\n$6\r\ntunnel\r\n$3\r\nabc\r\n$"
+                            "5\r\nrelay\r\n$6\r\nrelay1\r\n$6\r\nlisten\r\n$16\r\n"
+                            "127.77.0.5:10000\r\n$6\r\nscheme\r\n$4\r\nhttp\r\n$7\r\nexpires\r\n$"
+                            "13\r\n1999999999999\r\n$6\r\ndevice\r\n$1\r\nd\r\n"
+                            ":60000\r\n*0\r\n";
 
 static void redirect(int fd, const char *bytes, size_t size)
 {
-    MUST(ftruncate(fd, 0) == 0 && pwrite(fd, bytes, size, 0) == (ssize_t)size && lseek(fd, 0, SEEK_SET) == 0);
+    MUST(ftruncate(fd, 0) == 0 && pwrite(fd, bytes, size, 0) == (ssize_t)size &&
+         lseek(fd, 0, SEEK_SET) == 0);
 }
 
 int fuzz_rewrite(const char *text, size_t size, apr_pool_t *p)
@@ -55,10 +58,11 @@ int fuzz_rewrite(const char *text, size_t size, apr_pool_t *p)
     n = pread(out, answers, sizeof(answers) - 1, 0);
     MUST(n >= 0 && (size_t)n < sizeof(answers) - 1);
     answers[n] = '\0';
-    for (answer = answers; *answer; answer = end + 1) { /* one answer for each line, and each of the two forms */
+    for (answer = answers; *answer;
+         answer = end + 1) { /* one answer for each line, and each of the two forms */
         MUST((end = strchr(answer, '\n')) != NULL);
         *end = '\0';
-        MUST(!strcmp(answer, "NULL") || !strcmp(answer, "127.77.0.5:10000"));
+        MUST(strcmp(answer, "NULL") == 0 || strcmp(answer, "127.77.0.5:10000") == 0);
         found |= *answer == '1';
         MUST(lines-- > 0);
     }

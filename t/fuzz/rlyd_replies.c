@@ -1,6 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/* Fuzz target: what Redis answers rlyd, given to each of the functions that look into its answers, whatever the command was. */
+/* Fuzz target: what Redis answers rlyd, given to each of the functions that look into its answers,
+ * whatever the command was. */
 #include "fuzz.h"
 #include "relay_redis_policy.h"
 #include "relay_store.h"
@@ -15,7 +16,8 @@ static int judge_record(const redisReply *r)
     MUST(record.naddrs >= -1 && record.naddrs <= RELAY_TUNNEL_ROUTES_MAX);
     for (i = 0; i < record.naddrs; i++)
         MUST(record.addrs[i].port);
-    MUST(!record.id || (*record.id && strlen(record.id) < RLYD_TUNNEL_MAX && !strpbrk(record.id, "\"\\ {}:*")));
+    MUST(!record.id ||
+         (*record.id && strlen(record.id) < RLYD_TUNNEL_MAX && !strpbrk(record.id, "\"\\ {}:*")));
     MUST(!record.fingerprint || relay_fingerprint_is_valid(record.fingerprint));
     MUST(record.created_ms >= 0 && record.expires_ms >= 0);
     MUST(state != RECORD_OPEN || (record.naddrs > 0 && record.expires_ms > 0));
@@ -35,7 +37,8 @@ static int judge_events(const redisReply *entries)
         if (reply_entry(entries, i, &event) < 0)
             continue;
         taken = 1;
-        MUST(event.id && strlen(event.id) <= 41 && strspn(event.id, "0123456789-") == strlen(event.id));
+        MUST(event.id && strlen(event.id) <= 41 &&
+             strspn(event.id, "0123456789-") == strlen(event.id));
     }
     MUST(reply_entry(entries, n, &event) < 0);
     return taken;

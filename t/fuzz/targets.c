@@ -3,13 +3,26 @@
 #include "fuzz.h"
 
 const fuzz_target fuzz_targets[] = {
-    {"host", fuzz_host, 400},         {"service", fuzz_service, 400},   {"duration", fuzz_duration, 100},
-    {"listen", fuzz_listen, 600},     {"address", fuzz_address, 60},    {"redis-url", fuzz_redis_url, 300},
-    {"text", fuzz_text, 300},         {"conf", fuzz_conf, 4096},        {"key", fuzz_key, 4096},
-    {"login", fuzz_login, 1024},      {"route", fuzz_route, 4096},      {"grant", fuzz_grant, 4096},
-    {"tunnel", fuzz_tunnel, 4096},    {"connect", fuzz_connect, 1024},  {"changes", fuzz_changes, 4096},
-    {"rewrite", fuzz_rewrite, 4096},  {"message", fuzz_message, 3000},  {"frames", fuzz_frames, 3000},
-    {"answers", fuzz_answers, 4096},  {"cookies", fuzz_cookies, 2000},
+    {"host", fuzz_host, 400},
+    {"service", fuzz_service, 400},
+    {"duration", fuzz_duration, 100},
+    {"listen", fuzz_listen, 600},
+    {"address", fuzz_address, 60},
+    {"redis-url", fuzz_redis_url, 300},
+    {"text", fuzz_text, 300},
+    {"conf", fuzz_conf, 4096},
+    {"key", fuzz_key, 4096},
+    {"login", fuzz_login, 1024},
+    {"route", fuzz_route, 4096},
+    {"grant", fuzz_grant, 4096},
+    {"tunnel", fuzz_tunnel, 4096},
+    {"connect", fuzz_connect, 1024},
+    {"changes", fuzz_changes, 4096},
+    {"rewrite", fuzz_rewrite, 4096},
+    {"message", fuzz_message, 3000},
+    {"frames", fuzz_frames, 3000},
+    {"answers", fuzz_answers, 4096},
+    {"cookies", fuzz_cookies, 2000},
     {NULL, NULL, 0},
 };
 
@@ -18,7 +31,7 @@ const fuzz_target *fuzz_target_find(const char *name)
     const fuzz_target *t;
 
     for (t = fuzz_targets; t->name; t++)
-        if (!strcmp(t->name, name))
+        if (strcmp(t->name, name) == 0)
             return t;
     return NULL;
 }
@@ -49,8 +62,8 @@ const relay_config *fuzz_config(void)
     cfg->prefix = "relay:";
     cfg->redis_timeout = apr_time_from_sec(1);
     cfg->ttl_max = apr_time_from_sec(30 * 86400);
-    MUST(relay_listen_space_parse(&cfg->listen, "127.64.0.0/10:10000-59999, 127.0.0.1:20000-29999", root(), &why)
-         == APR_SUCCESS);
+    MUST(relay_listen_space_parse(&cfg->listen, "127.64.0.0/10:10000-59999, 127.0.0.1:20000-29999",
+                                  root(), &why) == APR_SUCCESS);
     MUST(relay_redis_url_parse(&cfg->redis, "unix:///fuzz", root(), &why) == APR_SUCCESS);
     return cfg;
 }

@@ -1,12 +1,12 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * Pids that come again: rlyd signals, and takes listeners from, a session's own processes only (rlyd/ending.c). In a pid
- * namespace of its own this program gives the pid of a session's process to another one, which looks like it but for one
- * property, and asks ending.c to end the session.
+ * Pids that come again: rlyd signals, and takes listeners from, a session's own processes only
+ * (rlyd/ending.c). In a pid namespace of its own this program gives the pid of a session's process
+ * to another one, which looks like it but for one property, and asks ending.c to end the session.
  *
- * usage: identity DIR   (as root; t/identity.t). DIR holds copies of this program named `sshd` and `other`: they are the
- * processes, run as `PROGRAM role…`.
+ * usage: identity DIR   (as root; t/identity.t). DIR holds copies of this program named `sshd` and
+ * `other`: they are the processes, run as `PROGRAM role…`.
  */
 
 #include "listeners.h"
@@ -38,7 +38,6 @@ static uint32_t held; /* the inode of the listener that the session holds */
 
 int listeners_is_held(const session *s, uint32_t inode)
 {
-    (void)s;
     return inode == held;
 }
 
@@ -49,8 +48,6 @@ void session_gone(session *s)
 
 void timer_arm(struct event *timer, int64_t ms)
 {
-    (void)timer;
-    (void)ms;
 }
 
 int64_t now_ms(void)
@@ -58,7 +55,8 @@ int64_t now_ms(void)
     return 1;
 }
 
-/* ---- between the look at a descriptor and the copy that is made of it the process may have put another one in its place */
+/* ---- between the look at a descriptor and the copy that is made of it the process may have put
+ * another one in its place */
 
 static pid_t swaps; /* SIGUSR1 makes this process do so */
 
@@ -82,7 +80,6 @@ static int listener = -1, second = -1;
 
 static void swap(int sig)
 {
-    (void)sig;
     dup2(second, listener);
 }
 
@@ -92,8 +89,8 @@ static int make_listener(void)
     int fd = socket(AF_INET, SOCK_STREAM, 0), yes = 1;
 
     sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-    if (bind(fd, (struct sockaddr *)&sin, sizeof sin) < 0 || listen(fd, 5) < 0)
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
+    if (bind(fd, (struct sockaddr *)&sin, sizeof(sin)) < 0 || listen(fd, 5) < 0)
         _exit(3);
     return fd;
 }
@@ -128,7 +125,7 @@ static void set_next_pid(pid_t pid)
 {
     char text[16];
     int fd = open("/proc/sys/kernel/ns_last_pid", O_WRONLY | O_CLOEXEC);
-    int len = snprintf(text, sizeof text, "%d", (int)pid - 1);
+    int len = snprintf(text, sizeof(text), "%d", (int)pid - 1);
 
     if (fd < 0 || write(fd, text, (size_t)len) != len) {
         perror("ns_last_pid");
@@ -189,7 +186,7 @@ static session make_session(pid_t monitor, pid_t child)
 {
     session s;
 
-    memset(&s, 0, sizeof s);
+    memset(&s, 0, sizeof(s));
     s.d = &daemon_;
     s.state = SESSION_PROVED;
     s.pidfd = -1;
@@ -230,7 +227,8 @@ static void test_monitor(void)
     ok(!was_ended(pid), "program: and gets no signal");
 }
 
-/* The session's child while its monitor lives: this process stands for the monitor, it is the parent of all. */
+/* The session's child while its monitor lives: this process stands for the monitor, it is the
+ * parent of all. */
 static void test_child(void)
 {
     pid_t self = getpid(), pid = start(sshd, "child", "uid=1234", 0), stranger, outside;
@@ -240,12 +238,14 @@ static void test_child(void)
     ok(ending_signal(&s, SIGTERM) == 1, "a session's child is counted");
     ok(was_ended(pid), "and gets the signal");
 
-    stranger = start(sshd, "monitor", "uid=0", 0); /* of another parent, below: the monitor that the record names */
+    stranger = start(sshd, "monitor", "uid=0",
+                     0); /* of another parent, below: the monitor that the record names */
     pid = start(sshd, "child", "uid=1234", 0);
     s = make_session(stranger, pid);
     s.monitor_start = 0;
     s.child_start++;
-    ok(ending_signal(&s, SIGTERM) == 0, "start time: a child's pid that has come again is not the session's");
+    ok(ending_signal(&s, SIGTERM) == 0,
+       "start time: a child's pid that has come again is not the session's");
     s.child_start--;
     s.uid = OTHER_UID;
     ok(ending_signal(&s, SIGTERM) == 0, "uid: a child with another uid is not the session's");
@@ -253,7 +253,8 @@ static void test_child(void)
     proc_start(stranger, &s.monitor_start);
     outside = s.monitor;
     ok(kill(outside, 0) == 0 && ending_signal(&s, 0) == 1,
-       "parent: while its monitor lives a child of another process is not the session's, the monitor is");
+       "parent: while its monitor lives a child of another process is not the session's, the "
+       "monitor is");
     ok(!was_ended(pid), "it got no signal");
     end(stranger);
 
@@ -274,7 +275,6 @@ static int note_socket(void *baton, int fd, uint32_t inode)
 {
     sockets *found = baton;
 
-    (void)fd;
     if (found->n < 4)
         found->inode[found->n++] = inode;
     return 0;
@@ -311,7 +311,8 @@ static void test_release(void)
     swaps = pid;
     ending_release(&s);
     swaps = 0;
-    ok(found.n == 2 && is_listening(pid), "inode: a socket that took the descriptor's place goes on listening");
+    ok(found.n == 2 && is_listening(pid),
+       "inode: a socket that took the descriptor's place goes on listening");
     end(pid);
 }
 
@@ -325,7 +326,8 @@ static void test_release_of_another(void)
     s.monitor_start = s.child_start;
     s.nports = 1;
     end(pid);
-    ok(start(sshd, "listen", "uid=1234", pid) == pid, "another session's child has its pid now, and listens");
+    ok(start(sshd, "listen", "uid=1234", pid) == pid,
+       "another session's child has its pid now, and listens");
     proc_each_socket(pid, note_socket, &found);
     held = found.inode[0];
     ending_release(&s);
@@ -335,7 +337,8 @@ static void test_release_of_another(void)
 
 static int run(void)
 {
-    if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 || mount("proc", "/proc", "proc", 0, NULL) < 0) {
+    if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        mount("proc", "/proc", "proc", 0, NULL) < 0) {
         perror("mount /proc");
         return 1;
     }
@@ -357,8 +360,8 @@ int main(int argc, char **argv)
         return be_process(argc, argv);
     if (argc != 2)
         return 2;
-    snprintf(sshd, sizeof sshd, "%s/sshd", argv[1]);
-    snprintf(other, sizeof other, "%s/other", argv[1]);
+    snprintf(sshd, sizeof(sshd), "%s/sshd", argv[1]);
+    snprintf(other, sizeof(other), "%s/other", argv[1]);
     if (unshare(CLONE_NEWPID | CLONE_NEWNS) < 0) {
         perror("unshare");
         return 1;

@@ -1,11 +1,11 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * For LD_PRELOAD: a program's idea of the date is off by as many seconds as the file that CLOCKSHIFT names says, which
- * clockrig.py writes: one int64_t. Its monotonic clocks are as they are.
- * The file is mapped once, as a program starts: the time is asked for so often that more than a look into memory would
- * be felt, and from within signal handlers, chroots and sandboxes. Whoever the program becomes keeps the mapping, and
- * what it executes makes one of its own.
+ * For LD_PRELOAD: a program's idea of the date is off by as many seconds as the file that
+ * CLOCKSHIFT names says, which clockrig.py writes: one int64_t. Its monotonic clocks are as they
+ * are. The file is mapped once, as a program starts: the time is asked for so often that more than
+ * a look into memory would be felt, and from within signal handlers, chroots and sandboxes. Whoever
+ * the program becomes keeps the mapping, and what it executes makes one of its own.
  */
 #define _GNU_SOURCE 1
 #include <fcntl.h>
@@ -27,7 +27,7 @@ __attribute__((constructor)) static void map_seconds(void)
 
     if (fd < 0)
         return;
-    mem = mmap(NULL, sizeof *seconds, PROT_READ, MAP_SHARED, fd, 0);
+    mem = mmap(NULL, sizeof(*seconds), PROT_READ, MAP_SHARED, fd, 0);
     close(fd);
     if (mem != MAP_FAILED)
         seconds = mem;
@@ -46,7 +46,6 @@ int gettimeofday(struct timeval *restrict tv, void *restrict tz)
 {
     struct timespec ts;
 
-    (void)tz;
     clock_gettime(CLOCK_REALTIME, &ts);
     tv->tv_sec = ts.tv_sec;
     tv->tv_usec = ts.tv_nsec / 1000;

@@ -1,12 +1,13 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * The module's threads without httpd: request threads that look names up, the watcher, and a real Redis in which
- * routes keep changing and whose connections are cut. Built with ThreadSanitizer by t/threads.t. It judges as well:
- * no answer is older than a second, and all ends in time.
+ * The module's threads without httpd: request threads that look names up, the watcher, and a real
+ * Redis in which routes keep changing and whose connections are cut. Built with ThreadSanitizer by
+ * t/threads.t. It judges as well: no answer is older than a second, and all ends in time.
  *
- * Why not all of httpd under ThreadSanitizer: httpd, APR and OpenSSL are not built with it, and their own
- * synchronisation would be invisible. What is shared between threads of ours is here: cache.c, lookup.c, watch.c, changes.c.
+ * Why not all of httpd under ThreadSanitizer: httpd, APR and OpenSSL are not built with it, and
+ * their own synchronisation would be invisible. What is shared between threads of ours is here:
+ * cache.c, lookup.c, watch.c, changes.c.
  *
  * usage: threads RELAY.CONF SECONDS
  */
@@ -37,8 +38,8 @@ apr_time_t mod_relay_clock(void)
 
 static unsigned complaints;
 
-void ap_log_error_(const char *file, int line, int module_index, int level, apr_status_t status, const server_rec *s,
-                   const char *fmt, ...)
+void ap_log_error_(const char *file, int line, int module_index, int level, apr_status_t status,
+                   const server_rec *s, const char *fmt, ...)
 {
     (void)file, (void)line, (void)module_index, (void)status, (void)s, (void)fmt;
     if ((level & APLOG_LEVELMASK) <= APLOG_ERR)
@@ -52,26 +53,25 @@ void mod_relay_backends_doubt(mod_relay_backends *b, const char *name)
 
 void mod_relay_backends_doubt_all(mod_relay_backends *b)
 {
-    (void)b;
 }
 
 void mod_relay_backends_sweep(mod_relay_backends *b)
 {
-    (void)b;
 }
 
 /* ---- the test */
 
 static struct state {
     pthread_mutex_t mutex;
-    unsigned port[NAMES];     /* of the last write that Redis has confirmed; 0: deleted */
+    unsigned port[NAMES]; /* of the last write that Redis has confirmed; 0: deleted */
     apr_time_t since[NAMES];
     unsigned long lookups, found, absent, away, stale;
     int stop;
 } state = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
 static mod_relay_realm realm;
-static const mod_relay_server conf = {.cache_ttl = APR_USEC_PER_SEC * 60, .stale_max = STALE_MAX / 2};
+static const mod_relay_server conf = {.cache_ttl = APR_USEC_PER_SEC * 60,
+                                      .stale_max = STALE_MAX / 2};
 
 /* One look-up, and whether the answer can be right. */
 static void look(unsigned n, apr_pool_t *p)
@@ -96,10 +96,12 @@ static void look(unsigned n, apr_pool_t *p)
     state.found += rv == APR_SUCCESS;
     state.absent += rv == RELAY_ENOTFOUND || rv == RELAY_EGONE;
     state.away += rv == RELAY_EUNREACHABLE;
-    if ((settled && rv == APR_SUCCESS && route.listen.port != expected)
-        || (settled && expected && (rv == RELAY_ENOTFOUND || rv == RELAY_EGONE)) || (n % 7 == 0 && rv == APR_SUCCESS)) {
+    if ((settled && rv == APR_SUCCESS && route.listen.port != expected) ||
+        (settled && expected && (rv == RELAY_ENOTFOUND || rv == RELAY_EGONE)) ||
+        (n % 7 == 0 && rv == APR_SUCCESS)) {
         state.stale++;
-        fprintf(stderr, "%s: port %u, status %d, expected %u\n", name, route.listen.port, rv, expected);
+        fprintf(stderr, "%s: port %u, status %d, expected %u\n", name, route.listen.port, rv,
+                expected);
     }
     pthread_mutex_unlock(&state.mutex);
 }
@@ -145,8 +147,13 @@ static int run(relay_store *s, int argc, const char **argv, apr_pool_t *p)
 static int change(relay_store *s, unsigned n, unsigned port, apr_pool_t *p)
 {
     const char *key = relay_store_key(s, p, "route:", apr_psprintf(p, "n%u", n));
-    const char *set[] = {"HSET", key, "v", "1", "tunnel", "t", "relay", realm.relay->name, "listen",
-                         apr_psprintf(p, "127.77.0.5:%u", port), "scheme", "http", "expires", "1999999999999"};
+    const char *set[] = {"HSET",    key,
+                         "v",       "1",
+                         "tunnel",  "t",
+                         "relay",   realm.relay->name,
+                         "listen",  apr_psprintf(p, "127.77.0.5:%u", port),
+                         "scheme",  "http",
+                         "expires", "1999999999999"};
     const char *live[] = {"PEXPIRE", key, "100000"}, *del[] = {"DEL", key};
     int done;
 
@@ -239,8 +246,8 @@ int main(int argc, char **argv)
         pthread_join(threads[i], NULL);
     mod_relay_watch_stop(realm.watch);
     mod_relay_cache_flush(realm.cache);
-    printf("lookups %lu found %lu absent %lu away %lu wrong %lu complaints %u\n", state.lookups, state.found, state.absent,
-           state.away, state.stale, complaints);
+    printf("lookups %lu found %lu absent %lu away %lu wrong %lu complaints %u\n", state.lookups,
+           state.found, state.absent, state.away, state.stale, complaints);
     apr_pool_destroy(realm.pool);
     apr_pool_destroy(p);
     return wrote && !state.stale ? 0 : 1;

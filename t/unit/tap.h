@@ -1,8 +1,8 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * TAP for the unit tests: each check prints a line and says whether it held. A test's main() ends with
- * `return done_testing();`.
+ * TAP for the unit tests: each check prints a line and says whether it held. A test's main() ends
+ * with `return done_testing();`.
  */
 #ifndef TAP_H
 #define TAP_H
@@ -40,7 +40,8 @@ static inline int tap_report(int holds, const char *file, int line, const char *
 #define is(got, expected, ...) \
     do { \
         const char *tap_got = (got), *tap_expected = (expected); \
-        if (!tap_report(tap_got && tap_expected ? strcmp(tap_got, tap_expected) == 0 : tap_got == tap_expected, \
+        if (!tap_report(tap_got && tap_expected ? strcmp(tap_got, tap_expected) == 0 \
+                                                : tap_got == tap_expected, \
                         __FILE__, __LINE__, __VA_ARGS__)) \
             printf("# got:      %s\n# expected: %s\n", tap_got ? tap_got : "(NULL)", \
                    tap_expected ? tap_expected : "(NULL)"); \

@@ -46,15 +46,19 @@ static void test_defaults(void)
     ok(c->ssh_port == 443, "ssh port");
     is(c->user, "relay", "user");
     is(c->listen->text, "127.64.0.0/10:10000-59999", "listen");
-    ok(c->cooldown == apr_time_from_sec(900) && c->ttl == apr_time_from_sec(7200) && c->ttl_max == apr_time_from_sec(2592000),
+    ok(c->cooldown == apr_time_from_sec(900) && c->ttl == apr_time_from_sec(7200) &&
+           c->ttl_max == apr_time_from_sec(2592000),
        "cooldown, ttl, ttl-max");
     ok(c->https_port == 443 && c->redis_timeout == apr_time_from_msec(500), "https-port, timeout");
     is(c->redis->unix_path, "/run/redis/redis-server.sock", "redis");
     is(c->prefix, "relay:", "prefix");
     is(c->rlyd_users, "www-data relay-authkeys", "users");
-    ok(c->max_startups_start == 100 && c->max_startups_rate == 30 && c->max_startups_full == 500
-       && c->per_source_startups == 20, "max-startups, per-source-startups");
-    ok(relay_config_default_path()[0] == '/' && strstr(relay_config_default_path(), "/relay/relay.conf"), "the default path");
+    ok(c->max_startups_start == 100 && c->max_startups_rate == 30 && c->max_startups_full == 500 &&
+           c->per_source_startups == 20,
+       "max-startups, per-source-startups");
+    ok(relay_config_default_path()[0] == '/' &&
+           strstr(relay_config_default_path(), "/relay/relay.conf"),
+       "the default path");
 }
 
 static void test_values(void)
@@ -63,12 +67,18 @@ static void test_values(void)
     const char *why;
     apr_status_t rv;
 
-    rv = load(&c, "; a comment\n# another\n\n[relay]\n  name=r-1 ; a comment\n\tdomain =  Relay.Example.COM.\n"
-                  "ssh = [2001:db8::1]:2222\nuser = tunnel_1\nlisten = 127.0.0.1:20000-20009, 127.0.0.2:20000-20009\n"
-                  "cooldown = 90s\nttl = 1h\nttl-max = 2d\nhttps-port = 8443\n"
-                  "[redis]\nurl = redis://u%20x:p%40w@[::1]:6380/3\ntimeout = 250ms\nprefix = my-relay.1:\n"
-                  "[rlyd]\nsocket = /x/y\nsshd = /opt/sshd\nsshd-config = /opt/sshd_config\npid-file = /x/pid\n"
-                  "users = a b\nmax-startups = 1:100:1\nper-source-startups = 0\n", &why);
+    rv = load(
+        &c,
+        "; a comment\n# another\n\n[relay]\n  name=r-1 ; a comment\n\tdomain =  "
+        "Relay.Example.COM.\n"
+        "ssh = [2001:db8::1]:2222\nuser = tunnel_1\nlisten = 127.0.0.1:20000-20009, "
+        "127.0.0.2:20000-20009\n"
+        "cooldown = 90s\nttl = 1h\nttl-max = 2d\nhttps-port = 8443\n"
+        "[redis]\nurl = redis://u%20x:p%40w@[::1]:6380/3\ntimeout = 250ms\nprefix = my-relay.1:\n"
+        "[rlyd]\nsocket = /x/y\nsshd = /opt/sshd\nsshd-config = /opt/sshd_config\npid-file = "
+        "/x/pid\n"
+        "users = a b\nmax-startups = 1:100:1\nper-source-startups = 0\n",
+        &why);
     if (!ok(rv == APR_SUCCESS, "all keys, comments, blanks")) {
         printf("# %s\n", why);
         return;
@@ -79,28 +89,36 @@ static void test_values(void)
     ok(c->ssh_port == 2222, "ssh port");
     is(c->user, "tunnel_1", "user");
     ok(c->listen->nblocks == 2 && c->listen->size == 20, "listen");
-    ok(c->cooldown == apr_time_from_sec(90) && c->ttl == apr_time_from_sec(3600) && c->ttl_max == apr_time_from_sec(172800),
+    ok(c->cooldown == apr_time_from_sec(90) && c->ttl == apr_time_from_sec(3600) &&
+           c->ttl_max == apr_time_from_sec(172800),
        "spans");
     ok(c->https_port == 8443 && c->redis_timeout == apr_time_from_msec(250), "numbers");
     is(c->redis->user, "u x", "Redis user, decoded");
     is(c->redis->password, "p@w", "Redis password, decoded");
     is(c->redis->host, "::1", "Redis host");
     ok(c->redis->port == 6380 && c->redis->db == 3, "Redis port and database");
-    ok(!strstr(c->redis->shown, "p@w") && !strstr(c->redis->shown, "p%40w"), "no password in what is shown");
+    ok(!strstr(c->redis->shown, "p@w") && !strstr(c->redis->shown, "p%40w"),
+       "no password in what is shown");
     is(c->prefix, "my-relay.1:", "prefix");
     is(c->rlyd_socket, "/x/y", "socket");
     is(c->sshd, "/opt/sshd", "sshd");
     is(c->sshd_config, "/opt/sshd_config", "sshd-config");
     is(c->rlyd_pidfile, "/x/pid", "pid-file");
     is(c->rlyd_users, "a b", "users");
-    ok(c->max_startups_start == 1 && c->max_startups_rate == 100 && c->max_startups_full == 1 && !c->per_source_startups,
+    ok(c->max_startups_start == 1 && c->max_startups_rate == 100 && c->max_startups_full == 1 &&
+           !c->per_source_startups,
        "startups");
-    ok(load(&c, "[relay]\r\nname = relay1\r\ndomain = relay.example.com\r\n", &why) == APR_SUCCESS
-       && !strcmp(c->domain, "relay.example.com"), "CRLF");
+    ok(load(&c, "[relay]\r\nname = relay1\r\ndomain = relay.example.com\r\n", &why) ==
+               APR_SUCCESS &&
+           strcmp(c->domain, "relay.example.com") == 0,
+       "CRLF");
     ok(load(&c, "\xef\xbb\xbf" BASE, &why) == APR_SUCCESS, "a byte order mark");
-    ok(load(&c, "[relay]\nname = relay1\ndomain = relay.example.com", &why) == APR_SUCCESS, "no newline at the end");
-    ok(load(&c, "[relay]\nname = a\ndomain = xn--bcher-kva.example\n", &why) == APR_SUCCESS, "an IDN domain");
-    ok(load(&c, "[relay]\nname = a\ndomain = localhost\n", &why) == APR_SUCCESS, "a domain of one label");
+    ok(load(&c, "[relay]\nname = relay1\ndomain = relay.example.com", &why) == APR_SUCCESS,
+       "no newline at the end");
+    ok(load(&c, "[relay]\nname = a\ndomain = xn--bcher-kva.example\n", &why) == APR_SUCCESS,
+       "an IDN domain");
+    ok(load(&c, "[relay]\nname = a\ndomain = localhost\n", &why) == APR_SUCCESS,
+       "a domain of one label");
 }
 
 /* [relay] ssh, in every spelling; port 0: it is an error, with these words in it. */
@@ -172,7 +190,9 @@ static const struct {
     {"a/b", "is not HOST:PORT", 0},
     {"$(touch x)", "is not HOST:PORT", 0},
     {"a:443, b:443", "the port must be a number", 0},
-    {"b\xc3\xbc" "cher.example", "is not HOST:PORT", 0},
+    {"b\xc3\xbc"
+     "cher.example",
+     "is not HOST:PORT", 0},
 };
 
 static void test_ssh(void)
@@ -183,17 +203,23 @@ static void test_ssh(void)
 
     for (i = 0; i < sizeof(ssh_values) / sizeof(ssh_values[0]); i++) {
         int port = ssh_values[i].port;
-        apr_status_t rv = load(&c, apr_psprintf(pool, BASE "ssh = %s\n", ssh_values[i].value), &why);
+        apr_status_t rv =
+            load(&c, apr_psprintf(pool, BASE "ssh = %s\n", ssh_values[i].value), &why);
 
-        if (!ok(port ? rv == APR_SUCCESS && !strcmp(c->ssh_host, ssh_values[i].host) && c->ssh_port == port
-                     : rv == RELAY_EINPUT && strstr(why, ":4: [relay] ssh: ") && strstr(why, ssh_values[i].host),
+        if (!ok(port ? rv == APR_SUCCESS && strcmp(c->ssh_host, ssh_values[i].host) == 0 &&
+                           c->ssh_port == port
+                     : rv == RELAY_EINPUT && strstr(why, ":4: [relay] ssh: ") &&
+                           strstr(why, ssh_values[i].host),
                 "ssh = %s: %s %d", ssh_values[i].value, ssh_values[i].host, port))
             printf("# %d, said: %s\n", rv, why);
     }
     ok(load(&c, BASE "https-port = 8443\nssh = a\n", &why) == APR_SUCCESS && c->ssh_port == 443,
        "ssh without a port: 443, whatever https-port says, as where the key is left out");
-    ok(load(&c, apr_psprintf(pool, BASE "ssh = %s%s:22\n", "a." X50 ".b." X50, ".c"), &why) == APR_SUCCESS, "long labels");
-    ok(load(&c, BASE "ssh = " X50 X10 "xxxx:22\n", &why) == RELAY_EINPUT, "a label of 64 characters");
+    ok(load(&c, apr_psprintf(pool, BASE "ssh = %s%s:22\n", "a." X50 ".b." X50, ".c"), &why) ==
+           APR_SUCCESS,
+       "long labels");
+    ok(load(&c, BASE "ssh = " X50 X10 "xxxx:22\n", &why) == RELAY_EINPUT,
+       "a label of 64 characters");
 }
 
 static const struct {
@@ -244,7 +270,8 @@ static const struct {
     {BASE "[redis]\nurl = localhost\n", 5, "[redis] url: write unix:"},
     {BASE "[redis]\ntimeout = 0ms\n", 5, "longer than 0"},
     {BASE "[redis]\npasswords = redis.d\n", 5, "not an absolute path"},
-    {BASE "[redis]\npasswords = /d\nurl = unix://:p@/s\n", 0, "[redis] passwords: url has a login already"},
+    {BASE "[redis]\npasswords = /d\nurl = unix://:p@/s\n", 0,
+     "[redis] passwords: url has a login already"},
     {BASE "[redis]\nprefix = a b\n", 5, "letters, digits"},
     {BASE "[redis]\nprefix = {x}\n", 5, "letters, digits"},
     {BASE "[redis]\nprefix = *\n", 5, "letters, digits"},
@@ -271,25 +298,41 @@ static void test_errors(void)
         apr_status_t rv = load(&c, bad[i].text, &why);
 
         where = apr_psprintf(pool, bad[i].line ? "%s:%d: " : "%s: ", path, bad[i].line);
-        if (!ok(rv == RELAY_EINPUT && !c && !strncmp(why, where, strlen(where)) && strstr(why, bad[i].fault), "bad %u: %s", i,
-                bad[i].fault))
+        if (!ok(rv == RELAY_EINPUT && !c && strncmp(why, where, strlen(where)) == 0 &&
+                    strstr(why, bad[i].fault),
+                "bad %u: %s", i, bad[i].fault))
             printf("# %d, said: %s\n", rv, why);
         ok(relay_config_load(&c, path, NULL, pool, NULL) == rv, "the same without why");
     }
-    ok(load_bytes(&c, BASE "us\0er = x\n", sizeof(BASE "us\0er = x\n") - 1, &why) == RELAY_EINPUT, "a NUL byte");
-    ok(relay_config_load(&c, "/nonexistent/relay.conf", NULL, pool, &why) != APR_SUCCESS && strstr(why, "/nonexistent/relay.conf: cannot be read"),
+    ok(load_bytes(&c, BASE "us\0er = x\n", sizeof(BASE "us\0er = x\n") - 1, &why) == RELAY_EINPUT,
+       "a NUL byte");
+    ok(relay_config_load(&c, "/nonexistent/relay.conf", NULL, pool, &why) != APR_SUCCESS &&
+           strstr(why, "/nonexistent/relay.conf: cannot be read"),
        "a missing file");
-    ok(relay_config_load(&c, "/tmp", NULL, pool, &why) != APR_SUCCESS && strstr(why, "/tmp: cannot be read"), "a directory");
+    ok(relay_config_load(&c, "/tmp", NULL, pool, &why) != APR_SUCCESS &&
+           strstr(why, "/tmp: cannot be read"),
+       "a directory");
 }
 
 /* The files of [redis] passwords. */
 static const struct {
     const char *content, *password; /* NULL: refused */
 } passwords[] = {
-    {"secret\n", "secret"}, {"secret", "secret"}, {"secret\r\nmore\n", "secret"}, {"s;=[#\"%41\n", "s;=[#\"%41"},
-    {"", NULL}, {"\n", NULL}, {" \n", NULL}, {"two words\n", NULL}, {"secret \n", NULL}, {"s\xc3\xa9\n", NULL}, {"\nsecret\n", NULL},
-    {X50 X50 X50 X50 X50 "xxxxxx\n", X50 X50 X50 X50 X50 "xxxxxx"}, {X50 X50 X50 X50 X50 "xxxxxxx\n", NULL},
-    {X50 X50 X50 X50 X50 "xxxxxxx", NULL}, {X50 X50 X50 X50 X50 X50 X50 "\n", NULL},
+    {"secret\n", "secret"},
+    {"secret", "secret"},
+    {"secret\r\nmore\n", "secret"},
+    {"s;=[#\"%41\n", "s;=[#\"%41"},
+    {"", NULL},
+    {"\n", NULL},
+    {" \n", NULL},
+    {"two words\n", NULL},
+    {"secret \n", NULL},
+    {"s\xc3\xa9\n", NULL},
+    {"\nsecret\n", NULL},
+    {X50 X50 X50 X50 X50 "xxxxxx\n", X50 X50 X50 X50 X50 "xxxxxx"},
+    {X50 X50 X50 X50 X50 "xxxxxxx\n", NULL},
+    {X50 X50 X50 X50 X50 "xxxxxxx", NULL},
+    {X50 X50 X50 X50 X50 X50 X50 "\n", NULL},
 };
 
 static void test_passwords(void)
@@ -304,10 +347,12 @@ static void test_passwords(void)
         perror(dir);
     file = apr_psprintf(pool, "%s/rlyd", dir);
     conf = apr_psprintf(pool, BASE "[redis]\npasswords = %s\n", dir);
-    if (ok(load(&c, conf, &why) == APR_SUCCESS && !c->redis->password, "who is no part needs no password"))
+    if (ok(load(&c, conf, &why) == APR_SUCCESS && !c->redis->password,
+           "who is no part needs no password"))
         is(c->passwords, dir, "passwords");
-    ok(relay_config_load(&c, path, "rlyd", pool, &why) != APR_SUCCESS && strstr(why, path) && strstr(why, file)
-       && strstr(why, "cannot be read") && strstr(why, "relay-redis-setup"), "no file for the part");
+    ok(relay_config_load(&c, path, "rlyd", pool, &why) != APR_SUCCESS && strstr(why, path) &&
+           strstr(why, file) && strstr(why, "cannot be read") && strstr(why, "relay-redis-setup"),
+       "no file for the part");
     for (i = 0; i < sizeof(passwords) / sizeof(passwords[0]); i++) {
         if (!(f = fopen(file, "w")) || fputs(passwords[i].content, f) < 0 || fclose(f))
             perror(file);
@@ -317,8 +362,9 @@ static void test_passwords(void)
             is(c->redis->user, "relay-rlyd", "its user");
         }
         else {
-            ok(relay_config_load(&c, path, "rlyd", pool, &why) == RELAY_EINPUT && strstr(why, file)
-               && (!*passwords[i].content || !strstr(why, "secret")), "password %u is refused, and not shown", i);
+            ok(relay_config_load(&c, path, "rlyd", pool, &why) == RELAY_EINPUT &&
+                   strstr(why, file) && (!*passwords[i].content || !strstr(why, "secret")),
+               "password %u is refused, and not shown", i);
         }
     }
     unlink(file);
@@ -345,12 +391,34 @@ static const struct {
 };
 
 static const char *const bad_urls[] = {
-    "", "localhost", "localhost:6379", "http://x", "redis:", "redis:/x", "redis://", "redis://:6379",
-    "redis://h:0", "redis://h:65536", "redis://h:x",
-    "redis://h:", "redis://h/x", "redis://h/-1", "redis://h/1/2", "redis://pw@h", "redis://a:b%@h",
-    "redis://a:b%zz@h", "redis://a:b%00@h",
-    "redis://[::1", "redis://[::1]x", "redis://[]", "unix://", "unix://run/x", "unix:/run/x",
-    "unix:///x?db=x", "unix:///x?y=1", "unix://pw@/x",
+    "",
+    "localhost",
+    "localhost:6379",
+    "http://x",
+    "redis:",
+    "redis:/x",
+    "redis://",
+    "redis://:6379",
+    "redis://h:0",
+    "redis://h:65536",
+    "redis://h:x",
+    "redis://h:",
+    "redis://h/x",
+    "redis://h/-1",
+    "redis://h/1/2",
+    "redis://pw@h",
+    "redis://a:b%@h",
+    "redis://a:b%zz@h",
+    "redis://a:b%00@h",
+    "redis://[::1",
+    "redis://[::1]x",
+    "redis://[]",
+    "unix://",
+    "unix://run/x",
+    "unix:/run/x",
+    "unix:///x?db=x",
+    "unix:///x?y=1",
+    "unix://pw@/x",
 };
 
 static void test_urls(void)
@@ -361,7 +429,8 @@ static void test_urls(void)
         relay_redis_url *u = NULL;
         const char *why = "";
 
-        if (!ok(relay_redis_url_parse(&u, urls[i].url, pool, &why) == APR_SUCCESS, "%s", urls[i].url)) {
+        if (!ok(relay_redis_url_parse(&u, urls[i].url, pool, &why) == APR_SUCCESS, "%s",
+                urls[i].url)) {
             printf("# %s\n", why);
             continue;
         }
@@ -369,16 +438,19 @@ static void test_urls(void)
         is(u->host, urls[i].host, "host");
         is(u->user, urls[i].user, "user");
         is(u->password, urls[i].password, "password");
-        ok((urls[i].unix_path || u->port == urls[i].port) && u->db == urls[i].db && !u->tls, "port and database");
-        ok(!urls[i].password || (!strstr(u->shown, "pw") && !strstr(u->shown, "a@b") && !strstr(u->shown, "p:w")), "%s is shown without them",
-           u->shown);
+        ok((urls[i].unix_path || u->port == urls[i].port) && u->db == urls[i].db && !u->tls,
+           "port and database");
+        ok(!urls[i].password ||
+               (!strstr(u->shown, "pw") && !strstr(u->shown, "a@b") && !strstr(u->shown, "p:w")),
+           "%s is shown without them", u->shown);
     }
     for (i = 0; i < sizeof(bad_urls) / sizeof(bad_urls[0]); i++) {
         relay_redis_url *u = NULL;
         const char *why = "";
 
-        ok(relay_redis_url_parse(&u, bad_urls[i], pool, &why) == RELAY_EINPUT && !u && *why && !strstr(why, "pw"), "no Redis URL: %s",
-           bad_urls[i]);
+        ok(relay_redis_url_parse(&u, bad_urls[i], pool, &why) == RELAY_EINPUT && !u && *why &&
+               !strstr(why, "pw"),
+           "no Redis URL: %s", bad_urls[i]);
     }
 }
 

@@ -1,6 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/* mod_relay's cookies: pairs of a header, a header without some, the paths that a cookie can have. */
+/* mod_relay's cookies: pairs of a header, a header without some, the paths that
+ * a cookie can have. */
 #include "../../mod_relay/cookie_pairs.h"
 #include "tap.h"
 
@@ -36,16 +37,22 @@ static const struct {
 static const struct {
     const char *uri, *paths; /* joined by blanks */
 } uris[] = {
-    {"", "/"},          {"*", "/"},
-    {"/", "/"},         {"/?x=/y", "/"},
-    {"/a", "/ /a"},     {"/a/", "/ /a /a/"},
+    {"", "/"},
+    {"*", "/"},
+    {"/", "/"},
+    {"/?x=/y", "/"},
+    {"/a", "/ /a"},
+    {"/a/", "/ /a /a/"},
     {"/a/b", "/ /a /a/ /a/b"},
-    {"/a?b/c", "/ /a"}, {"/a/b#c/d", "/ /a /a/ /a/b"},
-    {"//a", "/ //a"},   {"/a;b/c", "/"},
+    {"/a?b/c", "/ /a"},
+    {"/a/b#c/d", "/ /a /a/ /a/b"},
+    {"//a", "/ //a"},
+    {"/a;b/c", "/"},
     {"/a/b;c/d", "/ /a /a/"},
     {"/%2f/x", "/ /%2f /%2f/ /%2f/x"},
     {"http://h/a", "/"},
-    {"/a/b/c/d/e/f/g/h/i/j", "/ /a /a/ /a/b /a/b/ /a/b/c /a/b/c/ /a/b/c/d /a/b/c/d/ /a/b/c/d/e /a/b/c/d/e/"},
+    {"/a/b/c/d/e/f/g/h/i/j",
+     "/ /a /a/ /a/b /a/b/ /a/b/c /a/b/c/ /a/b/c/d /a/b/c/d/ /a/b/c/d/e /a/b/c/d/e/"},
 };
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
@@ -57,7 +64,8 @@ static void test_without(apr_pool_t *pool)
     for (i = 0; i < COUNT(headers); i++) {
         const char *got = mod_relay_cookies_without(headers[i].header, "o", pool);
 
-        is(got, headers[i].without ? headers[i].without : headers[i].header, "%s", headers[i].header);
+        is(got, headers[i].without ? headers[i].without : headers[i].header, "%s",
+           headers[i].header);
         ok(headers[i].without || got == headers[i].header, "`%s': not copied without need",
            headers[i].header);
     }

@@ -1,6 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/* The table of counts that httpd's processes share, with processes that come, go and are killed at any moment. */
+/* The table of counts that httpd's processes share, with processes that come, go and are killed at
+ * any moment. */
 
 #include "tap.h"
 #include "counts.h"
@@ -19,9 +20,11 @@
 static mod_relay_counts *make(unsigned rows, unsigned cells)
 {
     mod_relay_counts *c = NULL;
-    void *at = mmap(NULL, mod_relay_counts_size(rows, cells), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    void *at = mmap(NULL, mod_relay_counts_size(rows, cells), PROT_READ | PROT_WRITE,
+                    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
-    ok(at != MAP_FAILED && mod_relay_counts_init(&c, at, rows, cells) == APR_SUCCESS, "a table of %u rows and %u cells", rows, cells);
+    ok(at != MAP_FAILED && mod_relay_counts_init(&c, at, rows, cells) == APR_SUCCESS,
+       "a table of %u rows and %u cells", rows, cells);
     return c;
 }
 
@@ -61,17 +64,21 @@ static void test_limit(void)
 
     ok(a >= 0 && b >= 0 && a != b, "two processes have a row each");
     for (i = 0; i < LIMIT; i++)
-        ok(mod_relay_counts_take(c, i % 2 ? a : b, "t", LIMIT, &cell) == MOD_RELAY_TAKEN, "%u of %d", i + 1, LIMIT);
-    ok(mod_relay_counts_take(c, a, "t", LIMIT, &cell) == MOD_RELAY_REFUSED, "above the limit it is refused");
+        ok(mod_relay_counts_take(c, i % 2 ? a : b, "t", LIMIT, &cell) == MOD_RELAY_TAKEN,
+           "%u of %d", i + 1, LIMIT);
+    ok(mod_relay_counts_take(c, a, "t", LIMIT, &cell) == MOD_RELAY_REFUSED,
+       "above the limit it is refused");
     ok(room(c, a, "u", LIMIT) == LIMIT, "another tunnel has its own share");
-    ok(mod_relay_counts_take(c, a, "t", LIMIT + 1, &cell) == MOD_RELAY_TAKEN, "a higher limit: taken");
+    ok(mod_relay_counts_take(c, a, "t", LIMIT + 1, &cell) == MOD_RELAY_TAKEN,
+       "a higher limit: taken");
     mod_relay_counts_give(c, a, cell);
     mod_relay_counts_leave(c, 2); /* b had 3 */
     ok(room(c, a, "t", LIMIT) == 3, "what a process held goes with it");
     ok(mod_relay_counts_join(c, 3) == b, "its row is the next one's");
     memset(long_name, 'x', sizeof(long_name) - 1);
     long_name[sizeof(long_name) - 1] = '\0';
-    ok(mod_relay_counts_take(c, a, long_name, 1, &cell) == MOD_RELAY_UNCOUNTED, "an id that is none is not counted, and merged with no other");
+    ok(mod_relay_counts_take(c, a, long_name, 1, &cell) == MOD_RELAY_UNCOUNTED,
+       "an id that is none is not counted, and merged with no other");
 }
 
 /* Ids of which many meet in a bucket; each has its own count. */
@@ -88,10 +95,13 @@ static void test_many(void)
     for (i = 0; i < 64; i++)
         wrong += mod_relay_counts_take(c, row, name_of(name, i), 1, &cell) != MOD_RELAY_REFUSED;
     ok(wrong == 0, "each is at its own limit");
-    ok(mod_relay_counts_take(c, row, "one more", 1, &cell) == MOD_RELAY_UNCOUNTED, "a table that is full: not counted");
+    ok(mod_relay_counts_take(c, row, "one more", 1, &cell) == MOD_RELAY_UNCOUNTED,
+       "a table that is full: not counted");
     mod_relay_counts_give(c, row, cells[7]);
-    ok(mod_relay_counts_take(c, row, "one more", 1, &cell) == MOD_RELAY_TAKEN, "a cell that is free again is used");
-    ok(mod_relay_counts_take(c, row, name_of(name, 7), 1, &cells[7]) == MOD_RELAY_UNCOUNTED, "and is nobody else's");
+    ok(mod_relay_counts_take(c, row, "one more", 1, &cell) == MOD_RELAY_TAKEN,
+       "a cell that is free again is used");
+    ok(mod_relay_counts_take(c, row, name_of(name, 7), 1, &cells[7]) == MOD_RELAY_UNCOUNTED,
+       "and is nobody else's");
     c = make(4, 4096);
     row = mod_relay_counts_join(c, 1);
     for (i = 0; i < 100000; i++) {
@@ -111,7 +121,8 @@ static void work(mod_relay_counts *c, unsigned seed)
     for (;;) {
         seed = seed * 1103515245u + 12345u;
         if (n < 32 && (n == 0 || seed & 0x10000)) {
-            if (mod_relay_counts_take(c, row, name_of(name, (seed >> 20) % 40), LIMIT, &cells[n]) == MOD_RELAY_TAKEN)
+            if (mod_relay_counts_take(c, row, name_of(name, (seed >> 20) % 40), LIMIT, &cells[n]) ==
+                MOD_RELAY_TAKEN)
                 n++;
         }
         if (n && seed & 0x20000)
@@ -178,7 +189,8 @@ static void test_unnoticed(void)
     waitpid(pid, NULL, 0);
     ok(mod_relay_counts_join(c, getppid()) >= 0, "one row is left");
     row = mod_relay_counts_join(c, getpid());
-    ok(row >= 0 && room(c, row, "t", 1) == 1, "then that of the dead one, and what it held is given back");
+    ok(row >= 0 && room(c, row, "t", 1) == 1,
+       "then that of the dead one, and what it held is given back");
     ok(mod_relay_counts_join(c, 1) < 0, "no row is left: said");
 }
 

@@ -11,26 +11,141 @@
 static apr_pool_t *pool;
 
 static const char *const reserved[] = {
-    "Forwarded", "FORWARDED", "Forwarded-For", "X-Forwarded-For", "x_forwarded_for", "X-Forwarded_Host", "X-FORWARDED", "X-Forward-For", "X-ForwardedFor", "X-Real-IP", "X_Real_IP",
-    "x-real_ip", "True-Client-IP", "True_Client_IP", "X-Client-IP", "X_Client_IP", "X-Client_Ip", "X-ClientIP", "Client-IP", "Client_IP", "X-Cluster-Client-IP", "CF-Connecting-IP", "cf_connecting_ipv6",
-    "X-Originating-IP", "X-Remote-IP", "X-Remote-Addr", "Remote-Addr", "Remote-User", "REMOTE_USER", "X-Remote-User", "X_REMOTE_GROUPS", "X-Original-URL", "X-Original-Host", "X-Rewrite-URL", "X_Rewrite_Url",
-    "Proxy", "PROXY", "Proxy-Authorization", "Proxy-Client-IP", "WL-Proxy-Client-IP", "Fastly-Client-IP", "X-Host", "X-Scheme", "Front-End-Https", "SSL_CLIENT_VERIFY", "X-SSL-Client-DN", "X-Client-Cert",
-    "Client-Cert", "Client-Cert-Chain", "X-WEBAUTH-USER", "X-Auth-Request-Email", "X-authentik-username", "Tailscale-User-Login", "OIDC_CLAIM_sub", "OIDC_access_token", "X-ProxyUser-Ip", "X-Proxy-User",
-    "X-Forwarded-very-very-very-very-very-long-indeed", "X-Goog-Authenticated-User-Email", "X-MS-CLIENT-PRINCIPAL-NAME", "X-ARR-ClientCert", "X-True-IP",
+    "Forwarded",
+    "FORWARDED",
+    "Forwarded-For",
+    "X-Forwarded-For",
+    "x_forwarded_for",
+    "X-Forwarded_Host",
+    "X-FORWARDED",
+    "X-Forward-For",
+    "X-ForwardedFor",
+    "X-Real-IP",
+    "X_Real_IP",
+    "x-real_ip",
+    "True-Client-IP",
+    "True_Client_IP",
+    "X-Client-IP",
+    "X_Client_IP",
+    "X-Client_Ip",
+    "X-ClientIP",
+    "Client-IP",
+    "Client_IP",
+    "X-Cluster-Client-IP",
+    "CF-Connecting-IP",
+    "cf_connecting_ipv6",
+    "X-Originating-IP",
+    "X-Remote-IP",
+    "X-Remote-Addr",
+    "Remote-Addr",
+    "Remote-User",
+    "REMOTE_USER",
+    "X-Remote-User",
+    "X_REMOTE_GROUPS",
+    "X-Original-URL",
+    "X-Original-Host",
+    "X-Rewrite-URL",
+    "X_Rewrite_Url",
+    "Proxy",
+    "PROXY",
+    "Proxy-Authorization",
+    "Proxy-Client-IP",
+    "WL-Proxy-Client-IP",
+    "Fastly-Client-IP",
+    "X-Host",
+    "X-Scheme",
+    "Front-End-Https",
+    "SSL_CLIENT_VERIFY",
+    "X-SSL-Client-DN",
+    "X-Client-Cert",
+    "Client-Cert",
+    "Client-Cert-Chain",
+    "X-WEBAUTH-USER",
+    "X-Auth-Request-Email",
+    "X-authentik-username",
+    "Tailscale-User-Login",
+    "OIDC_CLAIM_sub",
+    "OIDC_access_token",
+    "X-ProxyUser-Ip",
+    "X-Proxy-User",
+    "X-Forwarded-very-very-very-very-very-long-indeed",
+    "X-Goog-Authenticated-User-Email",
+    "X-MS-CLIENT-PRINCIPAL-NAME",
+    "X-ARR-ClientCert",
+    "X-True-IP",
 };
 static const char *const free_names[] = {
-    "", "-", "_", "Host", "Cookie", "Authorization", "Accept", "Connection", "Content-Type", "Cache-Control", "Referer", "Range", "Pragma", "Priority", "Proxy-Connection", "TE", "Trailer", "Transfer-Encoding",
-    "User-Agent", "Upgrade", "X", "X-", "X-Requested-With", "X-CSRF-Token", "X-Auth-Token", "X-Auth-User", "X-Auth-Key", "X-Client-Data", "X-Client-Version", "X-HTTP-Method-Override", "X-Real", "X-Forwar", "XForwardedFor",
-    "Forward", "Client", "Remote", "Sec-Fetch-Mode", "Sec-WebSocket-Key", "SSL", "Destination", "Depth", "DNT", "Via", "Prox", "Proxyy", "Origin", "If-None-Match", "X Forwarded For",
+    "",
+    "-",
+    "_",
+    "Host",
+    "Cookie",
+    "Authorization",
+    "Accept",
+    "Connection",
+    "Content-Type",
+    "Cache-Control",
+    "Referer",
+    "Range",
+    "Pragma",
+    "Priority",
+    "Proxy-Connection",
+    "TE",
+    "Trailer",
+    "Transfer-Encoding",
+    "User-Agent",
+    "Upgrade",
+    "X",
+    "X-",
+    "X-Requested-With",
+    "X-CSRF-Token",
+    "X-Auth-Token",
+    "X-Auth-User",
+    "X-Auth-Key",
+    "X-Client-Data",
+    "X-Client-Version",
+    "X-HTTP-Method-Override",
+    "X-Real",
+    "X-Forwar",
+    "XForwardedFor",
+    "Forward",
+    "Client",
+    "Remote",
+    "Sec-Fetch-Mode",
+    "Sec-WebSocket-Key",
+    "SSL",
+    "Destination",
+    "Depth",
+    "DNT",
+    "Via",
+    "Prox",
+    "Proxyy",
+    "Origin",
+    "If-None-Match",
+    "X Forwarded For",
 };
 
 /* {Connection, what remains}; the request has Cookie, X-A, X-Forwarded-For */
 static const struct {
     const char *said, *kept;
 } connections[] = {
-    {"", NULL}, {"close", "close"}, {"Keep-Alive", "Keep-Alive"}, {"Upgrade", "Upgrade"}, {"keep-alive, Upgrade", "keep-alive, Upgrade"}, {"Upgrade,HTTP2-Settings", "Upgrade, HTTP2-Settings"},
-    {"close, close, CLOSE", "close"}, {"TE, trailer", "TE, trailer"}, {"x-a", "x-a"}, {"X-A, x-a,cookie", "X-A, cookie"}, {"X-B", NULL}, {"X-Forwarded-For", NULL}, {"x_forwarded_for, close", "close"},
-    {"X-Forwarded-Proto, X-Real-IP", NULL}, {" ,\t,, close ,, ", "close"}, {"closes, keep-aliv, x-ab, x-", NULL}, {"Close\tX-A", "Close, X-A"},
+    {"", NULL},
+    {"close", "close"},
+    {"Keep-Alive", "Keep-Alive"},
+    {"Upgrade", "Upgrade"},
+    {"keep-alive, Upgrade", "keep-alive, Upgrade"},
+    {"Upgrade,HTTP2-Settings", "Upgrade, HTTP2-Settings"},
+    {"close, close, CLOSE", "close"},
+    {"TE, trailer", "TE, trailer"},
+    {"x-a", "x-a"},
+    {"X-A, x-a,cookie", "X-A, cookie"},
+    {"X-B", NULL},
+    {"X-Forwarded-For", NULL},
+    {"x_forwarded_for, close", "close"},
+    {"X-Forwarded-Proto, X-Real-IP", NULL},
+    {" ,\t,, close ,, ", "close"},
+    {"closes, keep-aliv, x-ab, x-", NULL},
+    {"Close\tX-A", "Close, X-A"},
 };
 
 static int unwanted(const char *name)
@@ -40,7 +155,9 @@ static int unwanted(const char *name)
 
 static void test_drop(void)
 {
-    static const char *const lists[][2] = {{"", ""}, {"a", "a"}, {"u", ""}, {"uu", ""}, {"aub", "ab"}, {"uab", "ab"}, {"abu", "ab"}, {"auubuc", "abc"}, {"abab", "abab"}};
+    static const char *const lists[][2] = {{"", ""},      {"a", "a"},        {"u", ""},
+                                           {"uu", ""},    {"aub", "ab"},     {"uab", "ab"},
+                                           {"abu", "ab"}, {"auubuc", "abc"}, {"abab", "abab"}};
     unsigned i;
 
     for (i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
@@ -56,7 +173,8 @@ static void test_drop(void)
             left[k] = *APR_ARRAY_IDX(apr_table_elts(t), k, apr_table_entry_t).key;
         is(left, lists[i][1], "fields `%s'", lists[i][0]);
         ok(n == (int)(strlen(lists[i][0]) - strlen(left)), "the number is right");
-        ok(!apr_table_get(t, "u") && (!strchr(left, 'b') || apr_table_get(t, "b")), "the table finds what it has");
+        ok(!apr_table_get(t, "u") && (!strchr(left, 'b') || apr_table_get(t, "b")),
+           "the table finds what it has");
     }
 }
 
@@ -68,7 +186,8 @@ static double seconds(void)
     return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
-/* 30,000 words beside 3,000 fields, all of one first letter: 90 million comparisons, were each looked up in turn. */
+/* 30,000 words beside 3,000 fields, all of one first letter: 90 million comparisons, were each
+ * looked up in turn. */
 static void test_linear(void)
 {
     apr_table_t *fields = apr_table_make(pool, 10);
@@ -88,7 +207,8 @@ static void test_linear(void)
     for (i = 0; i < 3000; i++)
         apr_table_addn(fields, apr_psprintf(pool, "X-Forwarded-%d", i), "y");
     began = seconds();
-    ok(mod_relay_fields_drop(fields, mod_relay_field_is_reserved, scratch) == 3000, "3,000 fields of 6,000 dropped");
+    ok(mod_relay_fields_drop(fields, mod_relay_field_is_reserved, scratch) == 3000,
+       "3,000 fields of 6,000 dropped");
     ok(seconds() - began < 0.05, "that was linear: %.4f s", seconds() - began);
 }
 
@@ -108,7 +228,8 @@ int main(void)
     apr_table_addn(fields, "X-A", "a");
     apr_table_addn(fields, "X-Forwarded-For", "a");
     for (i = 0; i < sizeof(connections) / sizeof(connections[0]); i++)
-        is(mod_relay_connection_kept(connections[i].said, fields, pool), connections[i].kept, "Connection: %s", connections[i].said);
+        is(mod_relay_connection_kept(connections[i].said, fields, pool), connections[i].kept,
+           "Connection: %s", connections[i].said);
     test_drop();
     test_linear();
     apr_terminate();

@@ -2,7 +2,8 @@
 
 /*
  * relay_key: what ssh-keygen makes is read and gets the fingerprint that ssh-keygen prints; what is
- * not exactly one good public key is refused with the right words. The bad blobs are made from good ones.
+ * not exactly one good public key is refused with the right words. The bad blobs are made from good
+ * ones.
  */
 #include "relay_key.h"
 #include "tap.h"
@@ -40,7 +41,7 @@ static const char *run(const char *fmt, ...)
     va_end(ap);
     /* NOLINTNEXTLINE(cert-env33-c): the commands are this file's own */
     f = popen(apr_psprintf(pool, "cd %s && { %s; } 2>&1", dir, cmd), "r");
-    n = f ? fread(out, 1, sizeof out - 1, f) : 0;
+    n = f ? fread(out, 1, sizeof(out) - 1, f) : 0;
     out[n] = '\0';
     if (!f || pclose(f) != 0) {
         printf("# failed: %s: %s\n", cmd, out);
@@ -67,7 +68,7 @@ static void put_bytes(blob *b, const void *data, apr_size_t len)
 
 static void put_length(blob *b, apr_size_t len)
 {
-    unsigned char prefix[4] = { len >> 24, len >> 16, len >> 8, len };
+    unsigned char prefix[4] = {len >> 24, len >> 16, len >> 8, len};
 
     put_bytes(b, prefix, 4);
 }
@@ -85,13 +86,15 @@ static void put_text(blob *b, const char *text)
 
 static const char *line_of(const char *type, const blob *b)
 {
-    return apr_pstrcat(pool, type, " ", apr_pencode_base64_binary(pool, b->data, (apr_ssize_t)b->len, 0, NULL), NULL);
+    return apr_pstrcat(pool, type, " ",
+                       apr_pencode_base64_binary(pool, b->data, (apr_ssize_t)b->len, 0, NULL),
+                       NULL);
 }
 
 /* The blob of a key file's line. */
 static blob blob_of(const char *line)
 {
-    blob b = { .len = 0 };
+    blob b = {.len = 0};
 
     apr_decode_base64_binary(b.data, word(line, 1), APR_ENCODE_STRING, 0, &b.len);
     return b;
@@ -148,7 +151,8 @@ static const char *generated(const char *type, int bits)
     const char *path = apr_psprintf(pool, "%s/%s.pub", dir, name), *why = "";
     relay_key *key = NULL;
 
-    run("ssh-keygen -q -t %s %s -N '' -C 'a comment' -f %s", type, bits ? apr_psprintf(pool, "-b %d", bits) : "", name);
+    run("ssh-keygen -q -t %s %s -N '' -C 'a comment' -f %s", type,
+        bits ? apr_psprintf(pool, "-b %d", bits) : "", name);
     line = run("cat %s.pub", name);
     if (bits && bits < 2048)
         return line;
@@ -158,10 +162,11 @@ static const char *generated(const char *type, int bits)
     return line;
 }
 
-/* A security key's public half, put together from an ordinary key's: there is no such device here. */
+/* A security key's public half, put together from an ordinary key's: there is
+ * no such device here. */
 static const char *security_key(const char *type, const char *from, int fields)
 {
-    blob plain = blob_of(from), sk = { .len = 0 };
+    blob plain = blob_of(from), sk = {.len = 0};
     apr_size_t len;
 
     put_text(&sk, type);
@@ -175,8 +180,9 @@ static const char *security_key(const char *type, const char *from, int fields)
 
 static void test_security_keys(const char *ed, const char *ec256, const char *ec384)
 {
-    const char *ed_type = "sk-ssh-ed25519@openssh.com", *ec_type = "sk-ecdsa-sha2-nistp256@openssh.com";
-    const char *both[] = { security_key(ed_type, ed, 1), security_key(ec_type, ec256, 2) };
+    const char *ed_type = "sk-ssh-ed25519@openssh.com",
+               *ec_type = "sk-ecdsa-sha2-nistp256@openssh.com";
+    const char *both[] = {security_key(ed_type, ed, 1), security_key(ec_type, ec256, 2)};
     blob b;
 
     for (int i = 0; i < 2; i++) {
@@ -202,15 +208,17 @@ static void test_ecdsa(const char *ec256, const char *ec384)
 
     other = b;
     other.data[point - b.data + 40] ^= 1;
-    refused("a point that is not on the curve", line_of("ecdsa-sha2-nistp256", &other), "no key of its type");
+    refused("a point that is not on the curve", line_of("ecdsa-sha2-nistp256", &other),
+            "no key of its type");
     other = b;
     other.data[point - b.data] = 3;
     refused("a compressed point's mark", line_of("ecdsa-sha2-nistp256", &other), "uncompressed");
-    memset(&other, 0, sizeof other);
+    memset(&other, 0, sizeof(other));
     put_text(&other, "ecdsa-sha2-nistp256");
     put_text(&other, "nistp384");
     put_string(&other, point, len);
-    refused("the type of one curve, the name of another", line_of("ecdsa-sha2-nistp256", &other), "another curve");
+    refused("the type of one curve, the name of another", line_of("ecdsa-sha2-nistp256", &other),
+            "another curve");
     other.len = 0;
     put_text(&other, "ecdsa-sha2-nistp384");
     put_text(&other, "nistp384");
@@ -221,13 +229,13 @@ static void test_ecdsa(const char *ec256, const char *ec384)
     put_text(&other, "nistp256");
     put_string(&other, "", 1);
     refused("the point at infinity", line_of("ecdsa-sha2-nistp256", &other), "curve's length");
-    refused("the type of one curve, the blob of another", apr_pstrcat(pool, "ecdsa-sha2-nistp256 ", word(ec384, 1), NULL),
-            "another type");
+    refused("the type of one curve, the blob of another",
+            apr_pstrcat(pool, "ecdsa-sha2-nistp256 ", word(ec384, 1), NULL), "another type");
 }
 
 static const char *rsa_line(const void *e, apr_size_t elen, const void *n, apr_size_t nlen)
 {
-    blob b = { .len = 0 };
+    blob b = {.len = 0};
 
     put_text(&b, "ssh-rsa");
     put_string(&b, e, elen);
@@ -240,7 +248,7 @@ static void test_rsa(const char *rsa, const char *rsa1024)
     blob b = blob_of(rsa);
     apr_size_t nlen;
     const unsigned char *n = field_of(&b, 2, &nlen);
-    unsigned char changed[3000] = { 0 };
+    unsigned char changed[3000] = {0};
 
     refused("RSA with 1024 bits", rsa1024, "1024 bits");
     accepted("RSA put together again", rsa_line("\1\0\1", 3, n, nlen), NULL);
@@ -256,7 +264,7 @@ static void test_rsa(const char *rsa, const char *rsa1024)
     refused("a modulus with a needless zero", rsa_line("\1\0\1", 3, changed, nlen + 1), "modulus");
     changed[nlen] ^= 1;
     refused("an even modulus", rsa_line("\1\0\1", 3, changed + 1, nlen), "modulus");
-    memset(changed, 0x7f, sizeof changed);
+    memset(changed, 0x7f, sizeof(changed));
     refused("2047 bits", rsa_line("\1\0\1", 3, changed, 256), "2047 bits");
     refused("more than 16384 bits", rsa_line("\1\0\1", 3, changed, 2050), "more than 16384");
 }
@@ -270,8 +278,8 @@ static void test_blobs(const char *ed)
     for (apr_size_t cut = 0; cut < b.len; cut++) {
         other = b;
         other.len = cut;
-        refused(apr_psprintf(pool, "a blob cut to %d bytes", (int)cut), line_of("ssh-ed25519", &other),
-                cut ? "cut short" : "not base64");
+        refused(apr_psprintf(pool, "a blob cut to %d bytes", (int)cut),
+                line_of("ssh-ed25519", &other), cut ? "cut short" : "not base64");
     }
     other = b;
     put_bytes(&other, "", 1);
@@ -289,11 +297,13 @@ static void test_blobs(const char *ed)
 
     refused("a type alone", "ssh-ed25519", "not base64");
     refused("a type and spaces", "ssh-ed25519  ", "not base64");
-    refused("base64 cut by one", apr_psprintf(pool, "ssh-ed25519 %.*s", (int)strlen(b64) - 1, b64), "not base64");
+    refused("base64 cut by one", apr_psprintf(pool, "ssh-ed25519 %.*s", (int)strlen(b64) - 1, b64),
+            "not base64");
     refused("base64 and one `=`", apr_pstrcat(pool, "ssh-ed25519 ", b64, "=", NULL), "not base64");
     bad = apr_pstrdup(pool, b64);
     bad[30] = '*';
-    refused("a wrong character in the base64", apr_pstrcat(pool, "ssh-ed25519 ", bad, NULL), "not base64");
+    refused("a wrong character in the base64", apr_pstrcat(pool, "ssh-ed25519 ", bad, NULL),
+            "not base64");
     bad[30] = '-';
     refused("base64url", apr_pstrcat(pool, "ssh-ed25519 ", bad, NULL), "not base64");
     refused("base64 of ten bytes", "ssh-ed25519 AAAAC3NzaC1lZA==", "cut short");
@@ -316,9 +326,11 @@ static void test_text(const char *ed, const char *ec)
     refused("an empty line before it", apr_pstrcat(pool, "\n", one, NULL), "more than one line");
     refused("CRLF", apr_pstrcat(pool, one, "\r\n", NULL), "carriage return");
     refused("a CR inside", apr_pstrcat(pool, one, " a\rb", NULL), "carriage return");
-    refused("an escape sequence in the comment", apr_pstrcat(pool, one, " \033[2J", NULL), "control character");
+    refused("an escape sequence in the comment", apr_pstrcat(pool, one, " \033[2J", NULL),
+            "control character");
     refused("a space before it", apr_pstrcat(pool, " ", one, NULL), "starts with a space");
-    refused("a byte order mark", apr_pstrcat(pool, "\xef\xbb\xbf", one, NULL), "does not start with a key's type");
+    refused("a byte order mark", apr_pstrcat(pool, "\xef\xbb\xbf", one, NULL),
+            "does not start with a key's type");
     nul[strlen(one) + 3] = '\0';
     refused_bytes("a NUL byte in the comment", nul, strlen(one) + 10, "NUL byte");
     nul = apr_pstrdup(pool, one);
@@ -328,30 +340,37 @@ static void test_text(const char *ed, const char *ec)
     refused("options", apr_pstrcat(pool, "restrict,command=\"a b\" ", one, NULL), "options");
     refused("an option alone", apr_pstrcat(pool, "no-pty ", one, NULL), "options");
     refused("a known_hosts line", apr_pstrcat(pool, "relay1 ", one, NULL), "options");
-    refused("an unknown type", apr_pstrcat(pool, "ssh-ed448 ", word(ed, 1), NULL), "type ssh-ed448 are not taken");
-    refused("upper case", apr_pstrcat(pool, "SSH-ED25519 ", word(ed, 1), NULL), "does not start with");
+    refused("an unknown type", apr_pstrcat(pool, "ssh-ed448 ", word(ed, 1), NULL),
+            "type ssh-ed448 are not taken");
+    refused("upper case", apr_pstrcat(pool, "SSH-ED25519 ", word(ed, 1), NULL),
+            "does not start with");
     refused("DSA", "ssh-dss AAAAB3NzaC1kc3MAAACBAPY", "DSA");
     refused("base64 alone", word(ed, 1), "does not start with");
-    refused("SSH2 format", "---- BEGIN SSH2 PUBLIC KEY ----\nAAAA\n---- END SSH2 PUBLIC KEY ----\n", "RFC 4716");
+    refused("SSH2 format", "---- BEGIN SSH2 PUBLIC KEY ----\nAAAA\n---- END SSH2 PUBLIC KEY ----\n",
+            "RFC 4716");
     refused("PEM format", "-----BEGIN PUBLIC KEY-----\nMIIB\n-----END PUBLIC KEY-----\n", "PEM");
     refused("a PuTTY private key", "PuTTY-User-Key-File-3: ssh-ed25519\r\n", "private key");
 }
 
 static void test_files(const char *ed)
 {
-    const char *private = apr_psprintf(pool, "%s/ed25519-0", dir), *missing = apr_psprintf(pool, "%s/missing", dir);
+    const char *private = apr_psprintf(pool, "%s/ed25519-0", dir),
+               *missing = apr_psprintf(pool, "%s/missing", dir);
     const char *why = "", *text;
     relay_key *key = NULL;
 
-    ok(relay_key_read(&key, private, pool, &why) == RELAY_EINPUT && strstr(why, "is a private key") && strstr(why, private),
+    ok(relay_key_read(&key, private, pool, &why) == RELAY_EINPUT &&
+           strstr(why, "is a private key") && strstr(why, private),
        "a private key's file is refused");
     text = run("cat ed25519-0");
     ok(!strstr(why, word(text, 5)), "and nothing of it is shown");
     why = "";
-    ok(relay_key_read(&key, missing, pool, &why) != APR_SUCCESS && strstr(why, missing), "a missing file");
+    ok(relay_key_read(&key, missing, pool, &why) != APR_SUCCESS && strstr(why, missing),
+       "a missing file");
     ok(relay_key_read(&key, dir, pool, &why) != APR_SUCCESS && strstr(why, dir), "a directory");
     run("head -c 20000 /dev/zero | tr '\\0' x > long");
-    ok(relay_key_read(&key, apr_psprintf(pool, "%s/long", dir), pool, &why) == RELAY_EINPUT && strstr(why, "too long"),
+    ok(relay_key_read(&key, apr_psprintf(pool, "%s/long", dir), pool, &why) == RELAY_EINPUT &&
+           strstr(why, "too long"),
        "a long file");
     run("ssh-keygen -q -t ed25519 -N '' -f ca && ssh-keygen -q -s ca -I id -n relay ed25519-0.pub");
     refused("a certificate", run("cat ed25519-0-cert.pub"), "certificate");
@@ -365,23 +384,27 @@ static void test_generate(void)
     const char *why = "", *path = apr_psprintf(pool, "%s/made", dir);
     FILE *f;
 
-    ok(relay_key_generate(&key, pool, &why) == APR_SUCCESS && relay_key_generate(&other, pool, NULL) == APR_SUCCESS,
+    ok(relay_key_generate(&key, pool, &why) == APR_SUCCESS &&
+           relay_key_generate(&other, pool, NULL) == APR_SUCCESS,
        "makes pairs");
     ok(other && strcmp(key->public_line, other->public_line) != 0, "that differ");
-    ok(relay_key_parse(&again, key->public_line, strlen(key->public_line), pool, &why) == APR_SUCCESS,
+    ok(relay_key_parse(&again, key->public_line, strlen(key->public_line), pool, &why) ==
+           APR_SUCCESS,
        "reads what it made");
     is(again->fingerprint, key->fingerprint, "the same fingerprint");
     f = fopen(path, "w");
     chmod(path, 0600);
     fputs(key->private_pem, f);
     fclose(f);
-    is(apr_pstrcat(pool, word(run("ssh-keygen -y -P '' -f made"), 0), " ", word(run("ssh-keygen -y -P '' -f made"), 1),
-                   NULL),
+    is(apr_pstrcat(pool, word(run("ssh-keygen -y -P '' -f made"), 0), " ",
+                   word(run("ssh-keygen -y -P '' -f made"), 1), NULL),
        key->public_line, "ssh-keygen -y reads the private key");
-    is(word(run("ssh-keygen -lf made"), 1), key->fingerprint, "ssh-keygen -l prints that fingerprint");
+    is(word(run("ssh-keygen -lf made"), 1), key->fingerprint,
+       "ssh-keygen -l prints that fingerprint");
     run("ssh-keygen -q -t ed25519 -N '' -C '' -f own");
     is(run("wc < made"), run("wc < own"), "it has lines and bytes as ssh-keygen would write them");
-    is(run("grep -v -e --- made | base64 -d | tail -c 6 | od -An -tx1"), " 00 01 02 03 04 05\n", "and no more padding than the format asks for");
+    is(run("grep -v -e --- made | base64 -d | tail -c 6 | od -An -tx1"), " 00 01 02 03 04 05\n",
+       "and no more padding than the format asks for");
 }
 
 int main(void)

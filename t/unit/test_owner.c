@@ -17,9 +17,18 @@
 static const relay_listen_addr here = {0x7f4d0005, 10000}; /* 127.77.0.5:10000 */
 
 /* An end of a connection, a listener just there, one on all addresses. */
-#define E(u, i) {.listens = 0, .addr = {0x7f4d0005, 10000}, .uid = (u), .inode = (i)}
-#define L(u) {.listens = 1, .addr = {0x7f4d0005, 10000}, .uid = (u), .inode = 7}
-#define W(u) {.listens = 1, .wildcard = 1, .addr = {0, 10000}, .uid = (u), .inode = 7}
+#define E(u, i) \
+    { \
+        .listens = 0, .addr = {0x7f4d0005, 10000}, .uid = (u), .inode = (i) \
+    }
+#define L(u) \
+    { \
+        .listens = 1, .addr = {0x7f4d0005, 10000}, .uid = (u), .inode = 7 \
+    }
+#define W(u) \
+    { \
+        .listens = 1, .wildcard = 1, .addr = {0, 10000}, .uid = (u), .inode = 7 \
+    }
 
 #define IS RELAY_OWNER_USER
 #define ANOTHERS RELAY_OWNER_OTHER
@@ -34,37 +43,70 @@ static const struct row {
     uid_t found;
 } rows[] = {
     {"accepted by the user", USER, {1, 1, 0, E(USER, 9), L(USER), E(0, 0)}, IS, 0},
-    {"not accepted, a kernel that names the listener's user", USER,
-     {1, 1, 0, E(USER, 0), L(USER), E(0, 0)}, IS, 0},
-    {"not accepted, a kernel that does not; still so later", USER,
-     {1, 1, 1, E(0, 0), L(USER), E(0, 0)}, IS, 0},
-    {"the same, accepted by the user meanwhile", USER,
-     {1, 1, 1, E(0, 0), L(USER), E(USER, 9)}, IS, 0},
-    {"accepted by another, who has closed his listener for the user's", USER,
-     {1, 1, 0, E(OTHER, 9), L(USER), E(0, 0)}, ANOTHERS, OTHER},
-    {"accepted by root, whose listener is the user's now", USER,
-     {1, 1, 0, E(0, 9), L(USER), E(0, 0)}, ANOTHERS, 0},
-    {"not accepted before, by another meanwhile, who has closed his listener for the user's", USER,
-     {1, 1, 1, E(0, 0), L(USER), E(OTHER, 9)}, ANOTHERS, OTHER},
-    {"not accepted before, by root meanwhile", USER,
-     {1, 1, 1, E(0, 0), L(USER), E(0, 9)}, ANOTHERS, 0},
+    {"not accepted, a kernel that names the listener's user",
+     USER,
+     {1, 1, 0, E(USER, 0), L(USER), E(0, 0)},
+     IS,
+     0},
+    {"not accepted, a kernel that does not; still so later",
+     USER,
+     {1, 1, 1, E(0, 0), L(USER), E(0, 0)},
+     IS,
+     0},
+    {"the same, accepted by the user meanwhile",
+     USER,
+     {1, 1, 1, E(0, 0), L(USER), E(USER, 9)},
+     IS,
+     0},
+    {"accepted by another, who has closed his listener for the user's",
+     USER,
+     {1, 1, 0, E(OTHER, 9), L(USER), E(0, 0)},
+     ANOTHERS,
+     OTHER},
+    {"accepted by root, whose listener is the user's now",
+     USER,
+     {1, 1, 0, E(0, 9), L(USER), E(0, 0)},
+     ANOTHERS,
+     0},
+    {"not accepted before, by another meanwhile, who has closed his listener for the user's",
+     USER,
+     {1, 1, 1, E(0, 0), L(USER), E(OTHER, 9)},
+     ANOTHERS,
+     OTHER},
+    {"not accepted before, by root meanwhile",
+     USER,
+     {1, 1, 1, E(0, 0), L(USER), E(0, 9)},
+     ANOTHERS,
+     0},
     {"not accepted before, gone later", USER, {1, 1, 0, E(0, 0), L(USER), E(0, 0)}, NOBODYS, 0},
-    {"not accepted, another's listener", USER,
-     {1, 1, 1, E(0, 0), L(OTHER), E(0, 0)}, ANOTHERS, OTHER},
+    {"not accepted, another's listener",
+     USER,
+     {1, 1, 1, E(0, 0), L(OTHER), E(0, 0)},
+     ANOTHERS,
+     OTHER},
     {"not accepted, root's listener", USER, {1, 1, 1, E(0, 0), L(0), E(0, 0)}, ANOTHERS, 0},
-    {"not accepted, named as another's", USER,
-     {1, 1, 1, E(OTHER, 0), L(USER), E(0, 0)}, ANOTHERS, OTHER},
+    {"not accepted, named as another's",
+     USER,
+     {1, 1, 1, E(OTHER, 0), L(USER), E(0, 0)},
+     ANOTHERS,
+     OTHER},
     {"the user's, on all addresses", USER, {1, 1, 0, E(USER, 9), W(USER), E(0, 0)}, ANOTHERS, USER},
     {"another's, on all addresses", USER, {1, 1, 1, E(0, 0), W(OTHER), E(0, 0)}, ANOTHERS, OTHER},
-    {"accepted by the user, who listens no more", USER,
-     {1, 0, 0, E(USER, 9), L(USER), E(0, 0)}, NOBODYS, 0},
+    {"accepted by the user, who listens no more",
+     USER,
+     {1, 0, 0, E(USER, 9), L(USER), E(0, 0)},
+     NOBODYS,
+     0},
     {"gone", USER, {0, 1, 0, E(0, 0), L(USER), E(0, 0)}, NOBODYS, 0},
     {"no word of the end", USER, {-1, 0, 0, E(0, 0), L(USER), E(0, 0)}, UNKNOWN, 0},
     {"no word of the listener", USER, {1, -1, 0, E(USER, 9), L(USER), E(0, 0)}, UNKNOWN, 0},
     {"no word of the end later", USER, {1, 1, -1, E(0, 0), L(USER), E(0, 0)}, UNKNOWN, 0},
     {"root is the user: not accepted", 0, {1, 1, 1, E(0, 0), L(0), E(0, 0)}, IS, 0},
-    {"root is the user: accepted by another meanwhile", 0,
-     {1, 1, 1, E(0, 0), L(0), E(OTHER, 9)}, ANOTHERS, OTHER},
+    {"root is the user: accepted by another meanwhile",
+     0,
+     {1, 1, 1, E(0, 0), L(0), E(OTHER, 9)},
+     ANOTHERS,
+     OTHER},
 };
 
 /* ---- with this kernel's sockets */
@@ -73,9 +115,8 @@ static const struct row {
  * @return the socket, or -1 */
 static int listen_as(uid_t uid, relay_listen_addr *at, const char *device)
 {
-    struct sockaddr_in sin = {.sin_family = AF_INET,
-                              .sin_addr.s_addr = htonl(at->ip),
-                              .sin_port = htons(at->port)};
+    struct sockaddr_in sin = {
+        .sin_family = AF_INET, .sin_addr.s_addr = htonl(at->ip), .sin_port = htons(at->port)};
     socklen_t len = sizeof(sin);
     int fd, on = 1;
 
@@ -85,8 +126,8 @@ static int listen_as(uid_t uid, relay_listen_addr *at, const char *device)
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
     if (device)
         setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device, (socklen_t)strlen(device));
-    if (bind(fd, (struct sockaddr *)&sin, sizeof(sin)) < 0 || listen(fd, 5) < 0
-        || getsockname(fd, (struct sockaddr *)&sin, &len) < 0) {
+    if (bind(fd, (struct sockaddr *)&sin, sizeof(sin)) < 0 || listen(fd, 5) < 0 ||
+        getsockname(fd, (struct sockaddr *)&sin, &len) < 0) {
         close(fd);
         fd = -1;
     }
@@ -103,14 +144,13 @@ static int accept_as(uid_t uid, int listener)
 
 static int connect_to(relay_listen_addr at, relay_listen_addr *local)
 {
-    struct sockaddr_in sin = {.sin_family = AF_INET,
-                              .sin_addr.s_addr = htonl(at.ip),
-                              .sin_port = htons(at.port)};
+    struct sockaddr_in sin = {
+        .sin_family = AF_INET, .sin_addr.s_addr = htonl(at.ip), .sin_port = htons(at.port)};
     socklen_t len = sizeof(sin);
     int fd = socket(AF_INET, SOCK_STREAM, 0);
 
-    if (connect(fd, (struct sockaddr *)&sin, sizeof(sin)) < 0
-        || getsockname(fd, (struct sockaddr *)&sin, &len) < 0)
+    if (connect(fd, (struct sockaddr *)&sin, sizeof(sin)) < 0 ||
+        getsockname(fd, (struct sockaddr *)&sin, &len) < 0)
         perror("a visitor cannot connect");
     local->ip = ntohl(sin.sin_addr.s_addr);
     local->port = ntohs(sin.sin_port);

@@ -9,16 +9,23 @@
 static const struct {
     const char *info, *policy;
 } cases[] = {
-    {"# Memory\r\nused_memory:1\r\nmaxmemory:1000\r\nmaxmemory_human:1000B\r\nmaxmemory_policy:allkeys-lru\r\nx:y\r\n", "allkeys-lru"},
+    {"# "
+     "Memory\r\nused_memory:1\r\nmaxmemory:1000\r\nmaxmemory_human:1000B\r\nmaxmemory_policy:"
+     "allkeys-lru\r\nx:y\r\n",
+     "allkeys-lru"},
     {"maxmemory:18446744073709551615\r\nmaxmemory_policy:volatile-lru\r\n", "volatile-lru"},
     {"maxmemory:10\r\nmaxmemory_policy:noevictions\r\n", "noevictions"},
     {"maxmemory:10\r\nmaxmemory_policy:no\r\n", "no"},
-    {"# Memory\r\nused_memory:1\r\nmaxmemory:1048576\r\nmaxmemory_human:1M\r\nmaxmemory_policy:allkeys-lru\r\n", "allkeys-lru"},
+    {"# "
+     "Memory\r\nused_memory:1\r\nmaxmemory:1048576\r\nmaxmemory_human:1M\r\nmaxmemory_policy:"
+     "allkeys-lru\r\n",
+     "allkeys-lru"},
     {"maxmemory:1\r\nmaxmemory_policy:volatile-ttl\r\n", "volatile-ttl"},
     {"maxmemory:1\nmaxmemory_policy:allkeys-lrm", "allkeys-lrm"},
     {"maxmemory_policy:volatile-random\r\nmaxmemory:10\r\n", "volatile-random"},
     {"maxmemory:1048576\r\nmaxmemory_policy:noeviction\r\n", NULL},
-    {"maxmemory:0\r\nmaxmemory_policy:allkeys-lru\r\n", NULL}, /* no maxmemory: nothing is evicted */
+    {"maxmemory:0\r\nmaxmemory_policy:allkeys-lru\r\n",
+     NULL}, /* no maxmemory: nothing is evicted */
     {"maxmemory:00\r\nmaxmemory_policy:allkeys-lru\r\n", NULL},
     {"maxmemory:\r\nmaxmemory_policy:allkeys-lru\r\n", NULL},
     {"maxmemory:1\r\nmaxmemory_policy:\r\n", NULL},

@@ -40,38 +40,77 @@ static const struct {
 static const struct {
     const char *text, *fault;
 } bad[] = {
-    {"", "write a URL"}, {"0", "from 1 to 65535"}, {"65536", "from 1 to 65535"},
-    {"99999999999999999999", "from 1 to 65535"}, {"-1", "write a URL"},
-    {"+80", "write a URL"}, {"80 ", "a space"}, {"80\n", "a space"}, {"8o", "write a URL"},
-    {"127.0.0.1:80", "write a URL"}, {"localhost", "write a URL"},
-    {"//nas", "write a URL"}, {"http:/nas", "write a URL"}, {"http:nas", "write a URL"},
-    {"://nas", "the scheme must be"}, {"ftp://nas", "the scheme must be"},
-    {"ssh://nas", "the scheme must be"}, {"h2://nas", "the scheme must be"},
-    {"unix:///run/x", "the scheme must be"}, {"httpx://nas", "the scheme must be"},
-    {"http://", "neither a DNS name"}, {"http:///", "neither a DNS name"},
-    {"http://:80", "neither a DNS name"}, {"http://nas:", "from 1 to 65535"},
-    {"http://nas:0", "from 1 to 65535"}, {"http://nas:65536", "from 1 to 65535"},
-    {"http://nas:8o", "from 1 to 65535"}, {"http://nas:80:81", "from 1 to 65535"},
-    {"http://nas:+80", "from 1 to 65535"}, {"http://nas:-1", "from 1 to 65535"},
-    {"http://nas/x", "a path cannot"}, {"http://nas//", "a path cannot"},
-    {"http://nas/?", "query"}, {"http://nas?x", "query"}, {"http://nas#x", "query"},
-    {"http://me@nas", "user"}, {"http://me:pw@nas:80", "user"},
-    {"http://nas\\x", "user"}, {"http://nas x", "a space"}, {"http://nas\t", "a space"},
-    {"http://n\xc3\xa4s", "non-ASCII"}, {"http://nas\x7f", "a space"},
-    {"http://nas%20", "neither a DNS name"}, {"http://-nas", "neither a DNS name"},
-    {"http://nas-", "neither a DNS name"}, {"http://nas.", "neither a DNS name"},
-    {"http://.nas", "neither a DNS name"}, {"http://a..b", "neither a DNS name"},
-    {"http://a-.b", "neither a DNS name"}, {"http://*", "neither a DNS name"},
-    {"http://1.2.3", "neither a DNS name"}, {"http://256.1.1.1", "neither a DNS name"},
-    {"http://1.2.3.4.5", "neither a DNS name"}, {"http://127.1", "neither a DNS name"},
-    {"http://2130706433", "neither a DNS name"}, {"http://01.2.3.4", "neither a DNS name"},
-    {"http://::1", "neither a DNS name"}, {"http://[::1", "not closed"},
-    {"http://[]", "not an IPv6"}, {"http://[nas]", "not an IPv6"}, {"http://[127.0.0.1]", "not an IPv6"},
-    {"http://[::1]x", "only a port"}, {"http://[::1]80", "only a port"},
-    {"http://[::1]:", "from 1 to 65535"}, {"http://[fe80::1%eth0]", "not an IPv6"},
-    {"tcp://127.0.0.1", "tcp:// needs a port"}, {"tcp://nas/", "tcp:// needs a port"},
-    {"http://nas -R 1:2:3", "a space"}, {"http://$(id)", "neither a DNS name"},
-    {"http://a;b", "neither a DNS name"}, {"http://\"", "neither a DNS name"},
+    {"", "write a URL"},
+    {"0", "from 1 to 65535"},
+    {"65536", "from 1 to 65535"},
+    {"99999999999999999999", "from 1 to 65535"},
+    {"-1", "write a URL"},
+    {"+80", "write a URL"},
+    {"80 ", "a space"},
+    {"80\n", "a space"},
+    {"8o", "write a URL"},
+    {"127.0.0.1:80", "write a URL"},
+    {"localhost", "write a URL"},
+    {"//nas", "write a URL"},
+    {"http:/nas", "write a URL"},
+    {"http:nas", "write a URL"},
+    {"://nas", "the scheme must be"},
+    {"ftp://nas", "the scheme must be"},
+    {"ssh://nas", "the scheme must be"},
+    {"h2://nas", "the scheme must be"},
+    {"unix:///run/x", "the scheme must be"},
+    {"httpx://nas", "the scheme must be"},
+    {"http://", "neither a DNS name"},
+    {"http:///", "neither a DNS name"},
+    {"http://:80", "neither a DNS name"},
+    {"http://nas:", "from 1 to 65535"},
+    {"http://nas:0", "from 1 to 65535"},
+    {"http://nas:65536", "from 1 to 65535"},
+    {"http://nas:8o", "from 1 to 65535"},
+    {"http://nas:80:81", "from 1 to 65535"},
+    {"http://nas:+80", "from 1 to 65535"},
+    {"http://nas:-1", "from 1 to 65535"},
+    {"http://nas/x", "a path cannot"},
+    {"http://nas//", "a path cannot"},
+    {"http://nas/?", "query"},
+    {"http://nas?x", "query"},
+    {"http://nas#x", "query"},
+    {"http://me@nas", "user"},
+    {"http://me:pw@nas:80", "user"},
+    {"http://nas\\x", "user"},
+    {"http://nas x", "a space"},
+    {"http://nas\t", "a space"},
+    {"http://n\xc3\xa4s", "non-ASCII"},
+    {"http://nas\x7f", "a space"},
+    {"http://nas%20", "neither a DNS name"},
+    {"http://-nas", "neither a DNS name"},
+    {"http://nas-", "neither a DNS name"},
+    {"http://nas.", "neither a DNS name"},
+    {"http://.nas", "neither a DNS name"},
+    {"http://a..b", "neither a DNS name"},
+    {"http://a-.b", "neither a DNS name"},
+    {"http://*", "neither a DNS name"},
+    {"http://1.2.3", "neither a DNS name"},
+    {"http://256.1.1.1", "neither a DNS name"},
+    {"http://1.2.3.4.5", "neither a DNS name"},
+    {"http://127.1", "neither a DNS name"},
+    {"http://2130706433", "neither a DNS name"},
+    {"http://01.2.3.4", "neither a DNS name"},
+    {"http://::1", "neither a DNS name"},
+    {"http://[::1", "not closed"},
+    {"http://[]", "not an IPv6"},
+    {"http://[nas]", "not an IPv6"},
+    {"http://[127.0.0.1]", "not an IPv6"},
+    {"http://[::1]x", "only a port"},
+    {"http://[::1]80", "only a port"},
+    {"http://[::1]:", "from 1 to 65535"},
+    {"http://[fe80::1%eth0]", "not an IPv6"},
+    {"tcp://127.0.0.1", "tcp:// needs a port"},
+    {"tcp://nas/", "tcp:// needs a port"},
+    {"http://nas -R 1:2:3", "a space"},
+    {"http://$(id)", "neither a DNS name"},
+    {"http://a;b", "neither a DNS name"},
+    {"http://\"", "neither a DNS name"},
 };
 
 int main(void)
@@ -85,17 +124,21 @@ int main(void)
     apr_pool_create(&pool, NULL);
     for (i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
         sv = NULL;
-        if (!ok(relay_service_parse(&sv, good[i].text, pool, &why) == APR_SUCCESS, "%s is a service", good[i].text))
+        if (!ok(relay_service_parse(&sv, good[i].text, pool, &why) == APR_SUCCESS,
+                "%s is a service", good[i].text))
             continue;
         is(sv->url, good[i].url, "its URL");
         is(sv->target, good[i].target, "for ssh -R");
         is(sv->host, good[i].host, "its host");
-        ok(!strncmp(sv->url, sv->scheme, strlen(sv->scheme)) && relay_scheme_is_known(sv->scheme), "its scheme");
+        ok(strncmp(sv->url, sv->scheme, strlen(sv->scheme)) == 0 &&
+               relay_scheme_is_known(sv->scheme),
+           "its scheme");
         {
             relay_service *again = NULL;
 
-            ok(relay_service_parse(&again, sv->url, pool, &why) == APR_SUCCESS && !strcmp(again->url, sv->url)
-               && !strcmp(again->target, sv->target), "the URL means itself");
+            ok(relay_service_parse(&again, sv->url, pool, &why) == APR_SUCCESS &&
+                   strcmp(again->url, sv->url) == 0 && strcmp(again->target, sv->target) == 0,
+               "the URL means itself");
         }
     }
     for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -103,23 +146,28 @@ int main(void)
 
         sv = &untouched;
         why = NULL;
-        ok(relay_service_parse(&sv, bad[i].text, pool, &why) == RELAY_EINPUT && why && strstr(why, bad[i].fault) && sv == &untouched,
+        ok(relay_service_parse(&sv, bad[i].text, pool, &why) == RELAY_EINPUT && why &&
+               strstr(why, bad[i].fault) && sv == &untouched,
            "bad %u: %s", i, bad[i].fault);
         if (why && !strstr(why, bad[i].fault))
             printf("# said: %s\n", why);
-        ok(relay_service_parse(&sv, bad[i].text, pool, NULL) == RELAY_EINPUT, "the same without why");
+        ok(relay_service_parse(&sv, bad[i].text, pool, NULL) == RELAY_EINPUT,
+           "the same without why");
     }
     strcpy(long_host, "http://");
     memset(long_host + 7, 'a', 300);
     long_host[307] = '\0';
-    ok(relay_service_parse(&sv, long_host, pool, &why) == RELAY_EINPUT && strstr(why, "too long"), "a URL of 307 characters");
+    ok(relay_service_parse(&sv, long_host, pool, &why) == RELAY_EINPUT && strstr(why, "too long"),
+       "a URL of 307 characters");
     long_host[7 + 64] = '\0';
     ok(relay_service_parse(&sv, long_host, pool, &why) == RELAY_EINPUT, "a label of 64");
     long_host[7 + 63] = '\0';
     ok(relay_service_parse(&sv, long_host, pool, &why) == APR_SUCCESS, "a label of 63");
-    ok(relay_scheme_is_web("http") && relay_scheme_is_web("https") && relay_scheme_is_web("h2c"), "three schemes are for browsers");
+    ok(relay_scheme_is_web("http") && relay_scheme_is_web("https") && relay_scheme_is_web("h2c"),
+       "three schemes are for browsers");
     ok(!relay_scheme_is_web("tcp") && relay_scheme_is_known("tcp"), "tcp is known and is not");
-    ok(!relay_scheme_is_known("HTTP") && !relay_scheme_is_known("") && !relay_scheme_is_web("ftp"), "others are not known");
+    ok(!relay_scheme_is_known("HTTP") && !relay_scheme_is_known("") && !relay_scheme_is_web("ftp"),
+       "others are not known");
     apr_terminate();
     return done_testing();
 }

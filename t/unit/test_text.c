@@ -1,8 +1,9 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * relay_text: every code point is encoded and decoded again, and what is no UTF-8 is refused: overlong forms of
- * every code point that has one, surrogates, what is too large, what is cut off, and stray bytes.
+ * relay_text: every code point is encoded and decoded again, and what is no UTF-8 is refused:
+ * overlong forms of every code point that has one, surrogates, what is too large, what is cut off,
+ * and stray bytes.
  */
 #include "relay_text.h"
 #include "tap.h"
@@ -32,8 +33,8 @@ static void test_all(void)
         int n = proper_length(code), surrogate = code >= 0xd800 && code < 0xe000;
 
         encode(text, code, n);
-        if (relay_text_decode(text, &got) != (surrogate ? 0 : n) || (!surrogate && got != code)
-            || relay_text_is_utf8(text) == surrogate)
+        if (relay_text_decode(text, &got) != (surrogate ? 0 : n) || (!surrogate && got != code) ||
+            relay_text_is_utf8(text) == surrogate)
             wrong++;
         for (n++; n <= 4; n++) {
             encode(text, code, n);
@@ -52,24 +53,28 @@ static void test_all(void)
 
 static void test_pieces(void)
 {
-    static const char *const bad[] = {"\x80", "\xbfx", "\xc3", "\xe2\x82", "\xf0\x9f\x92", "\xc3(", "\xe2(\xac", "\xff", "\xfe"};
+    static const char *const bad[] = {"\x80",  "\xbfx",     "\xc3", "\xe2\x82", "\xf0\x9f\x92",
+                                      "\xc3(", "\xe2(\xac", "\xff", "\xfe"};
 
-    for (unsigned i = 0; i < sizeof bad / sizeof bad[0]; i++)
+    for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         ok(!relay_text_is_utf8(bad[i]), "no UTF-8: bad text %u", i);
 }
 
 static void test_plain(void)
 {
-    static const unsigned long harmful[] = {0x01, 0x0a, 0x1b, 0x1f, 0x7f, 0x80, 0x9b, 0x9f, 0x61c, 0x200e, 0x200f,
-                                            0x2028, 0x2029, 0x202a, 0x202e, 0x2066, 0x2069, 0xfeff};
-    static const unsigned long harmless[] = {' ', '~', 0xa0, 0xe9, 0x627, 0x2027, 0x202f, 0x2065, 0x206a, 0x30b5, 0x1f4be};
+    static const unsigned long harmful[] = {0x01,   0x0a,   0x1b,   0x1f,   0x7f,   0x80,
+                                            0x9b,   0x9f,   0x61c,  0x200e, 0x200f, 0x2028,
+                                            0x2029, 0x202a, 0x202e, 0x2066, 0x2069, 0xfeff};
+    static const unsigned long harmless[] = {' ',    '~',    0xa0,   0xe9,   0x627,  0x2027,
+                                             0x202f, 0x2065, 0x206a, 0x30b5, 0x1f4be};
     char text[8];
 
-    for (unsigned i = 0; i < sizeof harmful / sizeof harmful[0]; i++) {
+    for (unsigned i = 0; i < sizeof(harmful) / sizeof(harmful[0]); i++) {
         encode(text, harmful[i], proper_length(harmful[i]));
-        ok(!relay_text_is_plain(text) && relay_text_is_utf8(text), "U+%04lX is UTF-8 and harmful", harmful[i]);
+        ok(!relay_text_is_plain(text) && relay_text_is_utf8(text), "U+%04lX is UTF-8 and harmful",
+           harmful[i]);
     }
-    for (unsigned i = 0; i < sizeof harmless / sizeof harmless[0]; i++) {
+    for (unsigned i = 0; i < sizeof(harmless) / sizeof(harmless[0]); i++) {
         encode(text, harmless[i], proper_length(harmless[i]));
         ok(relay_text_is_plain(text), "U+%04lX is harmless", harmless[i]);
     }

@@ -1,8 +1,8 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * relay_tunnel_open: what it refuses before it asks Redis. There is none at the configured place, so that
- * RELAY_EUNREACHABLE says that a request went past all checks.
+ * relay_tunnel_open: what it refuses before it asks Redis. There is none at the configured place,
+ * so that RELAY_EUNREACHABLE says that a request went past all checks.
  */
 #include "relay_tunnel.h"
 #include "tap.h"
@@ -10,7 +10,7 @@
 #include <apr_general.h>
 
 #define FINGERPRINT "SHA256:abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQ"
-#define DAYS(n) apr_time_from_sec((n) * APR_INT64_C(86400))
+#define DAYS(n) apr_time_from_sec((n)*APR_INT64_C(86400))
 
 static apr_pool_t *pool;
 static relay_config config;
@@ -20,12 +20,14 @@ static const relay_service *services[RELAY_TUNNEL_ROUTES_MAX + 1];
 /* A request that is all right. */
 static relay_tunnel_request request(void)
 {
-    relay_tunnel_request req = {.nservices = 1, .services = services, .fingerprint = FINGERPRINT, .by = "me@here"};
+    relay_tunnel_request req = {
+        .nservices = 1, .services = services, .fingerprint = FINGERPRINT, .by = "me@here"};
 
     return req;
 }
 
-static void expect(const relay_tunnel_request *req, apr_status_t status, const char *fault, const char *what)
+static void expect(const relay_tunnel_request *req, apr_status_t status, const char *fault,
+                   const char *what)
 {
     relay_tunnel *t = NULL;
     const char *why = "";
@@ -74,8 +76,11 @@ static void test_numbers(void)
         apr_interval_time_t ttl;
         apr_status_t status;
         const char *fault;
-    } ttls[] = {{0, PASSES}, {1000, PASSES}, {DAYS(30), PASSES}, {-1, RELAY_EINPUT, "longer than 0"},
-    {-DAYS(1), RELAY_EINPUT, "longer than 0"},
+    } ttls[] = {{0, PASSES},
+                {1000, PASSES},
+                {DAYS(30), PASSES},
+                {-1, RELAY_EINPUT, "longer than 0"},
+                {-DAYS(1), RELAY_EINPUT, "longer than 0"},
                 {DAYS(30) + 1000, RELAY_EREFUSED, "over the limit of 30d"},
                 {DAYS(3650), RELAY_EREFUSED, "3650d is over the limit"},
                 {APR_INT64_MAX, RELAY_EREFUSED, "over the limit"},
@@ -87,12 +92,14 @@ static void test_numbers(void)
     for (i = 0; i < sizeof(ttls) / sizeof(ttls[0]); i++) {
         req = request();
         req.ttl = ttls[i].ttl;
-        expect(&req, ttls[i].status, ttls[i].fault, apr_psprintf(pool, "a TTL of %" APR_INT64_T_FMT " us", ttls[i].ttl));
+        expect(&req, ttls[i].status, ttls[i].fault,
+               apr_psprintf(pool, "a TTL of %" APR_INT64_T_FMT " us", ttls[i].ttl));
     }
     for (i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
         req = request();
         req.nservices = counts[i];
-        expect(&req, RELAY_EINPUT, "1 to 32 services", apr_psprintf(pool, "%d services", counts[i]));
+        expect(&req, RELAY_EINPUT, "1 to 32 services",
+               apr_psprintf(pool, "%d services", counts[i]));
     }
     req = request();
     req.nservices = RELAY_TUNNEL_ROUTES_MAX;
@@ -101,12 +108,25 @@ static void test_numbers(void)
 
 static void test_texts(void)
 {
-    static const char *const good[] = {"", "NAS", "the NAS, 2nd floor", "K\303\274che", "\xe2\x82\xac",
-    "\xf0\x9f\x96\xa8", "\xc2\xa0", "a\"b'c\\d$(e)"};
-    static const char *const bad[] = {"a\nb", "a\tb", "\x1b[2J", "\x7f", "\xff", "\xc3", "\xc3(",
-    "\xc0\x80", "\xc1\xbf", "\xc2\x9b\x32J", "\x80", "\xf5\x80\x80\x80", "\xe2\x82", "a\rb"};
-    static const char *const prints[] = {"", "SHA256:", "MD5:00:11", "SHA256:abc",
-    "sha256:abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQ", FINGERPRINT "=", FINGERPRINT "R",
+    static const char *const good[] = {"",
+                                       "NAS",
+                                       "the NAS, 2nd floor",
+                                       "K\303\274che",
+                                       "\xe2\x82\xac",
+                                       "\xf0\x9f\x96\xa8",
+                                       "\xc2\xa0",
+                                       "a\"b'c\\d$(e)"};
+    static const char *const bad[] = {"a\nb",     "a\tb",          "\x1b[2J", "\x7f",
+                                      "\xff",     "\xc3",          "\xc3(",   "\xc0\x80",
+                                      "\xc1\xbf", "\xc2\x9b\x32J", "\x80",    "\xf5\x80\x80\x80",
+                                      "\xe2\x82", "a\rb"};
+    static const char *const prints[] = {"",
+                                         "SHA256:",
+                                         "MD5:00:11",
+                                         "SHA256:abc",
+                                         "sha256:abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQ",
+                                         FINGERPRINT "=",
+                                         FINGERPRINT "R",
                                          "SHA256:abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNO-Q",
                                          "SHA256:abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNO\nQ"};
     char text[RELAY_DEVICE_MAX + 2];
@@ -121,7 +141,8 @@ static void test_texts(void)
     for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         req = request();
         req.device = bad[i];
-        expect(&req, RELAY_EINPUT, "UTF-8 without control characters", apr_psprintf(pool, "not a device's name, %u", i));
+        expect(&req, RELAY_EINPUT, "UTF-8 without control characters",
+               apr_psprintf(pool, "not a device's name, %u", i));
     }
     memset(text, 'x', sizeof(text));
     text[RELAY_DEVICE_MAX + 1] = '\0';
@@ -133,7 +154,8 @@ static void test_texts(void)
     for (i = 0; i < sizeof(prints) / sizeof(prints[0]); i++) {
         req = request();
         req.fingerprint = prints[i];
-        expect(&req, RELAY_EINPUT, "is not a SHA256 fingerprint", apr_psprintf(pool, "not a fingerprint, %u", i));
+        expect(&req, RELAY_EINPUT, "is not a SHA256 fingerprint",
+               apr_psprintf(pool, "not a fingerprint, %u", i));
     }
 }
 
