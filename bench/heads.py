@@ -1,6 +1,5 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """What the worst heads cost httpd: a visitor's of 64 kB (with limits raised so far), a device's of up to 256 kB."""
-import os
 import re
 import threading
 import time

@@ -7,7 +7,7 @@ import time
 import fronts
 import load
 from field import Field
-from measure import Result, interleaved, say
+from measure import Result, say
 
 # Routes as `rly open` writes them, all to one device's listen address; ARGV: first, last, listen address, relay, prefix of names.
 FILL = """

@@ -158,12 +158,13 @@ def measure(field, result, name, counts, tunnels, target, options):
                 for _ in range(rounds):
                     result.add(f"{name}, {count}", SLEEPING, "ms", tail(field, side, seconds))
         empty, clients, have = way.memory(), Clients(field, way.port, target.port), 0
+        before = 0
         for count in counts:
             say(f"scale: {name}, {count} tunnels")
             merging.pace(Merging.FAST)
             began = time.monotonic()
             have = clients.connect(tunnels[have:count], 60 + count)
-            result.add(f"{name}, {count}", "logins", "1/s", (count if count == counts[0] else count - before) / (time.monotonic() - began))
+            result.add(f"{name}, {count}", "logins", "1/s", (count - before) / (time.monotonic() - began))
             if have != count:
                 raise relayrig.RigError(f"{name}: {have} of {count} idle tunnels came up; see {clients.log}")
             before = count

@@ -3,7 +3,7 @@
 TCP_NODELAY gains."""
 import fronts
 import load
-from field import Field, Sshd, StockClient, set_nodelay
+from field import Field, StockClient, set_nodelay
 from measure import Result, interleaved, say
 
 STOCK, HANDED, LISTENING, DIRECT = "stock sshd", "handed off", "listening sshd with TCP_NODELAY", "the device, no tunnel"

@@ -229,7 +229,7 @@ def test_silent(rig, device, tunnel):
         newcomer, at = rig.open(device.url), time.monotonic()
         session = rig.connect(newcomer)
         took = time.monotonic() - at
-        tap.ok(took < 2, f"… and a device is in, which takes an ssh client some 0.3 s", took)
+        tap.ok(took < 2, "… and a device is in, which takes an ssh client some 0.3 s", took)
         session.stop()
         rig.rly("close", newcomer["id"])
         tap.between(last.left(), 1, most * status(rig, "Processes"), f"… only some of them may wait, {most} in each process")

@@ -455,7 +455,6 @@ def test_redis(rig, device):
         if round_ % 3 == 2:  # what it asks of sessions that it finds
             server.kill()
             server.start()
-        pid = server.pid
         proxy.hostile(round_)
         proxy.hang_up()
         time.sleep(1.3 if round_ % 6 == 4 else 0.35)  # a script runs once it has all that listens

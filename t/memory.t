@@ -6,7 +6,6 @@ forget what, which cookies reach a device, which answers may be cached."""
 import http.server
 import os
 import re
-import subprocess
 import sys
 import threading
 import time

@@ -18,7 +18,7 @@ sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
 import h2client
 import tap
 from browser import Browser
-from ntlm import NtlmDevice, Visitor, first, third
+from ntlm import NtlmDevice, Visitor, first
 from relayrig import Rig
 from trap import Listener, Trap
 
