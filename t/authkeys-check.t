@@ -246,7 +246,7 @@ def test_finds_conf():
             f.write(text)
     # A view of the file system in which relay is installed; the host's own stays as it is.
     view = ('mount -t tmpfs none "$1" && mkdir "$1/up" "$1/work" && cp -a "$3/." "$1/" && '
-            'mount -t overlay overlay -o "lowerdir=$2,upperdir=$1/up,workdir=$1/work" "$2" && mkdir -p "$2/relay" && cp "$1/sshd_config" "$2/relay/" '
+            'mount -t overlay overlay -o "lowerdir=$2,upperdir=$1/up,workdir=$1/work" "$2" && rm -rf "$2/relay" && mkdir -p "$2/relay" && cp "$1/sshd_config" "$2/relay/" '
             '&& { [ ! -e "$1/relay.conf" ] || cp "$1/relay.conf" "$2/relay/"; } && shift 3 && exec "$@"')
     stage = f"{rig.dir}/stage"
     for name, lines, expected in rows:

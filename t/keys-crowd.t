@@ -22,6 +22,7 @@ from sshclients import Raw, look, string
 from watching import Asker
 
 GRACE = 4  # LoginGraceTime here
+JITTER = 4  # sshd 9.8 and newer wait up to so much longer (sshd.c, grace_alarm)
 SESSIONS, FORWARDS, CYCLES = 40, 3000, 200
 
 
@@ -150,7 +151,7 @@ def test_slow(rig, device, way, port):
     for thread in slow:
         thread.join()
     ended = [t.ended for t in slow]
-    tap.ok(max(ended) < GRACE + 3, f"{way}: a handshake that takes its time is ended after LoginGraceTime, {GRACE} s, though it says something all the time", ended)
+    tap.ok(max(ended) < GRACE + JITTER + 3, f"{way}: a handshake that takes its time is ended after LoginGraceTime, {GRACE} s, though it says something all the time", ended)
     rig.rly("close", tunnel["id"])
 
 

@@ -200,7 +200,7 @@ def test_locked():
            "a locked tunnel user: said at start")
     tunnel = rig.open(device.url)
     said_of("a locked tunnel user", lambda: login(f"{tunnel['bundle']}/id_relay"), "login not completed: user relay is locked ")
-    r = subprocess.run(["nsenter", "-t", str(server.pid), "-m", rig.program("rlyd"), "-t", "-c", rig.conf], capture_output=True, text=True)
+    r = subprocess.run(["nsenter", "-t", str(server.pid), "-m", "-r", rig.program("rlyd"), "-t", "-c", rig.conf], capture_output=True, text=True)
     tap.is_(r.returncode, 1, "a locked tunnel user: -t: exit status 1")
     tap.like(r.stderr, "^rlyd: user relay is locked", "a locked tunnel user: -t says so")
     server.stop()

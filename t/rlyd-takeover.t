@@ -144,6 +144,7 @@ def test_newcomer(name, command, gets, stays):
     if stays:
         wait(lambda: re.search(rf"RLY460 tunnel {tunnel['id']}", log(rig)), WINDOW + 6)
         tap.is_(len(re.findall(rf"RLY460 tunnel {tunnel['id']}: a login from", log(rig))), 1, f"{name}: the log says that it does not listen")
+        wait(lambda: events(rig, "idle", tunnel), 3)
         tap.is_([e["what"] for e in events(rig, "idle", tunnel)], ["idle"], f"{name}: an event, too")
     else:
         process.wait(20)
