@@ -13,6 +13,7 @@ import re
 import select
 import socket
 import ssl
+import subprocess
 import sys
 import threading
 import time
@@ -22,7 +23,7 @@ sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
 import tap
 import keeper
 from relayrig import Rig, wait_for
-from rlydlib import fds, rss_kb
+from rlydlib import fds, own_network, rss_kb
 
 SECONDS = float(os.environ.get("RELAY_SOAK", "8"))
 SEED = os.environ.get("RELAY_SEED", str(random.SystemRandom().randrange(10 ** 9)))
@@ -86,12 +87,16 @@ class Flood(threading.Thread):
         self.join()
 
 
+# Not the loopback's, all of which is one source to rlyd: main() makes a network in which they are this host's.
+ELSEWHERE = "198.18.0.0/16"
+
+
 def one_address(rng):
-    return "127.0.9.9"
+    return "198.18.9.9"
 
 
 def many_addresses(rng):
-    return f"127.0.{rng.randrange(10, 250)}.{rng.randrange(1, 255)}"
+    return f"198.18.{rng.randrange(10, 250)}.{rng.randrange(1, 255)}"
 
 
 def status(rig, what):
@@ -289,6 +294,8 @@ def test_afterwards(rig, tunnels, what):
 
 def main():
     tap.diag(f"RELAY_SEED={SEED}")
+    own_network()
+    subprocess.run(["ip", "route", "add", "local", ELSEWHERE, "dev", "lo"], check=True)
     rig = Rig(rlyd=True, vhost=STATUS)
     rig.expect("RLY40|AH02645|ssh_dispatch_run_fatal|Protocol major versions differ|AH00484|AH10159")
     device = rig.device("nas")

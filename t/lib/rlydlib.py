@@ -1,6 +1,8 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """What the tests of rlyd, and many others, have in common: its socket, the processes of sessions, devices in network namespaces."""
 import array
+import concurrent.futures
+import ctypes
 import json
 import os
 import random
@@ -156,28 +158,40 @@ def connection_pair(host="127.0.0.1", source=None, listen=None):
     return client, server
 
 
+def own_network():
+    """Puts this thread into a network namespace of its own, and all that it starts; its loopback is up."""
+    if ctypes.CDLL(None, use_errno=True).unshare(0x40000000):  # CLONE_NEWNET
+        raise OSError(ctypes.get_errno(), "unshare")
+    Namespace.run("ip", "link", "set", "lo", "up")
+
+
 class Sources:
-    """Addresses of this host that are not its loopback's, to connect from: .v4(n), and .v6(n) with the last part n, :net::n."""
+    """Addresses that are no loopback's, to connect from: .v4(n), and .v6(n) with the last part n, :net::n. They are those of a
+    network namespace in which a thread makes the connections."""
 
     def __init__(self):
-        self.net, self.net6 = f"198.18.{random.randrange(256)}", f"2001:db8:{random.randrange(16**4):x}"
-        self.routes = [("-4", f"{self.net}.0/24"), ("-6", f"{self.net6}::/48")]
-        for family, net in self.routes:
+        self.thread = concurrent.futures.ThreadPoolExecutor(1, initializer=self._begin)
+
+    @staticmethod
+    def _begin():
+        own_network()
+        for family, net in (("-4", "198.18.0.0/24"), ("-6", "2001:db8:1::/48")):
             Namespace.run("ip", family, "route", "add", "local", net, "dev", "lo")
 
-    def v4(self, n):
-        return f"{self.net}.{n}"
+    @staticmethod
+    def v4(n):
+        return f"198.18.0.{n}"
 
-    def v6(self, n):
-        return f"{self.net6}:{n}"
+    @staticmethod
+    def v6(n):
+        return f"2001:db8:1:{n}"
 
     def pair(self, source):
         """(client, server) of a connection from there."""
-        return connection_pair(self.v6("ffff::1") if ":" in source else self.v4(254), source)
+        return self.thread.submit(connection_pair, self.v6("ffff::1") if ":" in source else self.v4(254), source).result()
 
     def close(self):
-        for family, net in self.routes:
-            subprocess.run(["ip", family, "route", "delete", "local", net, "dev", "lo"], capture_output=True)
+        self.thread.shutdown()
 
 
 class Namespace:
