@@ -143,6 +143,9 @@ def test_without_end(rig, trap, tunnel):
         tap.ok(answer.sent < limit + 12 * MB, f"{what} without end: the device is cut off", f"{answer.sent} bytes, {status}")
         tap.ok(peak - before < ROOM, f"{what} without end: httpd's memory stays", f"{before} -> {peak} kB, {status}")
         tap.note(f"{what}: {status!r}, {answer.sent} bytes, {before} -> {peak} kB")
+    few = b"".join(b"X-Long-%d: " % i + b"x" * 7000 + b"\r\n" for i in range(400))
+    trap.answers["/large"] = OK + few + b"Content-Length: 2\r\n\r\nok"
+    tap.is_(rig.get(tunnel, "/large")[0], 502, "a head of 400 lines and 2.8 MB is too large")
     body = trap.answers["/endless"] = without_end(OK + b"\r\n", b"x" * 65536, 10 ** 12)
     before = resident(rig)
     connection = rig.connection(tunnel)
