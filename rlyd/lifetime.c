@@ -149,8 +149,10 @@ void lifetime_offered(session *s, int64_t expires_redis_ms)
 
 void lifetime_check(session *s)
 {
+    /* Redis has just granted it by its own clock. One that seems to be long over means that the
+     * clock was put back since we asked for it: the record has the last word, see below. */
     if (s->deadline_ms)
-        session_set_deadline(s, s->deadline_ms);
+        session_set_deadline(s, s->deadline_ms > now_ms() ? s->deadline_ms : now_ms());
     ask_time(s->d);
     ask_record(s);
 }
