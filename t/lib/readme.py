@@ -57,7 +57,7 @@ PRIVILEGES = [
      "rm /etc/relay/redis.d/rly; relay-redis-setup && systemctl restart relay-redis && rly list", r"hello"),
 ]
 CLOSED = [
-    ("rly close", "rly close hello && get hello.$DOMAIN https://hello.$DOMAIN/", r"410 $"),
+    ("rly close", "rly close hello && sleep 1 && get hello.$DOMAIN https://hello.$DOMAIN/", r"410 $"),
     ("… ended the session", "gone", None),
     # (AH01882: the distribution's own packages are of different ages; see riglog.py. RLY111: Redis was restarted)
     ("Apache's logs are clean", "! grep -h -E ':(warn|error|crit|alert|emerg)\\]' /var/log/apache2/relay-error.log "
