@@ -119,14 +119,7 @@ static int run(rly *r, int argc, const char *const *argv)
 const rly_command rly_cmd_show = {
     "show", "show all about one tunnel", "[--json] TUNNEL",
     "Shows all about a tunnel; by its id or name for a day also about one that has ended.\n"
-    "\n"
-    "TUNNEL is what you have at hand: its id; a name of it (nas-bern), that name as a host "
-    "(nas-bern.DOMAIN) or as a\n"
-    "URL, whatever stands behind the host; its device, where no other open tunnel has the same; "
-    "its key's fingerprint\n"
-    "(SHA256:...) or public half (id_relay.pub). What could mean two tunnels is refused, with the "
-    "ids of both.\n"
-    "\n"
+    "\n" RLY_FIND_HELP "\n"
     "      --json           one line for scripts\n"
     "  -c, --config FILE    another relay.conf\n"
     "\n"
