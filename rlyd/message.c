@@ -69,22 +69,37 @@ static int parse_way(message *m, int *seen, const char *value)
     return m->way == RELAY_RLYD_TLS || strcmp(value, "direct") == 0 ? 0 : -1;
 }
 
-static int parse_handoff(message *m, char *rest, const char **why)
+/** Takes one NAME=VALUE. @param seen the caller's own. @return 0, or -1 */
+typedef int take_fn(message *m, int *seen, const char *name, char *value);
+
+/** All the rest of a message. @param bad what is said of a word that is not taken */
+static int parse_words(message *m, char *rest, take_fn *take, int *seen, const char *bad,
+                       const char **why)
 {
-    int seen_way = 0, rc = 0;
     char *word, *value;
 
-    while (rc == 0 && (word = next_word(&rest))) {
+    while ((word = next_word(&rest))) {
         if (!(value = strchr(word, '=')))
             return *why = "a word that is no NAME=VALUE", -1;
         *value++ = '\0';
-        if (strcmp(word, "way") == 0)
-            rc = parse_way(m, &seen_way, value);
-        else
-            rc = -1;
+        if (take(m, seen, word, value) < 0)
+            return *why = bad, -1;
     }
-    if (rc < 0)
-        return *why = "an unknown, repeated or bad value in a hand-off", -1;
+    return 0;
+}
+
+static int take_handoff(message *m, int *seen, const char *name, char *value)
+{
+    return strcmp(name, "way") == 0 ? parse_way(m, seen, value) : -1;
+}
+
+static int parse_handoff(message *m, char *rest, const char **why)
+{
+    int seen_way = 0;
+
+    if (parse_words(m, rest, take_handoff, &seen_way,
+                    "an unknown, repeated or bad value in a hand-off", why) < 0)
+        return -1;
     if (!seen_way)
         return *why = "a hand-off without way", -1;
     return 0;
@@ -105,54 +120,46 @@ static int parse_refusal(message *m, const char *value)
     return -1;
 }
 
+static int take_refused(message *m, int *seen, const char *name, char *value)
+{
+    if (strcmp(name, "tunnel") == 0)
+        return copy_value(m->tunnel, sizeof(m->tunnel), value, base32);
+    if (strcmp(name, "key") == 0)
+        return copy_value(m->fingerprint, sizeof(m->fingerprint), value, print);
+    if (strcmp(name, "why") == 0)
+        return parse_refusal(m, value);
+    return -1;
+}
+
 static int parse_refused(message *m, char *rest, const char **why)
 {
-    char *word, *value;
-    int rc = 0;
-
-    while (rc == 0 && (word = next_word(&rest))) {
-        if (!(value = strchr(word, '=')))
-            return *why = "a word that is no NAME=VALUE", -1;
-        *value++ = '\0';
-        if (strcmp(word, "tunnel") == 0)
-            rc = copy_value(m->tunnel, sizeof(m->tunnel), value, base32);
-        else if (strcmp(word, "key") == 0)
-            rc = copy_value(m->fingerprint, sizeof(m->fingerprint), value, print);
-        else if (strcmp(word, "why") == 0)
-            rc = parse_refusal(m, value);
-        else
-            rc = -1;
-    }
-    if (rc < 0)
-        return *why = "an unknown, repeated or bad value in a report of a refused key", -1;
+    if (parse_words(m, rest, take_refused, NULL,
+                    "an unknown, repeated or bad value in a report of a refused key", why) < 0)
+        return -1;
     if (!m->refusal || !relay_fingerprint_is_valid(m->fingerprint) ||
         ((m->refusal == RELAY_RLYD_CLOSED || m->refusal == RELAY_RLYD_EXPIRED) && !m->tunnel[0]))
         return *why = "a report of a refused key without key, why or tunnel", -1;
     return 0;
 }
 
+static int take_login(message *m, int *seen, const char *name, char *value)
+{
+    if (strcmp(name, "tunnel") == 0)
+        return copy_value(m->tunnel, sizeof(m->tunnel), value, base32);
+    if (strcmp(name, "key") == 0)
+        return copy_value(m->fingerprint, sizeof(m->fingerprint), value, print);
+    if (strcmp(name, "expires") == 0)
+        return parse_ms(&m->expires_redis_ms, value);
+    if (strcmp(name, "listen") == 0)
+        return parse_addrs(m, value);
+    return -1;
+}
+
 static int parse_login(message *m, char *rest, const char **why)
 {
-    char *word, *value;
-    int rc = 0;
-
-    while (rc == 0 && (word = next_word(&rest))) {
-        if (!(value = strchr(word, '=')))
-            return *why = "a word that is no NAME=VALUE", -1;
-        *value++ = '\0';
-        if (strcmp(word, "tunnel") == 0)
-            rc = copy_value(m->tunnel, sizeof(m->tunnel), value, base32);
-        else if (strcmp(word, "key") == 0)
-            rc = copy_value(m->fingerprint, sizeof(m->fingerprint), value, print);
-        else if (strcmp(word, "expires") == 0)
-            rc = parse_ms(&m->expires_redis_ms, value);
-        else if (strcmp(word, "listen") == 0)
-            rc = parse_addrs(m, value);
-        else
-            rc = -1;
-    }
-    if (rc < 0)
-        return *why = "an unknown, repeated or bad value in a login report", -1;
+    if (parse_words(m, rest, take_login, NULL,
+                    "an unknown, repeated or bad value in a login report", why) < 0)
+        return -1;
     if (!m->tunnel[0] || !m->naddrs || !m->expires_redis_ms ||
         !relay_fingerprint_is_valid(m->fingerprint))
         return *why = "a login report without tunnel, key, expires or listen", -1;
