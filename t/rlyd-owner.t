@@ -46,15 +46,15 @@ def attempt(rig, tunnel, args, old):
                     f"{owner(rig, tunnel)} (was {old}); ssh said: {session.output().strip() or 'nothing'}"
 
 
-def takeover(rig, tunnel, args, old):
-    """A plain retry loop: (session, one text for each attempt that failed). The promise is one at most."""
+def takeover(rig, tunnel, args, old, most):
+    """A plain retry loop of at most so many attempts: (session, one text for each that failed). The promise is one failure."""
     failed = []
     while True:
         session, what = attempt(rig, tunnel, args, old)
         if what is None:
             return session, failed
         failed.append(what)
-        if len(failed) == 5 or session.process.poll() is None:
+        if len(failed) == max(most, 5) or session.process.poll() is None:
             return None, failed
         time.sleep(0.3)
 
@@ -70,7 +70,7 @@ def twenty_times(rig, tunnel, how, args, session, pids, most=2):
     for _ in range(20):
         old, old_pids = session, pids
         start = time.monotonic()
-        session, failed = takeover(rig, tunnel, args, old_pids[0])
+        session, failed = takeover(rig, tunnel, args, old_pids[0], most)
         slowest = max(slowest, time.monotonic() - start)
         attempts.append(len(failed) + 1)
         monitor = owner(rig, tunnel)
@@ -112,7 +112,8 @@ def test_takeover(rig, device, how, args, most=2):
 
 def test_polling():
     """In a network namespace of its own, as in a container, the kernel does not tell rlyd which processes begin and
-    authenticate. Nothing promises then that a login is noticed that is over in milliseconds; who tries on gets in."""
+    authenticate. Nothing promises then that a login is noticed that is over in milliseconds; who tries on gets in. (On a busy
+    machine five in a row went unnoticed once.)"""
     if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET):  # this thread, and what it starts
         raise OSError(ctypes.get_errno(), "unshare(CLONE_NEWNET)")
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
@@ -120,7 +121,7 @@ def test_polling():
     for line in LINES:
         rig.expect(line)
     tap.like(log(rig), "RLY443", "polling: rlyd's log says that it has no proc connector")
-    test_takeover(rig, rig.device(id="nas"), "polling", ("-o", f"Port={rig.ssh_port}"), 5)
+    test_takeover(rig, rig.device(id="nas"), "polling", ("-o", f"Port={rig.ssh_port}"), 15)
     tap.is_(rig.stop(), [], "the rig in a namespace of its own ends cleanly")
 
 
