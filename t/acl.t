@@ -15,12 +15,8 @@ import subprocess
 import sys
 import tempfile
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
-import keeper
-import tap
-from relayrig import Rig, wait_for
-from store import snapshot
+from lib import keeper, Rig, tap, wait_for
+from lib.store import snapshot
 
 USERS = ("relay-web", "relay-authkeys", "relay-rlyd", "relay-rly")
 PASSWORDS = {user: secrets.token_hex(20) for user in USERS + ("admin", )}

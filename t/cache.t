@@ -6,17 +6,11 @@ import email.utils
 import os
 import socket
 import subprocess
-import sys
 import threading
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
-import keeper
-import tap
-from clockrig import Shift
-from relayrig import Rig, wait_for
-from rlydlib import rss_kb
+from lib import keeper, Rig, rss_kb, tap, wait_for
+from lib.clockrig import Shift
 
 STATUS = """
     <Location "/relay-status">

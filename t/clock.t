@@ -6,15 +6,10 @@ ends is what that clock says has ended; no session ends that should not, nobody 
 device, no listen address comes twice. (httpd's clock alone: cache.t.)"""
 import os
 import random
-import sys
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
-import tap
-from clockrig import ClockRig
-from relayrig import wait_for
-from rlydlib import events, live
+from lib import events, live, tap, wait_for
+from lib.clockrig import ClockRig
 
 
 def ask_all(rig, tunnels):

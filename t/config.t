@@ -6,15 +6,10 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
-import keeper
-import tap
-from relayrig import APACHE2, MODULES, Rig
+from lib import APACHE2, keeper, MODULES, Rig, tap
 
 
 def configtest(rig, change):

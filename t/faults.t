@@ -10,16 +10,9 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
-import tap
-import keeper
-from relayrig import Rig, wait_for
-from rlydlib import fds, log
-from watching import timed
+from lib import fds, keeper, log, Rig, tap, timed, wait_for
 
 SMALL = "ServerLimit 1\nStartServers 1\nThreadLimit 6\nThreadsPerChild 6\nMaxRequestWorkers 6\nMinSpareThreads 1\nMaxSpareThreads 6"
 

@@ -9,16 +9,11 @@ import os
 import pwd
 import re
 import subprocess
-import sys
 import threading
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
-import tap
-from relayrig import Rig, wait_for
-from rlydlib import events, log, wait, within
-from squatter import Squatter
+from lib import events, log, Rig, tap, TOP, wait, wait_for, within
+from lib.squatter import Squatter
 
 # Above the ports that connections leave from, and those of other rigs.
 LOW = 61000 + os.getpid() % 38 * 100

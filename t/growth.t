@@ -6,13 +6,8 @@ names, logins and tunnels. Thousands in CI; the figures in SECURITY.md are of RE
 import os
 import re
 import subprocess
-import sys
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
-import keeper
-import tap
-from relayrig import Rig, wait_for
+from lib import keeper, Rig, tap, wait_for
 
 TIMES = int(os.environ.get("RELAY_GROWTH", "1"))
 # One child with all threads from the start: what httpd starts and ends by itself is not what is

@@ -3,20 +3,16 @@
 """A gRPC service on a device: h2c:// behind, HTTP/2 with TLS in front; Python's grpcio at both
 ends."""
 import os
-import sys
 import threading
 import time
 from concurrent import futures
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
 os.environ["GRPC_VERBOSITY"] = "NONE"
 for proxy in ("http_proxy", "https_proxy", "grpc_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
     os.environ.pop(proxy, None)
 import grpc
-import tap
-from relayrig import Rig
-from rlydlib import wait, within
+
+from lib import Rig, tap, wait, within
 
 MB = 1024 * 1024
 

@@ -7,17 +7,11 @@ nothing or hangs: answers.t. Redirects to inner addresses, cookies: routing.t.)"
 import concurrent.futures
 import os
 import re
-import sys
 import threading
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
-import keeper
-import tap
-from relayrig import ASAN_KEEPS_LITTLE, Rig, wait_for
-from trap import Listener, Trap
-from watching import Asker
+from lib import ASAN_KEEPS_LITTLE, Asker, keeper, Rig, tap, wait_for
+from lib.trap import Listener, Trap
 
 # One process, so that its memory can be watched.
 ONE_CHILD = "ServerLimit 2\nStartServers 1\nThreadsPerChild 25\nMaxRequestWorkers 25\nMinSpareThreads 1\nMaxSpareThreads 25"

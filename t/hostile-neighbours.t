@@ -16,12 +16,8 @@ import subprocess
 import sys
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
-import hostileredis
-import tap
-from relayrig import Rig
-from rlydlib import Door, alive, connection_pair, fds, live, log, monitor_of, processes, wait, within
+from lib import (alive, connection_pair, Door, fds, hostileredis, live, log, monitor_of, processes,
+                 Rig, tap, wait, within)
 
 LOGIN = "relay1 login tunnel=abcdefghijklmnop key=SHA256:" + "A" * 43 + " expires=1900000000000 listen=127.77.0.5:10000"
 LIBC = ctypes.CDLL(None, use_errno=True)

@@ -10,21 +10,16 @@ import os
 import re
 import socket
 import ssl
-import sys
 import threading
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
 import h2.connection
 import h2.config
 import h2.errors
 import h2.exceptions
-import h2client
-import keeper
-import tap
-from relayrig import Rig
-from trap import Trap
+
+from lib import h2client, keeper, Rig, tap
+from lib.trap import Trap
 
 # The vhost's own limits, shortened for this test; one directive for each so that it is those that
 # are tried.

@@ -8,19 +8,13 @@ import os
 import re
 import socket
 import subprocess
-import sys
 import threading
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
 import paramiko
-import keeper
-import tap
-from relayrig import Rig, wait_for
-from rlydlib import alive, events, fds, live, monitor_of, processes
-from sshclients import Raw, look, string
-from watching import Asker
+
+from lib import alive, Asker, events, fds, keeper, live, monitor_of, processes, Rig, tap, wait_for
+from lib.sshclients import look, Raw, string
 
 GRACE = 4  # LoginGraceTime here
 JITTER = 4  # sshd 9.8 and newer wait up to so much longer (sshd.c, grace_alarm)

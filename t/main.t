@@ -7,17 +7,11 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
-import keeper
-import tap
-from browser import Browser
-from relayrig import Rig, listeners
-from rlydlib import alive
+from lib import alive, keeper, listeners, Rig, tap, TOP
+from lib.browser import Browser
 
 DEMO = f"{TOP}/script/demo"
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>The device's page</title>

@@ -5,17 +5,12 @@ Chromium: a service worker that answers by itself, pages and scripts that are ca
 cookies, localStorage. By plain requests: who is told to forget what, which cookies reach a device,
 which answers may be cached."""
 import http.server
-import os
 import re
-import sys
 import threading
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
-import tap
-from browser import Browser, BrowserError
-from relayrig import Rig
+from lib import Rig, tap
+from lib.browser import Browser, BrowserError
 
 WORKER = """self.addEventListener('install', e => { self.skipWaiting();
   e.waitUntil(caches.open('all').then(c => c.addAll(['/']))) });

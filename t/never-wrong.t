@@ -19,16 +19,10 @@ import asyncio
 import os
 import random
 import re
-import sys
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
-import tap
-import chaos
-from clockrig import ClockRig
-from relayrig import Rig
-from rlydlib import log
+from lib import chaos, log, Rig, tap
+from lib.clockrig import ClockRig
 
 SECONDS = float(os.environ.get("RELAY_SOAK", "25"))
 SEED = os.environ.get("RELAY_SEED", str(random.SystemRandom().randrange(10**9)))

@@ -6,15 +6,11 @@ import os
 import random
 import statistics
 import subprocess
-import sys
 import threading
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
-import tap
-from delayline import DelayLine
-from relayrig import Rig, wait_for
+from lib import Rig, tap, wait_for
+from lib.delayline import DelayLine
 
 ONE_CHILD = "ServerLimit 4\nStartServers 1\nThreadsPerChild 50\nMaxRequestWorkers 50\nMinSpareThreads 1\nMaxSpareThreads 50"
 DELAY = 0.025  # seconds each way

@@ -11,20 +11,16 @@ import json
 import os
 import socket
 import subprocess
-import sys
 import threading
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
 import h2.config
 import h2.connection
 import h2.events
 import h2.settings
-import keeper
-import tap
 import websockets
-from relayrig import ASAN_KEEPS_LITTLE, Rig
+
+from lib import ASAN_KEEPS_LITTLE, keeper, Rig, tap
 
 MB = 1024 * 1024
 BODY = int(os.environ.get("RELAY_BODY_MB", "200")) * MB

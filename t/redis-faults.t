@@ -7,15 +7,10 @@ import shutil
 import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
-import tap
-from relayrig import Rig, Server, free_port, wait_for
-from rlydlib import log
+from lib import free_port, log, Rig, Server, tap, wait_for
 
 VHOST = """
     RelayStaleMax 4s

@@ -9,15 +9,9 @@ import os
 import re
 import socket
 import subprocess
-import sys
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
-import tap
-from relayrig import Rig, Server, free_port, wait_for
-from rlydlib import Namespace, wait
-from watching import Asker, timed
+from lib import Asker, free_port, Namespace, Rig, Server, tap, timed, wait, wait_for
 
 # Each process of httpd knows the routes that it has served: one, so that what is known is.
 ONE_CHILD = "ServerLimit 4\nStartServers 1\nThreadsPerChild 25\nMaxRequestWorkers 25\nMinSpareThreads 1\nMaxSpareThreads 25"

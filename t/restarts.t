@@ -11,18 +11,12 @@ import hashlib
 import os
 import random
 import signal
-import sys
 import threading
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
-import tap
-import faults
-import keeper
-from manydevices import Devices
-from relayrig import Rig, listeners, wait_for
-from visitor import Visitor
+from lib import faults, keeper, listeners, Rig, tap, wait_for
+from lib.manydevices import Devices
+from lib.visitor import Visitor
 
 TUNNELS = int(os.environ.get("RELAY_TUNNELS", "200"))
 TRANSFERS, SIZE = 4, 6_000_000  # each way; at a device's rate of 655 kB/s they take 9 s

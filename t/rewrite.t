@@ -9,19 +9,12 @@ import re
 import select
 import signal
 import subprocess
-import sys
 import threading
 import time
 
-sys.path[:0] = [
-    os.path.join(os.path.dirname(os.path.abspath(__file__)), d) for d in ("lib", "../script/lib")
-]
-import keeper  # noqa: E402
-import tap  # noqa: E402
-from privatelog import PrivateLog  # noqa: E402
-from relayrig import Rig, wait_for  # noqa: E402
-from righttpd import RewriteHttpd  # noqa: E402
-from rlydlib import rss_kb  # noqa: E402
+from lib import keeper, Rig, rss_kb, tap, wait_for
+from lib.privatelog import PrivateLog
+from lib.righttpd import RewriteHttpd
 
 TIMEOUT = 0.5  # relay.conf's default for Redis
 ADDRESS = re.compile(rb"127\.\d+\.\d+\.\d+:\d+|NULL")

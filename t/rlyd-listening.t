@@ -7,14 +7,9 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
-import tap
-from relayrig import Rig
-from rlydlib import alive, fds, live, log, monitor_of, processes, rss_kb, wait, within
+from lib import alive, fds, live, log, monitor_of, processes, Rig, rss_kb, tap, wait, within
 
 PIDFD_GETFD = 438
 TCP_USER_TIMEOUT = 18

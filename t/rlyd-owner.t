@@ -7,15 +7,10 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
-import keeper
-import tap
-from relayrig import Rig
-from rlydlib import Namespace, alive, ended, kill, live, log, monitor_of, processes, wait, within
+from lib import (alive, ended, keeper, kill, live, log, monitor_of, Namespace, processes, Rig, tap,
+                 wait, within)
 
 CLONE_NEWNET = 0x40000000
 LINES = [

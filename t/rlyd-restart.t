@@ -8,14 +8,9 @@ import pwd
 import signal
 import socket
 import subprocess
-import sys
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
-import tap
-from relayrig import Rig, listeners
-from rlydlib import alive, events, live, log, monitor_of, processes, wait, within
+from lib import alive, events, listeners, live, log, monitor_of, processes, Rig, tap, wait, within
 
 RELAY_UID = pwd.getpwnam("relay").pw_uid
 

@@ -9,14 +9,10 @@ import resource
 import signal
 import socket
 import subprocess
-import sys
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
-import tap
-from relayrig import Rig
-from rlydlib import Door, Sources, alive, connection_pair, fds, hand_over, live, log, monitor_of, processes, wait, within
+from lib import (alive, connection_pair, Door, fds, hand_over, live, log, monitor_of, processes,
+                 Rig, Sources, tap, wait, within)
 
 REFUSED = "relay1 refused key=SHA256:" + "A" * 43
 LOGIN = ("relay1 login tunnel=abcdefghijklmnop key=SHA256:" + "A" * 43 +

@@ -4,13 +4,8 @@
 redirects."""
 import json
 import os
-import sys
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
-import h2client
-import tap
-from relayrig import Rig, wait_for
+from lib import h2client, Rig, tap, wait_for
 
 VHOST = """
     Alias "/icons/" "/usr/share/apache2/icons/"

@@ -10,18 +10,13 @@ import json
 import os
 import re
 import subprocess
-import sys
 import threading
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
-import h2client
-import tap
-from browser import Browser
-from ntlm import NtlmDevice, Visitor, first
-from relayrig import Rig
-from trap import Listener, Trap
+from lib import free_port, h2client, listeners, Rig, tap, wait_for
+from lib.browser import Browser
+from lib.ntlm import first, NtlmDevice, Visitor
+from lib.trap import Listener, Trap
 
 STAFF = "Basic " + base64.b64encode(b"staff:s3cret").decode()
 OTHER = "Basic " + base64.b64encode(b"admin:device").decode()
@@ -160,7 +155,6 @@ def test_h2c(rig):
     if not nghttpd:
         tap.note("no nghttpd")
         return
-    from relayrig import free_port, wait_for, listeners
     port = free_port()
     with open(f"{rig.dir}/log/nghttpd.log", "wb") as log:
         process = subprocess.Popen(

@@ -8,15 +8,10 @@ import json
 import os
 import re
 import signal
-import sys
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
-import keeper
-import tap
-from hammer import Hammer
-from relayrig import Rig, wait_for
+from lib import keeper, Rig, tap, wait_for
+from lib.hammer import Hammer
 
 STATUS = '<Location "/relay-status">\n    SetHandler server-status\n</Location>'
 LIMIT = 37  # a quarter of 150
