@@ -9,11 +9,13 @@ from .rlydlib import (Door, Namespace, Sources, alive, connection_pair, ended, e
                       hand_over, holder, kill, live, log, monitor_of, own_network, processes,
                       rss_kb, wait, within)
 from .store import Store
+from .tap import fixture, test
 from .watching import Asker, timed
 
 __all__ = [
     "APACHE2", "ASAN_KEEPS_LITTLE", "Asker", "Door", "MODULES", "Namespace", "Rig", "RigError",
     "Server", "Sources", "Store", "TOP", "alive", "connection_pair", "edit", "ended", "events",
-    "fds", "free_port", "hand_over", "holder", "kill", "listeners", "live", "log", "monitor_of",
-    "own_network", "processes", "rss_kb", "run", "timed", "wait", "wait_for", "within"
+    "fds", "fixture", "free_port", "hand_over", "holder", "kill", "listeners", "live", "log",
+    "monitor_of", "own_network", "processes", "rss_kb", "run", "test", "timed", "wait", "wait_for",
+    "within"
 ]

@@ -34,7 +34,7 @@ import sys
 import tempfile
 import time
 
-from . import keeper, riglog, rigpki
+from . import keeper, riglog, rigpki, tap
 from .basics import RigError, TOP, free_port, listeners, run, wait_for
 from .rigclient import Client
 from .rigdevice import Device, Session
@@ -532,10 +532,14 @@ class Rig(Client):
 
     def check_logs(self):
         """A TAP check: no server wrote an error or a warning that was not declared."""
-        from . import tap
         found = self.log_problems()
         tap.ok(not found, "no unexpected error or warning in the servers' logs",
                "\n".join(found[:40]))
+
+    def ends_cleanly(self, name="the rig"):
+        """Two TAP checks, that of the logs and that everything ends."""
+        self.check_logs()
+        tap.is_(self.stop(), [], f"{name} ends cleanly")
 
     def log_problems(self):
         return self.problems.find(f"{self.dir}/log")
