@@ -2,6 +2,7 @@
 
 #include "find.h"
 #include "output.h"
+#include "relay_grant.h"
 #include "relay_key.h"
 #include "relay_log.h"
 #include "relay_name.h"
@@ -39,7 +40,7 @@ static apr_status_t load(relay_tunnel **out, const rly_finder *f, const char *id
 static apr_status_t by_name(relay_tunnel **out, const rly_finder *f, const char *name,
                             const char **why)
 {
-    static const char *const kinds[] = {"route:", "gone:"};
+    static const relay_keyname_kind kinds[] = {RELAY_KEYNAME_ROUTE, RELAY_KEYNAME_GONE};
     apr_status_t rv = RELAY_ENOTFOUND;
     apr_pool_t *p = f->r->p;
 
@@ -64,7 +65,7 @@ static apr_status_t by_key(relay_tunnel **out, const rly_finder *f, const char *
                            const char **why)
 {
     relay_grant grant;
-    apr_status_t rv = relay_store_grant(f->r->store, fingerprint, &grant, f->r->p, why);
+    apr_status_t rv = relay_grant_find(&grant, f->r->store, fingerprint, f->r->p, why);
 
     if (rv == APR_SUCCESS)
         rv = load(out, f, grant.tunnel, why);
