@@ -3,7 +3,7 @@
 #include "config.h"
 
 #include "live.h"
-#include "eviction.h"
+#include "ground/eviction.h"
 #include "lifetime.h"
 #include "listeners.h"
 #include "relay_duration.h"
@@ -12,7 +12,7 @@
 #include "relay_issue.h"
 #include "relay_keyname.h"
 #include "relay_live.h"
-#include "reply.h"
+#include "ground/reply.h"
 #include "rlyd/seen_script.h"
 #include "taken.h"
 

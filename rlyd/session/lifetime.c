@@ -4,9 +4,9 @@
 #include "rlyd/expire_script.h"
 #include "listeners.h"
 #include "live.h"
+#include "ground/reply.h"
 #include "relay_issue.h"
 #include "relay_keyname.h"
-#include "reply.h"
 
 #include <stdlib.h>
 #include <string.h>
