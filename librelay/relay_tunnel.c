@@ -106,14 +106,29 @@ static apr_status_t no_such_tunnel(const char *id_or_name, apr_pool_t *p, const 
     return RELAY_ENOTFOUND;
 }
 
-apr_status_t relay_tunnel_find(relay_tunnel **out, relay_store *s, const char *id_or_name,
+/* The tunnel that has or last had a name. */
+static apr_status_t find_named(relay_tunnel **out, relay_store *s, const char *name, apr_time_t now,
                                apr_pool_t *p, const char **why)
 {
     static const relay_keyname_kind kinds[] = {RELAY_KEYNAME_ROUTE, RELAY_KEYNAME_GONE};
     const char *id;
-    apr_time_t now;
     apr_status_t rv;
     int i;
+
+    for (i = 0; i < 2; i++) {
+        if ((rv = holder_of(&id, s, kinds[i], name, p, why)) != APR_SUCCESS)
+            return rv;
+        if (id && (rv = load_tunnel(out, s, id, now, p, why)) != RELAY_ENOTFOUND)
+            return rv;
+    }
+    return no_such_tunnel(name, p, why);
+}
+
+apr_status_t relay_tunnel_find(relay_tunnel **out, relay_store *s, const char *id_or_name,
+                               apr_pool_t *p, const char **why)
+{
+    apr_time_t now;
+    apr_status_t rv;
 
     /* Ids have the form of labels as well. */
     if (relay_name_check(id_or_name, strlen(id_or_name), NULL, NULL) != APR_SUCCESS)
@@ -122,13 +137,16 @@ apr_status_t relay_tunnel_find(relay_tunnel **out, relay_store *s, const char *i
         return rv;
     if ((rv = load_tunnel(out, s, id_or_name, now, p, why)) != RELAY_ENOTFOUND)
         return rv;
-    for (i = 0; i < 2; i++) {
-        if ((rv = holder_of(&id, s, kinds[i], id_or_name, p, why)) != APR_SUCCESS)
-            return rv;
-        if (id && (rv = load_tunnel(out, s, id, now, p, why)) != RELAY_ENOTFOUND)
-            return rv;
-    }
-    return no_such_tunnel(id_or_name, p, why);
+    return find_named(out, s, id_or_name, now, p, why);
+}
+
+apr_status_t relay_tunnel_find_named(relay_tunnel **out, relay_store *s, const char *name,
+                                     apr_pool_t *p, const char **why)
+{
+    apr_time_t now;
+    apr_status_t rv = relay_store_now(&now, s, p, why);
+
+    return rv == APR_SUCCESS ? find_named(out, s, name, now, p, why) : rv;
 }
 
 /* So many records are asked for in one round trip: a list of thousands waits for a few answers

@@ -67,6 +67,10 @@ apr_status_t relay_tunnel_open(relay_tunnel **out, relay_store *s, const relay_c
 apr_status_t relay_tunnel_find(relay_tunnel **out, relay_store *s, const char *id_or_name,
                                apr_pool_t *p, const char **why);
 
+/** The same by a name alone, though that may be the id of another tunnel. */
+apr_status_t relay_tunnel_find_named(relay_tunnel **out, relay_store *s, const char *name,
+                                     apr_pool_t *p, const char **why);
+
 /**
  * Ends a tunnel now.
  * @return APR_SUCCESS; RELAY_ENOTFOUND; RELAY_EGONE when it had ended before; RELAY_ERECORD or

@@ -40,20 +40,9 @@ static apr_status_t load(relay_tunnel **out, const rly_finder *f, const char *id
 static apr_status_t by_name(relay_tunnel **out, const rly_finder *f, const char *name,
                             const char **why)
 {
-    static const relay_keyname_kind kinds[] = {RELAY_KEYNAME_ROUTE, RELAY_KEYNAME_GONE};
-    apr_status_t rv = RELAY_ENOTFOUND;
     apr_pool_t *p = f->r->p;
+    apr_status_t rv = relay_tunnel_find_named(out, f->r->store, name, p, why);
 
-    for (int i = 0; i < 2 && rv == RELAY_ENOTFOUND; i++) {
-        const char *argv[] = {"HGET", relay_store_key(f->r->store, p, kinds[i], name), "tunnel"};
-        redisReply *reply;
-
-        if ((rv = relay_store_command(f->r->store, &reply, 3, argv, NULL, p, why)) != APR_SUCCESS)
-            return rv;
-        rv = reply->type == REDIS_REPLY_STRING ? load(out, f, apr_pstrdup(p, reply->str), why)
-                                               : RELAY_ENOTFOUND;
-        freeReplyObject(reply);
-    }
     if (rv == RELAY_ENOTFOUND)
         RELAY_WHY(why, p,
                   "there is no tunnel with the name `%s'; `rly list' shows those that are open",
