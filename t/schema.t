@@ -23,7 +23,7 @@ def text_of(path):
 
 
 def read_schema():
-    """{kind: (type, fields)}: route, gone and so on; what Redis calls the type; fields of what has some."""
+    """{kind: (type, fields)}, kind as `route`, type as Redis calls it; fields of what has some."""
     head = text_of("librelay/relay_store.h").split("#ifndef")[0]
     lines = re.sub(r"(?m)^ \* ?", "", head)
     entry = r"(?m)^ ([a-z]+)(?::<\S+>)?\s+(hash|string|zset|stream) ((?:.|\n(?! [a-z]|\n))*)"
