@@ -24,6 +24,7 @@
     STRING(owner, label, "") \
     VALUE(relay_listen_addr, listen, listen, NULL) \
     VALUE(apr_time_t, expires, time, NULL) \
+    VALUE(apr_int64_t, generation, number, "1") \
     VALUE(apr_int64_t, chosen, number, "0")
 
 /* Strings that are made, not read: the name, and scheme://listen, which every request needs. */

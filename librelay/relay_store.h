@@ -9,13 +9,15 @@
  * times are milliseconds since 1970 by Redis's own clock, so that the clocks of relays do not
  * matter.
  *
- *  route:<name>     hash    {v tunnel relay listen scheme expires device service chosen owner}
+ *  route:<name>     hash    {v tunnel relay listen scheme expires device service generation chosen
+ *                           owner}
  *                           what a request needs. listen `127.77.0.5:10000`; scheme
- *                           http|https|h2c|tcp; chosen 1 for a name that the operator chose, which
- *                           alone has an owner: the tunnel by which the name changed hands last,
- *                           empty if it never did. Another owner, another device. Written by open,
- *                           extend, close; read by mod_relay, relayrewrite (relay_route); lives
- *                           until expires
+ *                           http|https|h2c|tcp; generation how often the tunnel was placed on a
+ *                           relay, 1 where there is none; chosen 1 for a name that the operator
+ *                           chose, which alone has an owner: the tunnel by which the name changed
+ *                           hands last, empty if it never did. Another owner, another device.
+ *                           Written by open, extend, close; read by mod_relay, relayrewrite
+ *                           (relay_route); lives until expires
  *  gone:<name>      hash    {v why tunnel} why `expired` or `closed`: what a visitor is told once
  *                           the route is away. Written by open (as expired), close; read by
  *                           mod_relay on a miss (relay_gone); lives until expires + 1 day

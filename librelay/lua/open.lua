@@ -155,7 +155,7 @@ for i, r in ipairs(routes) do
   put(key.gone(r.name), expires + GONE, 'why', 'expired', 'tunnel', id)
   local route = key.route(r.name)
   put(route, expires, 'tunnel', id, 'relay', relay, 'listen', r.listen, 'scheme', r.scheme,
-    'expires', integer(expires), 'device', device, 'service', r.service)
+    'expires', integer(expires), 'device', device, 'service', r.service, 'generation', 1)
   if r.chosen then
     redis.call('HSET', route, 'chosen', 1, 'owner', r.owner)
     put(key.was(r.name), expires + REMEMBERED, 'tunnel', id, 'device', device, 'label', r.label, 'owner', r.owner)

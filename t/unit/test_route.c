@@ -12,12 +12,12 @@
 #define KEY "relay:route:nas"
 
 /* A record as `rly open` writes it: field, value, field, value… */
-static const char *const whole[] = {"v",      "1",           "tunnel",  "2kqv5d7mzu3fhw4a",
-                                    "relay",  "relay1",      "listen",  "127.77.0.5:10000",
-                                    "scheme", "http",        "expires", "1999999999999",
-                                    "device", "NAS in Bern", "service", "http://127.0.0.1",
-                                    "chosen", "1",           "owner",   "y3hq5d7mzu3fhw4a",
-                                    NULL};
+static const char *const whole[] = {"v",          "1",           "tunnel",  "2kqv5d7mzu3fhw4a",
+                                    "relay",      "relay1",      "listen",  "127.77.0.5:10000",
+                                    "scheme",     "http",        "expires", "1999999999999",
+                                    "device",     "NAS in Bern", "service", "http://127.0.0.1",
+                                    "chosen",     "1",           "owner",   "y3hq5d7mzu3fhw4a",
+                                    "generation", "7",           NULL};
 
 /* The reply to HGETALL, with one field changed to value; NULL: left out. */
 static redisReply *reply_of(apr_pool_t *p, const char *field, const char *value)
@@ -65,6 +65,7 @@ static void judge(const relay_route *r, const char *what)
     ok(r->listen.ip == 0x7f4d0005 && r->listen.port == 10000, "%s: listen", what);
     ok(r->expires == APR_INT64_C(1999999999999000), "%s: expires", what);
     ok(r->chosen == 1, "%s: chosen", what);
+    ok(r->generation == 7, "%s: generation", what);
 }
 
 static void test_read(apr_pool_t *p)
@@ -94,6 +95,7 @@ static void test_read(apr_pool_t *p)
         {"service", "\x7f"},
         {"owner", "a;b"},
         {"chosen", "yes"},
+        {"generation", "second"},
     };
     static const char *const optional[] = {"device", "service", "owner", "chosen"};
     const char *why = NULL;
@@ -119,6 +121,16 @@ static void test_read(apr_pool_t *p)
        "an owner that is empty");
     ok(read_with(&r, "device", NULL, p, &why) == APR_SUCCESS && r.device && !*r.device,
        "no device is an empty one");
+}
+
+static void test_generation(apr_pool_t *p)
+{
+    const char *why = NULL;
+    relay_route r;
+
+    ok(read_with(&r, NULL, NULL, p, &why) == APR_SUCCESS && r.generation == 7, "a generation");
+    ok(read_with(&r, "generation", NULL, p, &why) == APR_SUCCESS && r.generation == 1,
+       "a record of an older version, which has none, is of the first");
 }
 
 static void test_packed(apr_pool_t *p)
@@ -163,6 +175,7 @@ int main(void)
     apr_initialize();
     apr_pool_create(&p, NULL);
     test_read(p);
+    test_generation(p);
     test_packed(p);
     apr_pool_destroy(p);
     apr_terminate();
