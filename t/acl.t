@@ -359,7 +359,8 @@ def permissions(rig):
     path = f"{rig.dir}/etc/open.conf"
     with open(rig.conf) as f, open(path, "w") as out:
         out.write(f.read())
-    warning = rf"RLY002 {re.escape(path)}: it has Redis's password in it and every user of this host can read it"
+    warning = (rf"RLY002 {re.escape(path)}: it has Redis's password in it and every user of this "
+               "host can read it")
     programs = {
         "rly": [rig.program("rly"), "list"],
         "rlyd": [rig.program("rlyd"), "-t", "-c", path],

@@ -256,11 +256,11 @@ def silent(rig, device):
 @test
 def unknown(rig):
     check_forms(rig, "unheard-of", "an unknown name", "unknown")
+    check_log(rig, "unheard-of", "RLY140", "unknown name")
     headers = {"Host": f"a.b.{rig.domain}", "Accept": "application/json"}
     tap.is_(
         json.loads(rig.get("unheard-of", headers=headers)[2])["name"], "",
         "no valid label: JSON has no name")
-    check_log(rig, "unheard-of", "RLY140", "unknown name")
 
 
 @test

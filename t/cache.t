@@ -10,7 +10,7 @@ import subprocess
 import threading
 import time
 
-from lib import fixture, keeper, Rig, rss_kb, tap, test, wait_for
+from lib import fixture, keeper, one_child, Rig, rss_kb, tap, test, wait_for
 from lib.clockrig import Shift
 
 STATUS = """
@@ -20,7 +20,7 @@ STATUS = """
 """
 # One process, so that what is asked first is what is known later; room for the next one in a
 # graceful restart.
-ONE_CHILD = "ServerLimit 4\nStartServers 1\nThreadsPerChild 25\nMaxRequestWorkers 25\nMinSpareThreads 1\nMaxSpareThreads 25"
+ONE_CHILD = one_child(25)
 
 
 def status_lines(rig):

@@ -140,7 +140,8 @@ def eviction(rig):
             rf"maxmemory-policy {policy}: .*"
             "Set `maxmemory-policy noeviction'" if evicts else None)
     rig.expect("RLY111")  # while Redis hangs
-    base = f"[relay]\nname = r\ndomain = relay.localhost\n[redis]\nurl = unix://blind:s3cret@{rig.redis_sock}\n"
+    base = ("[relay]\nname = r\ndomain = relay.localhost\n[redis]\n"
+            f"url = unix://blind:s3cret@{rig.redis_sock}\n")
     rig.redis("ACL", "SETUSER", "blind", "on", ">s3cret", "~*", "+@all", "-info")
     warns(rig, "Redis does not let it ask", with_conf(rig, base), None)
     warns(rig, "Redis refuses the login", with_conf(rig, base.replace("s3cret", "wrong")), None)
@@ -171,8 +172,8 @@ def names(rig):
             "    ServerName relay.localhost\n    ServerAlias *.relay.localhost\n",
             f"    ServerName {name}\n{lines}")
 
-    wanted = r"RLY116 no virtual host with RelayEngine on \(.*changed.conf:\d+\) has a name below `relay.localhost', the domain in .*" \
-        r"It needs `ServerAlias \*.relay.localhost'"
+    wanted = (r"RLY116 no virtual host with RelayEngine on \(.*changed.conf:\d+\) has a name below "
+              r"`relay.localhost', the domain in .*It needs `ServerAlias \*.relay.localhost'")
     for good in (("relay.localhost", "*.relay.localhost"), ("x.example", "*.RELAY.localhost"),
                  ("x.example", "*.localhost"), ("x.example", "*"), ("x.example",
                                                                     "nas.relay.localhost"),

@@ -15,7 +15,8 @@ import time
 
 from lib import fds, fixture, keeper, log, Rig, tap, test, timed, wait_for
 
-SMALL = "ServerLimit 1\nStartServers 1\nThreadLimit 6\nThreadsPerChild 6\nMaxRequestWorkers 6\nMinSpareThreads 1\nMaxSpareThreads 6"
+SMALL = ("ServerLimit 1\nStartServers 1\nThreadLimit 6\nThreadsPerChild 6\nMaxRequestWorkers 6\n"
+         "MinSpareThreads 1\nMaxSpareThreads 6")
 
 
 def status(rig, what, path="/", timeout=30):

@@ -17,7 +17,8 @@ from lib.squatter import Squatter
 
 # Above the ports that connections leave from, and those of other rigs.
 LOW = 61000 + os.getpid() % 38 * 100
-SOCKET = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+SOCKET = (b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+          b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n")
 
 # What listens, as whom, where (of the devices' addresses), and how; and what the log says of it.
 KINDS = (
@@ -313,7 +314,8 @@ code = (op(0x20, 0, 0, 0) + op(0x15, 0, 3, nr) + op(0x20, 0, 0, 16) + op(0x15, 0
         + op(0x06, 0, 0, 0x00050000 | 97) + op(0x06, 0, 0, 0x7fff0000))
 buf = ctypes.create_string_buffer(code)
 libc = ctypes.CDLL(None, use_errno=True)
-if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, ctypes.create_string_buffer(struct.pack("@HP", 6, ctypes.addressof(buf))), 0, 0):
+program = ctypes.create_string_buffer(struct.pack("@HP", 6, ctypes.addressof(buf)))
+if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, program, 0, 0):
     sys.exit(f"seccomp: {os.strerror(ctypes.get_errno())}")
 os.execv(sys.argv[1], sys.argv[1:])
 """

@@ -11,11 +11,11 @@ import re
 import threading
 import time
 
-from lib import ASAN_KEEPS_LITTLE, Asker, fixture, keeper, Rig, tap, test, wait_for
+from lib import ASAN_KEEPS_LITTLE, Asker, fixture, keeper, one_child, Rig, tap, test, wait_for
 from lib.trap import Listener, Trap
 
 # One process, so that its memory can be watched.
-ONE_CHILD = "ServerLimit 2\nStartServers 1\nThreadsPerChild 25\nMaxRequestWorkers 25\nMinSpareThreads 1\nMaxSpareThreads 25"
+ONE_CHILD = one_child(25)
 VHOST = "RelayBackendTimeout 1s"
 MB = 1 << 20
 # kB that httpd may grow by; a sanitizer keeps what is freed for a while

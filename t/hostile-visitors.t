@@ -364,8 +364,8 @@ class Slow(threading.Thread):
     """A visitor who says a byte now and then; .ended says after how long httpd had enough."""
     def __init__(self, rig, tunnel, tls, first, drip):
         super().__init__(daemon=True)
-        self.rig, self.tunnel, self.tls, self.first, self.drip, self.ended, self.began = rig, tunnel, tls, first, drip, None, time.monotonic(
-        )
+        self.rig, self.tunnel, self.tls, self.first, self.drip = rig, tunnel, tls, first, drip
+        self.ended, self.began = None, time.monotonic()
         self.start()
 
     def run(self):

@@ -16,14 +16,20 @@ BUILD = os.environ.get("RELAY_BUILD", f"{TOP}/build")
 NAMESPACE = f"""
 mount -t tmpfs relay-test /mnt && mkdir /mnt/up /mnt/work /mnt/root &&
 mount -t overlay overlay -o lowerdir=/,upperdir=/mnt/up,workdir=/mnt/work /mnt/root &&
-mount -t proc proc /mnt/root/proc && mount --rbind /dev /mnt/root/dev && mount -t tmpfs tmpfs /mnt/root/run &&
-mount -t tmpfs tmpfs /mnt/root/tmp && mkdir /mnt/root/run/lock && chmod 1777 /mnt/root/tmp /mnt/root/run/lock && ip link set lo up || exit 77
+mount -t proc proc /mnt/root/proc && mount --rbind /dev /mnt/root/dev &&
+mount -t tmpfs tmpfs /mnt/root/run && mount -t tmpfs tmpfs /mnt/root/tmp &&
+mkdir /mnt/root/run/lock && chmod 1777 /mnt/root/tmp /mnt/root/run/lock &&
+ip link set lo up || exit 77
 for tree in {TOP} {BUILD}; do case $tree in /tmp/*|/run/*)
     mkdir -p /mnt/root$tree /mnt/up$tree-tree /mnt/work$tree-tree &&
-    mount -t overlay overlay -o lowerdir=$tree,upperdir=/mnt/up$tree-tree,workdir=/mnt/work$tree-tree /mnt/root$tree || exit 77
+    mount -t overlay overlay /mnt/root$tree \\
+        -o lowerdir=$tree,upperdir=/mnt/up$tree-tree,workdir=/mnt/work$tree-tree || exit 77
 esac; done
-cd /mnt/root && rm -rf root/try-relay etc/relay etc/letsencrypt var/lib/relay-redis etc/apache2/sites-enabled/relay* etc/apache2/mods-enabled/relay* &&
-rm -rf etc/systemd/system/relay* etc/systemd/system/rlyd* etc/systemd/system/apache2.service.d var/log/apache2/*.log && mkdir -p /mnt/root/usr/local/sbin && cp {TOP}/t/lib/systemctl /mnt/root/usr/local/sbin/
+cd /mnt/root && rm -rf root/try-relay etc/relay etc/letsencrypt var/lib/relay-redis \\
+    etc/apache2/sites-enabled/relay* etc/apache2/mods-enabled/relay* \\
+    etc/systemd/system/relay* etc/systemd/system/rlyd* etc/systemd/system/apache2.service.d \\
+    var/log/apache2/*.log &&
+mkdir -p /mnt/root/usr/local/sbin && cp {TOP}/t/lib/systemctl /mnt/root/usr/local/sbin/
 : >/mnt/root/etc/hosts && echo 127.0.0.1 localhost >/mnt/root/etc/hosts
 exec chroot /mnt/root /bin/bash
 """

@@ -7,7 +7,8 @@ import tempfile
 
 from lib import fixture, tap, test, TOP
 
-HEAD = "/* Licensed under the Apache License, Version 2.0; see LICENSE. */\n#include <stdlib.h>\n#include <string.h>\n"
+HEAD = ("/* Licensed under the Apache License, Version 2.0; see LICENSE. */\n"
+        "#include <stdlib.h>\n#include <string.h>\n")
 FAULTS = {
     "a use after free":
     ("int f(int n)\n{\n    char *p = malloc(10);\n\n    if (!p)\n        return 0;\n    p[0] = "

@@ -15,9 +15,11 @@ from lib.browser import Browser
 
 DEMO = f"{TOP}/script/demo"
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>The device's page</title>
-<link rel="stylesheet" href="/style.css"><h1>Hello from behind the NAT</h1><p id="js">no script</p><p id="ws">no socket</p>
+<link rel="stylesheet" href="/style.css"><h1>Hello from behind the NAT</h1>
+<p id="js">no script</p><p id="ws">no socket</p>
 <script>
-fetch('/echo').then(r => r.json()).then(j => { document.getElementById('js').innerText = 'asked ' + j.device; });
+fetch('/echo').then(r => r.json())
+  .then(j => { document.getElementById('js').innerText = 'asked ' + j.device; });
 const ws = new WebSocket('wss://' + location.host + '/ws');
 ws.onopen = () => ws.send('ping over a socket');
 ws.onmessage = e => { document.getElementById('ws').innerText = e.data; };

@@ -10,10 +10,10 @@ import subprocess
 import threading
 import time
 
-from lib import fixture, Rig, tap, test, wait_for
+from lib import fixture, one_child, Rig, tap, test, wait_for
 from lib.delayline import DelayLine
 
-ONE_CHILD = "ServerLimit 4\nStartServers 1\nThreadsPerChild 50\nMaxRequestWorkers 50\nMinSpareThreads 1\nMaxSpareThreads 50"
+ONE_CHILD = one_child(50)
 DELAY = 0.025  # seconds each way
 RTT = 2 * DELAY
 VHOST = """

@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 
-from lib import fixture, free_port, log, Rig, Server, tap, test, wait_for
+from lib import fixture, free_port, log, one_child, Rig, Server, tap, test, wait_for
 
 VHOST = """
     RelayStaleMax 4s
@@ -19,7 +19,7 @@ VHOST = """
         SetHandler server-status
     </Location>
 """
-ONE_CHILD = "ServerLimit 4\nStartServers 1\nThreadsPerChild 25\nMaxRequestWorkers 25\nMinSpareThreads 1\nMaxSpareThreads 25"
+ONE_CHILD = one_child(25)
 
 
 def link(rig):

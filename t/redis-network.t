@@ -12,10 +12,11 @@ import socket
 import subprocess
 import time
 
-from lib import Asker, fixture, free_port, Namespace, Rig, Server, tap, test, timed, wait, wait_for
+from lib import (Asker, fixture, free_port, Namespace, one_child, Rig, Server, tap, test, timed,
+                 wait, wait_for)
 
 # Each process of httpd knows the routes that it has served: one, so that what is known is.
-ONE_CHILD = "ServerLimit 4\nStartServers 1\nThreadsPerChild 25\nMaxRequestWorkers 25\nMinSpareThreads 1\nMaxSpareThreads 25"
+ONE_CHILD = one_child(25)
 
 
 def status(rig, what):

@@ -325,7 +325,9 @@ while True:
             elif how == 'old':
                 os.rename('parent/old', 'parent/' + name)
             elif how == 'back':
-                os.symlink(victim, 'parent/' + name); os.unlink('parent/' + name); os.rename(f'parent/moved{n}', 'parent/' + name)
+                os.symlink(victim, 'parent/' + name)
+                os.unlink('parent/' + name)
+                os.rename(f'parent/moved{n}', 'parent/' + name)
         except OSError:
             pass
 """

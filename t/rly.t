@@ -187,14 +187,16 @@ def list_many():
         for i = 1, 1000 do
             local id, expires = string.format('copy%05d', i), string.format('%d', 1900000000000 + i)
             redis.call('HSET', KEYS[1] .. 'tunnel:' .. id, unpack(fields))
-            redis.call('HSET', KEYS[1] .. 'tunnel:' .. id, 'id', id, 'state', i % 7 == 0 and 'closed' or 'open', 'expires', expires)
+            redis.call('HSET', KEYS[1] .. 'tunnel:' .. id, 'id', id,
+                       'state', i % 7 == 0 and 'closed' or 'open', 'expires', expires)
             redis.call('ZADD', KEYS[1] .. 'tunnels', expires, id)
         end"""
     store.redis("EVAL", script, 1, "relay:", before[0])
     listed = [t["id"] for t in json.loads(store.rly("list", "--json").stdout)["tunnels"]]
     is_(listed, before + [f"copy{i:05d}" for i in range(1, 1001) if i % 7],
         "list: 1,000 records, the open ones in their order")
-    script = "for i = 1, 1000 do redis.call('ZREM', KEYS[1] .. 'tunnels', string.format('copy%05d', i)) end"
+    script = ("for i = 1, 1000 do "
+              "redis.call('ZREM', KEYS[1] .. 'tunnels', string.format('copy%05d', i)) end")
     store.redis("EVAL", script, 1, "relay:")
     is_([t["id"] for t in json.loads(store.rly("list", "--json").stdout)["tunnels"]], before,
         "and without them as before")

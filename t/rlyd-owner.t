@@ -48,8 +48,9 @@ def attempt(rig, tunnel, args, old):
     status = session.process.poll()
     if took is not None and status is None:
         return session, None
-    return session, f"attempt from {start:.3f} to {time.monotonic():.3f}: ssh's exit status {status}, owner " \
-                    f"{owner(rig, tunnel)} (was {old}); ssh said: {session.output().strip() or 'nothing'}"
+    return session, (f"attempt from {start:.3f} to {time.monotonic():.3f}: ssh's exit status "
+                     f"{status}, owner {owner(rig, tunnel)} (was {old}); ssh said: "
+                     f"{session.output().strip() or 'nothing'}")
 
 
 def takeover(rig, tunnel, args, old, most):

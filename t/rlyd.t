@@ -84,8 +84,10 @@ def options(rig):
     r = rlyd(rig, "--merge-exec", "--", "/bin/echo", "run")
     tap.is_((r.returncode, r.stdout), (0, "run\n"), "--merge-exec runs the program")
     r = rlyd(rig, "--merge-exec", "--", "/bin/cat", "/proc/self/ksm_stat")
-    tap.like(r.stdout, r"ksm_merge_any: yes", "with samepage merging") if os.path.exists("/proc/self/ksm_stat") \
-        else tap.skip("with samepage merging", "this kernel does not tell")
+    if os.path.exists("/proc/self/ksm_stat"):
+        tap.like(r.stdout, r"ksm_merge_any: yes", "with samepage merging")
+    else:
+        tap.skip("with samepage merging", "this kernel does not tell")
     tap.is_(
         rlyd(rig, "--merge-exec").returncode, 2, "--merge-exec without a program: exit status 2")
 

@@ -47,7 +47,8 @@ def comes_back(rig, device, name, shell, *programs, busybox=False):
     like(r.said(),
          rf"(?m)^relay-tunnel {t['id']}: connecting to 127\.0\.0\.1 with {re.escape(client)}$",
          f"{name}: it says what it does")
-    connected = rf"(?m)^relay-tunnel {t['id']}: connected: {re.escape(t['routes'][0]['url'])} is served until {t['expires']}, unless it"
+    connected = (rf"(?m)^relay-tunnel {t['id']}: connected: {re.escape(t['routes'][0]['url'])} is "
+                 rf"served until {t['expires']}, unless it")
     r.wait_for(connected, 5)
     for _ in range(2):
         r.cut()

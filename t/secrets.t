@@ -397,8 +397,8 @@ def set_cookie(rig, tunnel, trap):
     kept = [k for _, k in TABLE if k]
     head = b"".join(said)
     trap.answers["/set"] = b"HTTP/1.1 200 OK\r\n" + head + b"Content-Length: 0\r\n\r\n"
-    trap.answers[
-        "/early"] = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n" + head + b"\r\nHTTP/1.1 200 OK\r\n" + head + b"Content-Length: 0\r\n\r\n"
+    trap.answers["/early"] = (b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n" + head +
+                              b"\r\nHTTP/1.1 200 OK\r\n" + head + b"Content-Length: 0\r\n\r\n")
     trap.answers["/ws"] = lambda c, r: c.sendall(
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: "
         b"Upgrade\r\nSET-COOKIE: x=1; Domain=d\r\n"
@@ -437,8 +437,8 @@ def set_cookie(rig, tunnel, trap):
 @test
 def own_cookies(rig, tunnel, trap):
     """mod_session's cookie is set beside the device's, Domain and all that it has."""
-    trap.answers[
-        "/own/set"] = b"HTTP/1.1 200 OK\r\nSet-Cookie: a=1; Domain=x\r\nSet-Cookie: own_session=evil\r\nContent-Length: 0\r\n\r\n"
+    trap.answers["/own/set"] = (b"HTTP/1.1 200 OK\r\nSet-Cookie: a=1; Domain=x\r\n"
+                                b"Set-Cookie: own_session=evil\r\nContent-Length: 0\r\n\r\n")
     got = rig.get(tunnel, "/own/set",
                   {"Cookie": "own_session=expiry=1&x=y"})[1].get_all("Set-Cookie")
     tap.ok("a=1" in got and not any("evil" in c for c in got),
@@ -588,8 +588,9 @@ def browser(rig, trap, tunnel):
     asking = rig.open(NtlmDevice(offers=("Negotiate", "NTLM", "Basic realm=x")).url)
     rig.connect(asking)
     url = f"https://{rig.host(neighbour)}:{rig.https_port}"
-    page = f"<h1>page</h1><img src='{url}/image.png'><script>new WebSocket('wss://'+location.host+'/browser-ws').onopen=()=>document.title='open'</script>".encode(
-    )
+    page = (f"<h1>page</h1><img src='{url}/image.png'><script>"
+            "new WebSocket('wss://'+location.host+'/browser-ws').onopen=()=>document.title='open'"
+            "</script>").encode()
     trap.answers[
         "/page"] = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: %d\r\n\r\n%s" % (
             len(page), page)

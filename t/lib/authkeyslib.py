@@ -68,10 +68,12 @@ def grant(fingerprint=FP, **fields):
 
 class Answer:
     def __init__(self, status, out, err, log_lines, seconds):
-        self.status, self.out, self.err, self.log, self.seconds = status, out, err, log_lines, seconds
+        self.status, self.out, self.err, self.log = status, out, err, log_lines
+        self.seconds = seconds
 
     def __repr__(self):
-        return f"status {self.status}, {self.seconds:.2f} s, stdout {self.out!r}, stderr {self.err!r}, syslog {self.log}"
+        return (f"status {self.status}, {self.seconds:.2f} s, stdout {self.out!r}, stderr "
+                f"{self.err!r}, syslog {self.log}")
 
 
 def ask(*args, conf=rig.conf, env=None, program=(PROGRAM, ), as_root=False, **kwargs):

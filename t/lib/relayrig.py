@@ -82,6 +82,13 @@ Listen {address}:{https_port}
 """
 
 
+def one_child(threads):
+    """httpd's directives for one process with so many threads, and room for the next ones in a
+    graceful restart."""
+    return (f"ServerLimit 4\nStartServers 1\nThreadsPerChild {threads}\nMaxRequestWorkers {threads}"
+            f"\nMinSpareThreads 1\nMaxSpareThreads {threads}")
+
+
 def edit(text, changes, what):
     """Applies (regex, replacement) pairs; one that matches nothing is an error: the drop-in has
     changed."""
@@ -219,7 +226,8 @@ class Rig(Client):
         if listen is None:
             # Ports apart from those of other rigs, too: where there is room they go by the clock.
             port = random.randint(10000, 20000)
-            listen = f"127.{random.randint(64, 126)}.{random.randrange(0, 256, 4)}.0/22:{port}-{port + 39999}"
+            net = f"127.{random.randint(64, 126)}.{random.randrange(0, 256, 4)}.0/22"
+            listen = f"{net}:{port}-{port + 39999}"
         self.root = os.environ.get("RELAY_ROOT") or self._install()
         if rlyd == "auto":
             self.with_rlyd = os.path.exists(f"{self.root}/usr/sbin/rlyd")
@@ -332,8 +340,9 @@ class Rig(Client):
              f"AuthorizedKeysCommand {self.program('relay-authkeys')} -c {self.conf} %u %f %t %k"),
             (r"^PidFile .*$", f"PidFile {self.dir}/run/sshd.pid"),
         ], "sshd_config")
-        text = re.sub(f"^HostKey {re.escape(hostkey)}$", "", text, flags=re.M) + f"HostKey {hostkey}\n" \
-            if text.count(f"HostKey {hostkey}") > 1 else text
+        line = f"HostKey {hostkey}\n"
+        if text.count(line) > 1:
+            text = text.replace(line, "") + line
         with open(conf, "w") as f:
             f.write(f"{self.sshd_extra}\n{self.sshd_penalties(hostkey)}\n{text}")
 
