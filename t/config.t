@@ -5,11 +5,10 @@ under each MPM."""
 import os
 import re
 import signal
-import subprocess
 import threading
 import time
 
-from lib import APACHE2, fixture, keeper, MODULES, Rig, tap, test
+from lib import APACHE2, fixture, keeper, MODULES, Rig, run, tap, test
 
 
 def configtest(rig, change):
@@ -18,11 +17,9 @@ def configtest(rig, change):
         text = change(f.read())
     with open(f"{rig.dir}/etc/changed.conf", "w") as f:
         f.write(text)
-    result = subprocess.run([APACHE2, "-d", rig.dir, "-f", f"{rig.dir}/etc/changed.conf", "-t"],
-                            stdin=subprocess.DEVNULL,
-                            capture_output=True,
-                            text=True,
-                            env=rig.servers["httpd"].env)
+    result = run([APACHE2, "-d", rig.dir, "-f", f"{rig.dir}/etc/changed.conf", "-t"],
+                 env=rig.servers["httpd"].env,
+                 check=False)
     return result.returncode, result.stdout + result.stderr
 
 
@@ -258,9 +255,8 @@ def modules(rig):
     check(rig, "without mod_http2", without("http2", "proxy_http2"), None)
     check(rig, "without mod_status", lambda text: without("status")
           (text).replace("SetHandler server-status", ""), None)
-    symbols = subprocess.run(["nm", "-D", "--defined-only", f"{rig.root}{MODULES}/mod_relay.so"],
-                             capture_output=True,
-                             text=True).stdout
+    symbols = run(["nm", "-D", "--defined-only", f"{rig.root}{MODULES}/mod_relay.so"],
+                  check=False).stdout
     tap.is_([line.split()[-1] for line in symbols.splitlines()], ["relay_module"],
             "mod_relay.so exports relay_module and nothing else")
 

@@ -8,11 +8,10 @@ import json
 import os
 import pwd
 import re
-import subprocess
 import threading
 import time
 
-from lib import events, fixture, log, Rig, tap, test, TOP, wait, wait_for, within
+from lib import events, fixture, log, Rig, run, tap, test, TOP, wait, wait_for, within
 from lib.squatter import Squatter
 
 # Above the ports that connections leave from, and those of other rigs.
@@ -76,11 +75,8 @@ def visits(rig, tunnel):
 def orders():
     """Orders of events that no visitor can time: the unit test, for t/mutations' sake."""
     build = os.environ.get("RELAY_BUILD", f"{TOP}/build")
-    made = subprocess.run(["make", "-s", "-C", build, "t/unit/test_owner"],
-                          capture_output=True,
-                          text=True)
-    said = subprocess.run([f"{build}/t/unit/test_owner"], capture_output=True,
-                          text=True) if made.returncode == 0 else made
+    made = run(["make", "-s", "-C", build, "t/unit/test_owner"], check=False)
+    said = run([f"{build}/t/unit/test_owner"], check=False) if made.returncode == 0 else made
     tap.is_((said.returncode, re.findall("(?m)^not ok.*", said.stdout)), (0, []),
             "the judgement of sockets, by table and by this kernel's own")
 
@@ -245,11 +241,9 @@ def why(rig):
 def rly_open(rig, number=itertools.count(), elsewhere=False):
     """elsewhere: as on another host, where rly sees no listener of the relay's."""
     argv = [rig.program("rly"), "open", "--json", "-o", f"{rig.dir}/skip-{next(number)}", "80"]
-    return subprocess.run((["unshare", "-n"] if elsewhere else []) + argv,
-                          text=True,
-                          capture_output=True,
-                          stdin=subprocess.DEVNULL,
-                          env=dict(os.environ, RELAY_CONF=rig.conf))
+    return run((["unshare", "-n"] if elsewhere else []) + argv,
+               env=dict(os.environ, RELAY_CONF=rig.conf),
+               check=False)
 
 
 def opened(result):

@@ -18,7 +18,7 @@ import sys
 import time
 
 from lib import (alive, connection_pair, Door, fds, fixture, hostileredis, live, log, monitor_of,
-                 processes, Rig, tap, test, wait, within)
+                 processes, Rig, run, tap, test, wait, within)
 
 LOGIN = ("relay1 login tunnel=abcdefghijklmnop key=SHA256:" + "A" * 43 +
          " expires=1900000000000 listen=127.77.0.5:10000")
@@ -416,9 +416,7 @@ def forged_source(rig):
     rig.expect("RLY402")
     for text, most in (("relay1 handoff way=tls peer=9.9.%d.9:1", 0), ("relay1 handoff way=tls%.0s",
                                                                        20)):
-        said = subprocess.run([sys.executable, "-c", FORGER, f"{rig.dir}/run/rlyd.sock", text],
-                              capture_output=True,
-                              text=True)
+        said = run([sys.executable, "-c", FORGER, f"{rig.dir}/run/rlyd.sock", text], check=False)
         tap.is_(said.stdout.strip(), str(most),
                 f"60 hand-offs that claim or choose their sources, `{text}': {most} are admitted")
     wait(lambda: not children(rig.servers["rlyd"].pid, "sshd"), 5)
@@ -467,7 +465,7 @@ def reporter(rig):
     """A report counts only from a living child of root's sshd, which waits for the answer: till
     then its pid is its own."""
     sshd = f"{rig.dir}/etc/sshd"
-    subprocess.run(["cp", os.path.realpath(sys.executable), sshd], check=True)
+    run(["cp", os.path.realpath(sys.executable), sshd])
     web, authkeys = (pwd.getpwnam(name).pw_uid for name in ("www-data", "relay-authkeys"))
     tap.is_(report_from(rig, sshd, 0, "waits"), "relay1 ok",
             "a report from a child of root's sshd is taken")

@@ -57,7 +57,7 @@ OLD_REDIS_DONE = [
 ]
 
 
-def run(name, steps):
+def type_in(name, steps):
     result = subprocess.run(
         ["unshare", "-m", "-n", "-p", "-f", "--kill-child", "/bin/sh", "-c", NAMESPACE],
         input=readme.script(steps),
@@ -106,7 +106,7 @@ def new_redis(install):
         (what, f"make -s -C {BUILD} uninstall" if command.startswith("make uninstall") else command,
          like) for what, command, like in remove
     ]
-    run(
+    type_in(
         "new", install + readme.INSTALLED + readme.PRIVILEGES + UNITS + readme.CLOSED + remove +
         readme.REMOVED)
 
@@ -118,7 +118,7 @@ def old_redis(install):
     commands = [command for _, command, _ in install]
     three, four, five = (next(n for n, c in enumerate(commands) if word in c)
                          for word in ("relay-redis-setup", "relay.conf /etc", "rlyd.service"))
-    run(
+    type_in(
         "old Redis", install[:three] + OLD_REDIS + old[:-1] + install[four:five] + old[-1:] +
         install[five:] + OLD_REDIS_DONE)
 

@@ -9,11 +9,10 @@ import json
 import os
 import re
 import socket
-import subprocess
 import time
 
-from lib import (Asker, fixture, free_port, Namespace, one_child, Rig, Server, tap, test, timed,
-                 wait, wait_for)
+from lib import (Asker, fixture, free_port, Namespace, one_child, Rig, run, Server, tap, test,
+                 timed, wait, wait_for)
 
 # Each process of httpd knows the routes that it has served: one, so that what is known is.
 ONE_CHILD = one_child(25)
@@ -261,9 +260,7 @@ class Cluster:
         self.url = f"redis://127.0.0.1:{self.ports['front']}"
 
     def cli(self, name, *args):
-        out = subprocess.run(["redis-cli", "-p", str(self.ports[name]), *args],
-                             capture_output=True,
-                             text=True)
+        out = run(["redis-cli", "-p", str(self.ports[name]), *args], check=False)
         return (out.stdout + out.stderr).strip()
 
     def role(self, name):

@@ -5,12 +5,11 @@ an error that says what to do, in time, and changes nothing: neither in Redis no
 import os
 import re
 import socket
-import subprocess
 import time
 
-from lib import Store, test
+from lib import run, Store, tap, test
 from lib.store import Redis
-from lib.tap import is_, like, ok, run, unlike
+from lib.tap import is_, like, ok, unlike
 
 store = Store()
 REFUSED, USAGE, UNREACHABLE = 1, 2, 3
@@ -39,7 +38,7 @@ def write(name, data):
 
 
 def keygen(name, *args):
-    subprocess.run(["ssh-keygen", "-q", "-N", "", "-f", f"{store.dir}/{name}", *args], check=True)
+    run(["ssh-keygen", "-q", "-N", "", "-f", f"{store.dir}/{name}", *args])
     with open(f"{store.dir}/{name}.pub", "rb") as f:
         return f.read()
 
@@ -147,9 +146,7 @@ def keys():
     good, other = keygen("good", "-t", "ed25519"), keygen("other", "-t", "ecdsa")
     weak = keygen("weak", "-t", "rsa", "-b", "1024")
     keygen("ca", "-t", "ed25519")
-    subprocess.run(["ssh-keygen", "-q", "-s", "ca", "-I", "x", "-n", "relay", "good.pub"],
-                   check=True,
-                   cwd=store.dir)
+    run(["ssh-keygen", "-q", "-s", "ca", "-I", "x", "-n", "relay", "good.pub"], cwd=store.dir)
     for what, error, data in (("options", "options", b'command="sh" ' + good),
                               ("several lines", "more than one line",
                                good + other), ("CRLF", "carriage return",
@@ -311,4 +308,4 @@ def redis():
         "and when there is memory again, everything does")
 
 
-run()
+tap.run()

@@ -14,7 +14,7 @@ import time
 import paramiko
 
 from lib import (alive, ended, fixture, keeper, kill, live, log, monitor_of, Namespace, processes,
-                 Rig, tap, test, wait, within)
+                 Rig, run, tap, test, wait, within)
 
 CLONE_NEWNET = 0x40000000
 handler_table = paramiko.auth_handler.AuthHandler._client_handler_table
@@ -492,7 +492,7 @@ def polling():
     milliseconds; who tries on gets in. (On a busy machine five in a row went unnoticed once.)"""
     if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET):  # this thread, and what it starts
         raise OSError(ctypes.get_errno(), "unshare(CLONE_NEWNET)")
-    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    run(["ip", "link", "set", "lo", "up"])
     rig = Rig(rlyd=True)
     for line in LINES:
         rig.expect(line)

@@ -6,8 +6,8 @@ import collections
 import re
 import subprocess
 
-from lib import Store, test, TOP
-from lib.tap import is_, ok, run
+from lib import Store, tap, test, TOP
+from lib.tap import is_, ok
 
 
 def text_of(path):
@@ -245,4 +245,4 @@ def redis():
     is_(sorted(set(SCHEMA) - seen), ["live", "relay", "seen"], "all kinds but rlyd's were there")
 
 
-run()
+tap.run()

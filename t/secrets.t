@@ -13,7 +13,7 @@ import subprocess
 import threading
 import time
 
-from lib import fixture, free_port, h2client, listeners, Rig, tap, test, wait_for
+from lib import fixture, free_port, h2client, listeners, Rig, run, tap, test, wait_for
 from lib.browser import Browser
 from lib.ntlm import first, NtlmDevice, Visitor
 from lib.trap import Listener, Trap
@@ -88,10 +88,7 @@ HTTPD = "".join(f"<IfModule !{module}_module>\nLoadModule {module}_module "
 
 
 def write_passwords(rig):
-    made = subprocess.run(["openssl", "passwd", "-apr1", "s3cret"],
-                          capture_output=True,
-                          text=True,
-                          check=True).stdout
+    made = run(["openssl", "passwd", "-apr1", "s3cret"]).stdout
     with open(f"{rig.dir}/etc/htpasswd", "w") as f:
         f.write("staff:" + made)
     with open(f"{rig.dir}/etc/htdigest", "w") as f:
@@ -106,13 +103,12 @@ def echoed(rig, tunnel, path, headers, http=1.1):
 
 def curl(rig, tunnel, path, *args):
     host = rig.host(tunnel)
-    return subprocess.run([
+    return run([
         "curl", "-q", "-sS", "--noproxy", "*", "--cacert", rig.ca, "--max-time", "20",
         "--path-as-is", "--resolve", f"{host}:{rig.https_port}:{rig.address}", *args,
         f"https://{host}:{rig.https_port}{path}"
     ],
-                          capture_output=True,
-                          text=True)
+               check=False)
 
 
 @fixture
@@ -186,7 +182,7 @@ def authorization(rig, trap, tunnel):
 def h2c(rig):
     """The same for a device that is reached by HTTP/2: mod_proxy_http2 sends what r->headers_in
     has, without mod_proxy's fixups."""
-    nghttpd = subprocess.run(["which", "nghttpd"], capture_output=True, text=True).stdout.strip()
+    nghttpd = run(["which", "nghttpd"], check=False).stdout.strip()
     if not nghttpd:
         tap.note("no nghttpd")
         return

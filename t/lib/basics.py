@@ -15,18 +15,16 @@ class RigError(Exception):
     """The rig could not do its part: something is missing, did not start or did not answer."""
 
 
-def run(argv, what, **kwargs):
-    """Runs a program to its end; a failure is a RigError that shows its output."""
-    result = subprocess.run(argv,
-                            stdin=subprocess.DEVNULL,
-                            stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT,
-                            text=True,
-                            **kwargs)
-    if result.returncode:
-        raise RigError(
-            f"{what} failed ({' '.join(argv)}, exit status {result.returncode}):\n{result.stdout}")
-    return result.stdout
+def run(argv, what=None, check=True, **kwargs):
+    """Runs a program to its end, without input where none is given. Returns a CompletedProcess with
+    what it said as text. check: another exit status than 0 is a RigError that shows it."""
+    if "input" not in kwargs:
+        kwargs.setdefault("stdin", subprocess.DEVNULL)
+    result = subprocess.run(argv, capture_output=True, text=True, **kwargs)
+    if check and result.returncode:
+        raise RigError(f"{what or argv[0]} failed ({' '.join(argv)}, exit status "
+                       f"{result.returncode}):\n{result.stdout}{result.stderr}")
+    return result
 
 
 def wait_for(condition, what, timeout=10.0, every=0.02):

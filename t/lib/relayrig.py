@@ -35,7 +35,7 @@ import tempfile
 import time
 
 from . import keeper, riglog, rigpki, tap
-from .basics import RigError, TOP, free_port, listeners, run, wait_for
+from .basics import free_port, listeners, RigError, run, TOP, wait_for
 from .rigclient import Client
 from .rigdevice import Device, Session
 
@@ -476,12 +476,11 @@ class Rig(Client):
 
     def rly(self, *args, check=True, stdin=None):
         """Runs rly; check=True makes another exit status than 0 an error."""
-        result = subprocess.run([self.program("rly"), *map(str, args)],
-                                text=True,
-                                capture_output=True,
-                                input=stdin if stdin is not None else "",
-                                cwd=self.dir,
-                                env=dict(os.environ, RELAY_CONF=self.conf))
+        result = run([self.program("rly"), *map(str, args)],
+                     input=stdin if stdin is not None else "",
+                     cwd=self.dir,
+                     env=dict(os.environ, RELAY_CONF=self.conf),
+                     check=False)
         if check and result.returncode:
             raise RigError(f"rly {' '.join(map(str, args))}: exit status {result.returncode}\n"
                            f"{result.stdout}{result.stderr}")
@@ -490,7 +489,7 @@ class Rig(Client):
     def redis(self, *args):
         """redis-cli; its output without the last newline."""
         return run(["redis-cli", "-s", self.redis_sock, "--no-auth-warning", *map(str, args)],
-                   "redis-cli").rstrip("\n")
+                   "redis-cli").stdout.rstrip("\n")
 
     def open(self, *services, name=None, ttl=None, device=None, key=None, bundle=True, args=()):
         """rly open --json, with a bundle below rig.dir; returns its JSON."""

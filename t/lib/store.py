@@ -17,7 +17,7 @@ import tempfile
 import time
 
 from . import keeper
-from .basics import TOP
+from .basics import run, TOP
 
 
 class Redis:
@@ -76,9 +76,7 @@ class Store:
         self.program = shutil.copy(built, f"{self.dir}/rly")
         self.redis = Redis(self.dir)
         self.hostkey = f"{self.dir}/hostkey"
-        subprocess.run(
-            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", self.hostkey],
-            check=True)
+        run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", self.hostkey])
         with open(f"{self.dir}/sshd_config", "w") as f:
             f.write(
                 f"# A comment\nPort 22\nhostkey = \"{self.hostkey}\"\nMatch User x\n    HostKey "
