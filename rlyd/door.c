@@ -1,6 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 #include "door.h"
+#include "ground/loop.h"
 #include "ground/daemon.h"
 #include "ground/message.h"
 #include "session/outcome.h"
@@ -106,7 +107,7 @@ static void take_login(peer *p, const message *m)
         return;
     }
     if (m->verb == MESSAGE_REFUSED)
-        refusal_reported(p->d, &monitor, m);
+        outcome_refused(p->d, &monitor, m);
     else
         session_offered(p->d, &monitor, p->who.pid, m);
     answer(p, RELAY_RLYD_PROTOCOL " ok");

@@ -1,9 +1,9 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 #include "usher.h"
+#include "ground/loop.h"
 #include "session/admission.h"
 #include "ground/daemon.h"
-#include "door.h"
 #include "ground/foreign.h"
 #include "session/session.h"
 #include "ground/spawn.h"
@@ -48,6 +48,7 @@ struct ushers {
     usher *first;
     unsigned count, refused; /* refused: since the last line about it */
     int full;                /* somebody waits for a place */
+    rlyd_hook *room;         /* is told of one */
     struct event *tick, *dispose;
     int disposed[DISPOSE_MAX], ndisposed;
     int64_t refused_gate, broken_gate, spawn_gate, hang_gate;
@@ -138,7 +139,7 @@ static void usher_free(usher *one)
     free(one);
     if (u->full) {
         u->full = 0;
-        door_resume(d);
+        u->room(d);
     }
 }
 
@@ -193,7 +194,8 @@ static void take_finding(usher *one, const finding *found)
     }
     one->state = USHER_STARTS;
     /* From now on the process is the session's, which reaps it, too. */
-    session_started(d, one->pid, one->way == RELAY_RLYD_TLS ? WAY_TLS : WAY_DIRECT, one->from,
+    admission_holds(session_started(d, one->pid, one->way == RELAY_RLYD_TLS ? WAY_TLS : WAY_DIRECT,
+                                    one->from),
                     source);
     send(one->channel, "g", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
@@ -265,7 +267,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     }
     if (u->full && u->count < USHERS_MAX) { /* there was no process to be had */
         u->full = 0;
-        door_resume(d);
+        u->room(d);
     }
     if (u->first || u->full)
         arm_tick(u);
@@ -423,10 +425,11 @@ void usher_close(rlyd *d, int sock)
         usher_dispose(d, sock);
 }
 
-void usher_init(rlyd *d)
+void usher_init(rlyd *d, rlyd_hook *room)
 {
     struct ushers *u = d->ushers = apr_pcalloc(d->pool, sizeof(*u));
 
     u->tick = timer_new(d, on_tick, d);
     u->dispose = timer_new(d, on_dispose, d);
+    u->room = room;
 }

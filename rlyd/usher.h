@@ -14,13 +14,14 @@
 
 #include <sys/socket.h>
 
-void usher_init(rlyd *d);
+/** @param room is called when usher_receive(), which had no place for a hand-off, may be tried
+ * again */
+void usher_init(rlyd *d, rlyd_hook *room);
 
 /**
  * Has the message taken that is at the head of a peer's socket.
  * @param sock the peer's, which no event waits for; closed here on success
- * @return 0; -1 when there are too many already, or no process is to be had: door_resume() is
- * called when it may be tried again
+ * @return 0; -1 when there are too many already, or no process is to be had: see usher_init()
  */
 int usher_receive(rlyd *d, int sock, const struct ucred *who, const message *m);
 

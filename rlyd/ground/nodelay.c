@@ -1,6 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 #include "nodelay.h"
+#include "loop.h"
 #include "proc.h"
 #include "sshdconf.h"
 #include "transport.h"

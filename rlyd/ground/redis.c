@@ -1,6 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 #include "redis.h"
+#include "loop.h"
 #include "reply.h"
 
 #include <arpa/inet.h>

@@ -20,6 +20,13 @@ int spawn_become_sshd(const relay_config *cfg, int fd, int keep);
  * standard error; or an errno */
 int spawn_sshd_test(const relay_config *cfg, int *said, pid_t *pid);
 
+/** Makes the directory where every sshd of this host puts its unauthenticated half, where it is
+ * missing. Debian's ssh.service takes it away with it when it is stopped. */
+void spawn_make_directory(void);
+
+/** Learns from sshd's complaint which directory that is. @return 1 when it has been made now */
+int spawn_learn_directory(const char *said);
+
 /** Lets the kernel merge equal pages of this process and all that it starts (KSM). @return 0, or -1
  * with errno */
 int spawn_merge_pages(void);

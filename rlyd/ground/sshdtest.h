@@ -30,8 +30,4 @@ void sshdtest_ended(rlyd *d, const char *peer, int status, int64_t lasted_ms);
  * In a buffer of its own */
 const char *sshdtest_account(const relay_config *cfg);
 
-/** Makes the directory where every sshd of this host puts its unauthenticated half, where it is
- * missing. */
-void sshdtest_make_directory(void);
-
 #endif

@@ -1,6 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 #include "admission.h"
+#include "ground/loop.h"
 
 #include <apr_hash.h>
 #include <netinet/in.h>
@@ -106,11 +107,22 @@ struct source *admission_enter(rlyd *d, const struct sockaddr *peer, const char 
     return source;
 }
 
-void admission_leave(rlyd *d, struct source *source)
+void admission_holds(session *s, struct source *source)
 {
-    d->admission->count--;
+    s->admission.source = source;
+}
+
+void admission_over(session *s)
+{
+    struct admission *a = s->d->admission;
+    struct source *source = s->admission.source;
+
+    s->admission.source = NULL;
+    if (!source)
+        return;
+    a->count--;
     if (--source->count > 0)
         return;
-    apr_hash_set(d->admission->sources, source->prefix, sizeof(source->prefix), NULL);
+    apr_hash_set(a->sources, source->prefix, sizeof(source->prefix), NULL);
     free(source);
 }

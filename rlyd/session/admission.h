@@ -8,7 +8,7 @@
 #ifndef RLYD_ADMISSION_H
 #define RLYD_ADMISSION_H
 
-#include "ground/rlyd.h"
+#include "session.h"
 
 #include <sys/socket.h>
 
@@ -20,11 +20,15 @@ void admission_init(rlyd *d);
 /**
  * Asks for one more from that address.
  * @param why out: set to a constant when the answer is no
- * @return what to give to admission_leave() in the end; NULL when it is refused
+ * @return what to give to admission_holds(); NULL when it is refused
  */
 struct source *admission_enter(rlyd *d, const struct sockaddr *peer, const char **why);
 
-void admission_leave(rlyd *d, struct source *source);
+/** The session that was admitted counts from now on. */
+void admission_holds(session *s, struct source *source);
+
+/** Hook: it has authenticated, or is gone. */
+void admission_over(session *s);
 
 /** How many count now. */
 unsigned admission_count(const rlyd *d);

@@ -13,6 +13,8 @@
  */
 
 #include "parking.h"
+#include "ground/loop.h"
+#include "ending.h"
 #include "listeners.h"
 #include "relay_sockdiag.h"
 

@@ -1,14 +1,15 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 #include "taken.h"
-#include "lifetime.h"
+#include "ground/loop.h"
+#include "events.h"
+#include "ground/store.h"
 #include "listeners.h"
 #include "live.h"
 #include "relay_owner.h"
 
 #include <string.h>
 
-#define LIVES "60000" /* ms: four heartbeats */
 #define ENTRY_MAX (RELAY_LISTEN_ADDR_SIZE + 1)
 
 #define PORTS 65536
@@ -29,7 +30,7 @@ struct taken {
     int complete; /* there was a whole look */
 };
 
-void taken_begin(rlyd *d)
+void taken_looking(rlyd *d)
 {
     d->taken->look++;
     d->taken->nports = 0;
@@ -48,7 +49,7 @@ static void warn(rlyd *d, apr_uint16_t n)
               "[relay] listen; `ss -ltnp sport = :%u' shows it",
               (int)e->uid, n, n);
     apr_snprintf(listen, sizeof(listen), "0.0.0.0:%u", n);
-    live_foreign(d, listen, e->uid);
+    event_foreign(d, listen, e->uid);
 }
 
 void taken_wildcard(rlyd *d, const relay_socket *found)
@@ -95,7 +96,7 @@ static void add_foreign(const port *p, void *baton)
     add(baton, relay_listen_addr_format(p->addr, text, sizeof(text)));
 }
 
-void taken_end(rlyd *d)
+void taken_looked(rlyd *d)
 {
     struct taken *t = d->taken;
     char word[16];
@@ -121,10 +122,10 @@ void taken_tell(rlyd *d)
     if (!t->complete)
         return;
     apr_snprintf(name, sizeof(name), "%srelay:%s", d->cfg->prefix, d->cfg->name);
-    if (redis_call(lifetime_link(d), NULL, 0, "HSET", name, "v",
-                   APR_STRINGIFY(RELAY_RECORD_VERSION), "taken", t->text) == 0)
+    if (redis_call(store_link(d), NULL, 0, "HSET", name, "v", APR_STRINGIFY(RELAY_RECORD_VERSION),
+                   "taken", t->text) == 0)
         memcpy(t->told, t->text, t->length + 1);
-    redis_call(lifetime_link(d), NULL, 0, "PEXPIRE", name, LIVES);
+    redis_call(store_link(d), NULL, 0, "PEXPIRE", name, LIVE_EXPIRES);
 }
 
 void taken_init(rlyd *d)

@@ -16,9 +16,9 @@ void taken_init(rlyd *d);
 
 /** A look at the listen table begins; it meets a listener on all addresses; it has met all that
  * there are. */
-void taken_begin(rlyd *d);
+void taken_looking(rlyd *d);
 void taken_wildcard(rlyd *d, const relay_socket *found);
-void taken_end(rlyd *d);
+void taken_looked(rlyd *d);
 
 /** A session has authenticated: says so where it will not be able to listen. */
 void taken_warn(session *s);

@@ -22,15 +22,21 @@
 
 void takeover_init(rlyd *d);
 
-/** A key of its tunnel was reported. */
-void takeover_offered(session *s);
+/* Hooks. */
+
+/** A key of its tunnel was reported. Ends sessions of that tunnel whose peer has been silent for
+ * too long to be alive. */
+void takeover_offered(session *s, pid_t asker, const message *login);
 
 /** It has authenticated. Parks the listeners of the session that serves; ends others that do not
  * listen. */
 void takeover_proved(session *s);
 
+/** It was found. Of two sessions of a tunnel the newer one stays. */
+void takeover_identified(session *s);
+
 /** It listens: the tunnel is its own, and the others end. */
-void takeover_listens(session *s);
+void takeover_up(session *s, relay_listen_addr addr);
 
 /** It ends, or is gone. */
 void takeover_over(session *s);
