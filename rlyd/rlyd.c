@@ -197,7 +197,7 @@ static int run(rlyd *d, int foreground)
     event_base_dispatch(d->base);
     wiring_stop(d);
     daemon_pidfile_remove(d->cfg->rlyd_pidfile);
-    /* What is known of sessions ends here, and they do not: there is nothing to take apart. */
+    /* The sessions go on without rlyd, so nothing is taken apart here. */
     _exit(d->stopping ? 0 : 1);
 }
 

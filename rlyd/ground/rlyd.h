@@ -34,7 +34,7 @@ typedef struct rlyd {
     const relay_config *cfg;
     const char *cfg_path;
     uid_t tunnel_uid; /* of cfg->user */
-    int stopping;
+    int stopping;     /* by SIGTERM or SIGINT */
 
     /* What each file keeps for itself, made by its own init; closed to all others. */
     struct store *store;

@@ -20,11 +20,12 @@ int spawn_merge_pages(void)
     return prctl(PR_SET_MEMORY_MERGE, 1, 0, 0, 0);
 }
 
-/* Nothing of ours: NOTIFY_SOCKET above all, which Debian's sshd would answer. */
+/* sshd gets nothing of our environment, above all no NOTIFY_SOCKET, which Debian's sshd would
+ * answer. */
 static char *const env[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
                             NULL};
 
-/* Compiled into sshd; Debian's. What another sshd is called by, its own complaint says:
+/* Debian's; the path is compiled into sshd. Another sshd's own complaint says which it is:
  * spawn_learn_directory(). */
 static char directory[256] = "/run/sshd";
 
@@ -107,8 +108,7 @@ int spawn_become_sshd(const relay_config *cfg, int fd, int keep)
         argv[4] = "-E";
         argv[5] = (char *)cfg->sshd_log;
     }
-    /* What httpd accepted is non-blocking; sshd expects to set that itself, on
-     * what it was given. */
+    /* A connection that httpd accepted is non-blocking; sshd expects to set that itself. */
     if (flags < 0 || fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) < 0)
         return errno;
     spawn_make_directory();

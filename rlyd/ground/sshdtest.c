@@ -21,7 +21,7 @@
 #define REAP_EVERY_MS 10
 #define SAID_MAX 1000
 #define AGAIN_MS 30000
-#define SUDDEN_MS 2000 /* an sshd that a mistake ends has not waited for anybody */
+#define SUDDEN_MS 2000 /* an sshd that a mistake ends has waited for nobody */
 
 /** One `sshd -t`. */
 typedef struct test {
@@ -49,7 +49,7 @@ static int is_yes(const char *config, const char *keyword)
     return sshdconf_value(config, keyword, value, sizeof(value)) && strcasecmp(value, "yes") == 0;
 }
 
-/** Its entry in the host's own file: a look at a directory server could take its time. */
+/** Reads the user's entry from the host's own file: a directory server could take its time. */
 static const struct spwd *shadow_of(const char *user)
 {
     FILE *f = fopen("/etc/shadow", "re");
@@ -69,7 +69,7 @@ const char *sshdtest_account(const relay_config *cfg)
     static char text[300];
     const struct spwd *sp = shadow_of(cfg->user);
 
-    /* auth.c, allowed_user(): what it looks at when there is no PAM. */
+    /* sshd looks at the account only without PAM (auth.c, allowed_user()). */
     if (!sp || is_yes(cfg->sshd_config, "UsePAM"))
         return NULL;
     if (sp->sp_pwdp && *sp->sp_pwdp == '!')

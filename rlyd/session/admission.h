@@ -1,12 +1,12 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * Who may start to log in: sshd's MaxStartups (start:rate:full, random early drop) and a limit for
- * each source, as `sshd -i` knows neither. A connection counts from the hand-off until it has
- * authenticated or is gone.
+ * Decides who may start to log in, by sshd's MaxStartups (start:rate:full, random early drop) and
+ * by a limit for each source; `sshd -i` knows neither. A connection counts from the hand-off until
+ * it has authenticated or is gone.
  */
-#ifndef RLYD_ADMISSION_H
-#define RLYD_ADMISSION_H
+#ifndef RLYD_SESSION_ADMISSION_H
+#define RLYD_SESSION_ADMISSION_H
 
 #include "session.h"
 
@@ -18,7 +18,7 @@ struct source;
 void admission_init(rlyd *d);
 
 /**
- * Asks for one more from that address.
+ * Asks whether one more from that address may log in.
  * @param why out: set to a constant when the answer is no
  * @return what to give to admission_holds(); NULL when it is refused
  */
@@ -30,7 +30,7 @@ void admission_holds(session *s, struct source *source);
 /** Hook: it has authenticated, or is gone. */
 void admission_over(session *s);
 
-/** How many count now. */
+/** How many are logging in now. */
 unsigned admission_count(const rlyd *d);
 
 #endif

@@ -24,7 +24,7 @@ static int is_child(const session *s, const proc_info *p)
         return p->ruid == s->uid && p->euid == s->uid &&
                (p->ppid == s->monitor || s->monitor == s->child ||
                 !proc_is_alive(s->monitor, s->monitor_start));
-    /* Before the login is complete the monitor has a child that speaks with the network, under
+    /* Until the login is complete another child of the monitor speaks with the network, under
      * sshd's own user. */
     return p->ppid == s->monitor;
 }

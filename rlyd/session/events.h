@@ -1,14 +1,13 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/** What rlyd writes to the stream `events`. While Redis is away nothing is, and nothing is made up
- * for. */
+/** Writes to the stream `events`. What happens while Redis is away is never written. */
 #ifndef RLYD_SESSION_EVENTS_H
 #define RLYD_SESSION_EVENTS_H
 
 #include "sessions.h"
 
-/** Something has happened to a session; nothing is written while its tunnel is not known. @param
- * field, value one more pair */
+/** Something has happened to a session. Writes nothing while its tunnel is not known. @param field,
+ * value one more pair of the event */
 void event_of(const session *s, const char *what, const char *field, const char *value);
 
 /** A process that is no session's listens there. */

@@ -14,9 +14,9 @@
 #include <unistd.h>
 
 #define SLICE_MS 3
-/* Where unknown listeners stay unknown the searches must not follow each other closely. */
+/* Unknown listeners may stay unknown: then searches must not follow each other closely. */
 #define PAUSE_MS 100
-#define STRAY_MS 10000 /* a session of nobody knows whom has so long to listen */
+#define STRAY_MS 10000 /* a session whose owner nobody knows has so long to begin to listen */
 #define STRAYS_FIRST_MS 11000
 #define STRAYS_EVERY_MS 60000
 
@@ -24,7 +24,7 @@ struct finder {
     DIR *dir;
     struct event *timer, *round;
     int pending;
-    int strays; /* this search is for them, too */
+    int strays; /* this search is for strays, too */
 };
 
 typedef struct match {
@@ -43,8 +43,8 @@ static int is_same_file(const char *a, const char *b)
 }
 
 /**
- * Whether a monitor with that parent can be ours. Two relays on one host, for a trial say, may use
- * the same user and listen space by mistake: neither must end the other's sessions.
+ * Whether a monitor with that parent can be ours. Two relays on one host may use the same user and
+ * listen space by mistake. Neither must end the other's sessions.
  */
 static int is_our_parent(rlyd *d, pid_t parent)
 {
@@ -129,7 +129,7 @@ static void end_stray(rlyd *d, const proc_info *child)
     if ((s && (s->tunnel[0] || s->listeners.count)) || session_by_monitor(d, child->pid) ||
         proc_age_ms(child->start) < STRAY_MS)
         return;
-    /* One that listens outside our space is another relay's. */
+    /* A session that listens outside our space is another relay's. */
     if (proc_is_listening(child->pid))
         return;
     s = session_with(d, child, &others);
@@ -183,7 +183,7 @@ static void on_round(evutil_socket_t fd, short what, void *arg)
     struct finder *f = d->finder;
 
     timer_arm(f->round, STRAYS_EVERY_MS);
-    if (f->dir) /* a search under way has passed over some */
+    if (f->dir) /* a search under way has passed over some strays */
         closedir(f->dir);
     f->dir = NULL;
     f->strays = f->pending = 1;

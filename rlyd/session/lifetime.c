@@ -15,14 +15,14 @@
 #define SWEEP_ROUND_MIN 16
 #define SWEEP_ROUND_MAX 128
 #define SWEEP_AT_ONCE 25
-#define SWEEP_ALL 20   /* so few are asked about each time */
+#define SWEEP_ALL 20   /* so few sessions are all asked about each time */
 #define EXPIRE_EVERY 2 /* sweeps */
-#define MISSING_AGAIN_MS \
-    300 /* a record that is not there is asked for once more before its session ends */
-#define LAST_WORD_MS \
-    250 /* at a deadline: how long to wait for word of an extension that was missed */
-#define EVENTS_AGAIN_MS \
-    500 /* after an answer that is none, or one that came without waiting and says nothing */
+/* A record that is not there is asked for once more, after this, before its session ends. */
+#define MISSING_AGAIN_MS 300
+/* At a deadline: an extension that was missed has so long to be told. */
+#define LAST_WORD_MS 250
+/* After an answer that is none, or that came without waiting and says nothing. */
+#define EVENTS_AGAIN_MS 500
 
 struct lifetimes {
     redis_link *events;
@@ -117,7 +117,7 @@ static void on_record(rlyd *d, redisReply *r, uint64_t id)
         judge(s, reply_tunnel(r, &record), &record);
 }
 
-/** Reads the record; the clock has been asked before on the same connection. */
+/** Reads the record; the clock has been asked for before, on the same connection. */
 static int ask_record(session *s)
 {
     char buf[160];
@@ -134,7 +134,7 @@ void lifetime_offered(session *s, pid_t asker, const message *login)
 
 void lifetime_entered(session *s)
 {
-    if (!s->tunnel[0]) /* what was reported may be about another key */
+    if (!s->tunnel[0]) /* the report may be about another key */
         s->lifetime.deadline_ms = 0;
 }
 
@@ -142,8 +142,8 @@ void lifetime_proved(session *s)
 {
     int64_t deadline_ms = s->lifetime.deadline_ms;
 
-    /* Redis has just granted it by its own clock. One that seems to be long over means that the
-     * clock was put back since we asked for it: the record has the last word, see below. */
+    /* Redis has just granted it by its own clock. If it seems to be long over, that clock was put
+     * back since we asked for it: the record has the last word, see below. */
     if (deadline_ms)
         set_deadline(s, deadline_ms > now_ms() ? deadline_ms : now_ms());
     store_ask_time(s->d);
@@ -169,8 +169,8 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
         ask_record(s);
         return;
     }
-    /* The clock's tick and an extension on its way: the record has the last word, if it comes
-     * quickly. */
+    /* The clock may be a tick off, or an extension on its way: the record has the last word, if it
+     * comes quickly. */
     if (over < LAST_WORD_MS) {
         wake_in(s, LAST_WORD_MS - over + 1);
         store_ask_time(s->d);
@@ -193,7 +193,7 @@ static void unidentified(session *s)
     session_end(s, "no tunnel has its address");
 }
 
-/** The tunnel that holds the address now: is it the one that the session began with? */
+/** Here is the tunnel that holds the address now: is it the one that the session began with? */
 static void on_candidate(rlyd *d, redisReply *r, uint64_t id)
 {
     static int64_t gate;
@@ -214,12 +214,12 @@ static void on_candidate(rlyd *d, redisReply *r, uint64_t id)
         return;
     }
     if (!record.id || !record.created_ms || !record.fingerprint || record.naddrs < 0) {
-        report_record(s,
-                      "is malformed"); /* it is asked for again, as long as the session listens */
+        /* It is asked for again, as long as the session listens. */
+        report_record(s, "is malformed");
         return;
     }
-    /* Where addresses come back, a session that is older than the tunnel is another's. It would be
-     * older by the cooldown at least: half of it is left to clocks that were put back. */
+    /* Where addresses come back, a session that is older than the tunnel is another's. It is older
+     * by the cooldown at least; half of that is left to clocks that were put back. */
     age = store_redis_ms(d, now_ms()) - record.created_ms;
     if (d->cfg->listen->size < RELAY_LISTEN_WIDE &&
         proc_age_ms(s->child_start) > age + apr_time_as_msec(d->cfg->cooldown) / 2) {
@@ -253,7 +253,8 @@ static void on_slot(rlyd *d, redisReply *r, uint64_t id)
                key(d, "tunnel:", tunnel, buf, sizeof(buf)));
 }
 
-/** Asked once its listener is known; and again and again while Redis is away. */
+/** Asks whose a found session is, once its listener is known, and again and again while Redis is
+ * away. */
 static void identify(session *s)
 {
     char buf[200], addr[RELAY_LISTEN_ADDR_SIZE];
@@ -287,13 +288,13 @@ static void check_tunnel(rlyd *d, const char *tunnel)
 static void take_event(rlyd *d, const reply_event *event)
 {
     apr_cpystrn(d->lifetime->last_event, event->id, sizeof(d->lifetime->last_event));
-    /* What we and our like write ourselves needs no answer. */
+    /* An event of rlyd's own needs no answer. */
     if (event->tunnel && event->what && strcmp(event->what, "up") != 0 &&
         strcmp(event->what, "down") != 0)
         check_tunnel(d, event->tunnel);
 }
 
-/** @return whether that brought us forward: else we would be told the same at once, for ever */
+/** @return whether that brought us forward; if not we would be told the same at once, for ever */
 static int take_events(rlyd *d, const redisReply *entries)
 {
     char before[sizeof(d->lifetime->last_event)];
@@ -327,7 +328,7 @@ static void on_events(rlyd *d, redisReply *r, uint64_t id)
     }
     if (r && r->type != REDIS_REPLY_NIL)
         redis_odd(l->events, &gate, "XREAD");
-    /* When the link is broken it is made anew, and begins again by itself. */
+    /* A broken link is made anew, and begins again by itself. */
     timer_arm(l->again, EVENTS_AGAIN_MS);
 }
 
@@ -374,10 +375,10 @@ static void on_last_event(rlyd *d, redisReply *r, uint64_t id)
     }
     apr_cpystrn(l->last_event, last.id, sizeof(l->last_event));
     wait_for_events(d);
-    check_all(d); /* what happened while nobody listened */
+    check_all(d); /* something may have happened while nobody listened */
 }
 
-/** The stream is followed from its present end, and then everything is looked at once. */
+/** Follows the stream from its present end, and then looks at everything once. */
 static void on_events_ready(rlyd *d)
 {
     char buf[128];

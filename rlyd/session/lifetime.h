@@ -1,13 +1,13 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * What Redis says about the sessions' tunnels: whose a session is, and when it has to end. Told by
- * the `events` stream at once, asked again for every session in turn as a safety net, and for all
- * of them whenever Redis comes back. While Redis is away deadlines that are known hold, by the
- * monotonic clock, and nothing else is concluded.
+ * Learns from Redis whose a session is and when it has to end. The stream `events` tells of changes
+ * at once. As a safety net every session's record is read again in turn, and all of them when Redis
+ * comes back. While Redis is away the known deadlines hold, by the monotonic clock, and nothing
+ * else is concluded.
  */
-#ifndef RLYD_LIFETIME_H
-#define RLYD_LIFETIME_H
+#ifndef RLYD_SESSION_LIFETIME_H
+#define RLYD_SESSION_LIFETIME_H
 
 #include "session.h"
 

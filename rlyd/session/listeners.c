@@ -7,9 +7,9 @@
 #include <apr_hash.h>
 #include <stdlib.h>
 
-/* Logins are awaited singly and ends are told by the kernel, so dumps are for what nobody
- * announces: forwards that a session asks for or cancels later, and strangers. With thousands of
- * listeners they are further apart, to cost 1/POLL_SHARE. */
+/* Logins are awaited singly, and the kernel tells of ends. So dumps are for the rest: forwards that
+ * a session asks for or cancels later, and strangers' listeners. With thousands of listeners dumps
+ * are further apart, to cost 1/POLL_SHARE of the time. */
 #define POLL_MS 500
 #define POLL_MAX_MS 3000
 #define POLL_SHARE 600
@@ -126,9 +126,8 @@ void listeners_disown(rlyd *d, port *p)
     if (gate_open(&d->listeners->others_gate, 3600000))
         relay_log(RELAY_LOG_NOTICE,
                   "RLY445 the session on %s is left alone: it belongs to another rlyd, or to an "
-                  "sshd whose -f "
-                  "is not [rlyd] sshd-config; the [relay] listen of two relays on one host must "
-                  "not overlap",
+                  "sshd whose -f is not [rlyd] sshd-config; the [relay] listen of two relays on "
+                  "one host must not overlap",
                   relay_listen_addr_format(p->addr, text, sizeof(text)));
 }
 
@@ -197,7 +196,7 @@ void listeners_gone(session *s)
             left--;
         }
     }
-    if (left) /* on addresses that its record no longer names */
+    if (left) /* the others are on addresses that its record no longer names */
         ports_each(s->d, drop_of_session, s);
 }
 
@@ -233,8 +232,7 @@ static void after_search(rlyd *d, port *p, void *baton)
 {
     if (p->kind != PORT_UNKNOWN || ++p->searches < SEARCHES_UNTIL_FOREIGN)
         return;
-    /* Its process may have ended since the dump: then nobody is to be found,
-     * and nobody is there. */
+    /* Its process may have ended since the dump: then nobody holds it any more. */
     if (ports_has_gone(d, p))
         ports_drop(d, p);
     else

@@ -63,8 +63,7 @@ static void on_seen(rlyd *d, redisReply *r, uint64_t at_redis_ms)
     apr_pool_create(&p, d->pool);
     relay_log(RELAY_LOG_WARNING,
               "RLY435 Redis has lost what it knew of %s, whose listen space is narrow: no tunnel "
-              "is opened "
-              "here for the cooldown of %s",
+              "is opened here for the cooldown of %s",
               d->cfg->name, relay_duration_print(d->cfg->cooldown, p));
     apr_pool_destroy(p);
 }
@@ -78,8 +77,8 @@ static void tell_seen(rlyd *d, int64_t at_ms)
 
     if (!d->live->in_sync || !at_redis_ms)
         return;
-    /* Whoever has met a session knows that Redis once knew of its tunnel, even when it was another
-     * rlyd that said so. */
+    /* An rlyd that has met a session knows that Redis once knew its tunnel, even when another rlyd
+     * wrote that. */
     if (!known && listeners_were_owned(d))
         known = 1;
     apr_snprintf(when, sizeof(when), "%" APR_INT64_T_FMT, (apr_int64_t)at_redis_ms);
@@ -157,9 +156,9 @@ void live_found(session *s)
 
 /* ---- a session that was there before our start */
 
-/** What was written of a session before we were restarted: the way it came in is known to nobody
- * else.
- * @param text NULL if nothing was */
+/** Takes over what was written of a session before we were restarted. Nobody else knows the way
+ * that it came in by.
+ * @param text NULL if nothing was written */
 static void adopt(session *s, const char *text)
 {
     json_t *entry = text ? json_loads(text, 0, NULL) : NULL;
@@ -279,7 +278,7 @@ static void on_present(rlyd *d, redisReply *r, uint64_t id)
     write_all(d);
     redis_call(store_link(d), NULL, 0, "PEXPIRE", name, LIVE_EXPIRES);
     d->live->in_sync = 1;
-    listeners_look(d); /* who opens a tunnel may be waiting for seen: */
+    listeners_look(d); /* an `rly open` may be waiting for seen: */
 }
 
 void live_sync(rlyd *d)
@@ -291,7 +290,7 @@ void live_sync(rlyd *d)
         redis_call(store_link(d), on_present, 0, "HKEYS", live_key(d, name, sizeof(name)));
 }
 
-/** The answer to HLEN. */
+/** Compares live: with the listeners. */
 static void on_count(rlyd *d, redisReply *r, uint64_t id)
 {
     static int64_t gate;
@@ -313,8 +312,8 @@ void live_refresh(rlyd *d)
 
 void live_ready(rlyd *d)
 {
-    /* What was written last may not have arrived, or be lost. At once, as nobody may be given an
-     * address that is in use. */
+    /* What was written last may not have arrived, or be lost. It is written at once, as nobody may
+     * be given an address that is in use. */
     if (listeners_are_settled(d) && store_redis_ms(d, now_ms()))
         write_all(d);
     live_sync(d);

@@ -1,16 +1,16 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * `live:<relay>`: which listen address is up, and by whom; the events up and down; and, where
- * addresses come back, `seen:<relay>`. What cannot be written because Redis is away is made good
- * when it comes back: `live:` is written anew, from the listeners.
+ * Tells others through Redis which listen address is up, and by whom: `live:<relay>`, the events up
+ * and down, and, where addresses come back, `seen:<relay>`. When Redis comes back `live:` is
+ * written anew, from the listeners.
  */
 #ifndef RLYD_SESSION_LIVE_H
 #define RLYD_SESSION_LIVE_H
 
 #include "session.h"
 
-/* ms; four heartbeats: so long what rlyd tells of this relay outlives it */
+/* ms: what rlyd tells of this relay outlives it for four heartbeats */
 #define LIVE_EXPIRES "60000"
 
 void live_init(rlyd *d);

@@ -72,8 +72,7 @@ static const char *explain(const session *s, char *out, size_t size)
     else
         apr_snprintf(out, (apr_size_t)size,
                      "relay-authkeys was asked about no key: the client left first, or offered "
-                     "none as user %s; "
-                     "else sshd's log says why",
+                     "none as user %s; else sshd's log says why",
                      s->d->cfg->user);
     return out;
 }

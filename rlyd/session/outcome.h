@@ -1,8 +1,8 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * What the log says in the end of each session and of each login that came to nothing, with the
- * reason as far as it can be known.
+ * Writes the last log line of each session, and of each login that came to nothing, with the reason
+ * as far as it can be known.
  */
 #ifndef RLYD_SESSION_OUTCOME_H
 #define RLYD_SESSION_OUTCOME_H

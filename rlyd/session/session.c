@@ -22,8 +22,8 @@ struct machine {
 
 /** What may follow what. A session may be gone from every state. */
 static const unsigned may_follow[] = {
-    [SESSION_STARTED] = TO(OFFERED) | TO(PROVED) | TO(ENDING),
-    [SESSION_OFFERED] = TO(OFFERED) | TO(PROVED) | TO(ENDING), /* offered: another key */
+    [SESSION_STARTED] = TO(OFFERED) | TO(PROVED),
+    [SESSION_OFFERED] = TO(OFFERED) | TO(PROVED), /* offered again: another key */
     [SESSION_PROVED] = TO(ENDING),
     [SESSION_ENDING] = 0,
 };
@@ -136,7 +136,7 @@ session *session_started(rlyd *d, pid_t pid, session_way way, const char *peer)
     return s;
 }
 
-/** Looks into the connection: who is there; and sees to its options, whoever accepted it. */
+/** Looks into the connection for its peer, and sets its options, whoever accepted it. */
 static void learn_transport(session *s)
 {
     int fd = transport_open(s->monitor, s->pidfd);
@@ -192,8 +192,7 @@ static void enter(session *s, const proc_info *child)
     tell(s, hooks_of(s)->entered);
 }
 
-/** The last report was lost: the key that did it may be another than the one that was offered
- * before. */
+/** The last report was lost: another key than the reported one may have made the login. */
 static void unreport(session *s)
 {
     relay_log(RELAY_LOG_NOTICE,
@@ -277,9 +276,9 @@ void session_end(session *s, const char *why)
     tell(s, hooks_of(s)->ending);
 }
 
-/** The monitor is gone, its child lives on: a session of one process from now on. After a client
- * has disconnected that is for a moment: the monitor ends when the child has closed its
- * descriptors, and may well be the first of the two to be gone. */
+/** The monitor is gone and its child lives on: the session has one process from now on. After a
+ * client has disconnected that lasts for a moment only: the monitor ends when the child has closed
+ * its descriptors, and may well be gone first. */
 static void become_orphan(session *s)
 {
     const char *why =

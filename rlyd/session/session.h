@@ -24,11 +24,11 @@ typedef struct session_hooks {
 
     /** relay-authkeys, with the pid asker, has reported a key of its tunnel. */
     session_offer_hook *offered[RLYD_HOOKS_MAX];
-    /** It is PROVED, in whatever way; its tunnel may not be known. */
+    /** It is PROVED, by a login or because it was found; its tunnel may not be known. */
     session_hook *entered[RLYD_HOOKS_MAX];
     /** It is PROVED by a login that was reported: it is its tunnel's. */
     session_hook *proved[RLYD_HOOKS_MAX];
-    /** It was found, and is PROVED without a tunnel. */
+    /** It was found, and is PROVED; its tunnel is not known yet. */
     session_hook *found[RLYD_HOOKS_MAX];
     /** The tunnel of a session that was found has become known. */
     session_hook *identified[RLYD_HOOKS_MAX];
@@ -39,7 +39,7 @@ typedef struct session_hooks {
 
     /** It is ENDING from now on. */
     session_hook *ending[RLYD_HOOKS_MAX];
-    /** Its processes are gone; it is freed after this. Its state is the one that it had, so one
+    /** Its processes are gone; it is freed after this. It keeps the state that it had: a session
      * that is not ENDING has ended by itself. */
     session_hook *gone[RLYD_HOOKS_MAX];
 } session_hooks;
@@ -89,13 +89,13 @@ void session_down(session *s, relay_listen_addr addr);
 /** It is the one to be expected on its addresses, once more. */
 void session_expects(session *s);
 
-/** Looks after the sessions whose exit the kernel does not tell, for want of a pidfd. */
+/** Looks after sessions without a pidfd, whose exit the kernel does not tell. */
 void session_poll(rlyd *d);
 
 /* ---- how it ends */
 
-/** Begins to end it. @param why a constant: closed, expired, …; NULL: its client has disconnected
- */
+/** Begins to end a session that is PROVED; others are sshd's to end. @param why a constant: closed,
+ * expired, …; NULL: its client has disconnected */
 void session_end(session *s, const char *why);
 
 /** Its monitor is gone. Forgets the session, or ends what is left of it. */

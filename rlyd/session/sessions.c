@@ -63,7 +63,7 @@ void session_each(rlyd *d, void (*fn)(session *s, void *baton), void *baton)
     apr_hash_index_t *hi;
     const void *id;
 
-    /* By id: fn may change the table. */
+    /* fn may change the table, so it is called by id. */
     apr_pool_create(&scratch, d->pool);
     for (hi = apr_hash_first(scratch, d->sessions->by_id); hi && n < count;
          hi = apr_hash_next(hi)) {
@@ -93,7 +93,7 @@ void session_turn(rlyd *d, unsigned count, void (*fn)(session *s, void *baton), 
     }
 }
 
-/** Addresses as keys of a hash: one holder an address, the newest. */
+/** An address and its holder, the newest one. */
 typedef struct addr_entry {
     uint64_t key;
     session *s;
@@ -175,7 +175,7 @@ void sessions_leave(session *s)
             *at = s->next_of_tunnel;
             break;
         }
-    /* The key of the entry is memory of the first session: take it out before it may go. */
+    /* The entry's key is memory of the first session: it is taken out before that may go. */
     apr_hash_set(by_tunnel, s->tunnel, APR_HASH_KEY_STRING, NULL);
     if (first)
         apr_hash_set(by_tunnel, first->tunnel, APR_HASH_KEY_STRING, first);

@@ -4,9 +4,9 @@
  * The sessions of this relay: what is known of each SSH login, from the first sign of it until its
  * processes are gone, and how a session is looked up.
  *
- * A session's own members are written by session.c (and by this file, where they are what it is
- * looked up by). What another part knows of it is a struct named like that part's file, which that
- * file alone writes and everybody may read (t/layers.t).
+ * session.c writes a session's own members, and sessions.c those by which it is looked up. What
+ * another part knows of it is a struct named like that part's file. Only that file writes the
+ * struct, and everybody may read it (t/layers.t).
  */
 #ifndef RLYD_SESSION_SESSIONS_H
 #define RLYD_SESSION_SESSIONS_H
@@ -21,8 +21,8 @@ typedef struct session session;
 
 /** How far a session has come; session.c has the table of what may follow what. */
 typedef enum {
-    /** sshd was started on a connection that was handed over, or a key was refused; nobody has said
-     * for which tunnel it is. */
+    /** There is a login, and nobody has said for which tunnel: sshd was started on a connection, or
+     * a key was refused. */
     SESSION_STARTED,
     /** relay-authkeys reported: somebody offers the key of that tunnel, and may not have it. */
     SESSION_OFFERED,
@@ -90,7 +90,8 @@ typedef struct session_takeover {
     int64_t fruitless_ms; /* when that was last */
     /* Until then the next login that is reported has its listeners parked; 0: none has. */
     int64_t reserved_ms;
-    int64_t won_ms[TAKEOVERS_MAX]; /* when its tunnel changed hands, last first; 0: never before */
+    int64_t won_ms[TAKEOVERS_MAX]; /* when its tunnel changed hands, last first; 0: not as often as
+                                      that */
     int64_t contested_ms;          /* when that was last said; 0: never */
 } session_takeover;
 
@@ -99,8 +100,8 @@ struct session {
     uint64_t id; /* never used again: what callbacks hold instead of a pointer */
     session_state state;
     session_way way;
-    pid_t monitor, child; /* child 0: not authenticated. Both the same: the monitor has died, and
-                             the child lives */
+    pid_t monitor, child; /* child 0: not authenticated. Both the same: the monitor has died, the
+                             child lives */
     uint64_t monitor_start, child_start; /* child_start 0: it was gone before we could look */
     uid_t uid;                           /* of the child */
     int pidfd;            /* of the monitor; -1: the kernel had none left, see session_poll() */

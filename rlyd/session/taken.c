@@ -57,7 +57,7 @@ void taken_wildcard(rlyd *d, const relay_socket *found)
     struct taken *t = d->taken;
     everywhere *e = &t->by_port[found->addr.port];
 
-    /* There can be one of IPv4 and one of IPv6. */
+    /* A port can have one of IPv4 and one of IPv6. */
     if (t->nports == RELAY_OWNER_TAKEN_MAX || e->look == t->look)
         return;
     e->look = t->look;
@@ -130,7 +130,7 @@ void taken_tell(rlyd *d)
 
 void taken_init(rlyd *d)
 {
-    static everywhere by_port[PORTS]; /* of which few pages are ever touched */
+    static everywhere by_port[PORTS]; /* few of its pages are ever touched */
     struct taken *t = d->taken = apr_pcalloc(d->pool, sizeof(*t));
 
     t->by_port = by_port;

@@ -61,7 +61,7 @@ static int64_t patience(const session *s)
                                                           : WAIT_MAX_MS;
 }
 
-/** Its listeners listen again, if they can. @return 0; -1 when not: somebody else has an address,
+/** Its listeners listen again, if they can. @return 0; -1 when another session has an address,
  * maybe the newcomer after all */
 static int give_back(session *older)
 {
@@ -126,9 +126,8 @@ static void tell_idle(session *s, const session *older)
     s->takeover.idle = 1;
     relay_log(RELAY_LOG_WARNING,
               "RLY460 tunnel %s: a login from %s does not listen on its address; the session from "
-              "%s goes on "
-              "serving. Such a client asks for no forward, or for another than the bundle's `ssh "
-              "-N -F DIR/config relay'",
+              "%s goes on serving. Such a client asks for no forward, or for another than the "
+              "bundle's `ssh -N -F DIR/config relay'",
               s->tunnel, s->peer[0] ? s->peer : "(unknown)",
               older->peer[0] ? older->peer : "(unknown)");
     event_of(s, "idle", "serving", older->peer);
@@ -146,7 +145,7 @@ static int step(rlyd *d, waiting **at)
     if (older && give_back(older) < 0)
         return 0; /* again at the next tick */
     if (older && older->state == SESSION_PROVED && newcomer && newcomer->state == SESSION_PROVED) {
-        /* It may have asked too early and been refused, and not have left for that. */
+        /* It may have asked too early, been refused, and stayed all the same. */
         older->takeover.reserved_ms = now_ms() + RESERVED_MS;
         tell_idle(newcomer, older);
     }
@@ -202,7 +201,8 @@ void takeover_proved(session *s)
         else if (other->listeners.count && park(other))
             wait_for(s, other);
     }
-    /* Last: who waits for a parked session now is s, and nothing has to be given back for these. */
+    /* These end last: s is the one that waits for a parked session by now, so nothing is given back
+     * for them. */
     for (other = session_of_tunnel(s->d, s->tunnel); other; other = next) {
         next = other->next_of_tunnel;
         if (other != s && other->state == SESSION_PROVED && !other->listeners.count &&
@@ -227,8 +227,7 @@ static void change_hands(session *to, const session *from)
     to->takeover.contested_ms = now;
     relay_log(RELAY_LOG_WARNING,
               "RLY461 tunnel %s: %d times within a minute a new login took it from one that "
-              "served; last %s from "
-              "%s. Does its bundle run in two places? Only one may",
+              "served; last %s from %s. Does its bundle run in two places? Only one may",
               to->tunnel, TAKEOVERS_MAX, to->peer, from->peer);
     event_of(to, "contested", "from", from->peer);
 }
@@ -274,7 +273,7 @@ void takeover_over(session *s)
             continue;
         }
         if (older && (*at)->newcomer == s->id) {
-            /* It may have left because rlyd parked too late for it: the next one shall find the
+            /* It may have left because rlyd parked too late for it. The next one shall find the
              * address free. */
             if (s->state == SESSION_PROVED)
                 older->takeover.reserved_ms = now_ms() + RESERVED_MS;
