@@ -2,10 +2,10 @@
 """The field that benches run on: one rig, one fast device, two tunnels to it, and the sides.
 
 fast    the tunnel as this project does it: stock ssh with its bundle to Apache's port, mod_relay
-hands the socket to rlyd, sshd -i.
+        hands the socket to rlyd, sshd -i.
         In a build without rlyd: a listening sshd whose listener got TCP_NODELAY from outside.
 stock   the tunnel as the published account has it: Debian's sshd as it comes, a static
-authorized_keys, `ssh -N -R`
+        authorized_keys, `ssh -N -R`
 
 The sides static and mod_relay use fast, all others stock; each device answers with the same
 kilobyte.
