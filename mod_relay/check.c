@@ -1,11 +1,6 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/*
- * What `apachectl configtest` warns of: it is no error, httpd starts, and what comes of it is hard
- * to see. Restarts say nothing of it again, and do not wait for a Redis that hangs.
- */
-
-#include "mod_relay.h"
+#include "check.h"
 #include "relay_redis_policy.h"
 
 #include <http_core.h>

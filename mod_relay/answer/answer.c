@@ -6,8 +6,11 @@
  * own and stays.
  */
 
-#include "mod_relay.h"
+#include "answer.h"
+#include "hooks.h"
+#include "interim.h"
 #include "request/cookies.h"
+#include "request/pinned.h"
 
 #include <apr_strings.h>
 #include <util_filter.h>
@@ -130,7 +133,6 @@ void mod_relay_answer_end(request_rec *r, mod_relay_request *rr)
 
 void mod_relay_answer_register_hooks(apr_pool_t *p)
 {
-    mod_relay_interim_register_hooks(p);
     answer_filter =
         ap_register_output_filter("RELAY_ANSWER_HEAD", on_answer, NULL, AP_FTYPE_CONTENT_SET - 1);
 }

@@ -8,13 +8,12 @@
 #ifndef MOD_RELAY_FRAMES_H
 #define MOD_RELAY_FRAMES_H
 
+#include "head.h"
 #include "hpack.h"
 
 #include <apr.h>
 
 #define MOD_RELAY_FRAME_HEAD 9
-/** Each field costs httpd a kilobyte; devices say some twenty. */
-#define MOD_RELAY_FIELDS_MAX 500
 
 /** All zero at first. */
 typedef struct mod_relay_frames {

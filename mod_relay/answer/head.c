@@ -13,10 +13,12 @@
  * counting.
  */
 
-#include "frames.h"
-#include "mod_relay.h"
+#include "head.h"
+#include "hooks.h"
+#include "request/request.h"
 
 #include <apr_optional_hooks.h>
+#include <mod_proxy.h>
 #include <util_filter.h>
 
 typedef struct head {

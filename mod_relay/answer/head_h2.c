@@ -12,8 +12,10 @@
  * else is mod_proxy_http's, for which head.c is there.
  */
 
-#include "mod_relay.h"
 #include "frames.h"
+#include "head.h"
+#include "hooks.h"
+#include "mod_relay.h"
 
 #include <http_connection.h>
 #include <util_filter.h>

@@ -10,7 +10,8 @@
  * The filter stays as long as the connection does: requests have pointers into the chain.
  */
 
-#include "mod_relay.h"
+#include "interim.h"
+#include "hooks.h"
 #include "request/cookies.h"
 
 #include <apr_lib.h>

@@ -26,12 +26,14 @@
  * requests from pages of other sites, where the browser keeps another storage, do not set it.
  */
 
+#include "memory.h"
+#include "hooks.h"
 #include "request/cookie_pairs.h"
-#include "mod_relay.h"
 
 #include <apr_optional_hooks.h>
 #include <http_protocol.h>
 #include <http_request.h>
+#include <mod_proxy.h>
 #include <util_filter.h>
 
 #define OWNER_COOKIE "__Host-relay-owner"

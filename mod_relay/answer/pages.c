@@ -5,14 +5,13 @@
  * Accept prefers. An ErrorDocument for the status goes first.
  */
 
-#include "mod_relay.h"
+#include "pages.h"
+#include "memory.h"
 
-#include <apr_optional_hooks.h>
 #include <http_core.h>
 #include <http_protocol.h>
 #include <http_request.h>
 #include <mod_core.h>
-#include <mod_proxy.h>
 
 #define RETRY_AFTER "5"
 #define DROPPED_MAX 65536
@@ -59,11 +58,6 @@ static const struct page {
          "device have. Reload the page in a moment.",
          "RLY148 as many requests of this tunnel are under way as RelayTunnelThreads allows"},
 };
-
-int mod_relay_answer_status(mod_relay_answer answer)
-{
-    return pages[answer].status;
-}
 
 /* ---- Accept */
 
@@ -237,55 +231,4 @@ int mod_relay_page_send(request_rec *r, const mod_relay_request *rr, mod_relay_a
     if (!r->header_only)
         ap_rputs(body, r);
     return OK;
-}
-
-/* ---- after mod_proxy has failed */
-
-/* Not what the device says itself, but that it could not be asked. */
-static int is_failure(const request_rec *r, int status)
-{
-    if (apr_table_get(r->notes,
-                      "proxy-error-override")) /* ProxyErrorOverride: the device's own status */
-        return 0;
-    if (status == HTTP_INTERNAL_SERVER_ERROR) /* a TLS handshake that failed; without a note a fault
-                                                 of this server */
-        return apr_table_get(r->notes, "error-notes") != NULL;
-    return status == HTTP_SERVICE_UNAVAILABLE || status == HTTP_BAD_GATEWAY ||
-           status == HTTP_GATEWAY_TIME_OUT;
-}
-
-/*
- * mod_proxy tells connection refused (503), no or a broken answer (502) and time-out (504) apart;
- * what they mean depends on whether the device is connected, and on whether its tunnel has ended
- * while it was asked.
- */
-static int request_status(int *status, request_rec *r)
-{
-    mod_relay_request *rr = mod_relay_request_of(r);
-    mod_relay_answer answer;
-    const char *gone;
-
-    if (!rr || !rr->worker)
-        return OK;
-    mod_relay_attempt_end(r, rr, status);
-    if (!is_failure(r, *status) || r->connection->aborted)
-        return OK;
-    if (r->bytes_sent || r->eos_sent) { /* mod_proxy_http2 has spoken for itself */
-        *status = OK;
-        return OK;
-    }
-    /* sshd listens there, as the tunnel user, as long as the device is connected. */
-    answer = mod_relay_owner_listens(rr->realm, rr->route.listen) == RELAY_OWNER_USER
-                 ? MOD_RELAY_SILENT
-                 : MOD_RELAY_OFFLINE;
-    if (mod_relay_lookup(rr->realm, rr->server, rr->name, &rr->route, &gone, r->pool) ==
-        RELAY_EGONE)
-        answer = MOD_RELAY_GONE;
-    *status = mod_relay_page_send(r, rr, answer);
-    return OK;
-}
-
-void mod_relay_pages_register_hooks(apr_pool_t *p)
-{
-    APR_OPTIONAL_HOOK(proxy, request_status, request_status, NULL, NULL, APR_HOOK_MIDDLE);
 }

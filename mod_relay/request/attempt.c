@@ -12,9 +12,11 @@
  * 0 until the answer has begun.
  */
 
-#include "mod_relay.h"
+#include "attempt.h"
+#include "backend.h"
+#include "hooks.h"
+#include "weak_proxy.h"
 
-#include <mod_proxy.h>
 #include <util_filter.h>
 
 /* After this long without a request a pooled connection is not trusted with one that cannot be
@@ -76,8 +78,6 @@ void mod_relay_attempt_end(request_rec *r, mod_relay_request *rr, int *status)
     if (*status != OK && *status != DONE && strcmp(rr->route.scheme, "h2c") == 0)
         mod_relay_backend_retire(rr->backend);
     show_keepalives(r->connection, rr);
-    mod_relay_answer_end(r, rr);
-    mod_relay_secrets_show(r, rr);
 }
 
 void mod_relay_attempt_register_hooks(apr_pool_t *p)

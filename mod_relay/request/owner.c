@@ -10,8 +10,8 @@
  * handshake. One that was pooled has been through it.
  */
 
-#include "mod_relay.h"
-#include "relay_owner.h"
+#include "owner.h"
+#include "hooks.h"
 
 #include <apr_atomic.h>
 #include <apr_portable.h>

@@ -8,7 +8,9 @@
  * subrequest. What is refused for one of them is refused.
  */
 
-#include "mod_relay.h"
+#include "hooks.h"
+#include "request.h"
+#include "secrets.h"
 
 #include <apr_lib.h>
 #include <apr_strings.h>

@@ -13,7 +13,7 @@
  * that it would have to renegotiate (h2_headers_rcreate()).
  */
 
-#include "mod_relay.h"
+#include "pinned.h"
 
 #include <apr_lib.h>
 #include <apr_strings.h>

@@ -2,10 +2,15 @@
 
 /* Host header -> route -> mod_proxy. */
 
+#include "request.h"
+#include "answer/memory.h"
+#include "answer/pages.h"
 #include "fields.h"
-#include "mod_relay.h"
+#include "hooks.h"
 #include "relay_name.h"
 #include "relay_service.h"
+#include "routes/lookup.h"
+#include "secrets.h"
 
 #include <http_core.h>
 #include <http_protocol.h>

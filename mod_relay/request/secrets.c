@@ -7,7 +7,7 @@
  * see them.
  */
 
-#include "mod_relay.h"
+#include "secrets.h"
 #include "cookies.h"
 #include "fields.h"
 

@@ -11,8 +11,11 @@
  * goes on: the bound protects others, it is no permission.
  */
 
-#include "mod_relay.h"
+#include "shares.h"
+#include "answer/pages.h"
 #include "counts.h"
+#include "hooks.h"
+#include "request.h"
 
 #include <ap_mpm.h>
 #include <errno.h>
@@ -22,8 +25,7 @@
 #include <unistd.h>
 
 #define RETAINED "mod_relay-shares"
-/* A quarter of the threads, but no fewer than one page of one browser takes. */
-#define PERCENT_DEFAULT 25
+/* No share of the threads is less than one page of one browser takes. */
 #define THREADS_MIN 16
 /* More tunnels than there are threads cannot be busy; mod_http2 has half as many threads again. */
 #define CELLS_PER_THREAD 3
@@ -113,13 +115,14 @@ static void child_status(server_rec *s, pid_t pid, ap_generation_t generation, i
         mod_relay_counts_leave(counts, pid);
 }
 
-int mod_relay_shares_limit(const mod_relay_server *conf)
+/* How many requests of one tunnel may be with its device at once, 0: any number. */
+static int limit_of(const mod_relay_server *conf)
 {
     int n;
 
-    if (conf->tunnel_threads >= 0)
-        return conf->tunnel_threads;
-    n = threads_all * (conf->tunnel_percent >= 0 ? conf->tunnel_percent : PERCENT_DEFAULT) / 100;
+    if (conf->tunnel_threads.number >= 0)
+        return conf->tunnel_threads.number;
+    n = threads_all * conf->tunnel_threads.percent / 100;
     return n > THREADS_MIN ? n : THREADS_MIN;
 }
 
@@ -155,8 +158,7 @@ static int handler(request_rec *r)
     share *mine;
     int limit;
 
-    if (!rr || rr->answer >= 0 || row < 0 || is_counted(r) ||
-        (limit = mod_relay_shares_limit(rr->server)) == 0)
+    if (!rr || rr->answer >= 0 || row < 0 || is_counted(r) || (limit = limit_of(rr->server)) == 0)
         return DECLINED;
     switch (mod_relay_counts_take(counts, row, rr->route.tunnel, (unsigned)limit, &cell)) {
     case MOD_RELAY_TAKEN:

@@ -11,8 +11,11 @@
  * waited for in the same way, since mod_ssl would keep a thread for it.
  */
 
-#include "mod_relay.h"
+#include "hooks.h"
+#include "realm.h"
 #include "relay_rlyd.h"
+#include "servers.h"
+#include "waiting.h"
 
 #include <ap_mpm.h>
 #include <ap_mmn.h>
@@ -31,54 +34,6 @@ static const char SSH[] = "SSH-";
 /* A ClientHello is one flight: what is missing of it is on its way, or lost and sent again, twice
  * perhaps. */
 #define HELLO_MAX apr_time_from_sec(6)
-
-/* The servers with RelaySSH on, for connections to an address they are not the default of. */
-static apr_array_header_t *ssh_servers;
-
-void mod_relay_handoff_servers(apr_pool_t *p, server_rec *main_server)
-{
-    server_rec *s;
-
-    ssh_servers = apr_array_make(p, 2, sizeof(server_rec *));
-    for (s = main_server; s; s = s->next)
-        if (mod_relay_server_of(s)->ssh == 1)
-            APR_ARRAY_PUSH(ssh_servers, server_rec *) = s;
-}
-
-int mod_relay_handoff_is_on(void)
-{
-    return ssh_servers && ssh_servers->nelts;
-}
-
-static int serves_address(const server_rec *s, const apr_sockaddr_t *local)
-{
-    const server_addr_rec *a;
-
-    for (a = s->addrs; a; a = a->next)
-        if ((a->host_port == 0 || a->host_port == local->port) &&
-            (apr_sockaddr_is_wildcard(a->host_addr) || apr_sockaddr_equal(a->host_addr, local)))
-            return 1;
-    return 0;
-}
-
-const mod_relay_server *mod_relay_handoff_server(const conn_rec *c)
-{
-    int i;
-
-    if (!mod_relay_handoff_is_on())
-        return NULL;
-    if (mod_relay_server_of(c->base_server)->ssh == 1)
-        return mod_relay_server_of(c->base_server);
-    /* Which name-based vhost is meant is not known before TLS: one with RelaySSH on speaks for the
-     * address. */
-    for (i = 0; i < ssh_servers->nelts; i++) {
-        const server_rec *s = APR_ARRAY_IDX(ssh_servers, i, server_rec *);
-
-        if (s->is_virtual && serves_address(s, c->local_addr))
-            return mod_relay_server_of(s);
-    }
-    return NULL;
-}
 
 #define NOT_SSH "relay-not-ssh" /* note of a connection whose first bytes were looked at */
 
@@ -247,9 +202,8 @@ static int process_connection(conn_rec *c)
 
     /* Only before anything was read: later the next request may wait in a filter (pipelining in one
      * TLS record), with nothing on the socket, and httpd comes here again for it. */
-    if (c->master || apr_table_get(c->notes, NOT_SSH) ||
-        (conf = mod_relay_handoff_server(c)) == NULL || (socket = ap_get_conn_socket(c)) == NULL ||
-        apr_os_sock_get(&fd, socket) != APR_SUCCESS)
+    if (c->master || apr_table_get(c->notes, NOT_SSH) || (conf = mod_relay_ssh_server(c)) == NULL ||
+        (socket = ap_get_conn_socket(c)) == NULL || apr_os_sock_get(&fd, socket) != APR_SUCCESS)
         return DECLINED;
     over = mod_relay_waiting_is_over(c);
     what = over ? IS_SILENT : look(c, fd, conf, &waits);

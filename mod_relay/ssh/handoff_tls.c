@@ -8,8 +8,11 @@
  * admission as all others; between the two runs mod_proxy's own tunnel.
  */
 
-#include "mod_relay.h"
+#include "hooks.h"
+#include "realm.h"
 #include "relay_rlyd.h"
+#include "servers.h"
+#include "weak_proxy.h"
 
 #include <apr_atomic.h>
 #include <apr_network_io.h>
@@ -19,7 +22,6 @@
 #include <http_core.h>
 #include <http_protocol.h>
 #include <http_ssl.h>
-#include <mod_proxy.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -40,7 +42,7 @@ typedef struct tls_conn {
 static int propose(conn_rec *c, request_rec *r, server_rec *s, const apr_array_header_t *offers,
                    apr_array_header_t *proposals)
 {
-    if (r || !offers || !mod_relay_handoff_server(c) || !ap_array_str_contains(offers, PROTOCOL))
+    if (r || !offers || !mod_relay_ssh_server(c) || !ap_array_str_contains(offers, PROTOCOL))
         return DECLINED;
     APR_ARRAY_PUSH(proposals, const char *) = PROTOCOL;
     return OK;
@@ -202,7 +204,7 @@ static int process_connection(conn_rec *c)
     /* Who has asked for something by HTTP already is a browser: most times
      * that httpd comes here. */
     if (c->master || c->keepalives || !ap_ssl_conn_is_ssl(c) ||
-        (conf = mod_relay_handoff_server(c)) == NULL || !is_ssh(c, conf))
+        (conf = mod_relay_ssh_server(c)) == NULL || !is_ssh(c, conf))
         return DECLINED;
     c->keepalive = AP_CONN_CLOSE;
     if (c->cs)

@@ -16,7 +16,9 @@
  * number.
  */
 
-#include "mod_relay.h"
+#include "waiting.h"
+#include "hooks.h"
+#include "servers.h"
 
 #include <ap_mpm.h>
 #include <errno.h>
@@ -232,7 +234,7 @@ int mod_relay_waiting_begin(conn_rec *c, int fd, const mod_relay_server *conf,
         close(w->copy);
         return 0;
     }
-    if (conf->ssh_wait_max)
+    if (conf->ssh_wait_max > 0)
         all.max = conf->ssh_wait_max;
     put_in(w);
     set_until(w, until);
@@ -356,7 +358,7 @@ static void child_init(apr_pool_t *p, server_rec *s)
 {
     int threads, rc;
 
-    if (!mod_relay_handoff_is_on() || !mpm_waits() ||
+    if (!mod_relay_ssh_is_on() || !mpm_waits() ||
         ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads) != APR_SUCCESS)
         return;
     all.max = threads > 3 ? threads / 2 : 2;
