@@ -26,16 +26,14 @@ struct directive {
     const kind *kind;
     apr_size_t offset;
     const char *fallback; /* the default, as one would write it, or NULL */
-    struct {
-        apr_int64_t least, most;
-    } limits;
+    apr_int64_t least, most;
 };
 
 /* ---- kinds */
 
 static const char *read_flag(const directive *d, void *member, const char *arg, apr_pool_t *p)
 {
-    *(mod_relay_flag *)member = ap_cstr_casecmp(arg, "on") == 0;
+    *(mod_relay_flag *)member = strcmp(arg, "on") == 0;
     return NULL;
 }
 
@@ -54,11 +52,10 @@ static int scan_number(const char *arg, apr_int64_t least, apr_int64_t most, con
 
 static const char *read_number(const directive *d, void *member, const char *arg, apr_pool_t *p)
 {
-    if (scan_number(arg, d->limits.least, d->limits.most, "", member))
+    if (scan_number(arg, d->least, d->most, "", member))
         return NULL;
-    return apr_psprintf(p, "%s: `%s' is not a number from %d%s to %d", d->name, arg,
-                        (int)d->limits.least, d->limits.least ? "" : " (none)",
-                        (int)d->limits.most);
+    return apr_psprintf(p, "%s: `%s' is not a number from %d%s to %d", d->name, arg, (int)d->least,
+                        d->least ? "" : " (none)", (int)d->most);
 }
 
 static const char *read_part(const directive *d, void *member, const char *arg, apr_pool_t *p)
@@ -66,13 +63,13 @@ static const char *read_part(const directive *d, void *member, const char *arg, 
     mod_relay_part *part = member;
 
     part->number = part->percent = -1;
-    if (scan_number(arg, d->limits.least, d->limits.most, "", &part->number) ||
+    if (scan_number(arg, d->least, d->most, "", &part->number) ||
         scan_number(arg, 1, 100, "%", &part->percent))
         return NULL;
     return apr_psprintf(p,
                         "%s: `%s' is neither a number from %d (no limit) to %d nor a share of "
                         "MaxRequestWorkers from 1%% to 100%%",
-                        d->name, arg, (int)d->limits.least, (int)d->limits.most);
+                        d->name, arg, (int)d->least, (int)d->most);
 }
 
 static const char *read_span(const directive *d, void *member, const char *arg, apr_pool_t *p)
@@ -82,7 +79,7 @@ static const char *read_span(const directive *d, void *member, const char *arg, 
 
     if (relay_duration_parse(span, arg, p, &why) != APR_SUCCESS)
         return apr_pstrcat(p, d->name, ": ", why, NULL);
-    return *span < d->limits.least ? apr_pstrcat(p, d->name, " must be longer than 0", NULL) : NULL;
+    return *span < d->least ? apr_pstrcat(p, d->name, " must be longer than 0", NULL) : NULL;
 }
 
 static const char *read_path(const directive *d, void *member, const char *arg, apr_pool_t *p)
@@ -128,10 +125,7 @@ static const kind kind_names = {sizeof(mod_relay_names), 0, read_name, join_name
 static const directive table[] = {
 #define DEFAULT(value) value
 #define WITHOUT(words) NULL
-#define LIMITS(least, most) \
-    { \
-        least, most \
-    }
+#define LIMITS(least, most) least, most
 #define DIRECTIVE(name, syntax, kind, member, fallback, limits, ...) \
     {#name, &kind_##kind, APR_OFFSETOF(mod_relay_server, member), fallback, limits},
 #include "directives.def"
@@ -226,7 +220,7 @@ void *mod_relay_server_merge(apr_pool_t *p, void *base, void *add)
 static int is_below_cooldown(const directive *d, mod_relay_span span, apr_interval_time_t cooldown,
                              const char *file, server_rec *s, apr_pool_t *p)
 {
-    if (d->limits.most != COOLDOWN || span < cooldown)
+    if (d->most != COOLDOWN || span < cooldown)
         return 1;
     ap_log_error(APLOG_MARK, APLOG_STARTUP | APLOG_ERR, 0, s,
                  "RLY104 %s (%s) must be shorter than [relay] cooldown (%s) in %s: a cache that "
@@ -248,7 +242,7 @@ int mod_relay_server_complete(mod_relay_server *conf, apr_interval_time_t cooldo
 
         if (!is_given(d, member) && d->fallback) {
             d->kind->read(d, member, d->fallback, p);
-            if (span && d->limits.most == COOLDOWN && *span > cooldown / 2)
+            if (span && d->most == COOLDOWN && *span > cooldown / 2)
                 *span = cooldown / 2;
         }
         if (span && !is_below_cooldown(d, *span, cooldown, file, s, p))

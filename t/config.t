@@ -222,6 +222,28 @@ def test_relay_conf(rig):
     tap.unlike(said, "s3cret", "the password is not shown")
 
 
+def test_listed(rig):
+    """`httpd -L' has each row of directives.def, with its text."""
+    with open(f"{TOP}/mod_relay/directives.def") as f:
+        rows = re.findall(r'^DIRECTIVE\((\w+), "([^"]+)",.*?BRIEF\(((?:\s*"[^"]*")+)\)', f.read(),
+                          re.M | re.S)
+    result = subprocess.run([APACHE2, "-d", rig.dir, "-f", f"{rig.dir}/etc/httpd.conf", "-L"],
+                            stdin=subprocess.DEVNULL,
+                            capture_output=True,
+                            text=True,
+                            env=rig.servers["httpd"].env)
+    listed = dict(re.findall(r"^(Relay\w+) \(mod_relay\.c\)\n(\t.*\n\t.*)", result.stdout, re.M))
+    tap.is_(sorted(listed), sorted(name for name, _, _ in rows),
+            "httpd -L: the directives of the table, and no others")
+    for name, syntax, brief in rows:
+        text = f"{syntax}; default ", "".join(re.findall(r'"([^"]*)"', brief))
+        said = listed.get(name, "")
+        tap.ok(
+            said.startswith("\t" + text[0]) and text[1] in said and
+            "Allowed in *.conf only outside <Directory>" in said, f"httpd -L: {name} has its text",
+            said)
+
+
 def test_modules(rig):
     def without(*names):
         pattern = "|".join(f"{name}_module" for name in names)
@@ -349,6 +371,7 @@ def main():
     rig = Rig()
     test_directives(rig)
     test_numbers(rig)
+    test_listed(rig)
     test_eviction(rig)
     test_names(rig)
     test_relay_conf(rig)
