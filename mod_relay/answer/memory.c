@@ -28,7 +28,7 @@
 
 #include "memory.h"
 #include "hooks.h"
-#include "request/cookie_pairs.h"
+#include "request/cookies.h"
 
 #include <apr_optional_hooks.h>
 #include <http_protocol.h>
