@@ -12,20 +12,21 @@
 
 typedef struct directive directive;
 
-/* How the values of a directive are read and kept. */
+/* The values of a directive: how they are read and kept. */
 typedef struct kind {
     apr_size_t size;     /* of the member */
-    unsigned char unset; /* each byte of it, where nothing was given: -1 or NULL */
-    /* @return NULL, or what is wrong with arg. It may set the member all the same. */
+    unsigned char unset; /* each byte of a member that was not given: it is -1, or NULL */
+    /* @return NULL, or an error for people; the member may be set all the same */
     const char *(*read)(const directive *d, void *member, const char *arg, apr_pool_t *p);
-    void (*join)(void *member, const void *base, const void *add, apr_pool_t *p); /* or NULL */
+    /* NULL: a virtual host's own value replaces the server's */
+    void (*join)(void *member, const void *base, const void *add, apr_pool_t *p);
 } kind;
 
 struct directive {
     const char *name;
     const kind *kind;
     apr_size_t offset;
-    const char *fallback; /* the default, as one would write it, or NULL */
+    const char *fallback; /* the default, as a configuration would have it, or NULL */
     apr_int64_t least, most;
 };
 
@@ -160,7 +161,7 @@ static const char *set(cmd_parms *cmd, void *dummy, const char *arg)
     return d->kind->read(d, member_of(mod_relay_server_of(cmd->server), d), arg, cmd->pool);
 }
 
-/* httpd reads these itself. */
+/* httpd itself reads the argument of a flag. */
 static const char *set_flag(cmd_parms *cmd, void *dummy, int on)
 {
     *(mod_relay_flag *)member_of(mod_relay_server_of(cmd->server), cmd->info) = on;
@@ -214,7 +215,7 @@ void *mod_relay_server_merge(apr_pool_t *p, void *base, void *add)
 }
 
 /*
- * An address that was one device's may be another's after the cooldown: nothing may be remembered
+ * An address that was one device's may be another's after the cooldown. Nothing may be remembered
  * for so long.
  */
 static int is_below_cooldown(const directive *d, mod_relay_span span, apr_interval_time_t cooldown,

@@ -1,8 +1,9 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * What hangs into httpd. Each file with hooks registers its own; mod_relay.c calls these in the
- * order below. Where the order of two hooks matters, the file that needs it says so to httpd.
+ * Where the module hangs into httpd. Each file registers its own hooks; mod_relay.c calls these
+ * functions in the order below. httpd keeps that order where two hooks ask for the same place:
+ * memory.c's handler runs ahead of that of shares.c.
  */
 #ifndef MOD_RELAY_HOOKS_H
 #define MOD_RELAY_HOOKS_H

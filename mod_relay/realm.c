@@ -48,7 +48,7 @@ static mod_relay_realm *realm_for(const char *file, server_rec *s, apr_pool_t *p
     return realm;
 }
 
-/* check_config, because that is what `configtest` runs after the directives themselves. */
+/* `configtest` runs check_config, after the directives themselves, and no later hook. */
 static int check_config(apr_pool_t *p, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *main_server)
 {
     const char *missing = mod_relay_proxy_missing();
@@ -96,8 +96,8 @@ static apr_status_t stop_watchers(void *data)
 }
 
 /*
- * A root pool for all that request threads make and that outlives requests: its allocator has a
- * mutex, which that of the child's own pool need not have.
+ * A root pool for everything that request threads make and that outlives requests. Its allocator
+ * has a mutex; that of the child's own pool need not have one.
  */
 static apr_pool_t *make_locked_pool(apr_pool_t *p)
 {
@@ -124,9 +124,9 @@ static void child_init(apr_pool_t *p, server_rec *s)
     if (!realms->nelts)
         return;
     /*
-     * The realms' pools are pconf's, p's parent: they must outlive all requests. Requests' pools
-     * can be p's own, and are then destroyed after those that were made later (prefork's ptrans,
-     * when a child is ended in a request). The watchers end before any pool goes.
+     * The realms' pools are children of pconf, p's parent, because they must outlive all requests.
+     * A request's pool can be a child of p, and pools that were made later go before it (prefork's
+     * ptrans, when a child is ended in a request). The watchers end before any pool goes.
      */
     apr_pool_pre_cleanup_register(p, NULL, stop_watchers);
     for (i = 0; i < realms->nelts; i++) {

@@ -2,10 +2,10 @@
 
 /**
  * A realm is one relay.conf as this process sees it: its cache, its watcher, its connections to
- * Redis and to devices. Virtual hosts that name the same file share it. Realms are made from the
- * configuration by check_config (parent), and come alive in each child (child_init).
+ * Redis and to devices. Virtual hosts that name the same file share it. check_config makes realms
+ * from the configuration, in the parent; child_init brings them to life in each child.
  *
- * Any thread may read a realm; what its members point to says itself who may call.
+ * Any thread may read a realm. The headers of its parts say which threads may call them.
  */
 #ifndef MOD_RELAY_REALM_H
 #define MOD_RELAY_REALM_H
@@ -16,7 +16,7 @@
 typedef struct mod_relay_realm {
     const relay_config *relay;
     server_rec *server; /* for the log: the first one that names this relay.conf */
-    uid_t user;         /* [relay] user: whose sockets devices are */
+    uid_t user;         /* [relay] user: devices are sockets of his */
     /* only in children, from child_init on: */
     apr_pool_t *pool; /* of the process, with a locked allocator: any thread may make subpools */
     struct mod_relay_cache *cache;

@@ -1,6 +1,6 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/* Lines for mod_status: what this process knows. */
+/* Lines for mod_status: the state of this process, and the busiest tunnel of all processes. */
 
 #include "hooks.h"
 #include "realm.h"

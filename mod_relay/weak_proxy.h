@@ -1,9 +1,9 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * mod_proxy, all of whose symbols are weak here: httpd can load this module without it, and
- * `configtest` says what is missing instead of naming an undefined symbol. Include this instead of
- * <mod_proxy.h> where a function of mod_proxy's is called.
+ * mod_proxy with weak symbols: httpd can load this module without it, and `configtest` then says
+ * what is missing instead of naming an undefined symbol. A file that calls a function of mod_proxy
+ * includes this instead of <mod_proxy.h>; the function has to stand in the list below.
  */
 #ifndef MOD_RELAY_WEAK_PROXY_H
 #define MOD_RELAY_WEAK_PROXY_H

@@ -1,7 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * What of a device's final answer is changed on its way to the visitor. The request's thread calls.
+ * The changes to a device's final answer on its way to the visitor. The request's thread calls.
  */
 #ifndef MOD_RELAY_ANSWER_H
 #define MOD_RELAY_ANSWER_H

@@ -1,7 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * How long the head of a device's answer may be: all lines, or frames of headers, that come before
+ * The bounds on the head of a device's answer: all lines, or frames with fields, that come before
  * its body, interim answers included. Browsers' own limits are no larger.
  */
 #ifndef MOD_RELAY_HEAD_H
@@ -9,7 +9,7 @@
 
 #define MOD_RELAY_HEAD_MAX 262144 /* bytes, packed or unpacked */
 
-/** Each field costs httpd a kilobyte; devices say some twenty. */
+/** Each field costs httpd a kilobyte; devices send some twenty. */
 #define MOD_RELAY_FIELDS_MAX 500
 
 #endif

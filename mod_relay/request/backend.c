@@ -1,14 +1,11 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * A proxy worker of its own for each route: mod_proxy's connection pool, for one tunnel id and one
- * listen address, never shared and never outliving the tunnel. Without it mod_proxy would use its
- * generic worker: a new connection, and so a new SSH channel and one more round trip to the device,
- * for every request.
+ * Without a worker of the route's own mod_proxy would use its generic worker. That makes a new
+ * connection for every request, and so a new SSH channel and one more round trip to the device.
  *
- * The workers are made at run time and are known to nobody but this file (ap_proxy_define_worker()
- * without a configuration, as mod_proxy_hcheck does it). A request holds a reference until its pool
- * goes.
+ * The workers are made at run time, and only this file knows them (ap_proxy_define_worker() without
+ * a configuration, as mod_proxy_hcheck does it).
  */
 
 #include "backend.h"
@@ -17,7 +14,7 @@
 #include <apr_hash.h>
 #include <apr_thread_mutex.h>
 
-/* How long a doubted worker waits for the request that shows that its route is unchanged. */
+/* A doubted backend waits this long for a request that finds its route unchanged. */
 #define DOUBT_GRACE apr_time_from_sec(1)
 
 typedef struct mod_relay_backend {
@@ -26,16 +23,16 @@ typedef struct mod_relay_backend {
     apr_pool_t *pool; /* it and all it has, with the connections */
     proxy_worker *worker;
     apr_interval_time_t idle;
-    int refs;           /* a visitor's own (pinned.c) has none: it ends after his requests */
+    int refs;           /* requests; none where it is private (pinned.c) */
     apr_time_t doubted; /* since when, or 0 */
     apr_time_t used;    /* when a request last began or ended, 0 at first */
     mod_relay_backends *all;
-    struct mod_relay_backend *next; /* of those that are retired */
+    struct mod_relay_backend *next; /* in the list of retired ones */
 } backend;
 
 struct mod_relay_backends {
     apr_pool_t *pool;
-    apr_thread_mutex_t *mutex; /* of the table and of refs, doubted, used of all */
+    apr_thread_mutex_t *mutex; /* guards the table, and refs, doubted and used of each backend */
     apr_hash_t *table;         /* key -> backend */
     backend *retired;          /* not in the table any more, perhaps still in use */
 };
@@ -105,7 +102,7 @@ void mod_relay_backends_sweep(mod_relay_backends *b)
         *at = (*at)->next;
     }
     apr_thread_mutex_unlock(b->mutex);
-    /* Closing connections takes its time: not under the lock. */
+    /* Closing connections takes time: not under the lock. */
     for (n = 0; n < old->nelts; n++)
         apr_pool_destroy(APR_ARRAY_IDX(old, n, backend *)->pool);
     apr_pool_destroy(p);
@@ -151,10 +148,10 @@ static void configure(proxy_worker_shared *s, const mod_relay_server *conf)
     s->timeout_set = 1;
     s->conn_timeout = conf->backend_connect_timeout;
     s->conn_timeout_set = 1;
-    /* A failure says nothing about the next request: the device may have come back. */
+    /* A failure says nothing of the next request: the device may be back. */
     s->retry = 0;
     s->retry_set = 1;
-    /* No connection is kept for its own sake: idle ones end after their time. */
+    /* No number of connections is kept open: each idle one ends after its time. */
     s->min = 0;
     s->smax = 0;
     s->ttl = conf->backend_idle;
@@ -192,7 +189,7 @@ static backend *make_backend(mod_relay_backends *b, const char *key, request_rec
     return be;
 }
 
-/* Servers may differ in their time-outs. */
+/* The server is part of it: servers may differ in their time-outs. */
 const char *mod_relay_backend_key_for(request_rec *r, const mod_relay_request *rr)
 {
     return apr_pstrcat(r->pool, rr->route.tunnel, " ", rr->route.origin, " ", rr->server->id, NULL);

@@ -1,11 +1,12 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * A backend is a proxy worker of its own for one route: mod_proxy's connection pool, for one tunnel
- * id and one listen address, never shared and never outliving the tunnel. Any thread may call.
+ * A backend is a proxy worker for one route: mod_proxy's connection pool for one tunnel id and one
+ * listen address. It is never shared between routes and never outlives the tunnel. Any thread may
+ * call.
  *
- * A request that has acquired a backend holds it until the request's pool goes. A private one is in
- * no table, and belongs to whoever made it.
+ * A request that has acquired a backend holds it until the request's pool goes. A private backend
+ * is in no table, and its maker destroys it.
  */
 #ifndef MOD_RELAY_BACKEND_H
 #define MOD_RELAY_BACKEND_H
@@ -17,27 +18,29 @@ typedef struct mod_relay_backend mod_relay_backend;
 
 void mod_relay_backends_create(mod_relay_backends **out, apr_pool_t *p);
 
-/** A route has changed or ended, or all have perhaps (name NULL): idle connections go soon, unless
- * the next request finds its route unchanged. */
+/**
+ * A route has changed or ended; name NULL: any of them may have. Idle connections go soon, unless
+ * the next request finds its route unchanged.
+ */
 void mod_relay_backends_doubt(mod_relay_backends *b, const char *name);
 
-/** Ends what nobody uses any more; to be called about once a second. */
+/** Destroys the backends that nobody uses any more; to be called about once a second. */
 void mod_relay_backends_sweep(mod_relay_backends *b);
 
 int mod_relay_backends_count(mod_relay_backends *b);
 
 /**
- * The route's backend, made if need be.
- * @param unused out: how long no request has used it, -1 for its first one
+ * Takes the route's backend for this request, and makes it if need be.
+ * @param unused out: for how long no request has used it; -1: this is the first
  * @return NULL after a line in the log
  */
 mod_relay_backend *mod_relay_backend_acquire(request_rec *r, const mod_relay_request *rr,
                                              apr_interval_time_t *unused);
 
-/** Its connections are for requests that have them already; the next request gets new ones. */
+/** Requests that have its connections keep them; the next request gets a new backend. */
 void mod_relay_backend_retire(mod_relay_backend *be);
 
-/** The route's part of a backend's name. */
+/** The key that the backend of this request's route has in the table. */
 const char *mod_relay_backend_key_for(request_rec *r, const mod_relay_request *rr);
 const char *mod_relay_backend_key(const mod_relay_backend *be);
 

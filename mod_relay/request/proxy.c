@@ -15,7 +15,7 @@
 #include <apr_optional_hooks.h>
 #include <http_config.h>
 
-/* ---- who takes this request: pre_request */
+/* ---- pre_request: which worker takes this request? */
 
 /* r->filename, and so *url, names the listen address already. */
 static int pre_request(proxy_worker **worker, proxy_balancer **balancer, request_rec *r,
@@ -45,12 +45,12 @@ static int pre_request(proxy_worker **worker, proxy_balancer **balancer, request
     return OK;
 }
 
-/* ---- what came of it: request_status */
+/* ---- request_status: how did it end? */
 
-/* Not what the device says itself, but that it could not be asked. */
+/* The device could not be asked. A status of the device's own is no failure. */
 static int is_failure(const request_rec *r, int status)
 {
-    /* ProxyErrorOverride: the device's own status. */
+    /* ProxyErrorOverride: this is the device's own status. */
     if (apr_table_get(r->notes, "proxy-error-override"))
         return 0;
     /* With a note a TLS handshake has failed; without one it is a fault of this server. */
@@ -61,9 +61,9 @@ static int is_failure(const request_rec *r, int status)
 }
 
 /*
- * mod_proxy tells connection refused (503), no or a broken answer (502) and time-out (504) apart;
- * what they mean depends on whether the device is connected, and on whether its tunnel has ended
- * while it was asked.
+ * mod_proxy tells a refused connection (503), no answer or a broken one (502), and a time-out (504)
+ * apart. Their meaning depends on the device, which may not be connected, and on the tunnel, which
+ * may have ended meanwhile.
  */
 static int request_status(int *status, request_rec *r)
 {
@@ -82,7 +82,7 @@ static int request_status(int *status, request_rec *r)
         *status = OK;
         return OK;
     }
-    /* sshd listens there, as the tunnel user, as long as the device is connected. */
+    /* While the device is connected, sshd listens there as the tunnel user. */
     answer = mod_relay_owner_listens(rr->realm, rr->route.listen) == RELAY_OWNER_USER
                  ? MOD_RELAY_SILENT
                  : MOD_RELAY_OFFLINE;

@@ -1,9 +1,9 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * What the module knows of a request that is its own (request_config). It lives in the request's
- * pool, and only the request's thread has it. Each group is written by the one file that is named
- * there.
+ * The module's own record of a request for a device (request_config). It lives in the request's
+ * pool, and only the request's thread touches it. The file that is named above a group of members
+ * writes them; others read.
  */
 #ifndef MOD_RELAY_REQUEST_H
 #define MOD_RELAY_REQUEST_H
@@ -11,19 +11,19 @@
 #include "realm.h"
 #include "relay_store.h"
 
-/** What a visitor is told when there is no answer of a device; pages.c has the words. */
+/** The relay's own answers, where there is none of a device; pages.c has their words. */
 typedef enum {
-    MOD_RELAY_UNKNOWN,     /* 404: never heard of it */
-    MOD_RELAY_GONE,        /* 410: was here and has ended */
+    MOD_RELAY_UNKNOWN,     /* 404: nobody has heard of the name */
+    MOD_RELAY_GONE,        /* 410: the tunnel has ended */
     MOD_RELAY_OFFLINE,     /* 503: the device is not connected */
-    MOD_RELAY_SILENT,      /* 502: it is connected, but its service does not answer */
+    MOD_RELAY_SILENT,      /* 502: the device is connected, but its service does not answer */
     MOD_RELAY_UNAVAILABLE, /* 503: the relay cannot tell at the moment */
-    MOD_RELAY_NOT_WEB,     /* 404: a service that is not for browsers */
+    MOD_RELAY_NOT_WEB,     /* 404: the service is not for browsers */
     MOD_RELAY_BUSY         /* 503: the tunnel holds its share of httpd's threads */
 } mod_relay_answer;
 
 typedef struct mod_relay_request {
-    /* route.c, before anybody else sees it: */
+    /* route.c, before any other file sees the request: */
     mod_relay_realm *realm;
     const mod_relay_server *server;
     const char *name;
@@ -32,9 +32,9 @@ typedef struct mod_relay_request {
     /* memory.c: */
     int stranger; /* this browser may hold what an earlier device left under the name */
     /* paths.c: */
-    int asked; /* httpd has read Authorization for another reading of the path */
+    int asked; /* httpd reads Authorization for another reading of the path */
     /* shares.c: */
-    int counted; /* it has its part of the tunnel's share of threads */
+    int counted; /* it counts in the tunnel's share of threads */
     /* secrets.c: */
     const char *authorization; /* as the visitor sent it, or NULL */
     apr_table_t *headers_in;   /* r->headers_in with the secrets, while mod_proxy has another table;

@@ -2,7 +2,7 @@
 
 #include "servers.h"
 
-/* The servers with RelaySSH on, for connections to an address they are not the default of. */
+/* Needed for connections to addresses of which such a server is not the default. */
 static apr_array_header_t *servers;
 
 void mod_relay_ssh_servers_note(server_rec *main_server, apr_pool_t *p)
@@ -39,8 +39,8 @@ const mod_relay_server *mod_relay_ssh_server(const conn_rec *c)
         return NULL;
     if (mod_relay_server_of(c->base_server)->ssh == 1)
         return mod_relay_server_of(c->base_server);
-    /* Which name-based vhost is meant is not known before TLS: one with RelaySSH on speaks for the
-     * address. */
+    /* Before TLS nobody knows which name-based virtual host is meant. One with RelaySSH on speaks
+     * for its address. */
     for (i = 0; i < servers->nelts; i++) {
         const server_rec *s = APR_ARRAY_IDX(servers, i, server_rec *);
 

@@ -1,8 +1,8 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * Connections that have said too little yet and wait in the MPM's poll set, without a thread: for
- * how long, and how many. Any thread may call.
+ * Connections that have said too little yet wait in the MPM's poll set, without a thread. Here
+ * their number is bounded, and the time of each. Any thread may call.
  */
 #ifndef MOD_RELAY_WAITING_H
 #define MOD_RELAY_WAITING_H
@@ -25,11 +25,11 @@ typedef enum {
 int mod_relay_waiting_begin(conn_rec *c, int fd, const mod_relay_server *conf,
                             apr_interval_time_t patience);
 
-/** Whether it was ended meanwhile, and why; nothing that it may have said counts then. */
+/** The reason why it was ended meanwhile, if it was. Nothing that it may have said counts then. */
 mod_relay_waiting_over mod_relay_waiting_is_over(conn_rec *c);
 
-/** It waits no longer, and its descriptor may go elsewhere. The pool of the connection does this as
- * well. */
+/** It waits no longer, and its descriptor may go elsewhere. The end of the connection's pool does
+ * the same. */
 void mod_relay_waiting_end(conn_rec *c);
 
 #endif
