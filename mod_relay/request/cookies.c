@@ -25,7 +25,7 @@ int mod_relay_cookie_next(const char **at, mod_relay_cookie *c)
     c->name_len = eq ? (apr_size_t)(eq - p) : 0;
     c->value = eq ? eq + 1 : p;
     c->value_len = (apr_size_t)(end - c->value);
-    /* What devices make of `name =value` differs: some take the name without the blank. */
+    /* Some devices take the name in `name =value` without the blank. */
     while (c->name_len && (p[c->name_len - 1] == ' ' || p[c->name_len - 1] == '\t'))
         c->name_len--;
     return 1;
@@ -125,8 +125,8 @@ static const char *skip_spaces(const char *at, const char *end)
 }
 
 /*
- * *name .. *name + length: what stands before `=`, without the spaces around it. 0 where there is
- * no `=`.
+ * The part before `=`, without the spaces around it: *name, *length. @return 0 where there is no
+ * `=`
  */
 static int name_of(const char *at, const char *end, const char **name, apr_size_t *length)
 {
@@ -142,9 +142,9 @@ static int name_of(const char *at, const char *end, const char **name, apr_size_
 }
 
 /*
- * The pieces of a Cookie field, from separator to separator. A piece that belongs to a hidden
- * cookie goes with it: httpd takes `$Path` and the like for its attributes, and what follows a
- * comma without a name is the rest of its value.
+ * Goes through the pieces of a Cookie field, from separator to separator. A piece that belongs to a
+ * hidden cookie goes with it: httpd takes `$Path` and the like for its attributes, and a piece
+ * without a name after a comma for the rest of its value.
  */
 const char *mod_relay_cookies_shown(const char *value, const apr_array_header_t *names,
                                     apr_pool_t *p)
@@ -199,8 +199,8 @@ static int is_domain(const char *at, const char *end)
 }
 
 /*
- * Whether httpd would read one of the names from what a browser sends of this cookie. One without a
- * name comes back as its value alone: `=session=x` as `session=x`; and httpd finds `session=x` in
+ * Would httpd read one of the names from what a browser sends back of this cookie? A cookie without
+ * a name comes back as its value alone: `=session=x` as `session=x`. And httpd finds `session=x` in
  * `a=b,session=x`, too.
  */
 static int has_hidden(const char *at, const char *end, const apr_array_header_t *names)

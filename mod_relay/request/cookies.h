@@ -30,10 +30,10 @@ typedef struct mod_relay_cookie {
  */
 int mod_relay_cookie_next(const char **at, mod_relay_cookie *c);
 
-/** Whether a pair has this name. */
+/** 1 if the pair has this name. */
 int mod_relay_cookie_is(const mod_relay_cookie *c, const char *name);
 
-/** Whether a field has a pair of this name and value. */
+/** 1 if the field has a pair of this name and value. */
 int mod_relay_cookies_have(const char *field, const char *name, const char *value);
 
 /**

@@ -37,8 +37,8 @@ typedef struct mod_relay_request {
     int counted; /* it counts in the tunnel's share of threads */
     /* secrets.c: */
     const char *authorization; /* as the visitor sent it, or NULL */
-    apr_table_t *headers_in;   /* r->headers_in with the secrets, while mod_proxy has another table;
-                                  else NULL */
+    apr_table_t
+        *headers_in; /* r->headers_in as it was, while a table without secrets replaces it */
     /* proxy.c, for as long as mod_proxy has the request: */
     struct mod_relay_backend *backend;
     struct proxy_worker *worker;

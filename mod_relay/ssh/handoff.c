@@ -181,8 +181,8 @@ static protocol look(conn_rec *c, int fd, const mod_relay_server *conf, int *wai
             *waits = wait_there(c, fd, conf, what == IS_HELLO ? HELLO_MAX : SILENCE_MAX);
             return what;
         }
-        if (what ==
-            IS_HELLO) /* mod_ssl can wait with a thread as well, and mod_reqtimeout ends it */
+        /* mod_ssl can wait with a thread as well, and mod_reqtimeout ends that. */
+        if (what == IS_HELLO)
             return IS_OTHER;
         if (!wait_here(fd, until))
             break;
