@@ -9,7 +9,7 @@
 #define MOD_RELAY_REQUEST_H
 
 #include "realm.h"
-#include "relay_store.h"
+#include "relay_route.h"
 
 /** The relay's own answers, where there is none of a device; pages.c has their words. */
 typedef enum {

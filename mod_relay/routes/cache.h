@@ -8,7 +8,7 @@
 #ifndef MOD_RELAY_CACHE_H
 #define MOD_RELAY_CACHE_H
 
-#include "relay_store.h"
+#include "relay_route.h"
 
 typedef struct mod_relay_cache mod_relay_cache;
 

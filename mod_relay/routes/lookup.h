@@ -8,7 +8,7 @@
 #define MOD_RELAY_LOOKUP_H
 
 #include "realm.h"
-#include "relay_store.h"
+#include "relay_route.h"
 
 typedef struct mod_relay_lookups mod_relay_lookups;
 
@@ -16,7 +16,7 @@ void mod_relay_lookups_create(mod_relay_lookups **out, mod_relay_realm *realm, a
 
 /**
  * Cache, else Redis.
- * @return as relay_store_route(), without *why: trouble is logged here, each kind at most once in a
+ * @return as relay_route_find(), without *why: trouble is logged here, each kind at most once in a
  * few seconds
  */
 apr_status_t mod_relay_lookup(mod_relay_realm *realm, const mod_relay_server *conf,
