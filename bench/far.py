@@ -1,5 +1,6 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""A device far away: one request after another on a kept connection, and a page with 30 assets in Chromium over HTTP/2."""
+"""A device far away: one request after another on a kept connection, and a page with 30 assets in
+Chromium over HTTP/2."""
 import os
 import statistics
 import time
@@ -54,8 +55,10 @@ def sequential(field, side, count):
 def page(browser, side):
     """Milliseconds from navigation to the load event, which waits for all assets."""
     browser.open(f"https://{side.host}:{side.tls}/page/index.html")
-    found = browser.wait("const n = performance.getEntriesByType('navigation')[0]; return n.loadEventEnd > 0 && "
-                         "[n.loadEventEnd - n.startTime, performance.getEntriesByType('resource').length, n.nextHopProtocol]")
+    found = browser.wait(
+        "const n = performance.getEntriesByType('navigation')[0]; return n.loadEventEnd > 0 && "
+        "[n.loadEventEnd - n.startTime, performance.getEntriesByType('resource').length, "
+        "n.nextHopProtocol]")
     if found[1] != ASSETS or found[2] != "h2":
         raise RuntimeError(f"{side.name}: the page loaded {found[1]} assets by {found[2]}")
     return found[0]
@@ -79,11 +82,15 @@ def at_distance(field, result, distance, rounds, count, options):
     device, rig = fronts.device(field), field.rig
     fast, stock = rig.open(device.url, name="fast"), rig.open(device.url, name="stock")
     sshd, key = field.stock_sshd()
-    with DelayLine(rig.address, field.ssh_in(), distance / 2000) as ours, DelayLine(rig.address, sshd.port, distance / 2000) as theirs:
+    with DelayLine(rig.address, field.ssh_in(),
+                   distance / 2000) as ours, DelayLine(rig.address, sshd.port,
+                                                       distance / 2000) as theirs:
         field.connect(fast, delay=ours.port)
-        StockClient(field, sshd, key, [(stock["routes"][0]["listen"], f"127.0.0.1:{device.port}")], ["-p", str(theirs.port)])
+        StockClient(field, sshd, key, [(stock["routes"][0]["listen"], f"127.0.0.1:{device.port}")],
+                    ["-p", str(theirs.port)])
         sides = [field.static(fast), field.mod_relay(fast), field.published(stock, sshd)]
-        say(f"far: {distance} ms, {rounds} rounds of {count} requests for each of {len(sides)} sides")
+        say(f"far: {distance} ms, {rounds} rounds of {count} requests for each of {len(sides)} "
+            "sides")
         request, load = f"a request, {distance} ms away", f"a page of {ASSETS} assets, {distance} ms away"
         for n, side in interleaved(rounds, sides):
             result.add(side.name, request, "round trips", sequential(field, side, count) / distance)

@@ -1,11 +1,14 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """The field that benches run on: one rig, one fast device, two tunnels to it, and the sides.
 
-fast    the tunnel as this project does it: stock ssh with its bundle to Apache's port, mod_relay hands the socket to rlyd, sshd -i.
+fast    the tunnel as this project does it: stock ssh with its bundle to Apache's port, mod_relay
+hands the socket to rlyd, sshd -i.
         In a build without rlyd: a listening sshd whose listener got TCP_NODELAY from outside.
-stock   the tunnel as the published account has it: Debian's sshd as it comes, a static authorized_keys, `ssh -N -R`
+stock   the tunnel as the published account has it: Debian's sshd as it comes, a static
+authorized_keys, `ssh -N -R`
 
-The sides static and mod_relay use fast, all others stock; each device answers with the same kilobyte.
+The sides static and mod_relay use fast, all others stock; each device answers with the same
+kilobyte.
 """
 import ctypes
 import os
@@ -22,9 +25,9 @@ from relayrig import Rig, RigError, wait_for
 from righttpd import ExtraHttpd, RewriteHttpd
 from rigdevice import Session
 
-# The same for every Apache, and as it serves best: one child, over which a tunnel's connections cannot be spread by chance,
-# with room for 200 WebSockets; and without mod_status's accounts, for which the kernel adds up the CPU time of all of a
-# child's threads twice a request.
+# The same for every Apache, and as it serves best: one child, over which a tunnel's connections
+# cannot be spread by chance, with room for 200 WebSockets; and without mod_status's accounts, for
+# which the kernel adds up the CPU time of all of a child's threads twice a request.
 MPM = """\
 StartServers 1
 ServerLimit 8
@@ -68,7 +71,8 @@ SYS_PIDFD_OPEN, SYS_PIDFD_GETFD = 434, 438
 
 
 def set_nodelay(pid, port):
-    """TCP_NODELAY on another process's listening socket: what it accepts from then on inherits that."""
+    """TCP_NODELAY on another process's listening socket: what it accepts from then on inherits
+    that."""
     libc = ctypes.CDLL(None, use_errno=True)
     pidfd = libc.syscall(SYS_PIDFD_OPEN, pid, 0)
     done = 0
@@ -96,15 +100,16 @@ def merge_memory():
 
 
 class Sshd:
-    """An sshd of its own: config (without port, host key, pid file), args; preexec runs in it before exec."""
-
+    """An sshd of its own: config (without port, host key, pid file), args; preexec runs in it
+    before exec."""
     def __init__(self, field, name, config, args=(), preexec=None):
         rig = field.rig
         self.field, self.name, self.port = field, name, field.port()
         self.conf = f"{rig.dir}/etc/sshd-{name}.conf"
         self.log = f"{rig.dir}/log/bench-sshd-{name}.log"
         with open(self.conf, "w") as f:
-            f.write(f"Port {self.port}\nListenAddress {rig.address}\nHostKey {rig.dir}/etc/ssh_host_ed25519_key\n"
+            f.write(f"Port {self.port}\nListenAddress {rig.address}\nHostKey "
+                    f"{rig.dir}/etc/ssh_host_ed25519_key\n"
                     f"PidFile {rig.dir}/run/sshd-{name}.pid\n{config}")
         self.argv = ["/usr/sbin/sshd", "-D", "-f", self.conf, "-E", self.log, *args]
         self.preexec = preexec
@@ -112,8 +117,12 @@ class Sshd:
         self.start()
 
     def start(self):
-        self.process = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                        stderr=subprocess.DEVNULL, start_new_session=True, preexec_fn=self.preexec)
+        self.process = subprocess.Popen(self.argv,
+                                        stdin=subprocess.DEVNULL,
+                                        stdout=subprocess.DEVNULL,
+                                        stderr=subprocess.DEVNULL,
+                                        start_new_session=True,
+                                        preexec_fn=self.preexec)
         wait_for(self._answers, f"sshd {self.name}", 10)
 
     def _answers(self):
@@ -137,16 +146,23 @@ class Sshd:
 
 class StockClient:
     """`ssh -N -R` as people type it, with a key in the sshd's authorized_keys."""
-
     def __init__(self, field, sshd, key, forwards, args=()):
         rig = field.rig
         self.log = f"{rig.dir}/log/bench-ssh-{sshd.name}-{os.path.basename(key)}.log"
-        argv = ["ssh", "-F", "none", "-N", *(args if "-p" in args else ["-p", str(sshd.port), *args]), "-i", key, "-o", "IdentitiesOnly=yes", "-o", "ExitOnForwardFailure=yes",
-                "-o", f"UserKnownHostsFile={rig.dir}/etc/known_hosts", "-o", "StrictHostKeyChecking=accept-new"]
+        argv = [
+            "ssh", "-F", "none", "-N",
+            *(args if "-p" in args else ["-p", str(sshd.port), *args]), "-i", key, "-o",
+            "IdentitiesOnly=yes", "-o", "ExitOnForwardFailure=yes", "-o",
+            f"UserKnownHostsFile={rig.dir}/etc/known_hosts", "-o",
+            "StrictHostKeyChecking=accept-new"
+        ]
         for listen, target in forwards:
             argv += ["-R", f"{listen}:{target}"]
         with open(self.log, "wb") as log:
-            self.process = subprocess.Popen(argv + [f"relay@{rig.address}"], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            self.process = subprocess.Popen(argv + [f"relay@{rig.address}"],
+                                            stdin=subprocess.DEVNULL,
+                                            stdout=log,
+                                            stderr=log,
                                             start_new_session=True)
         rig.devices.insert(0, self)
         wanted = {listen for listen, _ in forwards}
@@ -156,6 +172,7 @@ class StockClient:
                 with open(self.log) as f:
                     raise RigError(f"ssh ended: {f.read()}")
             return wanted <= relayrig.listeners()
+
         wait_for(up, "the stock tunnel", 20)
 
     def stop(self):
@@ -165,8 +182,9 @@ class StockClient:
 
 
 class Side:
-    """One way from a visitor to the device. host: the name to ask for; plain, tls: ports; roots(): its servers' pids;
-    restart(): starts its front anew, where a bench needs that. peer: one of the environment's, see peers.py."""
+    """One way from a visitor to the device. host: the name to ask for; plain, tls: ports; roots():
+    its servers' pids; restart(): starts its front anew, where a bench needs that. peer: one of the
+    environment's, see peers.py."""
 
     peer = False
 
@@ -178,13 +196,17 @@ class Field:
     def __init__(self, httpd_conf="", rig_options=None):
         say("setting up: Redis, sshd, Apache with mod_relay")
         self._ports = []
-        self.has_rlyd = shutil.which("rlyd", path=f"{os.environ['RELAY_ROOT']}/usr/sbin") is not None
+        self.has_rlyd = shutil.which("rlyd",
+                                     path=f"{os.environ['RELAY_ROOT']}/usr/sbin") is not None
         plain = self.port()
         way = "RelayEngine on"
-        self.rig = Rig(
-            rlyd=self.has_rlyd or None, **(rig_options or {}),
-            httpd_conf=MPM + LOG + PLAIN.format(address="127.0.0.1", port=plain, domain=Rig.domain, way=way, dir="${APACHE_LOG_DIR}/..")
-            + httpd_conf)
+        self.rig = Rig(rlyd=self.has_rlyd or None,
+                       **(rig_options or {}),
+                       httpd_conf=MPM + LOG + PLAIN.format(address="127.0.0.1",
+                                                           port=plain,
+                                                           domain=Rig.domain,
+                                                           way=way,
+                                                           dir="${APACHE_LOG_DIR}/..") + httpd_conf)
         self.plain = plain
         self._ports += [self.rig.http_port, self.rig.https_port, self.rig.ssh_port]
         self.www = f"{self.rig.dir}/device-www"
@@ -212,11 +234,13 @@ class Field:
         """So many tunnels, by as many rly at once as there are cores."""
         def one(n):
             return self.rig.open(url, bundle=False, args=["-o", f"{self.rig.dir}/bundles/many-{n}"])
+
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             return list(pool.map(one, range(count)))
 
     def connect(self, tunnel, args=(), delay=None):
-        """A device's session, the fast way. delay: a port to connect to instead, which leads there."""
+        """A device's session, the fast way. delay: a port to connect to instead, which leads there.
+        """
         port = delay or self.ssh_in()
         session = Session(self.rig, tunnel, args=["-p", str(port), *args])
         self.rig.sessions.append(session)
@@ -231,7 +255,8 @@ class Field:
 
     def key(self, name):
         path = f"{self.rig.dir}/etc/{name}"
-        relayrig.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", path], "ssh-keygen")
+        relayrig.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", path],
+                     "ssh-keygen")
         return path
 
     def authorized_keys(self, name, lines):
@@ -253,57 +278,75 @@ class Field:
 
     def mod_relay(self, tunnel, name="mod_relay"):
         rig = self.rig
-        return Side(name, rig.host(tunnel), self.plain, rig.https_port,
-                    lambda: [rig.servers["httpd"].pid, rig.servers["redis"].pid] + self.sshd_roots(), rig.servers["httpd"].restart)
+        return Side(
+            name, rig.host(tunnel), self.plain, rig.https_port,
+            lambda: [rig.servers["httpd"].pid, rig.servers["redis"].pid] + self.sshd_roots(),
+            rig.servers["httpd"].restart)
 
     def static(self, tunnel, name="static ProxyPass"):
         rig, listen, plain = self.rig, tunnel["routes"][0]["listen"], self.port()
-        conf = MPM + LOG + PLAIN.format(address=rig.address, domain=rig.domain, dir=rig.dir, port=plain,
-                                        way=STATIC.format(listen=listen, scheme="http")) + self._static_vhost(listen)
-        httpd = ExtraHttpd(rig, "static" + str(plain), ("proxy", "proxy_http", "proxy_http2", "ssl", "http2", "headers", "rewrite"), conf)
-        return Side(name, rig.host(tunnel), plain, httpd.https_port, lambda: [httpd.pid] + self.sshd_roots(), httpd.server.restart)
+        conf = MPM + LOG + PLAIN.format(
+            address=rig.address,
+            domain=rig.domain,
+            dir=rig.dir,
+            port=plain,
+            way=STATIC.format(listen=listen, scheme="http")) + self._static_vhost(listen)
+        httpd = ExtraHttpd(
+            rig, "static" + str(plain),
+            ("proxy", "proxy_http", "proxy_http2", "ssl", "http2", "headers", "rewrite"), conf)
+        return Side(name, rig.host(tunnel), plain, httpd.https_port,
+                    lambda: [httpd.pid] + self.sshd_roots(), httpd.server.restart)
 
     def _static_vhost(self, listen):
-        """apache-conf's virtual host for HTTPS as the rig uses it, with a ProxyPass in place of the module's lines."""
+        """apache-conf's virtual host for HTTPS as the rig uses it, with a ProxyPass in place of the
+        module's lines."""
         vhost = "<VirtualHost" + self.rig._vhost().rpartition("<VirtualHost")[2]
-        for regex, replacement in (
-                (r"(?<=<VirtualHost \*:)\d+", "{https_port}"),
-                (r"RelayEngine on$", STATIC.format(listen=listen, scheme="https")),
-                (r"^ *RelaySSH .*\n", ""),
-                (r"^ *LogLevel relay:.*\n", ""),
-                (r"^ *ProxyPassInterpolateEnv .*\n", ""),
-                (r"ProxyPassReverse .*$", "ProxyPassReverse / http://127.0.0.1/"),
-                (r" env=RELAY_TUNNEL$", ""),
-                (r"^( *Protocols .*) ssh$", r"\1"),
-                (r"relay-(access|error)\.log", r"static-\1.log")):
+        for regex, replacement in ((r"(?<=<VirtualHost \*:)\d+",
+                                    "{https_port}"), (r"RelayEngine on$",
+                                                      STATIC.format(listen=listen, scheme="https")),
+                                   (r"^ *RelaySSH .*\n", ""), (r"^ *LogLevel relay:.*\n", ""),
+                                   (r"^ *ProxyPassInterpolateEnv .*\n",
+                                    ""), (r"ProxyPassReverse .*$",
+                                          "ProxyPassReverse / http://127.0.0.1/"),
+                                   (r" env=RELAY_TUNNEL$", ""), (r"^( *Protocols .*) ssh$", r"\1"),
+                                   (r"relay-(access|error)\.log", r"static-\1.log")):
             vhost, count = re.subn(regex, replacement, vhost, flags=re.M)
             if not count:
                 raise RigError(f"relay-vhost.conf has nothing that matches {regex!r}")
         return vhost
 
     def published(self, tunnel, sshd, name="published stack"):
-        """RewriteMap prg: with [P] over a stock sshd; relayrewrite is the best program of its kind that we know."""
+        """RewriteMap prg: with [P] over a stock sshd; relayrewrite is the best program of its kind
+        that we know."""
         rig, plain = self.rig, self.port()
         # a plain virtual host beside the TLS one: the same text
         with open(rig.installed("/usr/share/mod_relay/apache-conf/relay-rewrite-vhost.conf")) as f:
             vhost = re.search(r"<VirtualHost \*:443>.*?</VirtualHost>", f.read(), re.S)[0]
-        vhost = re.sub(r"^ *(SSL(Engine|Cert|Protocol|Cipher|Honor|Session)|Protocols).*\n", "", vhost, flags=re.M)
+        vhost = re.sub(r"^ *(SSL(Engine|Cert|Protocol|Cipher|Honor|Session)|Protocols).*\n",
+                       "",
+                       vhost,
+                       flags=re.M)
         vhost = vhost.replace("*:443", f"*:{plain}").replace("relay-access", "plain-access")
-        httpd = RewriteHttpd(rig, "published", changes=[(r"\Z", "\n" + self._fill_rewrite(vhost)),
-                                                        (r"\A", f"{MPM}Listen {rig.address}:{plain}\n")])
+        httpd = RewriteHttpd(rig,
+                             "published",
+                             changes=[(r"\Z", "\n" + self._fill_rewrite(vhost)),
+                                      (r"\A", f"{MPM}Listen {rig.address}:{plain}\n")])
         return Side(name, rig.host(tunnel), plain, httpd.https_port,
                     lambda: [httpd.pid, sshd.pid, rig.servers["redis"].pid])
 
     def _fill_rewrite(self, text):
         rig = self.rig
-        text = text.replace(r"relay\.example\.com", rig.domain.replace(".", r"\.")).replace("relay.example.com", rig.domain)
+        text = text.replace(r"relay\.example\.com",
+                            rig.domain.replace(".", r"\.")).replace("relay.example.com", rig.domain)
         return re.sub(r"prg:\S+ -c \S+", f"prg:{rig.program('relayrewrite')} -c {rig.conf}", text)
 
     def nginx(self, port, sshd):
         front = fronts.nginx_peer(self)
-        return Side("nginx regex, stock sshd", f"p{port}.{self.rig.domain}", front.plain, front.tls, lambda: [front.pid, sshd.pid])
+        return Side("nginx regex, stock sshd", f"p{port}.{self.rig.domain}", front.plain, front.tls,
+                    lambda: [front.pid, sshd.pid])
 
     def haproxy(self, port, sshd):
         host = f"nas.{self.rig.domain}"
         front = fronts.haproxy_peer(self, {host: port})
-        return Side("haproxy map, stock sshd", host, front.plain, front.tls, lambda: [front.pid, sshd.pid])
+        return Side("haproxy map, stock sshd", host, front.plain, front.tls,
+                    lambda: [front.pid, sshd.pid])

@@ -1,6 +1,6 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""The servers that Debian packages beside Apache: nginx (as the device, and as a peer) and haproxy. Each is set up as
-its makers advise for this job."""
+"""The servers that Debian packages beside Apache: nginx (as the device, and as a peer) and haproxy.
+Each is set up as its makers advise for this job."""
 import os
 
 import relayrig
@@ -21,7 +21,8 @@ http {{
 }}
 """
 
-# 1 kB at /; the files of www at their names; whatever is sent to /up is read and thrown away; /ws echoes.
+# 1 kB at /; the files of www at their names; whatever is sent to /up is read and thrown away; /ws
+# echoes.
 DEVICE = """\
     server {{
         listen 127.0.0.1:{port} backlog=4096;
@@ -32,8 +33,9 @@ DEVICE = """\
     }}
 """
 
-# A port in the name, as people write it. proxy_pass with a variable cannot use an upstream block's `keepalive`: nginx
-# makes a nameless upstream for each request, so each gets a connection of its own (ngx_http_upstream_resolved).
+# A port in the name, as people write it. proxy_pass with a variable cannot use an upstream block's
+# `keepalive`: nginx makes a nameless upstream for each request, so each gets a connection of its
+# own (ngx_http_upstream_resolved).
 PEER = """\
     map $http_upgrade $connection_upgrade {{ default upgrade; '' close; }}
     ssl_certificate {cert}; ssl_certificate_key {key}; ssl_protocols TLSv1.2 TLSv1.3;
@@ -55,8 +57,9 @@ PEER = """\
     }}
 """
 
-# One backend whose server's address comes from the map, which can be changed at run time over the stats socket. Connections
-# are reused: since 2.4 haproxy keeps them apart by the address that set-dst gave (its issue 947).
+# One backend whose server's address comes from the map, which can be changed at run time over the
+# stats socket. Connections are reused: since 2.4 haproxy keeps them apart by the address that
+# set-dst gave (its issue 947).
 HAPROXY = """\
 global
     maxconn 4000
@@ -91,11 +94,12 @@ backend be
 
 class Front:
     """A server process of the field: name, plain and tls ports, pid."""
-
     def __init__(self, field, name, argv, port):
         rig = field.rig
-        self.server = relayrig.Server(rig, name, argv, lambda: relayrig.wait_for(
-            lambda: any(a.endswith(f":{port}") for a in relayrig.listeners()), name, 10), f"{rig.dir}/log/bench-{name}.out")
+        self.server = relayrig.Server(
+            rig, name, argv, lambda: relayrig.wait_for(
+                lambda: any(a.endswith(f":{port}") for a in relayrig.listeners()), name, 10),
+            f"{rig.dir}/log/bench-{name}.out")
         rig.devices.append(self)
         self.server.start()
 
@@ -113,8 +117,14 @@ def nginx(field, name, body, port, workers, access="off"):
     os.mkdir(run)
     conf = f"{rig.dir}/etc/{name}.conf"
     with open(conf, "w") as f:
-        f.write(NGINX.format(workers=workers, run=run, log=f"{rig.dir}/log/bench-{name}.log", body=body, access=access))
-    return Front(field, name, ["/usr/sbin/nginx", "-e", f"{rig.dir}/log/bench-{name}.log", "-c", conf], port)
+        f.write(
+            NGINX.format(workers=workers,
+                         run=run,
+                         log=f"{rig.dir}/log/bench-{name}.log",
+                         body=body,
+                         access=access))
+    return Front(field, name,
+                 ["/usr/sbin/nginx", "-e", f"{rig.dir}/log/bench-{name}.log", "-c", conf], port)
 
 
 def device(field):
@@ -129,8 +139,14 @@ def device(field):
 def nginx_peer(field):
     rig = field.rig
     plain, tls = field.port(), field.port()
-    body = PEER.format(cert=rig.cert, key=rig.key, address=rig.address, plain=plain, tls=tls, domain=rig.domain.replace(".", "\\."))
-    front = nginx(field, "nginx", body, tls, os.cpu_count(), f"{rig.dir}/log/bench-nginx-access.log")
+    body = PEER.format(cert=rig.cert,
+                       key=rig.key,
+                       address=rig.address,
+                       plain=plain,
+                       tls=tls,
+                       domain=rig.domain.replace(".", "\\."))
+    front = nginx(field, "nginx", body, tls, os.cpu_count(),
+                  f"{rig.dir}/log/bench-nginx-access.log")
     front.plain, front.tls = plain, tls
     return front
 
@@ -148,7 +164,14 @@ def haproxy_peer(field, ports):
     with open(table, "w") as f:
         f.writelines(f"{host} {port}\n" for host, port in ports.items())
     with open(conf, "w") as f:
-        f.write(HAPROXY.format(threads=os.cpu_count(), run=run, address=rig.address, plain=plain, tls=tls, pem=pem, map=table))
+        f.write(
+            HAPROXY.format(threads=os.cpu_count(),
+                           run=run,
+                           address=rig.address,
+                           plain=plain,
+                           tls=tls,
+                           pem=pem,
+                           map=table))
     front = Front(field, "haproxy", ["/usr/sbin/haproxy", "-db", "-f", conf], tls)
     front.plain, front.tls = plain, tls
     return front

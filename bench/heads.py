@@ -1,5 +1,6 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""What the worst heads cost httpd: a visitor's of 64 kB (with limits raised so far), a device's of up to 256 kB."""
+"""What the worst heads cost httpd: a visitor's of 64 kB (with limits raised so far), a device's of
+up to 256 kB."""
 import re
 import threading
 import time
@@ -10,8 +11,10 @@ from measure import Result, say
 from relayrig import Rig
 from trap import Trap
 
-# One process, so that its memory can be watched; heads of 64 kB, where httpd's own limits are 8 kB a field.
-HTTPD = ("ServerLimit 1\nStartServers 1\nThreadsPerChild 64\nMaxRequestWorkers 64\nMinSpareThreads 1\nMaxSpareThreads 64\n"
+# One process, so that its memory can be watched; heads of 64 kB, where httpd's own limits are 8 kB
+# a field.
+HTTPD = ("ServerLimit 1\nStartServers 1\nThreadsPerChild 64\nMaxRequestWorkers 64\nMinSpareThreads "
+         "1\nMaxSpareThreads 64\n"
          "LimitRequestLine 65536\nLimitRequestFieldSize 65536")
 SMALL = "a small head"
 SIZE = 64000
@@ -23,18 +26,30 @@ def fill(begin, piece, size=SIZE, end=""):
 
 def visitors():
     """name -> (path, fields): each about 64 kB."""
-    return {SMALL: ("/", ""), "Connection": ("/", fill("Connection: ", "a,") + "\r\n"), "Cookie": ("/", fill("Cookie: ", "a=1;") + "\r\n"),
-            "hidden cookies": ("/", fill("Cookie: ", "mod_auth_openidc_state_1=1;a=1;") + "\r\n"), "Accept": ("/", fill("Accept: ", "a/b;q=0,") + "\r\n"),
-            "Authorization": ("/", fill("Authorization: ", "NTL,") + "\r\n"), "X-Forwarded-* fields": ("/", "".join(f"X-Forwarded-{i}: {'y' * 660}\r\n" for i in range(94))),
-            "fields": ("/", "".join(f"Xa{i}: {'y' * 660}\r\n" for i in range(94))), "a path": (fill("/", "a/../%2f;"), ""), "Host": ("/", "X: " + "y" * SIZE + "\r\n")}
+    return {
+        SMALL: ("/", ""), "Connection": ("/", fill("Connection: ", "a,") + "\r\n"), "Cookie":
+        ("/", fill("Cookie: ", "a=1;") + "\r\n"), "hidden cookies":
+        ("/", fill("Cookie: ", "mod_auth_openidc_state_1=1;a=1;") + "\r\n"), "Accept":
+        ("/", fill("Accept: ", "a/b;q=0,") + "\r\n"), "Authorization":
+        ("/", fill("Authorization: ", "NTL,") + "\r\n"), "X-Forwarded-* fields":
+        ("/", "".join(f"X-Forwarded-{i}: {'y' * 660}\r\n"
+                      for i in range(94))), "fields": ("/", "".join(f"Xa{i}: {'y' * 660}\r\n"
+                                                                    for i in range(94))), "a path":
+        (fill("/", "a/../%2f;"), ""), "Host": ("/", "X: " + "y" * SIZE + "\r\n")
+    }
 
 
 def devices():
     """name -> the head of an answer."""
     ok, cookie = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n", "Set-Cookie: a=1" + ";domain" * 500 + ";" + "x" * 4080 + "\r\n"
-    return {SMALL: ok, "Set-Cookie with Domain": ok + cookie * 30, "fields": ok + "".join(f"Xa{i}: y\r\n" for i in range(490)), "Vary": ok + (fill("Vary: ", "%x,", 8000) + "\r\n") * 30,
-            "Connection": ok + (fill("Connection: ", "a,", 8000) + "\r\n") * 30, "Location": ok + (fill("Location: ", "https://10.", 8000) + "\r\n") * 30,
-            "interim answers": ("HTTP/1.1 103 Early Hints\r\n" + cookie * 3 + "\r\n") * 9 + ok}
+    return {
+        SMALL: ok, "Set-Cookie with Domain": ok + cookie * 30, "fields":
+        ok + "".join(f"Xa{i}: y\r\n"
+                     for i in range(490)), "Vary": ok + (fill("Vary: ", "%x,", 8000) + "\r\n") * 30,
+        "Connection": ok + (fill("Connection: ", "a,", 8000) + "\r\n") * 30, "Location":
+        ok + (fill("Location: ", "https://10.", 8000) + "\r\n") * 30, "interim answers":
+        ("HTTP/1.1 103 Early Hints\r\n" + cookie * 3 + "\r\n") * 9 + ok
+    }
 
 
 def anonymous(rig):
@@ -78,7 +93,6 @@ def held(rig, tunnel, path, fields, count):
 
 class Device(Trap):
     """Sends `head` and keeps the last byte back while `hold` says so."""
-
     def __init__(self):
         super().__init__()
         self.head, self.hold = "", threading.Event()
@@ -97,7 +111,10 @@ class Device(Trap):
 
 def run(options):
     count = options.pick(normal=100, quick=30, tiny=3)
-    result = Result("heads", "the worst heads, visitors' of 64 kB and devices' of up to 256 kB; a request each on a TLS connection of its own", (SMALL,))
+    result = Result(
+        "heads",
+        "the worst heads, visitors' of 64 kB and devices' of up to 256 kB; a request each on a "
+        "TLS connection of its own", (SMALL, ))
     with Rig(httpd_conf=HTTPD) as rig:
         device = Device()
         tunnel = rig.open(device.url)
@@ -111,13 +128,17 @@ def run(options):
                 path, fields = head if who == "a visitor's" else ("/", "")
                 device.head = small if who == "a visitor's" else head
                 device.hold.clear()
-                result.add(name, f"{who} head, CPU of httpd [ms]", "ms", cost(rig, tunnel, path, fields, count))
+                result.add(name, f"{who} head, CPU of httpd [ms]", "ms",
+                           cost(rig, tunnel, path, fields, count))
                 device.hold.set()
-                result.add(name, f"{who} head, memory while it is under way", "kB", held(rig, tunnel, path, fields, min(count, 20)))
+                result.add(name, f"{who} head, memory while it is under way", "kB",
+                           held(rig, tunnel, path, fields, min(count, 20)))
                 time.sleep(1.5)
         for who, heads in (("a visitor's", visitors()), ("a device's", devices())):
             measure = f"{who} head, CPU of httpd [ms]"
-            worst = max(result.median(name, measure) - result.median(SMALL, measure) for name in heads)
-            result.target(f"{who} worst head costs no more than so many ms beside a small one", "<=", 20, worst)
+            worst = max(
+                result.median(name, measure) - result.median(SMALL, measure) for name in heads)
+            result.target(f"{who} worst head costs no more than so many ms beside a small one",
+                          "<=", 20, worst)
         device.stop()
     return result

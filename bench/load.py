@@ -1,5 +1,6 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""The load: wrk, h2load, curl; and what the servers spent on it: CPU time and memory of processes."""
+"""The load: wrk, h2load, curl; and what the servers spent on it: CPU time and memory of processes.
+"""
 import os
 import re
 import subprocess
@@ -30,61 +31,95 @@ class NoHttp2(RigError):
 
 
 class Load:
-    """What one run of a load generator found: requests, seconds, rate, p50 and p99 in ms (None where unknown)."""
-
+    """What one run of a load generator found: requests, seconds, rate, p50 and p99 in ms (None
+    where unknown)."""
     def __init__(self, requests, seconds, p50=None, p99=None, errors=0):
         self.requests, self.seconds, self.p50, self.p99, self.errors = requests, seconds, p50, p99, errors
         self.rate = requests / seconds
 
 
-# wrk takes the name for SNI and Host from the URL and asks the system where that is: it gets an /etc/hosts of its own.
-WITH_HOSTS = ["unshare", "--mount", "--propagation", "private", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"']
+# wrk takes the name for SNI and Host from the URL and asks the system where that is: it gets an
+# /etc/hosts of its own.
+WITH_HOSTS = [
+    "unshare", "--mount", "--propagation", "private", "sh", "-c",
+    'mount --bind "$0" /etc/hosts && exec "$@"'
+]
 
 
 def wrk(address, port, host, seconds, tls=True, connections=16, script="", errors_allowed=False):
     """HTTP/1.1 on kept connections. script: Lua that goes in front."""
     url = f"http{'s' if tls else ''}://{host}:{port}/"
-    with tempfile.NamedTemporaryFile("w", suffix=".lua") as lua, tempfile.NamedTemporaryFile("w") as hosts:
+    with tempfile.NamedTemporaryFile(
+            "w", suffix=".lua") as lua, tempfile.NamedTemporaryFile("w") as hosts:
         lua.write(script + WRK_DONE)
         lua.flush()
         hosts.write(f"{address} {host}\n")
         hosts.flush()
-        argv = WITH_HOSTS + [hosts.name, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", lua.name, url]
-        result = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=seconds + 60)
+        argv = WITH_HOSTS + [
+            hosts.name, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s",
+            lua.name, url
+        ]
+        result = subprocess.run(argv,
+                                capture_output=True,
+                                text=True,
+                                stdin=subprocess.DEVNULL,
+                                timeout=seconds + 60)
     found = re.search(r"^RESULT (\d+) (\d+) (\S+) (\S+) (\d+)$", result.stdout, re.M)
     if not found or not int(found[1]):
         raise LoadError(f"wrk {url} failed:\n{result.stdout}{result.stderr}")
-    load = Load(int(found[1]), int(found[2]) / 1e6, float(found[3]) / 1000, float(found[4]) / 1000, int(found[5]))
+    load = Load(int(found[1]),
+                int(found[2]) / 1e6,
+                float(found[3]) / 1000,
+                float(found[4]) / 1000, int(found[5]))
     if load.errors and not errors_allowed:
-        raise LoadError(f"wrk {url}: {load.errors} of {load.requests} requests failed:\n{result.stdout}")
+        raise LoadError(
+            f"wrk {url}: {load.errors} of {load.requests} requests failed:\n{result.stdout}")
     return load
 
 
 def h2load(address, port, host, path, seconds, clients=16, streams=1):
     """HTTP/2 over TLS."""
-    argv = ["h2load", f"-c{clients}", f"-m{streams}", "-t1", "-D", str(int(seconds)), "--warm-up-time=0",
-            f"--connect-to={address}:{port}", f"https://{host}:{port}{path}"]
-    result = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=seconds + 60)
-    found = re.search(r"^requests: .* (\d+) succeeded, (\d+) failed, (\d+) errored", result.stdout, re.M)
+    argv = [
+        "h2load", f"-c{clients}", f"-m{streams}", "-t1", "-D",
+        str(int(seconds)), "--warm-up-time=0", f"--connect-to={address}:{port}",
+        f"https://{host}:{port}{path}"
+    ]
+    result = subprocess.run(argv,
+                            capture_output=True,
+                            text=True,
+                            stdin=subprocess.DEVNULL,
+                            timeout=seconds + 60)
+    found = re.search(r"^requests: .* (\d+) succeeded, (\d+) failed, (\d+) errored", result.stdout,
+                      re.M)
     protocol = re.search(r"^Application protocol: (\S+)", result.stdout, re.M)
     status = re.search(r"^status codes: (\d+) 2xx", result.stdout, re.M)
     if protocol and protocol[1] != "h2":
         raise NoHttp2(f"{host} does not speak HTTP/2: {protocol[1]} was chosen")
-    if not found or not int(found[1]) or int(found[2]) or not protocol or int(status[1]) < int(found[1]):
+    if not found or not int(found[1]) or int(
+            found[2]) or not protocol or int(status[1]) < int(found[1]):
         raise LoadError(f"h2load {host} failed:\n{result.stdout}{result.stderr}")
     return Load(int(found[1]), float(int(seconds)))
 
 
 def curl(address, port, host, path, ca, streams=1, upload=None, args=()):
-    """So many curls at once; the seconds until the last one ended. upload: a file that each sends."""
-    argv = ["curl", "-q", "-sS", "--fail", "--noproxy", "*", "--cacert", ca, "--http1.1", "--resolve", f"{host}:{port}:{address}",
-            "-o", "/dev/null", "-w", "%{size_download} %{size_upload}\n", *args]
+    """So many curls at once; the seconds until the last one ended. upload: a file that each sends.
+    """
+    argv = [
+        "curl", "-q", "-sS", "--fail", "--noproxy", "*", "--cacert", ca, "--http1.1", "--resolve",
+        f"{host}:{port}:{address}", "-o", "/dev/null", "-w", "%{size_download} %{size_upload}\n",
+        *args
+    ]
     if upload:
         argv += ["-T", upload, "-X", "POST", "-H", "Expect:"]
     argv.append(f"https://{host}:{port}{path}")
     began = time.monotonic()
-    running = [subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
-               for _ in range(streams)]
+    running = [
+        subprocess.Popen(argv,
+                         stdout=subprocess.PIPE,
+                         stderr=subprocess.PIPE,
+                         stdin=subprocess.DEVNULL,
+                         text=True) for _ in range(streams)
+    ]
     total = 0
     for process in running:
         out, err = process.communicate(timeout=300)
@@ -96,13 +131,15 @@ def curl(address, port, host, path, ca, streams=1, upload=None, args=()):
 
 # --- what it costs the servers
 
+
 def tree(roots):
     """The living processes below these, and they themselves."""
     return set(roots) | set(keeper.descendants(roots))
 
 
 def cpu(roots):
-    """Seconds of CPU that these processes and all below them have used, with children that have ended."""
+    """Seconds of CPU that these processes and all below them have used, with children that have
+    ended."""
     ticks = 0
     for pid in tree(roots):
         try:
@@ -115,7 +152,8 @@ def cpu(roots):
 
 
 def runtime(pids):
-    """Seconds of CPU that these processes have used, to the nanosecond: for what is idle, of whose work cpu() sees little."""
+    """Seconds of CPU that these processes have used, to the nanosecond: for what is idle, of whose
+    work cpu() sees little."""
     spent = 0
     for pid in pids:
         try:
@@ -128,7 +166,8 @@ def runtime(pids):
 
 
 def quiet(roots, seconds=60):
-    """Waits until these processes and all below them do next to nothing (5 % of a core), at most so long."""
+    """Waits until these processes and all below them do next to nothing (5 % of a core), at most so
+    long."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         before = cpu(roots)

@@ -1,6 +1,6 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""From starting ssh to the bound port: relay-authkeys against the same line in an authorized_keys file. And what
-relay-authkeys itself costs, against /bin/true."""
+"""From starting ssh to the bound port: relay-authkeys against the same line in an authorized_keys
+file. And what relay-authkeys itself costs, against /bin/true."""
 import os
 import re
 import subprocess
@@ -18,7 +18,10 @@ def static_copy(field, tunnel):
     rig = field.rig
     with open(f"{rig.dir}/etc/sshd_config") as f:
         config = f.read()
-    config = re.sub(r"^(Port|ListenAddress|HostKey|PidFile|AuthorizedKeys\w*) .*\n", "", config, flags=re.M)
+    config = re.sub(r"^(Port|ListenAddress|HostKey|PidFile|AuthorizedKeys\w*) .*\n",
+                    "",
+                    config,
+                    flags=re.M)
     with open(f"{tunnel['bundle']}/id_relay.pub") as f:
         public = f.read().strip()
     line = f'restrict,port-forwarding,permitlisten="{tunnel["routes"][0]["listen"]}" {public}'
@@ -30,8 +33,12 @@ def login(field, tunnel, port):
     """Seconds until the client knows that sshd listens."""
     config = f"{tunnel['bundle']}/config"
     began = time.monotonic()
-    process = subprocess.Popen(["ssh", "-v", "-N", "-F", config, "-p", str(port), "relay"], stdin=subprocess.DEVNULL,
-                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
+    process = subprocess.Popen(["ssh", "-v", "-N", "-F", config, "-p",
+                                str(port), "relay"],
+                               stdin=subprocess.DEVNULL,
+                               stdout=subprocess.DEVNULL,
+                               stderr=subprocess.PIPE,
+                               start_new_session=True)
     said = []
     try:
         for line in process.stderr:
@@ -50,8 +57,9 @@ def login(field, tunnel, port):
 def cost(argv):
     """CPU seconds of one run of a program, by the kernel's own account."""
     null = os.open(os.devnull, os.O_RDWR)
-    pid = os.posix_spawn(argv[0], argv, {"PATH": "/usr/bin:/bin"}, file_actions=[
-        (os.POSIX_SPAWN_DUP2, null, n) for n in (0, 1, 2)])
+    pid = os.posix_spawn(argv[0],
+                         argv, {"PATH": "/usr/bin:/bin"},
+                         file_actions=[(os.POSIX_SPAWN_DUP2, null, n) for n in (0, 1, 2)])
     status, usage = os.wait4(pid, 0)[1:]
     os.close(null)
     if status:
@@ -62,13 +70,15 @@ def cost(argv):
 def run(options):
     rounds = options.pick(quick=15, normal=40, tiny=3)
     runs = options.pick(quick=150, normal=600, tiny=20)
-    result = Result("login", "from starting ssh to the bound port, one after another", (FILE, "/bin/true", HELPER, HANDED))
+    result = Result("login", "from starting ssh to the bound port, one after another",
+                    (FILE, "/bin/true", HELPER, HANDED))
     field = Field()
     try:
         rig = field.rig
         tunnel = rig.open(fronts.device(field).url, name="login")
         sshd = static_copy(field, tunnel)
-        sides = [(FILE, sshd.port), (HELPER, rig.ssh_port)] + ([(HANDED, rig.https_port)] if field.has_rlyd else [])
+        sides = [(FILE, sshd.port),
+                 (HELPER, rig.ssh_port)] + ([(HANDED, rig.https_port)] if field.has_rlyd else [])
         say(f"login: {rounds} logins for each of {len(sides)} sides")
         for n, (side, port) in interleaved(rounds + 1, sides):
             took = login(field, tunnel, port)
@@ -79,12 +89,16 @@ def run(options):
             result.target_ratio(HANDED, FILE, "time to the bound port", "<=", 1.10)
         with open(f"{tunnel['bundle']}/id_relay.pub") as f:
             kind, blob = f.read().split()[:2]
-        argv = [rig.program("relay-authkeys"), "-c", rig.conf, "relay", tunnel_fingerprint(rig, tunnel), kind, blob]
+        argv = [
+            rig.program("relay-authkeys"), "-c", rig.conf, "relay",
+            tunnel_fingerprint(rig, tunnel), kind, blob
+        ]
         programs = [("/bin/true", ["/bin/true"]), (HELPER, argv)]
         for n, (side, command) in interleaved(runs, programs):
             result.add(side, "CPU of one run", "ms", cost(command) * 1000)
         result.target_ratio(HELPER, "/bin/true", "CPU of one run", "<=", 3)
-        result.note("sshd runs relay-authkeys twice a login; the file side is the same sshd configuration with the same line in a file")
+        result.note("sshd runs relay-authkeys twice a login; the file side is the same sshd "
+                    "configuration with the same line in a file")
     finally:
         field.close()
     return result

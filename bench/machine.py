@@ -1,5 +1,6 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""What the benches change of the machine, and put back: samepage merging, the number of processes, a memory cgroup."""
+"""What the benches change of the machine, and put back: samepage merging, the number of processes,
+a memory cgroup."""
 import atexit
 import os
 
@@ -13,7 +14,6 @@ def _read(path):
 
 class Setting:
     """A file below /proc/sys or /sys with another value until the end."""
-
     def __init__(self, path, value):
         self.path, self.before = path, _read(path)
         atexit.register(self.restore)
@@ -31,17 +31,22 @@ class Setting:
 
 
 class Merging:
-    """Samepage merging for processes that ask for it. usable is False where the kernel has none or does not let us."""
+    """Samepage merging for processes that ask for it. usable is False where the kernel has none or
+    does not let us."""
 
-    # (pages, each so many ms): while tunnels come; while nothing else goes on; afterwards, when a new tunnel may take its time.
-    # The kernel's own default, 100 each 20 ms, takes 2 % of a core for ever.
+    # (pages, each so many ms): while tunnels come; while nothing else goes on; afterwards, when a
+    # new tunnel may take its time. The kernel's own default, 100 each 20 ms, takes 2 % of a core
+    # for ever.
     FAST, FASTEST, SLOW = (3000, 20), (9000, 20), (100, 200)
 
     def __init__(self):
         self.usable = True
         try:
-            self.settings = [Setting(f"{KSM}/pages_to_scan", self.FAST[0]), Setting(f"{KSM}/sleep_millisecs", self.FAST[1]),
-                             Setting(f"{KSM}/run", 1)]
+            self.settings = [
+                Setting(f"{KSM}/pages_to_scan", self.FAST[0]),
+                Setting(f"{KSM}/sleep_millisecs", self.FAST[1]),
+                Setting(f"{KSM}/run", 1)
+            ]
         except OSError:
             self.usable = False
 
@@ -75,11 +80,12 @@ def ksm_passes():
 
 
 class Cgroup:
-    """A memory cgroup: user, page tables, kernel stacks, sockets, all of it. v2, or v1 as it was before."""
-
+    """A memory cgroup: user, page tables, kernel stacks, sockets, all of it. v2, or v1 as it was
+    before."""
     def __init__(self, name):
         self.path = None
-        for base, usage in (("/sys/fs/cgroup", "memory.current"), ("/sys/fs/cgroup/unified", "memory.current"),
+        for base, usage in (("/sys/fs/cgroup", "memory.current"), ("/sys/fs/cgroup/unified",
+                                                                   "memory.current"),
                             ("/sys/fs/cgroup/memory", "memory.usage_in_bytes")):
             path = f"{base}/{name}-{os.getpid()}"
             try:
@@ -94,7 +100,8 @@ class Cgroup:
             break
 
     def enter(self, pid=None):
-        """The process (by default this one, for preexec), and what it starts from then on, belong to it."""
+        """The process (by default this one, for preexec), and what it starts from then on, belong
+        to it."""
         with open(f"{self.path}/cgroup.procs", "w") as f:
             f.write(str(pid or os.getpid()))
 

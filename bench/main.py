@@ -28,7 +28,6 @@ NAMES = ["path", "tunnel", "far", "bulk", "ws", "routes", "login", "storm", "sca
 
 class Options:
     """How much is done: size is tiny (for the test of this program), quick, normal or full."""
-
     def __init__(self, size):
         self.size = size
 
@@ -53,14 +52,21 @@ def machine():
         model = re.search(r"^model name\s*: (.*)$", f.read(), re.M)
     with open("/proc/meminfo") as f:
         memory = int(re.search(r"MemTotal:\s+(\d+)", f.read())[1]) / 1e6
-    versions = {"httpd": version_of(relayrig.APACHE2, "-v"), "OpenSSH": version_of("ssh", "-V"),
-                "Redis": version_of("redis-server", "--version"), "nginx": version_of("nginx", "-v"),
-                "haproxy": version_of("haproxy", "-v"), "wrk": version_of("wrk", "-v"), "h2load": version_of("h2load", "--version"),
-                "Chromium": version_of("chromium", "--version")}
+    versions = {
+        "httpd": version_of(relayrig.APACHE2, "-v"), "OpenSSH": version_of("ssh", "-V"), "Redis":
+        version_of("redis-server", "--version"), "nginx": version_of("nginx", "-v"), "haproxy":
+        version_of("haproxy", "-v"), "wrk": version_of("wrk", "-v"), "h2load":
+        version_of("h2load", "--version"), "Chromium": version_of("chromium", "--version")
+    }
     commit = version_of("git", "-C", TOP, "describe", "--always", "--dirty")
-    return [f"machine: {os.cpu_count()} cores ({model[1].strip() if model else platform.machine()}), {memory:.0f} GB, "
-            f"Linux {platform.release()}", "versions: " + ", ".join(f"{k} {v}" for k, v in versions.items() if v),
-            f"tree: {commit}; {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())}; load average before: {os.getloadavg()[0]:.1f}"]
+    return [
+        f"machine: {os.cpu_count()} cores ({model[1].strip() if model else platform.machine()}), "
+        f"{memory:.0f} GB, "
+        f"Linux {platform.release()}",
+        "versions: " + ", ".join(f"{k} {v}" for k, v in versions.items() if v),
+        f"tree: {commit}; {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())}; load average "
+        f"before: {os.getloadavg()[0]:.1f}"
+    ]
 
 
 def stop_on_signals():
@@ -69,8 +75,10 @@ def stop_on_signals():
             signal.signal(sig, signal.SIG_IGN)
         say(f"ended by {signal.Signals(number).name}")
         sys.exit(128 + number)
+
     def too_long(*_):
         raise TimeoutError(f"it was not done after {LIMIT} s")
+
     for sig in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(sig, handler)
     signal.signal(signal.SIGALRM, too_long)
@@ -85,7 +93,9 @@ def install():
     os.chmod(scratch, 0o755)
     build = os.environ.get("RELAY_BUILD", f"{TOP}/build")
     env = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
-    relayrig.run(["make", "-s", "-C", build, "install", f"DESTDIR={scratch}/root"], "make install", env=env)
+    relayrig.run(["make", "-s", "-C", build, "install", f"DESTDIR={scratch}/root"],
+                 "make install",
+                 env=env)
     relayrig.run(["chmod", "-R", "go-w", f"{scratch}/root"], "chmod")
     os.environ["RELAY_ROOT"] = f"{scratch}/root"
 
@@ -95,7 +105,11 @@ def main():
     parser.add_argument("names", nargs="*")
     size = parser.add_mutually_exclusive_group()
     for name in ("tiny", "quick", "full"):
-        size.add_argument(f"--{name}", dest="size", action="store_const", const=name, default="normal")
+        size.add_argument(f"--{name}",
+                          dest="size",
+                          action="store_const",
+                          const=name,
+                          default="normal")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--results", metavar="FILE")
     options = parser.parse_args()
@@ -113,7 +127,9 @@ def main():
             if not options.json:
                 print(result.table(), flush=True)
         if options.results:  # each time: nothing is lost when a later one ends all
-            write_results(options.results, results, summary(results, failed, options, about, time.monotonic() - began))
+            write_results(options.results, results,
+                          summary(results, failed, options, about,
+                                  time.monotonic() - began))
     if options.json:
         print(json.dumps({"v": 1, "benches": [r.json() for r in results]}))
     else:
@@ -127,7 +143,8 @@ def one(name, size):
     signal.alarm(0 if size == "full" else LIMIT)
     try:
         result = importlib.import_module(name).run(Options(size))
-    except Exception as e:  # pylint: disable=broad-exception-caught  # the others shall run all the same
+    # pylint: disable=broad-exception-caught  # the others shall run all the same
+    except Exception as e:
         traceback.print_exc()
         say(f"{name} failed: {e}")
         return None
@@ -153,11 +170,18 @@ def summary(results, failed, options, about, seconds):
     targets = [(r.name, t) for r in results for t in r.targets]
     missed = [(name, t) for name, t in targets if not t["holds"]]
     flags = "" if options.size == "normal" else f" --{options.size}"
-    lines = [f"missed: {name}: {t['what']}: {t['value']:g}, the goal is {t['goal']}" for name, t in missed]
+    lines = [
+        f"missed: {name}: {t['what']}: {t['value']:g}, the goal is {t['goal']}"
+        for name, t in missed
+    ]
     lines += [f"{name} could not be run" for name in failed]
-    lines += about + [f"load average at the end: {os.getloadavg()[0]:.1f}",
-                      f"command: script/bench{''.join(' ' + n for n in options.names)}{flags}, {seconds / 60:.1f} minutes"]
-    return f"## {len(targets) - len(missed)} of {len(targets)} targets hold\n\n" + "".join(f"- {line}\n" for line in lines)
+    lines += about + [
+        f"load average at the end: {os.getloadavg()[0]:.1f}",
+        f"command: script/bench{''.join(' ' + n for n in options.names)}{flags}, "
+        f"{seconds / 60:.1f} minutes"
+    ]
+    return f"## {len(targets) - len(missed)} of {len(targets)} targets hold\n\n" + "".join(
+        f"- {line}\n" for line in lines)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""What a bench finds: values of each side in each round, medians and spreads, ratios, targets; as JSON and as tables.
+"""What a bench finds: values of each side in each round, medians and spreads, ratios, targets; as
+JSON and as tables.
 
-A value belongs to a side (`mod_relay`), a measure (`https requests`) and a round. Sides run interleaved, so ratios are taken
-round by round: what the machine does beside us changes between rounds, and is about the same for the sides within one.
+A value belongs to a side (`mod_relay`), a measure (`https requests`) and a round. Sides run
+interleaved, so ratios are taken round by round: what the machine does beside us changes between
+rounds, and is about the same for the sides within one.
 """
 import operator
 import statistics
@@ -31,7 +33,6 @@ def number(value):
 
 class Result:
     """One bench's. notes are sentences that stand below its table."""
-
     def __init__(self, name, what, order=()):
         """order: sides as they shall stand in tables; ratios there are to the first."""
         self.name, self.what, self.order = name, what, list(order)
@@ -57,48 +58,64 @@ class Result:
         return [a / b for a, b in zip(mine, others) if b]
 
     def target(self, what, op, goal, value):
-        """A target; value None means that it could not be measured here, which is not the same as missed."""
+        """A target; value None means that it could not be measured here, which is not the same as
+        missed."""
         if value is None:
             self.notes.append(f"not measured here: {what}")
             return
-        self.targets.append({"what": what, "goal": f"{op} {goal:g}", "value": round(value, 4),
-                             "holds": bool(OPS[op](value, goal))})
+        self.targets.append({
+            "what": what, "goal": f"{op} {goal:g}", "value": round(value, 4), "holds":
+            bool(OPS[op](value, goal))
+        })
 
     def target_ratio(self, side, other, measure, op, goal, what=None):
-        self.target(what or f"{measure}: {side} / {other}", op, goal, self.ratio(side, other, measure))
+        self.target(what or f"{measure}: {side} / {other}", op, goal,
+                    self.ratio(side, other, measure))
 
     def note(self, text):
         self.notes.append(text)
 
     def json(self):
-        return {"name": self.name,
-                "sides": [{"name": f"{side}: {measure}", "value": statistics.median(values), "unit": self.units[measure],
-                           "min": min(values), "max": max(values)}
-                          for measure, sides in self.values.items() for side, values in sides.items()],
-                "targets": self.targets}
+        return {
+            "name":
+            self.name, "sides": [{
+                "name": f"{side}: {measure}", "value": statistics.median(values), "unit":
+                self.units[measure], "min": min(values), "max": max(values)
+            } for measure, sides in self.values.items()
+                                 for side, values in sides.items()], "targets":
+            self.targets
+        }
 
     def table(self):
         """For people: a block for each measure, with ratios to the first side of it."""
         lines = [f"## {self.name}: {self.what}", ""]
         for measure, sides in self.values.items():
-            sides = {s: sides[s] for s in [o for o in self.order if o in sides] + [s for s in sides if s not in self.order]}
+            sides = {
+                s: sides[s]
+                for s in [o for o in self.order if o in sides] +
+                [s for s in sides if s not in self.order]
+            }
             first = next(iter(sides))
-            rows = [(f"{measure} [{self.units[measure]}]", "median", "min to max", f"x {first}" if len(sides) > 1 else "", "rounds")]
+            rows = [(f"{measure} [{self.units[measure]}]", "median", "min to max",
+                     f"x {first}" if len(sides) > 1 else "", "rounds")]
             for side, values in sides.items():
                 ratios = self.pairs(side, first, measure) if len(sides) > 1 else []
-                rows.append((side, number(statistics.median(values)), f"{number(min(values))} to {number(max(values))}",
-                             spread(ratios), str(len(values))))
+                rows.append((side, number(statistics.median(values)),
+                             f"{number(min(values))} to {number(max(values))}", spread(ratios),
+                             str(len(values))))
             lines += columns(rows) + [""]
         if self.targets:
             rows = [("target", "goal", "found", "")]
-            rows += [(t["what"], t["goal"], number(t["value"]), "holds" if t["holds"] else "MISSED") for t in self.targets]
+            rows += [(t["what"], t["goal"], number(t["value"]), "holds" if t["holds"] else "MISSED")
+                     for t in self.targets]
             lines += columns(rows) + [""]
         lines += [f"- {note}" for note in self.notes] + ([""] if self.notes else [])
         return "\n".join(lines)
 
 
 def spread(ratios):
-    """The median of ratios and, where there are enough, the quartiles: half of the rounds were between those."""
+    """The median of ratios and, where there are enough, the quartiles: half of the rounds were
+    between those."""
     if not ratios:
         return ""
     text = f"{statistics.median(ratios):.3f}"
@@ -113,17 +130,19 @@ def columns(rows):
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     out = []
     for n, row in enumerate(rows):
-        out.append("| " + " | ".join(cell.ljust(w) if i == 0 else cell.rjust(w)
-                                     for i, (cell, w) in enumerate(zip(row, widths))) + " |")
+        out.append("| " + " | ".join(
+            cell.ljust(w) if i == 0 else cell.rjust(w)
+            for i, (cell, w) in enumerate(zip(row, widths))) + " |")
         if n == 0:
-            out.append("|" + "|".join("-" * (w + 2) if i == 0 else "-" * (w + 1) + ":" for i, w in enumerate(widths)) + "|")
+            out.append("|" + "|".join("-" * (w + 2) if i == 0 else "-" * (w + 1) + ":"
+                                      for i, w in enumerate(widths)) + "|")
     return out
 
 
 def interleaved(rounds, sides, more=0):
-    """(round, side) for all rounds. Each starts with another side, and every other one goes backwards, so that none always
-    comes after the same neighbour. more: so many further rounds of the first two sides alone, whose ratio has to be known to a
-    few per cent."""
+    """(round, side) for all rounds. Each starts with another side, and every other one goes
+    backwards, so that none always comes after the same neighbour. more: so many further rounds of
+    the first two sides alone, whose ratio has to be known to a few per cent."""
     for n in range(rounds):
         for i in range(len(sides)):
             yield n, sides[(n + (i if n % 2 == 0 else -i)) % len(sides)]

@@ -1,5 +1,6 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""1 kB, 16 connections, one tunnel of stock ssh: requests/s, p99 and what the servers' CPUs do for each request."""
+"""1 kB, 16 connections, one tunnel of stock ssh: requests/s, p99 and what the servers' CPUs do for
+each request."""
 import fronts
 import load
 import peers
@@ -11,16 +12,23 @@ STATIC, OURS, OLD = "static ProxyPass", "mod_relay", "published stack"
 
 
 def sides_of(field, result):
-    """static and ours over the fast tunnel, the others over the stock one, and the peers of the environment."""
+    """static and ours over the fast tunnel, the others over the stock one, and the peers of the
+    environment."""
     device = fronts.device(field)
     fast = field.rig.open(device.url, name="fast")
     field.connect(fast)
     sshd, key = field.stock_sshd()
     stock, port = field.rig.open(device.url, name="stock"), field.port()
     target = f"127.0.0.1:{device.port}"
-    StockClient(field, sshd, key, [(stock["routes"][0]["listen"], target), (f"127.0.0.1:{port}", target)])
-    return [field.static(fast), field.mod_relay(fast), field.published(stock, sshd), field.nginx(port, sshd),
-            field.haproxy(port, sshd)] + peers.sides(field, device, result)
+    StockClient(field, sshd, key, [(stock["routes"][0]["listen"], target),
+                                   (f"127.0.0.1:{port}", target)])
+    return [
+        field.static(fast),
+        field.mod_relay(fast),
+        field.published(stock, sshd),
+        field.nginx(port, sshd),
+        field.haproxy(port, sshd)
+    ] + peers.sides(field, device, result)
 
 
 def one(field, side, how, seconds):
@@ -36,8 +44,9 @@ def one(field, side, how, seconds):
 
 
 def start_anew(field, sides, how):
-    """Two Apaches that are the same in everything differ by some per cent from one start to the next, and not by chance of single
-    rounds. So those whose ratio has to be known to a few per cent are started anew now and then."""
+    """Two Apaches that are the same in everything differ by some per cent from one start to the
+    next, and not by chance of single rounds. So those whose ratio has to be known to a few per cent
+    are started anew now and then."""
     for side in sides:
         side.restart()
     for side in sides:
@@ -57,7 +66,9 @@ def speaks_http2(field, side, result):
 
 def run(options):
     result = Result("path", WHAT, (STATIC, OURS, OLD))
-    rounds, more, seconds, fresh = options.pick(quick=(5, 5, 1, 99), normal=(11, 30, 1, 10), tiny=(1, 1, 1, 1))
+    rounds, more, seconds, fresh = options.pick(quick=(5, 5, 1, 99),
+                                                normal=(11, 30, 1, 10),
+                                                tiny=(1, 1, 1, 1))
     field = Field()
     try:
         sides = sides_of(field, result)
@@ -65,7 +76,8 @@ def run(options):
             able = [s for s in sides if (s.plain if how == "http" else s.tls)]
             if how == "h2":
                 able = [s for s in able if speaks_http2(field, s, result)]
-            say(f"path: {how}, {rounds} rounds of {seconds} s for each of {len(able)} sides, {more} more for the first two")
+            say(f"path: {how}, {rounds} rounds of {seconds} s for each of {len(able)} sides, "
+                f"{more} more for the first two")
             warm = 0 if options.size == "tiny" else 1
             last = 0
             for n, side in interleaved(warm + rounds, able, more):
@@ -78,11 +90,16 @@ def run(options):
                 result.add(side.name, f"{how} requests", "1/s", found.rate)
                 if found.p99 is not None:
                     result.add(side.name, f"{how} p99", "ms", found.p99)
-                result.add(side.name, f"{how} server CPU per request", "us", spent / found.requests * 1e6)
+                result.add(side.name, f"{how} server CPU per request", "us",
+                           spent / found.requests * 1e6)
         judge(result, [s.name for s in sides])
-        result.note(f"static ProxyPass and mod_relay share one tunnel: {field.way_in()}. The others share one of a stock sshd.")
-        result.note("nginx: a proxy_pass with a variable takes no `keepalive` upstream, so each request has a connection of its "
-                    "own. haproxy reuses its connections (http-reuse always).")
+        result.note(
+            f"static ProxyPass and mod_relay share one tunnel: {field.way_in()}. The others "
+            "share one of a stock sshd.")
+        result.note(
+            "nginx: a proxy_pass with a variable takes no `keepalive` upstream, so each request "
+            "has a connection of its "
+            "own. haproxy reuses its connections (http-reuse always).")
     finally:
         field.close()
     return result
@@ -95,7 +112,8 @@ def judge(result, names):
         result.target_ratio(OURS, OLD, rate, ">=", 3)
         result.target_ratio(OURS, "nginx regex, stock sshd", rate, ">=", 4)
         for peer in names:
-            if peer not in (STATIC, OURS, OLD, "nginx regex, stock sshd") and result.median(peer, rate):
+            if peer not in (STATIC, OURS, OLD, "nginx regex, stock sshd") and result.median(
+                    peer, rate):
                 result.target_ratio(OURS, peer, rate, ">=", 1)
         if result.median(OURS, f"{how} p99"):
             result.target_ratio(OURS, OLD, f"{how} p99", "<=", 0.25)

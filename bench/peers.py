@@ -1,6 +1,7 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""Peers that Debian does not package: programs named in the environment, SISH=, FRPS= with FRPC=, SANDHOLE=. Each is set up as
-its own documentation has it for this job, with logging to clients off. Their tunnels go straight to the same device."""
+"""Peers that Debian does not package: programs named in the environment, SISH=, FRPS= with FRPC=,
+SANDHOLE=. Each is set up as its own documentation has it for this job, with logging to clients off.
+Their tunnels go straight to the same device."""
 import os
 import shutil
 import subprocess
@@ -9,18 +10,23 @@ import relayrig
 from field import Side, StockClient
 from measure import say
 
-# The bundle's order. OpenSSH's own puts chacha20-poly1305 first, which costs more where the processor has AES instructions.
+# The bundle's order. OpenSSH's own puts chacha20-poly1305 first, which costs more where the
+# processor has AES instructions.
 CIPHERS = "aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com,aes128-ctr,aes256-ctr"
 
 
 class Server:
     """A peer's server or client process; ends with the rig."""
-
     def __init__(self, field, name, argv, ports):
         rig = field.rig
         self.name, self.log = name, f"{rig.dir}/log/bench-{name}.log"
         with open(self.log, "wb") as log:
-            self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=rig.dir, start_new_session=True)
+            self.process = subprocess.Popen(argv,
+                                            stdin=subprocess.DEVNULL,
+                                            stdout=log,
+                                            stderr=log,
+                                            cwd=rig.dir,
+                                            start_new_session=True)
         rig.devices.insert(0, self)
 
         def up():
@@ -28,6 +34,7 @@ class Server:
                 with open(self.log, errors="replace") as f:
                     raise relayrig.RigError(f"{name} ended at once: {f.read()[-2000:]}")
             return {str(p) for p in ports} <= listening_ports()
+
         relayrig.wait_for(up, f"{name} did not come up", 20)
 
     @property
@@ -45,21 +52,29 @@ def listening_ports():
     found = {a.rpartition(":")[2] for a in relayrig.listeners()}
     with open("/proc/net/tcp6") as f:
         next(f)
-        found |= {str(int(line.split()[1].split(":")[1], 16)) for line in f if line.split()[3] == "0A"}
+        found |= {
+            str(int(line.split()[1].split(":")[1], 16))
+            for line in f if line.split()[3] == "0A"
+        }
     return found
 
 
 class SshClient(StockClient):
     """Stock ssh to a peer, which has no listen addresses to wait for: up when the name answers."""
-
     def __init__(self, field, name, port, key, forward):
         rig = field.rig
         self.log = f"{rig.dir}/log/bench-ssh-{name}.log"
         with open(self.log, "wb") as log:
-            self.process = subprocess.Popen(
-                ["ssh", "-F", "none", "-N", "-p", str(port), "-i", key, "-o", "IdentitiesOnly=yes", "-o", "ExitOnForwardFailure=yes", "-o",
-                 "UserKnownHostsFile=/dev/null", "-o", "StrictHostKeyChecking=no", "-c", CIPHERS, "-R", forward, f"relay@{rig.address}"],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+            self.process = subprocess.Popen([
+                "ssh", "-F", "none", "-N", "-p",
+                str(port), "-i", key, "-o", "IdentitiesOnly=yes", "-o", "ExitOnForwardFailure=yes",
+                "-o", "UserKnownHostsFile=/dev/null", "-o", "StrictHostKeyChecking=no", "-c",
+                CIPHERS, "-R", forward, f"relay@{rig.address}"
+            ],
+                                            stdin=subprocess.DEVNULL,
+                                            stdout=log,
+                                            stderr=log,
+                                            start_new_session=True)
         rig.devices.insert(0, self)
 
 
@@ -68,8 +83,11 @@ def wait_answer(field, side):
     url = f"http://{side.host}:{side.plain}/"
 
     def answers():
-        return subprocess.run(["curl", "-q", "-sf", "--noproxy", "*", "-o", "/dev/null", "--resolve",
-                               f"{side.host}:{side.plain}:{field.rig.address}", url]).returncode == 0
+        return subprocess.run([
+            "curl", "-q", "-sf", "--noproxy", "*", "-o", "/dev/null", "--resolve",
+            f"{side.host}:{side.plain}:{field.rig.address}", url
+        ]).returncode == 0
+
     relayrig.wait_for(answers, f"{side.name}: its tunnel", 20, 0.2)
     return side
 
@@ -94,13 +112,20 @@ def read(path):
 def sish(field, device, program):
     rig, ssh, plain, tls = field.rig, field.port(), field.port(), field.port()
     key = field.key("sish_key")
-    base = directory(field, "sish", {f"ssl/{rig.domain}.crt": read(rig.cert), f"ssl/{rig.domain}.key": read(rig.key),
-                                     "pubkeys/key.pub": read(key + ".pub"), "keys/ssh_key": read(f"{rig.dir}/etc/ssh_host_ed25519_key")})
+    base = directory(
+        field, "sish", {
+            f"ssl/{rig.domain}.crt": read(rig.cert), f"ssl/{rig.domain}.key": read(
+                rig.key), "pubkeys/key.pub": read(key + ".pub"), "keys/ssh_key":
+            read(f"{rig.dir}/etc/ssh_host_ed25519_key")
+        })
     server = Server(field, "sish", [
-        program, f"--ssh-address={rig.address}:{ssh}", f"--http-address={rig.address}:{plain}", "--https=true",
-        f"--https-address={rig.address}:{tls}", f"--https-certificate-directory={base}/ssl", f"--authentication-keys-directory={base}/pubkeys",
-        f"--private-keys-directory={base}/keys", "--bind-random-ports=false", "--bind-random-subdomains=false",
-        "--log-to-client=false", "--load-templates=false", "--idle-connection=false", f"--domain={rig.domain}"], (ssh, plain, tls))
+        program, f"--ssh-address={rig.address}:{ssh}", f"--http-address={rig.address}:{plain}",
+        "--https=true", f"--https-address={rig.address}:{tls}",
+        f"--https-certificate-directory={base}/ssl",
+        f"--authentication-keys-directory={base}/pubkeys", f"--private-keys-directory={base}/keys",
+        "--bind-random-ports=false", "--bind-random-subdomains=false", "--log-to-client=false",
+        "--load-templates=false", "--idle-connection=false", f"--domain={rig.domain}"
+    ], (ssh, plain, tls))
     SshClient(field, "sish", ssh, key, f"sish:80:127.0.0.1:{device.port}")
     return wait_answer(field, Side("sish", f"sish.{rig.domain}", plain, tls, lambda: [server.pid]))
 
@@ -108,14 +133,23 @@ def sish(field, device, program):
 def frp(field, device, frps, frpc):
     """frps passes TLS through by its name; frpc's plugin ends it at the device's side."""
     rig, bind, plain, tls = field.rig, field.port(), field.port(), field.port()
-    base = directory(field, "frp", {
-        "frps.toml": f'bindAddr = "{rig.address}"\nbindPort = {bind}\nproxyBindAddr = "{rig.address}"\nvhostHTTPPort = {plain}\n'
-                     f'vhostHTTPSPort = {tls}\nsubDomainHost = "{rig.domain}"\ntransport.maxPoolCount = 50\nlog.level = "warn"\n'
-                     'auth.token = "bench"\n',
-        "frpc.toml": f'serverAddr = "{rig.address}"\nserverPort = {bind}\nauth.token = "bench"\ntransport.poolCount = 16\nlog.level = "warn"\n'
-                     f'[[proxies]]\nname = "plain"\ntype = "http"\nlocalIP = "127.0.0.1"\nlocalPort = {device.port}\nsubdomain = "frp"\n'
-                     f'[[proxies]]\nname = "tls"\ntype = "https"\nsubdomain = "frp"\n[proxies.plugin]\ntype = "https2http"\n'
-                     f'localAddr = "127.0.0.1:{device.port}"\ncrtPath = "{rig.cert}"\nkeyPath = "{rig.key}"\n'})
+    base = directory(
+        field, "frp", {
+            "frps.toml":
+            f'bindAddr = "{rig.address}"\nbindPort = {bind}\nproxyBindAddr = '
+            f'"{rig.address}"\nvhostHTTPPort = {plain}\n'
+            f'vhostHTTPSPort = {tls}\nsubDomainHost = "{rig.domain}"\ntransport.maxPoolCount = '
+            '50\nlog.level = "warn"\n'
+            'auth.token = "bench"\n', "frpc.toml":
+            f'serverAddr = "{rig.address}"\nserverPort = {bind}\nauth.token = '
+            '"bench"\ntransport.poolCount = 16\nlog.level = "warn"\n'
+            '[[proxies]]\nname = "plain"\ntype = "http"\nlocalIP = "127.0.0.1"\nlocalPort = '
+            f'{device.port}\nsubdomain = "frp"\n'
+            '[[proxies]]\nname = "tls"\ntype = "https"\nsubdomain = '
+            '"frp"\n[proxies.plugin]\ntype = "https2http"\n'
+            f'localAddr = "127.0.0.1:{device.port}"\ncrtPath = "{rig.cert}"\nkeyPath = '
+            f'"{rig.key}"\n'
+        })
     server = Server(field, "frps", [frps, "-c", f"{base}/frps.toml"], (bind, plain, tls))
     Server(field, "frpc", [frpc, "-c", f"{base}/frpc.toml"], ())
     return wait_answer(field, Side("frp", f"frp.{rig.domain}", plain, tls, lambda: [server.pid]))
@@ -124,28 +158,38 @@ def frp(field, device, frps, frpc):
 def sandhole(field, device, program):
     rig, ssh, plain, tls = field.rig, field.port(), field.port(), field.port()
     key = field.key("sandhole_key")
-    base = directory(field, "sandhole", {"certificates/relay/fullchain.pem": read(rig.cert), "certificates/relay/privkey.pem": read(rig.key),
-                                         "users/relay": read(key + ".pub"), "admins/.keep": "",
-                                         "server_key": read(f"{rig.dir}/etc/ssh_host_ed25519_key")})
+    base = directory(
+        field, "sandhole", {
+            "certificates/relay/fullchain.pem": read(rig.cert), "certificates/relay/privkey.pem":
+            read(rig.key), "users/relay": read(key + ".pub"), "admins/.keep": "", "server_key":
+            read(f"{rig.dir}/etc/ssh_host_ed25519_key")
+        })
     os.unlink(f"{base}/admins/.keep")
     server = Server(field, "sandhole", [
-        program, f"--domain={rig.domain}", f"--user-keys-directory={base}/users", f"--admin-keys-directory={base}/admins",
-        f"--certificates-directory={base}/certificates", f"--acme-cache-directory={base}/acme", f"--private-key-file={base}/server_key",
-        f"--listen-address={rig.address}", f"--ssh-port={ssh}", f"--http-port={plain}", f"--https-port={tls}",
-        "--allow-requested-subdomains", "--disable-http-logs", "--disable-tcp-logs"], (ssh, plain, tls))
+        program, f"--domain={rig.domain}", f"--user-keys-directory={base}/users",
+        f"--admin-keys-directory={base}/admins", f"--certificates-directory={base}/certificates",
+        f"--acme-cache-directory={base}/acme", f"--private-key-file={base}/server_key",
+        f"--listen-address={rig.address}", f"--ssh-port={ssh}", f"--http-port={plain}",
+        f"--https-port={tls}", "--allow-requested-subdomains", "--disable-http-logs",
+        "--disable-tcp-logs"
+    ], (ssh, plain, tls))
     SshClient(field, "sandhole", ssh, key, f"sandhole:80:127.0.0.1:{device.port}")
-    return wait_answer(field, Side("sandhole", f"sandhole.{rig.domain}", plain, tls, lambda: [server.pid]))
+    return wait_answer(field,
+                       Side("sandhole", f"sandhole.{rig.domain}", plain, tls, lambda: [server.pid]))
 
 
 def sides(field, device, result):
-    """The peers whose programs the environment names. Of one that does not come up result says so, and it is left out."""
+    """The peers whose programs the environment names. Of one that does not come up result says so,
+    and it is left out."""
     found = []
-    for name, make, variables in (("sish", sish, ["SISH"]), ("frp", frp, ["FRPS", "FRPC"]), ("sandhole", sandhole, ["SANDHOLE"])):
+    for name, make, variables in (("sish", sish, ["SISH"]), ("frp", frp, ["FRPS", "FRPC"]),
+                                  ("sandhole", sandhole, ["SANDHOLE"])):
         programs = [os.environ.get(v) for v in variables]
         if not any(programs):
             continue
         if not all(p and shutil.which(p) for p in programs):
-            raise relayrig.RigError(f"{name}: {' and '.join(variables)} must each name a program that can be run")
+            raise relayrig.RigError(
+                f"{name}: {' and '.join(variables)} must each name a program that can be run")
         say(f"path: {name} joins")
         try:
             side = make(field, device, *(os.path.abspath(shutil.which(p)) for p in programs))

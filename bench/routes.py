@@ -1,5 +1,6 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""How the number of routes in Redis matters: hot names, cold names, and names that were never there."""
+"""How the number of routes in Redis matters: hot names, cold names, and names that were never
+there."""
 import re
 import statistics
 import time
@@ -9,7 +10,8 @@ import load
 from field import Field
 from measure import Result, say
 
-# Routes as `rly open` writes them, all to one device's listen address; ARGV: first, last, listen address, relay, prefix of names.
+# Routes as `rly open` writes them, all to one device's listen address; ARGV: first, last, listen
+# address, relay, prefix of names.
 FILL = """
 local now = redis.call('TIME')
 local ends = now[1] * 1000 + 86400000
@@ -61,7 +63,8 @@ def ask(field, names):
 
 
 def round_trips(field, names):
-    """Round trips to Redis that a request for each of these costs, less what goes on anyway in that time."""
+    """Round trips to Redis that a request for each of these costs, less what goes on anyway in that
+    time."""
     before = reads(field)
     time.sleep(2)
     background = (reads(field) - before - 1) / 2  # less our own INFO
@@ -71,7 +74,9 @@ def round_trips(field, names):
 
 
 def run(options):
-    steps = options.pick(quick=[10, 10_000, 100_000], normal=[10, 10_000, 1_000_000], tiny=[10, 1000])
+    steps = options.pick(quick=[10, 10_000, 100_000],
+                         normal=[10, 10_000, 1_000_000],
+                         tiny=[10, 1000])
     rounds, runs = options.pick(quick=(5, 2), normal=(8, 4), tiny=(1, 1))
     sides = [f"{n:,} routes" for n in steps]
     result = Result("routes", "hot, cold and unknown names with so many routes in Redis", sides)
@@ -81,7 +86,8 @@ def run(options):
         hot = field.rig.open(device.url, name="hot")
         field.connect(hot)
         listen, ours = hot["routes"][0]["listen"], field.mod_relay(hot)
-        # The steps cannot be interleaved cheaply by filling, so routes beyond a step's number are taken away and put back.
+        # The steps cannot be interleaved cheaply by filling, so routes beyond a step's number are
+        # taken away and put back.
         hot_rounds(field, result, steps, sides, ours, listen, rounds, runs)
         cold(field, result, options, sides[-1])
         unknown(field, result, options, ours)
@@ -91,7 +97,8 @@ def run(options):
 
 
 def hot_rounds(field, result, steps, sides, ours, listen, rounds, runs):
-    """Rounds go up and down the steps by turns, so that each step is measured early and late; so many runs of a second each time."""
+    """Rounds go up and down the steps by turns, so that each step is measured early and late; so
+    many runs of a second each time."""
     have = 0
     load.wrk(field.rig.address, ours.tls, ours.host, 1)
     for n in range(rounds):
@@ -103,18 +110,22 @@ def hot_rounds(field, result, steps, sides, ours, listen, rounds, runs):
                 result.add(sides[i], "hot name", "1/s", found.rate)
                 result.add(sides[i], "hot name, p99", "ms", found.p99)
     set_number(field, have, steps[-1], listen)
-    result.target_ratio(sides[-1], sides[0], "hot name", ">=", 0.97, f"hot name: {sides[-1]} / {sides[0]}")
+    result.target_ratio(sides[-1], sides[0], "hot name", ">=", 0.97,
+                        f"hot name: {sides[-1]} / {sides[0]}")
 
 
 def set_number(field, have, want, listen):
-    """So many routes in Redis: the missing ones are made, the others taken away. Returns when Redis and httpd's watchers, which
-    hear of each, are done with that: else the last change's work is measured."""
+    """So many routes in Redis: the missing ones are made, the others taken away. Returns when Redis
+    and httpd's watchers, which hear of each, are done with that: else the last change's work is
+    measured."""
     if have < want:
         fill(field, have, want - 1, listen)
     elif have > want:
         for at in range(want, have, 50_000):
-            field.rig.redis("EVAL", "for i = ARGV[1], ARGV[2] do redis.call('UNLINK', 'relay:route:r' .. i) end", 0, at,
-                            min(have, at + 50_000) - 1)
+            field.rig.redis(
+                "EVAL",
+                "for i = ARGV[1], ARGV[2] do redis.call('UNLINK', 'relay:route:r' .. i) end", 0, at,
+                min(have, at + 50_000) - 1)
     load.quiet([field.rig.servers[name].pid for name in ("redis", "httpd")])
     return want
 
@@ -124,15 +135,19 @@ def cold(field, result, options, side):
     fill(field, 0, 4 * count, field.rig.redis("HGET", "relay:route:hot", "listen"), "cold")
     time.sleep(1)
     ask(field, ["hot"] * 20)
-    result.add(side, "hot name, one after another", "ms", statistics.median(ask(field, ["hot"] * count)) * 1000)
+    result.add(side, "hot name, one after another", "ms",
+               statistics.median(ask(field, ["hot"] * count)) * 1000)
     result.add(side, "cold name, one after another", "ms",
                statistics.median(ask(field, [f"cold{i}" for i in range(count)])) * 1000)
-    result.add(side, "Redis round trips for a hot name", "each", round_trips(field, ["hot"] * count))
+    result.add(side, "Redis round trips for a hot name", "each",
+               round_trips(field, ["hot"] * count))
     more = round_trips(field, [f"cold{i}" for i in range(count, 2 * count)])
     result.add(side, "Redis round trips for a cold name", "each", more)
     extra = more - result.median(side, "Redis round trips for a hot name")
-    result.target("Redis round trips for a cold name more than for a hot one", "<=", 1.02, round(extra, 2))
-    result.note("a cold name's time includes the first connection to its device, which is no look-up's")
+    result.target("Redis round trips for a cold name more than for a hot one", "<=", 1.02,
+                  round(extra, 2))
+    result.note(
+        "a cold name's time includes the first connection to its device, which is no look-up's")
 
 
 def unknown(field, result, options, ours):
@@ -141,9 +156,17 @@ def unknown(field, result, options, ours):
     sizes, asked = [load.pss([httpd])], 0
     for n in range(4):
         script = UNKNOWN.replace("{domain}", field.rig.domain).replace("{seed}", str(n))
-        found = load.wrk(field.rig.address, ours.tls, field.rig.domain, seconds, script=script, errors_allowed=True)  # 404 is one there
+        # 404 is one there
+        found = load.wrk(field.rig.address,
+                         ours.tls,
+                         field.rig.domain,
+                         seconds,
+                         script=script,
+                         errors_allowed=True)
         asked += found.requests
         result.add("unknown names", "requests", "1/s", found.rate)
         sizes.append(load.pss([httpd]))
         result.add("unknown names", "Apache's memory after", "MiB", sizes[-1])
-    result.target(f"MiB that Apache grew by over the last three quarters of {asked:,} unknown names", "<", 5, sizes[-1] - sizes[1])
+    result.target(
+        f"MiB that Apache grew by over the last three quarters of {asked:,} unknown names", "<", 5,
+        sizes[-1] - sizes[1])

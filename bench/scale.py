@@ -1,8 +1,10 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""Idle tunnels: what each takes of memory, what all take of the CPU, and what they do to one that is in use.
+"""Idle tunnels: what each takes of memory, what all take of the CPU, and what they do to one that
+is in use.
 
-The clients are one asyncssh process, which is not counted. Memory is all that sshd and its sessions make the kernel
-hold (a memory cgroup), or the shares of their pages (PSS) where there is no such cgroup.
+The clients are one asyncssh process, which is not counted. Memory is all that sshd and its sessions
+make the kernel hold (a memory cgroup), or the shares of their pages (PSS) where there is no such
+cgroup.
 """
 import os
 import re
@@ -28,13 +30,20 @@ SLEEPING = "p99 beside sleeping processes, two in place of each idle tunnel"
 
 class Clients:
     """The asyncssh process that holds the idle tunnels."""
-
     def __init__(self, field, port, target):
         program = os.path.join(os.path.dirname(os.path.abspath(__file__)), "idleclient.py")
         self.log = f"{field.rig.dir}/log/bench-idle.log"
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen([sys.executable, "-B", program, field.rig.address, str(port), "relay", str(target), str(AT_ONCE)],
-                                            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True)
+            self.process = subprocess.Popen([
+                sys.executable, "-B", program, field.rig.address,
+                str(port), "relay",
+                str(target),
+                str(AT_ONCE)
+            ],
+                                            stdin=subprocess.PIPE,
+                                            stdout=subprocess.PIPE,
+                                            stderr=log,
+                                            text=True)
         field.rig.devices.insert(0, self)
 
     def connect(self, tunnels, timeout):
@@ -59,11 +68,13 @@ class Clients:
 
 
 class Sleepers:
-    """Processes that do nothing: what so many tunnels' processes cost the machine even if they never run."""
-
+    """Processes that do nothing: what so many tunnels' processes cost the machine even if they
+    never run."""
     def __init__(self, count):
         code = f"import os, signal\nfor _ in range({count}):\n    if not os.fork():\n        signal.pause()\nprint(flush=True)\nsignal.pause()"
-        self.parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, start_new_session=True)
+        self.parent = subprocess.Popen([sys.executable, "-c", code],
+                                       stdout=subprocess.PIPE,
+                                       start_new_session=True)
         self.parent.stdout.readline()
 
     def __enter__(self):
@@ -76,20 +87,25 @@ class Sleepers:
 
 class Way:
     """One way to hold tunnels: its processes in a memory cgroup of their own."""
-
     def __init__(self, field, name):
         self.name, self.field = name, field
         self.cgroup = Cgroup("relay-bench")
         if name == HANDED:
-            self.port, self.pid, self.sshd = field.rig.https_port, field.rig.servers["rlyd"].pid, None
+            self.port, self.pid, self.sshd = field.rig.https_port, field.rig.servers[
+                "rlyd"].pid, None
             if self.cgroup.path:
                 self.cgroup.enter(self.pid)
             return
         with open(f"{field.rig.dir}/etc/sshd_config") as f:
-            config = re.sub(r"^(Port|ListenAddress|HostKey|PidFile|MaxStartups|PerSource\w+) .*\n", "", f.read(), flags=re.M)
-        self.sshd = Sshd(field, "scale", ROOM + config, () if name == STOCK else ("-r",), self._prepare)
+            config = re.sub(r"^(Port|ListenAddress|HostKey|PidFile|MaxStartups|PerSource\w+) .*\n",
+                            "",
+                            f.read(),
+                            flags=re.M)
+        self.sshd = Sshd(field, "scale", ROOM + config, () if name == STOCK else ("-r", ),
+                         self._prepare)
         self.port, self.pid = self.sshd.port, self.sshd.pid
-        set_nodelay(self.pid, self.port)  # as rlyd does for the listener of relay.conf's sshd-config
+        # as rlyd does for the listener of relay.conf's sshd-config
+        set_nodelay(self.pid, self.port)
 
     def _prepare(self):
         if self.cgroup.path:
@@ -107,7 +123,8 @@ class Way:
             self.sshd.stop()
             if not orderly:
                 keeper.kill_all(sessions)
-            relayrig.wait_for(lambda: not keeper.kill_all(sessions, 0), "the sessions' end", 60, 0.2)
+            relayrig.wait_for(lambda: not keeper.kill_all(sessions, 0), "the sessions' end", 60,
+                              0.2)
             self.cgroup.remove()
 
 
@@ -117,27 +134,30 @@ def tail(field, side, seconds):
 
 
 def settle(way, merging, seconds):
-    """Until memory falls no more, so many seconds at most. Merging has to come round a dozen times: with smart_scan ksmd skips
-    pages for up to eight of them."""
+    """Until memory falls no more, so many seconds at most. Merging has to come round a dozen times:
+    with smart_scan ksmd skips pages for up to eight of them."""
     passes, last, began = ksm_passes(), way.memory(), time.monotonic()
     merging.pace(Merging.FASTEST)
     while time.monotonic() - began < seconds:
         time.sleep(3)
         memory = way.memory()
-        if memory > last * 0.995 and (way.name != MERGED or not merging.usable or ksm_passes() >= passes + 12):
+        if memory > last * 0.995 and (way.name != MERGED or not merging.usable or
+                                      ksm_passes() >= passes + 12):
             break
         last = memory
 
 
 def idle_cpu(field, way, merging, seconds):
-    """Per cent of a core while nothing happens, of: sessions with their keepalives, ksmd, all other servers."""
+    """Per cent of a core while nothing happens, of: sessions with their keepalives, ksmd, all other
+    servers."""
     daemon = merging.daemon() if way.name == MERGED else None
     servers = {s.pid for s in field.rig.servers.values()} | ({way.pid} if way.sshd else set())
     groups = [set(keeper.descendants([way.pid])), {daemon} if daemon else set(), load.tree(servers)]
     groups[2] -= groups[0]
     before, began = [load.runtime(g) for g in groups], time.monotonic()
     time.sleep(seconds)
-    return [(load.runtime(g) - b) / (time.monotonic() - began) * 100 for g, b in zip(groups, before)]
+    return [(load.runtime(g) - b) / (time.monotonic() - began) * 100
+            for g, b in zip(groups, before)]
 
 
 def measure(field, result, name, counts, tunnels, target, options):
@@ -154,7 +174,8 @@ def measure(field, result, name, counts, tunnels, target, options):
         for count in counts:
             say(f"scale: {name}, {2 * count} processes that sleep")
             with Sleepers(2 * count):
-                time.sleep(options.pick(quick=5, normal=20, tiny=1))  # new processes cost more than old ones
+                # new processes cost more than old ones
+                time.sleep(options.pick(quick=5, normal=20, tiny=1))
                 for _ in range(rounds):
                     result.add(f"{name}, {count}", SLEEPING, "ms", tail(field, side, seconds))
         empty, clients, have = way.memory(), Clients(field, way.port, target.port), 0
@@ -164,23 +185,29 @@ def measure(field, result, name, counts, tunnels, target, options):
             merging.pace(Merging.FAST)
             began = time.monotonic()
             have = clients.connect(tunnels[have:count], 60 + count)
-            result.add(f"{name}, {count}", "logins", "1/s", (count - before) / (time.monotonic() - began))
+            result.add(f"{name}, {count}", "logins", "1/s",
+                       (count - before) / (time.monotonic() - began))
             if have != count:
-                raise relayrig.RigError(f"{name}: {have} of {count} idle tunnels came up; see {clients.log}")
+                raise relayrig.RigError(
+                    f"{name}: {have} of {count} idle tunnels came up; see {clients.log}")
             before = count
             settle(way, merging, options.pick(quick=30, normal=180, full=300))
-            result.add(f"{name}, {count}", "memory of an idle tunnel", "MiB", (way.memory() - empty) / count)
+            result.add(f"{name}, {count}", "memory of an idle tunnel", "MiB",
+                       (way.memory() - empty) / count)
             merging.pace(Merging.SLOW)
             parts = idle_cpu(field, way, merging, options.pick(quick=10, normal=28, tiny=2))
             result.add(f"{name}, {count}", "CPU while idle", "% of a core", sum(parts))
-            result.add(f"{name}, {count}", "of that: sshd's sessions and their keepalives", "% of a core", parts[0])
+            result.add(f"{name}, {count}", "of that: sshd's sessions and their keepalives",
+                       "% of a core", parts[0])
             if name == MERGED:
                 result.add(f"{name}, {count}", "of that: ksmd", "% of a core", parts[1])
             for _ in range(rounds):
-                result.add(f"{name}, {count}", "p99 of an active tunnel", "ms", tail(field, side, seconds))
+                result.add(f"{name}, {count}", "p99 of an active tunnel", "ms",
+                           tail(field, side, seconds))
         clients.stop()
         left = {t["routes"][0]["listen"] for t in tunnels[:have]}
-        relayrig.wait_for(lambda: not left & relayrig.listeners(), "the idle tunnels' end", 180, 0.5)
+        relayrig.wait_for(lambda: not left & relayrig.listeners(), "the idle tunnels' end", 180,
+                          0.5)
         for p99 in alone + [tail(field, side, seconds) for _ in range(rounds)]:
             result.add(f"{name}, alone", "p99 of an active tunnel", "ms", p99)
         active.stop()
@@ -196,13 +223,19 @@ def measure(field, result, name, counts, tunnels, target, options):
 def run(options):
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    counts = options.pick(quick=[200], normal=[100, 1000, 4000], full=[100, 1000, 4000, 16000], tiny=[5])
+    counts = options.pick(quick=[200],
+                          normal=[100, 1000, 4000],
+                          full=[100, 1000, 4000, 16000],
+                          tiny=[5])
     few = options.pick(quick=[100], normal=[100, 1000], tiny=[5])
     handed = [*few, 4000] if options.size == "full" else few
     settings = [Setting("/proc/sys/kernel/pid_max", 4_000_000)] if counts[-1] > 5000 else []
-    result = Result("scale", "idle tunnels, each with a key and an address of its own",
-                    [f"{name}, {n}" for name in (MERGED, STOCK, HANDED) for n in ["alone"] + counts])
-    field = Field(rig_options={"relay_conf": {"rlyd": {"max-startups": "1000:30:2000", "per-source-startups": 0}}})
+    result = Result(
+        "scale", "idle tunnels, each with a key and an address of its own",
+        [f"{name}, {n}" for name in (MERGED, STOCK, HANDED) for n in ["alone"] + counts])
+    field = Field(rig_options={
+        "relay_conf": {"rlyd": {"max-startups": "1000:30:2000", "per-source-startups": 0}}
+    })
     try:
         device = fronts.device(field)
         say(f"scale: opening {counts[-1]} tunnels")
@@ -222,21 +255,32 @@ def judge(result, counts, handed, usage, mergeable):
     most = counts[-1]
     if mergeable:
         for count in counts[1:] or counts:
-            result.target(f"MiB for each of {count} tunnels, {MERGED}", "<=", 0.55, result.median(f"{MERGED}, {count}", "memory of an idle tunnel"))
+            result.target(f"MiB for each of {count} tunnels, {MERGED}", "<=", 0.55,
+                          result.median(f"{MERGED}, {count}", "memory of an idle tunnel"))
     else:
         result.note("this kernel does not let us merge pages")
     idle = 4000 if 4000 in counts else most
-    result.target(f"% of a core that {idle} idle tunnels take, ksmd included", "<", 2, result.median(f"{MERGED}, {idle}", "CPU while idle"))
+    result.target(f"% of a core that {idle} idle tunnels take, ksmd included", "<", 2,
+                  result.median(f"{MERGED}, {idle}", "CPU while idle"))
     for name, steps in ((MERGED, counts), (HANDED, handed)):
         alone = result.median(f"{name}, alone", "p99 of an active tunnel")
         if alone:
-            result.target(f"{name}: p99 of an active tunnel beside {steps[-1]} idle ones / alone", "<=", 1.1,
+            result.target(f"{name}: p99 of an active tunnel beside {steps[-1]} idle ones / alone",
+                          "<=", 1.1,
                           result.median(f"{name}, {steps[-1]}", "p99 of an active tunnel") / alone)
-            result.target(f"{name}: the same / beside {2 * steps[-1]} sleeping processes in place of the tunnels", "<=", 1.1,
-                          result.median(f"{name}, {steps[-1]}", "p99 of an active tunnel") /
-                          result.median(f"{name}, {steps[-1]}", SLEEPING))
-    result.note(f"memory: {'a cgroup of sshd and its sessions (' + usage + ', less inactive files)' if usage else 'PSS: kernel memory is not in it'}; "
-                "the listener's own is not counted")
-    paces = [f"{pages} pages each {ms} ms" for pages, ms in (Merging.FAST, Merging.FASTEST, Merging.SLOW)]
-    result.note(f"ksmd: {paces[0]} while tunnels come, {paces[1]} until memory falls no more, {paces[2]} while idle CPU and p99 are measured")
-    result.note("the published figure for this design was 7 MB a tunnel and a pegged machine at 1,100")
+            result.target(
+                f"{name}: the same / beside {2 * steps[-1]} sleeping processes in place of the "
+                "tunnels", "<=", 1.1,
+                result.median(f"{name}, {steps[-1]}", "p99 of an active tunnel") /
+                result.median(f"{name}, {steps[-1]}", SLEEPING))
+    result.note(
+        f"memory: {'a cgroup of sshd and its sessions (' + usage + ', less inactive files)' if usage else 'PSS: kernel memory is not in it'}; "
+        "the listener's own is not counted")
+    paces = [
+        f"{pages} pages each {ms} ms" for pages, ms in (Merging.FAST, Merging.FASTEST, Merging.SLOW)
+    ]
+    result.note(
+        f"ksmd: {paces[0]} while tunnels come, {paces[1]} until memory falls no more, {paces[2]} "
+        "while idle CPU and p99 are measured")
+    result.note(
+        "the published figure for this design was 7 MB a tunnel and a pegged machine at 1,100")

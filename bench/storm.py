@@ -15,13 +15,14 @@ from field import Field, Sshd
 from measure import Result, interleaved, say
 
 FILE, HELPER, HANDED = "stock sshd, static file", "mod_relay, listening sshd", "mod_relay, handed off"
-# As many may be at the door at once as there are devices: whom MaxStartups drops comes back later, which measures its dice.
+# As many may be at the door at once as there are devices: whom MaxStartups drops comes back later,
+# which measures its dice.
 ROOM = "MaxStartups 2000\nPerSourceMaxStartups none\n"
 
 
 class Devices:
-    """Stock ssh in a loop, as many as there are tunnels, each starting again when it has ended, as a bundle's runner does."""
-
+    """Stock ssh in a loop, as many as there are tunnels, each starting again when it has ended, as
+    a bundle's runner does."""
     def __init__(self, tunnels, port):
         self.tunnels, self.port, self.running, self.ended = tunnels, port, {}, False
         self.starts = 0
@@ -33,15 +34,22 @@ class Devices:
 
     def _start(self, tunnel):
         self.starts += 1
-        process = subprocess.Popen(["ssh", "-N", "-F", f"{tunnel['bundle']}/config", "-o", "ConnectTimeout=60", "-p", str(self.port), "relay"],
-                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        process = subprocess.Popen([
+            "ssh", "-N", "-F", f"{tunnel['bundle']}/config", "-o", "ConnectTimeout=60", "-p",
+            str(self.port), "relay"
+        ],
+                                   stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL,
                                    start_new_session=True)
         self.running[process.pid] = (process, tunnel)
 
     def _mind(self):
         while not self.ended:
             with self.lock:
-                gone = [pid for pid, (process, _) in self.running.items() if process.poll() is not None]
+                gone = [
+                    pid for pid, (process, _) in self.running.items() if process.poll() is not None
+                ]
                 for pid in gone:
                     if not self.ended:
                         self._start(self.running.pop(pid)[1])
@@ -61,7 +69,8 @@ def wait_all(tunnels, timeout):
     wanted, began = {t["routes"][0]["listen"] for t in tunnels}, time.monotonic()
     while missing := wanted - relayrig.listeners():
         if time.monotonic() - began > timeout:
-            raise relayrig.RigError(f"after {timeout} s {len(missing)} of {len(wanted)} tunnels are still down")
+            raise relayrig.RigError(
+                f"after {timeout} s {len(missing)} of {len(wanted)} tunnels are still down")
         time.sleep(0.05)
     return time.monotonic() - began
 
@@ -92,8 +101,8 @@ def fetch_all(field, tunnels):
 
 
 class Way:
-    """One way in: its listener (None where that is Apache), the processes that sessions stand below, and where its log is."""
-
+    """One way in: its listener (None where that is Apache), the processes that sessions stand
+    below, and where its log is."""
     def __init__(self, name, port, listener, parents, log):
         self.name, self.port, self.listener, self.parents, self.log = name, port, listener, parents, log
 
@@ -109,19 +118,24 @@ def ways(field, tunnels):
     rig = field.rig
     with open(f"{rig.dir}/etc/sshd_config") as f:
         config = f.read()
-    base = re.sub(r"^(Port|ListenAddress|HostKey|PidFile|AuthorizedKeysFile|AuthorizedKeysCommand\w*|MaxStartups|PerSource\w+) .*\n", "",
-                  config, flags=re.M)
+    base = re.sub(
+        r"^(Port|ListenAddress|HostKey|PidFile|AuthorizedKeysFile|AuthorizedKeysCommand\w*|MaxStartups|PerSource\w+) .*\n",
+        "",
+        config,
+        flags=re.M)
     lines = []
     for tunnel in tunnels:
         with open(f"{tunnel['bundle']}/id_relay.pub") as f:
-            lines.append(f'restrict,port-forwarding,permitlisten="{tunnel["routes"][0]["listen"]}" {f.read().strip()}')
+            lines.append(f'restrict,port-forwarding,permitlisten="{tunnel["routes"][0]["listen"]}" '
+                         f'{f.read().strip()}')
     keys = field.authorized_keys("storm_authorized_keys", lines)
     command = "".join(re.findall(r"^AuthorizedKeys(?:Command|CommandUser|File) .*\n", config, re.M))
     file = Sshd(field, "storm-file", ROOM + base + f"AuthorizedKeysFile {keys}\n")
     helper = Sshd(field, "storm-helper", ROOM + base + command)
     found = [Way(s_name, s.port, s, None, s.log) for s_name, s in ((FILE, file), (HELPER, helper))]
     if field.has_rlyd:
-        found.append(Way(HANDED, rig.https_port, None, [rig.servers["rlyd"].pid], f"{rig.dir}/log/rlyd.out"))
+        found.append(
+            Way(HANDED, rig.https_port, None, [rig.servers["rlyd"].pid], f"{rig.dir}/log/rlyd.out"))
     return found
 
 
@@ -140,14 +154,19 @@ def storm(field, way, tunnels):
         return seconds, fetch_all(field, tunnels), devices.starts - before
     finally:
         devices.stop()
-        relayrig.wait_for(lambda: not {t["routes"][0]["listen"] for t in tunnels} & relayrig.listeners(), "the devices' end", 60)
+        relayrig.wait_for(
+            lambda: not {t["routes"][0]["listen"]
+                         for t in tunnels} & relayrig.listeners(), "the devices' end", 60)
 
 
 def run(options):
     count = options.pick(quick=40, normal=500, tiny=8)
     rounds = options.pick(quick=3, normal=5, tiny=1)
-    result = Result("storm", f"{count} devices reconnect at once after sshd and all sessions ended", (FILE, HELPER, HANDED))
-    field = Field(rig_options={"relay_conf": {"rlyd": {"max-startups": "1000:30:2000", "per-source-startups": 0}}})
+    result = Result("storm", f"{count} devices reconnect at once after sshd and all sessions ended",
+                    (FILE, HELPER, HANDED))
+    field = Field(rig_options={
+        "relay_conf": {"rlyd": {"max-startups": "1000:30:2000", "per-source-startups": 0}}
+    })
     try:
         device = fronts.device(field)
         tunnels = field.open_many(device.url, count)
@@ -160,9 +179,13 @@ def run(options):
             result.add(way.name, "connections", "a device", starts / count)
         for way in sides[1:]:
             result.target_ratio(way.name, FILE, "all tunnels up", "<=", 1.15)
-            result.target(f"{way.name}: connections refused for their number", "==", 0, way.refused())
-            result.target(f"{way.name}: routes that do not answer", "==", 0, result.median(way.name, "routes that do not answer then"))
-        result.note("all sides have room for all devices at once (MaxStartups); with sshd's default of 10:30:100 most would be turned away")
+            result.target(f"{way.name}: connections refused for their number", "==", 0,
+                          way.refused())
+            result.target(f"{way.name}: routes that do not answer", "==", 0,
+                          result.median(way.name, "routes that do not answer then"))
+        result.note(
+            "all sides have room for all devices at once (MaxStartups); with sshd's default of "
+            "10:30:100 most would be turned away")
     finally:
         field.close()
     return result

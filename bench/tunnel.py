@@ -1,6 +1,6 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""One tunnel without any web server before it: wrk asks the listen address itself. What sshd's Nagle costs, and what rlyd's
-TCP_NODELAY gains."""
+"""One tunnel without any web server before it: wrk asks the listen address itself. What sshd's
+Nagle costs, and what rlyd's TCP_NODELAY gains."""
 import fronts
 import load
 from field import Field, StockClient, set_nodelay
@@ -11,7 +11,6 @@ STOCK, HANDED, LISTENING, DIRECT = "stock sshd", "handed off", "listening sshd w
 
 class Way:
     """One way to the device: name, and the address where wrk asks."""
-
     def __init__(self, name, address):
         self.name = name
         self.address, self.port = address.split(":")
@@ -29,14 +28,17 @@ def ways(field):
         field.connect(tunnel)
         found.append(Way(HANDED, tunnel["routes"][0]["listen"]))
     tunnel = rig.open(device.url, name="listening")
-    set_nodelay(rig.servers["sshd"].pid, rig.ssh_port)  # as rlyd does for the sshd of relay.conf's sshd-config
+    # as rlyd does for the sshd of relay.conf's sshd-config
+    set_nodelay(rig.servers["sshd"].pid, rig.ssh_port)
     field.connect(tunnel, delay=rig.ssh_port)
     found.append(Way(LISTENING, tunnel["routes"][0]["listen"]))
     return found + [Way(DIRECT, f"127.0.0.1:{device.port}")]
 
 
 def run(options):
-    result = Result("tunnel", "1 kB, 16 connections, straight to the listen address of one tunnel of stock ssh", (STOCK, HANDED, LISTENING))
+    result = Result(
+        "tunnel", "1 kB, 16 connections, straight to the listen address of one tunnel of stock ssh",
+        (STOCK, HANDED, LISTENING))
     rounds, seconds = options.pick(quick=(5, 1), normal=(11, 2), tiny=(1, 1))
     field = Field()
     try:
@@ -48,8 +50,11 @@ def run(options):
             result.add(way.name, "p99", "ms", found.p99)
         for name in (HANDED, LISTENING):
             result.target_ratio(name, STOCK, "requests", ">=", 5)
-        result.note("the bundle asks for aes128-gcm first, the plain `ssh -N -R` uses the client's default, chacha20-poly1305")
-        result.note("a stock sshd's Nagle waits for delayed ACKs only while nothing else is under way: on busy CPUs it seems faster than it is")
+        result.note("the bundle asks for aes128-gcm first, the plain `ssh -N -R` uses the client's "
+                    "default, chacha20-poly1305")
+        result.note(
+            "a stock sshd's Nagle waits for delayed ACKs only while nothing else is under way: "
+            "on busy CPUs it seems faster than it is")
     finally:
         field.close()
     return result

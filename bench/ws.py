@@ -14,19 +14,21 @@ STATIC, OURS, OLD = "static ProxyPass", "mod_relay", "published stack"
 def compile_load(field):
     program = f"{field.rig.dir}/wsload"
     source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "wsload.c")
-    relayrig.run(["cc", "-O2", "-D_GNU_SOURCE", "-o", program, source, "-lssl", "-lcrypto"], "compiling wsload.c")
+    relayrig.run(["cc", "-O2", "-D_GNU_SOURCE", "-o", program, source, "-lssl", "-lcrypto"],
+                 "compiling wsload.c")
     return program
 
 
 class Echo:
     """The device that echoes."""
-
     def __init__(self, field, program):
         self.port = field.port()
-        self.process = subprocess.Popen([program, "serve", str(self.port)], stdin=subprocess.DEVNULL)
+        self.process = subprocess.Popen([program, "serve", str(self.port)],
+                                        stdin=subprocess.DEVNULL)
         self.url = f"http://127.0.0.1:{self.port}"
         field.rig.devices.append(self)
-        relayrig.wait_for(lambda: f"127.0.0.1:{self.port}" in relayrig.listeners(), "the echo device")
+        relayrig.wait_for(lambda: f"127.0.0.1:{self.port}" in relayrig.listeners(),
+                          "the echo device")
 
     def stop(self):
         self.process.terminate()
@@ -34,24 +36,37 @@ class Echo:
 
 
 def one(field, program, side, count, seconds):
-    argv = [program, "run", field.rig.address, str(side.tls), side.host, str(count), str(seconds), "32"]
-    result = subprocess.run(argv, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=seconds + 120)
+    argv = [
+        program, "run", field.rig.address,
+        str(side.tls), side.host,
+        str(count),
+        str(seconds), "32"
+    ]
+    result = subprocess.run(argv,
+                            capture_output=True,
+                            text=True,
+                            stdin=subprocess.DEVNULL,
+                            timeout=seconds + 120)
     if result.returncode:
-        raise load.LoadError(f"{side.name}: {' '.join(argv)} failed: {result.stdout}{result.stderr}")
+        raise load.LoadError(
+            f"{side.name}: {' '.join(argv)} failed: {result.stdout}{result.stderr}")
     messages, took, p50, p99 = map(float, result.stdout.split())
     return load.Load(messages, took, p50 / 1000, p99 / 1000)
 
 
 def run(options):
     count = options.pick(normal=200, tiny=20)
-    result = Result("ws", f"{count} WebSockets through HTTPS, each sends 32 bytes when the last ones have come back",
-                    (STATIC, OURS, OLD))
+    result = Result(
+        "ws",
+        f"{count} WebSockets through HTTPS, each sends 32 bytes when the last ones have come back",
+        (STATIC, OURS, OLD))
     rounds, more, seconds = options.pick(quick=(5, 1, 1), normal=(11, 11, 2), tiny=(1, 0, 1))
     field = Field()
     try:
         program = compile_load(field)
         device = Echo(field, program)
-        fast, stock = field.rig.open(device.url, name="fast"), field.rig.open(device.url, name="stock")
+        fast, stock = field.rig.open(device.url, name="fast"), field.rig.open(device.url,
+                                                                              name="stock")
         field.connect(fast)
         sshd, key = field.stock_sshd()
         StockClient(field, sshd, key, [(stock["routes"][0]["listen"], f"127.0.0.1:{device.port}")])

@@ -105,7 +105,7 @@ static void request_filter(request *r, int family, int n, const uint32_t *addr, 
     r->nlh.nlmsg_len = NLMSG_ALIGN(r->nlh.nlmsg_len) + attr->nla_len;
 }
 
-/* What rlyd parks (rlyd/parking.h): connected to itself. */
+/* What rlyd parks (rlyd/session/parking.h): connected to itself. */
 static int is_its_own_peer(const struct inet_diag_msg *m)
 {
     return m->idiag_family == AF_INET && m->id.idiag_src[0] == m->id.idiag_dst[0] &&

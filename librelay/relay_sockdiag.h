@@ -19,7 +19,7 @@
 typedef struct relay_socket {
     int listens;  /* in state LISTEN */
     int wildcard; /* bound to every address: addr.ip is 0 */
-    int parked;   /* connected to itself (rlyd/parking.h) */
+    int parked;   /* connected to itself (rlyd/session/parking.h) */
     relay_listen_addr addr;
     /* Of the user whose process made the listener or accepted the connection. Until a connection is
      * accepted Linux before 6.17 says 0, later ones name the listener's. */

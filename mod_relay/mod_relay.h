@@ -4,35 +4,47 @@
  * mod_relay: what its files share. One concept a file; each registers its own hooks:
  *
  *   directives.c  the directives, their checks, and the relay.conf each server uses
+ *   check.c       what configtest warns of
+ *   status.c      lines for mod_status
+ *
+ * routes/, from a name to its route:
+ *
  *   cache.c       names to routes, in the memory of one process
  *   changes.c     what Redis's invalidations say
- *   cookie_pairs.c     the pairs of a Cookie header
  *   watch.c       the thread that keeps the cache right by Redis's invalidations
  *   lookup.c      cache, else Redis
+ *
+ * request/, from a visitor to a device:
+ *
  *   route.c       translate_name: Host header -> route -> mod_proxy
+ *   paths.c       whether a path that can be read in two ways keeps to the rules in both
+ *   shares.c      how many of httpd's threads one tunnel can hold
+ *   counts.c      the table behind that, in memory of all processes
  *   backend.c     a pooled proxy worker of its own for each route
+ *   pinned.c      devices that log connections in: a visitor's own connection
  *   owner.c       a connection goes to the tunnel user's socket only
+ *   attempt.c     when a request that failed is sent again
  *   secrets.c     what a visitor proves to httpd does not go to the device
  *   cookies.c     how cookies are read for that
+ *   cookie_pairs.c     the pairs of a Cookie header
  *   fields.c      which fields of a request are not the visitor's to set
- *   paths.c       whether a path that can be read in two ways keeps to the rules in both
- *   pinned.c      devices that log connections in: a visitor's own connection
+ *
+ * answer/, from a device to a visitor, or in its stead:
+ *
  *   answer.c      what of a device's answer is changed
  *   interim.c     the same for interim answers
- *   attempt.c     when a request that failed is sent again
  *   head.c        how long the head of a device's answer may be
  *   head_h2.c     the same over HTTP/2
  *   frames.c      whose frames are counted there
  *   hpack.c       how large fields are once unpacked
  *   memory.c      what browsers remember of a name that has ended or changed hands
- *   shares.c      how many of httpd's threads one tunnel can hold
- *   counts.c      the table behind that, in memory of all processes
  *   pages.c       what a visitor sees when there is no answer
- *   handoff.c     SSH on the HTTPS port: the socket goes to rlyd
+ *
+ * ssh/, devices that log in on the HTTPS port:
+ *
+ *   handoff.c     the socket goes to rlyd
  *   waiting.c     connections that wait there without a thread: how long, and how many
  *   handoff_tls.c SSH inside TLS: through a socket pair to rlyd
- *   check.c       what configtest warns of
- *   status.c      lines for mod_status
  *
  * A realm is one relay.conf as this process sees it: its cache, its watcher, its connections to
  * Redis. Virtual hosts that name the same file share it. Realms are made from the configuration by

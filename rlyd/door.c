@@ -1,10 +1,10 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 #include "door.h"
-#include "daemon.h"
-#include "message.h"
-#include "refusal.h"
-#include "session.h"
+#include "ground/daemon.h"
+#include "ground/message.h"
+#include "session/outcome.h"
+#include "session/session.h"
 #include "usher.h"
 
 #include <errno.h>

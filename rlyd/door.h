@@ -7,7 +7,7 @@
 #ifndef RLYD_DOOR_H
 #define RLYD_DOOR_H
 
-#include "rlyd.h"
+#include "ground/rlyd.h"
 
 /** Opens the socket, in place of one that a former rlyd left. Call it after the pid file is locked.
  * @return APR_SUCCESS, or an error with *why */

@@ -1,13 +1,13 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 #include "usher.h"
-#include "admission.h"
-#include "daemon.h"
+#include "session/admission.h"
+#include "ground/daemon.h"
 #include "door.h"
-#include "foreign.h"
-#include "session.h"
-#include "spawn.h"
-#include "transport.h"
+#include "ground/foreign.h"
+#include "session/session.h"
+#include "ground/spawn.h"
+#include "ground/transport.h"
 
 #include <errno.h>
 #include <fcntl.h>

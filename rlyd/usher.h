@@ -9,8 +9,8 @@
 #ifndef RLYD_USHER_H
 #define RLYD_USHER_H
 
-#include "message.h"
-#include "rlyd.h"
+#include "ground/message.h"
+#include "ground/rlyd.h"
 
 #include <sys/socket.h>
 

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""What a visitor is told when there is no answer: 404, 410, 503, 502, in the form that Accept asks for."""
+"""What a visitor is told when there is no answer: 404, 410, 503, 502, in the form that Accept asks
+for."""
 import html.parser
 import json
 import os
@@ -34,9 +35,11 @@ VHOST = """
         ErrorDocument 410 https://relay.localhost/ended.html
     </Location>
 """
-TITLES = {"unknown": (404, "There is nothing at this address"), "gone": (410, "This tunnel has ended"),
-          "offline": (503, "The device is not connected"), "silent": (502, "The device does not answer"),
-          "not-web": (404, "This tunnel does not lead to a web page")}
+TITLES = {
+    "unknown": (404, "There is nothing at this address"), "gone": (410, "This tunnel has ended"),
+    "offline": (503, "The device is not connected"), "silent": (502, "The device does not answer"),
+    "not-web": (404, "This tunnel does not lead to a web page")
+}
 
 
 class Page(html.parser.HTMLParser):
@@ -71,23 +74,28 @@ def check_forms(rig, who, what, code):
     status, title = TITLES[code]
     name = who.split(".")[0] if isinstance(who, str) else who["routes"][0]["name"]
     for http in (1.1, 2):
-        got, headers, body = rig.get(who, http=http,
-                                     headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+        got, headers, body = rig.get(
+            who, http=http, headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
         page = Page(body.decode())
-        tap.ok(got == status and headers["Content-Type"] == "text/html; charset=utf-8" and page.title == f"{status} {title}"
-               and not page.faults, f"{what}: {status} as HTML (HTTP/{http})",
-               f"{got} {headers}\n{body.decode()}\n{page.faults}")
-        wanted = {"Cache-Control": "no-store", "Vary": "Accept", "X-Content-Type-Options": "nosniff",
-                  "Retry-After": "5" if status == 503 else None}
+        tap.ok(
+            got == status and headers["Content-Type"] == "text/html; charset=utf-8" and
+            page.title == f"{status} {title}" and not page.faults,
+            f"{what}: {status} as HTML (HTTP/{http})",
+            f"{got} {headers}\n{body.decode()}\n{page.faults}")
+        wanted = {
+            "Cache-Control": "no-store", "Vary": "Accept", "X-Content-Type-Options": "nosniff",
+            "Retry-After": "5" if status == 503 else None
+        }
         tap.is_({k: headers[k] for k in wanted}, wanted, f"{what}: headers (HTTP/{http})")
         got, headers, body = rig.get(who, http=http, headers={"Accept": "application/json"})
         told = json.loads(body) if headers["Content-Type"] == "application/json" else {}
         tap.is_((got, told.get("status"), told.get("error"), told.get("title"), told.get("name")),
-                (status, status, code, title, name),
-                f"{what}: as JSON (HTTP/{http})")
+                (status, status, code, title, name), f"{what}: as JSON (HTTP/{http})")
         got, headers, body = rig.get(who, http=http, headers={"Accept": "text/plain"})
-        tap.ok(got == status and headers["Content-Type"] == "text/plain; charset=utf-8" and body.decode().startswith(f"{status} {title}\n"),
-               f"{what}: as text (HTTP/{http})", f"{got} {headers}\n{body}")
+        tap.ok(
+            got == status and headers["Content-Type"] == "text/plain; charset=utf-8" and
+            body.decode().startswith(f"{status} {title}\n"), f"{what}: as text (HTTP/{http})",
+            f"{got} {headers}\n{body}")
         got, headers, body = rig.get(who, http=http, method="HEAD")
         tap.is_((got, body, int(headers["Content-Length"] or 0) > 500), (status, b"", True),
                 f"{what}: HEAD (HTTP/{http})")
@@ -112,25 +120,28 @@ def check_large_post(rig, who, what, status):
         got = e
     tap.is_(got, status, f"{what}: POST of 3 MB (HTTP/1.1)")
     got = h2client.request(rig, [(":method", "POST"), (":scheme", "https"), (":path", "/"),
-                                 (":authority", rig.host(who)),
-                                 ("content-length", str(len(body)))], body)
+                                 (":authority", rig.host(who)), ("content-length", str(len(body)))],
+                           body)
     # a reset with NO_ERROR after the whole answer: send no more (RFC 9113, 8.1)
-    tap.is_((got.status, got.ended and got.body.endswith(b"</html>\n"), got.reset or 0), (status, True, 0),
-            f"{what}: POST of 3 MB (HTTP/2)")
+    tap.is_((got.status, got.ended and got.body.endswith(b"</html>\n"), got.reset or 0),
+            (status, True, 0), f"{what}: POST of 3 MB (HTTP/2)")
 
 
 def check_accept(rig):
-    for accept, kind in (
-            (None, "html"), ("*/*", "html"), ("", "html"), ("text/*", "html"), ("image/png", "html"),
-            ("application/json", "json"),
-            ("application/*", "json"), ("application/json, text/plain, */*", "json"), ("text/plain", "plain"),
-            ("text/html;q=0.5, application/json;q=0.6", "json"), ("text/html, application/json;q=0.9", "html"),
-            ("application/json;q=0.1, */*;q=0.5", "html"), ("text/html;q=0, */*", "json"),
-            ("APPLICATION/JSON", "json"),
-            ("text/plain;charset=utf-8;q=1, text/html;q=0.3", "plain"), ("application/json;q=bad", "html"),
-            (";;;,,,q=", "html"),
-            ("application/json;q=-1", "html"), ("application/json;Q=1, text/html;q=0.5", "json"),
-            ("a" * 8000, "html")):
+    for accept, kind in ((None, "html"), ("*/*", "html"), ("", "html"), ("text/*", "html"),
+                         ("image/png", "html"), ("application/json", "json"),
+                         ("application/*", "json"), ("application/json, text/plain, */*",
+                                                     "json"), ("text/plain", "plain"),
+                         ("text/html;q=0.5, application/json;q=0.6",
+                          "json"), ("text/html, application/json;q=0.9",
+                                    "html"), ("application/json;q=0.1, */*;q=0.5",
+                                              "html"), ("text/html;q=0, */*",
+                                                        "json"), ("APPLICATION/JSON", "json"),
+                         ("text/plain;charset=utf-8;q=1, text/html;q=0.3",
+                          "plain"), ("application/json;q=bad", "html"), (";;;,,,q=", "html"),
+                         ("application/json;q=-1",
+                          "html"), ("application/json;Q=1, text/html;q=0.5", "json"), ("a" * 8000,
+                                                                                       "html")):
         headers = rig.get("unheard-of", headers={} if accept is None else {"Accept": accept})[1]
         tap.like(headers["Content-Type"], kind, f"Accept: {str(accept)[:60]}")
 
@@ -138,11 +149,16 @@ def check_accept(rig):
 def check_error_documents(rig, tunnels):
     for what, (who, status) in tunnels.items():
         got, headers, body = rig.get(who, "/text/x")
-        tap.is_((got, body), (status, f"own text for {status}".encode()), f"{what}: ErrorDocument with a text")
+        tap.is_((got, body), (status, f"own text for {status}".encode()),
+                f"{what}: ErrorDocument with a text")
         got, headers, body = rig.get(who, "/page/x")
-        tap.is_((got, body), (status, b"own page\n"), f"{what}: ErrorDocument with a page of this server's")
-        tap.is_(headers["Retry-After"], "5" if status == 503 else None, f"{what}: … and Retry-After")
-        tap.is_(rig.get(who, "/page/x", method="POST", body=b"x")[0], status, f"{what}: … for a POST, too")
+        tap.is_((got, body), (status, b"own page\n"),
+                f"{what}: ErrorDocument with a page of this server's")
+        tap.is_(headers["Retry-After"], "5" if status == 503 else None,
+                f"{what}: … and Retry-After")
+        tap.is_(
+            rig.get(who, "/page/x", method="POST", body=b"x")[0], status,
+            f"{what}: … for a POST, too")
         if status == 410:
             got, headers, body = rig.get(who, "/elsewhere/x")
             tap.is_((got, headers["Location"]), (302, "https://relay.localhost/ended.html"),
@@ -152,7 +168,8 @@ def check_error_documents(rig, tunnels):
 def check_log(rig, name, tag, text, tunnel=None):
     with open(f"{rig.dir}/log/relay-error.log") as f:
         lines = [line for line in f if tag in line]
-    wanted = rf"\[relay:info\].* {tag} {text}: name {name}" + (f", tunnel {tunnel}" if tunnel else "") + r"\n"
+    wanted = rf"\[relay:info\].* {tag} {text}: name {name}" + (f", tunnel {tunnel}"
+                                                               if tunnel else "") + r"\n"
     tap.ok(lines and re.search(wanted, lines[-1]),
            f"{tag} is logged, with the name" + (" and the tunnel" if tunnel else ""),
            f"lacks {wanted}\n" + "".join(lines[-3:]))
@@ -171,9 +188,12 @@ def main():
     with open(f"{rig.www}/own.html", "w") as f:
         f.write("own page\n")
     # mod_proxy's own words for each device that fails
-    rig.expect(r"AH01102: error reading status line|AH00898: Error reading from remote server|AH0095[79]: http: attempt to connect"
-               r"|AH01114: HTTP: failed to make connection|AH03354: .*handshake|AH01097|AH01084: pass request body failed|AH00961|AH02003|AH01110|AH10154"
-               r"|AH10163|AH01106|AH00898|AH01008|AH10508|AH02004|ssl:.*(Peer closed|handshake)")
+    rig.expect(
+        r"AH01102: error reading status line|AH00898: Error reading from remote "
+        r"server|AH0095[79]: http: attempt to connect"
+        r"|AH01114: HTTP: failed to make connection|AH03354: .*handshake|AH01097|AH01084: pass "
+        r"request body failed|AH00961|AH02003|AH01110|AH10154"
+        r"|AH10163|AH01106|AH00898|AH01008|AH10508|AH02004|ssl:.*(Peer closed|handshake)")
     device, = rig.devices_("nas")
     tls = rig.device("tls", tls=True)
     down = free_port()
@@ -187,12 +207,14 @@ def main():
     closed, _ = opened(device.url)
     live, session = opened(device.url)
     offline, _ = opened(device.url, connect=False)
-    silent = {"http service down": opened(f"http://127.0.0.1:{down}")[0],
-              "https service down": opened(f"https://127.0.0.1:{down}")[0],
-              "h2c service down": opened(f"h2c://127.0.0.1:{down}")[0],
-              "https:// to a service without TLS": opened(f"https://127.0.0.1:{device.port}")[0],
-              "http:// to a service with TLS": opened(f"http://127.0.0.1:{tls.port}")[0],
-              "h2c:// to a service without it": opened(f"h2c://127.0.0.1:{device.port}")[0]}
+    silent = {
+        "http service down": opened(f"http://127.0.0.1:{down}")[0], "https service down":
+        opened(f"https://127.0.0.1:{down}")[0], "h2c service down":
+        opened(f"h2c://127.0.0.1:{down}")[0], "https:// to a service without TLS":
+        opened(f"https://127.0.0.1:{device.port}")[0], "http:// to a service with TLS":
+        opened(f"http://127.0.0.1:{tls.port}")[0], "h2c:// to a service without it":
+        opened(f"h2c://127.0.0.1:{device.port}")[0]
+    }
     tcp, _ = opened("tcp://127.0.0.1:22", connect=False)
     name = live["routes"][0]["name"]
     tap.is_(rig.get(live)[0], 200, "a live tunnel answers")
@@ -201,9 +223,12 @@ def main():
     tap.is_(rig.status_after(closed), 410, "and is gone at once when it is closed")
 
     check_forms(rig, "unheard-of", "an unknown name", "unknown")
-    tap.is_(json.loads(rig.get("unheard-of",
-                               headers={"Host": f"a.b.{rig.domain}", "Accept": "application/json"})[2])["name"], "",
-            "no valid label: JSON has no name")
+    tap.is_(
+        json.loads(
+            rig.get("unheard-of",
+                    headers={"Host": f"a.b.{rig.domain}", "Accept":
+                             "application/json"})[2])["name"], "",
+        "no valid label: JSON has no name")
     check_forms(rig, closed, "a closed tunnel", "gone")
     check_forms(rig, offline, "a device that is not connected", "offline")
     check_forms(rig, tcp, "a tcp:// service", "not-web")
@@ -213,19 +238,24 @@ def main():
     check_forms(rig, soon, "an expired tunnel", "gone")
     check_accept(rig)
     for what, who, status in (("unknown", "unheard-of", 404), ("closed", closed, 410),
-                              ("not connected", offline, 503),
-                              ("service down", silent["http service down"], 502)):
+                              ("not connected", offline, 503), ("service down",
+                                                                silent["http service down"], 502)):
         check_large_post(rig, who, what, status)
-    check_error_documents(rig, {"unknown": ("unheard-of", 404), "closed": (closed, 410), "expired": (soon, 410),
-                                "not connected": (offline, 503),
-                                **{what: (tunnel, 502) for what, tunnel in silent.items()}})
+    check_error_documents(
+        rig, {
+            "unknown": ("unheard-of", 404), "closed": (closed, 410), "expired":
+            (soon, 410), "not connected":
+            (offline, 503), **{what: (tunnel, 502)
+                               for what, tunnel in silent.items()}
+        })
 
     for http in (1.1, 2):
         timed(rig, 0.9, 5, f"a service that hangs (HTTP/{http})", live, "/slow?s=20", http=http)
         for path in ("/close", "/garbage"):
             tap.is_(rig.get(live, path, http=http)[0], 502, f"a device's {path} (HTTP/{http})")
-        tap.is_(rig.get(live, "/close", method="POST", body=b"x", http=http)[0], 502,
-                f"a device's /close, POST (HTTP/{http})")
+        tap.is_(
+            rig.get(live, "/close", method="POST", body=b"x", http=http)[0], 502,
+            f"a device's /close, POST (HTTP/{http})")
         for code in (404, 410, 502, 503):
             got, headers, body = rig.get(live, f"/status?code={code}", http=http)
             tap.is_((got, headers["X-Device"], headers["Retry-After"], body),
@@ -235,7 +265,8 @@ def main():
         half = rig.get(live, "/half")[2]
     except Exception as e:  # http.client.IncompleteRead, or the connection broke
         half = e
-    tap.ok(not isinstance(half, bytes), "an answer that breaks off does not pass for a whole one", half)
+    tap.ok(not isinstance(half, bytes), "an answer that breaks off does not pass for a whole one",
+           half)
     with socket.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))
         deaf.listen()

@@ -8,9 +8,12 @@ import subprocess
 import sys
 import time
 
-sys.path[:0] = [os.path.join(os.path.dirname(os.path.abspath(__file__)), d) for d in ("lib", "../script/lib")]
+sys.path[:0] = [
+    os.path.join(os.path.dirname(os.path.abspath(__file__)), d) for d in ("lib", "../script/lib")
+]
 import tap  # noqa: E402
-from authkeyslib import BLOB, FP, PROGRAM, PUB, TYPE, USER, ask, conf_for, conf_with, grant, rig  # noqa: E402
+# noqa: E402
+from authkeyslib import BLOB, FP, PROGRAM, PUB, TYPE, USER, ask, conf_for, conf_with, grant, rig
 
 
 def check(*args, **kwargs):
@@ -25,19 +28,23 @@ def says(answer, status, regex, name):
 def test_check():
     grant()
     line = 'restrict,port-forwarding,permitlisten="127.77.0.5:10000" '
-    says(check(PUB), 0, f"(?s)Granted: tunnel abcdefgh23456789.*{line}{TYPE} ".replace("+", r"\+"), "a public key")
+    says(check(PUB), 0, f"(?s)Granted: tunnel abcdefgh23456789.*{line}{TYPE} ".replace("+", r"\+"),
+         "a public key")
     tap.ok(line + f"{TYPE} {BLOB}\n" in check(PUB).out, "--check prints the line that sshd gets")
-    says(check(FP), 0, "Granted: tunnel abcdefgh23456789, login name relay, until 2", "a fingerprint")
+    says(check(FP), 0, "Granted: tunnel abcdefgh23456789, login name relay, until 2",
+         "a fingerprint")
     answer = check(FP, as_root=False)
     says(answer, 0, "Granted.*", "not as root")
     tap.like(answer.out, "Run as root", "and says what is missing then")
     says(ask("--check", "-l", FP, as_root=True), 0, "Granted", "options after it")
-    says(check(FP, conf=conf_for("away.conf", f"unix://{rig.dir}/run/none.sock")), 3, "Not granted now: .*none.sock", "Redis away")
+    says(check(FP, conf=conf_for("away.conf", f"unix://{rig.dir}/run/none.sock")), 3,
+         "Not granted now: .*none.sock", "Redis away")
     says(check(FP, conf="/nonexistent"), 1, "/nonexistent", "no relay.conf")
     grant(relay="relay2")
     says(check(FP), 1, "its relay is relay2, this one is relay1", "another relay's")
     grant(listen="127.78.0.5:10000")
-    says(check(FP), 1, "127.78.0.5:10000 is outside this relay's listen space 127.77.0.0/24", "outside the listen space")
+    says(check(FP), 1, "127.78.0.5:10000 is outside this relay's listen space 127.77.0.0/24",
+         "outside the listen space")
     grant(v="2")
     says(check(FP), 1, "Not granted: .*(newer|version)", "a newer record")
     rig.redis("DEL", f"relay:key:{FP}")
@@ -50,16 +57,21 @@ def test_check():
     expired = rig.open("8080", key=PUB, ttl="1s")
     time.sleep(1.1)
     says(check(FP), 1, f"Its tunnel {expired['id']} expired at 2", "expired")
-    rig.redis("EVAL", "for i = 1, 5000 do redis.call('HSET', 'relay:tunnel:other' .. i, 'key', 'x') end", "0")
+    rig.redis("EVAL",
+              "for i = 1, 5000 do redis.call('HSET', 'relay:tunnel:other' .. i, 'key', 'x') end",
+              "0")
     says(check(FP), 1, f"Its tunnel {expired['id']} expired", "expired, among many others")
     again = rig.open("8080", key=PUB)
     rig.redis("DEL", f"relay:key:{FP}")
-    says(check(FP), 1, f"Its tunnel {again['id']} is open, but its grant is missing", "the grant is lost")
+    says(check(FP), 1, f"Its tunnel {again['id']} is open, but its grant is missing",
+         "the grant is lost")
     rig.rly("close", again["id"])
-    for args, name in ((("x",), "not a file"), ((f"{rig.dir}",), "a directory"), ((PUB[:-4],), "a private key"),
-                       (("SHA256:short",), "half a fingerprint"), ((), "nothing"), ((FP, FP), "two")):
+    for args, name in ((("x", ), "not a file"), ((f"{rig.dir}", ), "a directory"),
+                       ((PUB[:-4], ), "a private key"), (("SHA256:short", ), "half a fingerprint"),
+                       ((), "nothing"), ((FP, FP), "two")):
         answer = check(*args)
-        tap.ok(answer.status == 2 and answer.err and not answer.out, f"--check with {name}: exit status 2", answer)
+        tap.ok(answer.status == 2 and answer.err and not answer.out,
+               f"--check with {name}: exit status 2", answer)
     tap.unlike(check(PUB[:-4]).err, "OPENSSH|BEGIN", "nothing of a private key is shown")
 
 
@@ -73,27 +85,33 @@ def test_check_host():
     program = f"{place}/relay-authkeys"
 
     def look(status, regex, name):
-        says(check(FP, program=(program,)), status, regex, name)
+        says(check(FP, program=(program, )), status, regex, name)
 
     look(0, "Granted", "a copy elsewhere")
     os.chown(f"{rig.dir}/bad", 0, USER.pw_gid)
     os.chmod(f"{rig.dir}/bad", 0o775)
-    look(1, rf"(?s){rig.dir}/bad can be written by others.*chmod go-w {rig.dir}/bad.*But sshd will not", "a parent directory others can write")
+    look(
+        1,
+        rf"(?s){rig.dir}/bad can be written by others.*chmod go-w {rig.dir}/bad.*But sshd will not",
+        "a parent directory others can write")
     os.chmod(f"{rig.dir}/bad", 0o755)
     os.chmod(program, 0o757)
     look(1, "place/relay-authkeys can be written", "the program is writable")
     os.chmod(program, 0o755)
     os.chown(place, USER.pw_uid, -1)
-    look(1, f"{place} belongs to user {USER.pw_uid}.*chown root {place}", "a parent directory is not root's")
+    look(1, f"{place} belongs to user {USER.pw_uid}.*chown root {place}",
+         "a parent directory is not root's")
     os.chown(place, 0, 0)
     os.chmod(program, 0o700)
     look(1, f"chmod o.rx {program}", "only root may run it")
     os.chmod(program, 0o755)
     with open(rig.conf) as f:
         secret = conf_with("rootonly.conf", f.read(), 0o600)
-    says(check(FP, conf=secret), 1, "user relay-authkeys cannot use relay.conf: .*rootonly.conf", "relay.conf only root can read")
+    says(check(FP, conf=secret), 1, "user relay-authkeys cannot use relay.conf: .*rootonly.conf",
+         "relay.conf only root can read")
     os.chmod(rig.redis_sock, 0o700)
-    says(check(FP), 3, "Not granted now: .*(ermission|reach|connect)", "a Redis socket only root can use")
+    says(check(FP), 3, "Not granted now: .*(ermission|reach|connect)",
+         "a Redis socket only root can use")
     os.chmod(rig.redis_sock, 0o777)
     with open(rig.conf) as f:
         nobody = conf_with("nouser.conf", f.read().replace("user = relay", "user = relay-none"))
@@ -106,8 +124,10 @@ HOSTKEY = f"{rig.dir}/hostkey"
 def sshd_conf(command, name="agree_sshd_config", user="relay-authkeys", extra=""):
     path = f"{rig.dir}/etc/{name}"
     with open(path, "w") as f:
-        f.write(f"HostKey {HOSTKEY}\nAuthorizedKeysFile none\nUsePAM no\nLogLevel VERBOSE\nMaxSessions 0\n{extra}"
-                + (f"AuthorizedKeysCommand {command}\n" if command else "") + (f"AuthorizedKeysCommandUser {user}\n" if user else ""))
+        f.write(f"HostKey {HOSTKEY}\nAuthorizedKeysFile none\nUsePAM no\nLogLevel "
+                f"VERBOSE\nMaxSessions 0\n{extra}" +
+                (f"AuthorizedKeysCommand {command}\n" if command else "") +
+                (f"AuthorizedKeysCommandUser {user}\n" if user else ""))
     return path
 
 
@@ -122,9 +142,14 @@ def sshd_accepts(sshd_config):
     os.makedirs("/run/sshd", 0o755, exist_ok=True)
     sshd_log = f"{rig.dir}/agree.log"
     open(sshd_log, "w").close()
-    subprocess.run(["ssh", "-T", "-F", "none", "-i", PUB[:-4], "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no",
-                    "-o", "UserKnownHostsFile=/dev/null", "-o", f"ProxyCommand=/usr/sbin/sshd -i -f {sshd_config} -E {sshd_log}", "relay@x", "true"],
-                   stdin=subprocess.DEVNULL, capture_output=True, timeout=30)
+    subprocess.run([
+        "ssh", "-T", "-F", "none", "-i", PUB[:-4], "-o", "IdentitiesOnly=yes", "-o",
+        "BatchMode=yes", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
+        "-o", f"ProxyCommand=/usr/sbin/sshd -i -f {sshd_config} -E {sshd_log}", "relay@x", "true"
+    ],
+                   stdin=subprocess.DEVNULL,
+                   capture_output=True,
+                   timeout=30)
     with open(sshd_log) as f:
         text = f.read()
     return "Accepted publickey for relay" in text, text
@@ -160,65 +185,112 @@ def test_agrees_with_sshd():
         ("the program: mode 0555", lambda: os.chmod(program, 0o555), True, "Granted"),
         ("the program: mode 0711", lambda: os.chmod(program, 0o711), True, "Granted"),
         ("the program: setuid", lambda: os.chmod(program, 0o4755), True, "Granted"),
-        ("the program: root's group may write", lambda: os.chmod(program, 0o775), None, f"{program} can be written by others.*mode 0775.*chmod go-w"),
-        ("the program: another group may write", lambda: (os.chown(program, 0, gid), os.chmod(program, 0o775)), False,
+        ("the program: root's group may write", lambda: os.chmod(program, 0o775), None,
          f"{program} can be written by others.*mode 0775.*chmod go-w"),
-        ("the program: a group of nobody may write", lambda: (os.chown(program, 0, 54321), os.chmod(program, 0o775)), False, "can be written"),
-        ("the program: group daemon may write", lambda: (os.chown(program, 0, 1), os.chmod(program, 0o775)), False, "can be written"),
-        ("the program: world-writable", lambda: os.chmod(program, 0o757), False, f"{program} can be written by others"),
-        ("the program: nobody's", lambda: os.chown(program, 65534, -1), False, f"{program} belongs to user 65534.*chown root {program}"),
-        ("the program: its own user's", lambda: os.chown(program, uid, -1), False, f"{program} belongs to user {uid}"),
+        ("the program: another group may write", lambda:
+         (os.chown(program, 0, gid), os.chmod(program, 0o775)), False,
+         f"{program} can be written by others.*mode 0775.*chmod go-w"),
+        ("the program: a group of nobody may write", lambda:
+         (os.chown(program, 0, 54321), os.chmod(program, 0o775)), False, "can be written"),
+        ("the program: group daemon may write", lambda:
+         (os.chown(program, 0, 1), os.chmod(program, 0o775)), False, "can be written"),
+        ("the program: world-writable", lambda: os.chmod(program, 0o757), False,
+         f"{program} can be written by others"),
+        ("the program: nobody's", lambda: os.chown(program, 65534, -1), False,
+         f"{program} belongs to user 65534.*chown root {program}"),
+        ("the program: its own user's", lambda: os.chown(program, uid, -1), False,
+         f"{program} belongs to user {uid}"),
         ("the program: another group's", lambda: os.chown(program, -1, gid), True, "Granted"),
-        ("the program: root's alone", lambda: os.chmod(program, 0o700), False, f"{program}: mode 0700 does not let user relay-authkeys run it"),
-        ("the program: its user's group may run it", lambda: (os.chown(program, 0, gid), os.chmod(program, 0o750)), True, "Granted"),
-        ("the program: its user's group may not", lambda: (os.chown(program, 0, gid), os.chmod(program, 0o705)), False, "mode 0705"),
-        ("the program: not executable", lambda: os.chmod(program, 0o644), False, "mode 0644 does not let"),
+        ("the program: root's alone", lambda: os.chmod(program, 0o700), False,
+         f"{program}: mode 0700 does not let user relay-authkeys run it"),
+        ("the program: its user's group may run it", lambda:
+         (os.chown(program, 0, gid), os.chmod(program, 0o750)), True, "Granted"),
+        ("the program: its user's group may not", lambda:
+         (os.chown(program, 0, gid), os.chmod(program, 0o705)), False, "mode 0705"),
+        ("the program: not executable", lambda: os.chmod(program, 0o644), False,
+         "mode 0644 does not let"),
         ("the program: missing", lambda: os.unlink(program), False, f"{program}: No such file"),
-        ("the program: a directory", lambda: (os.unlink(program), os.mkdir(program)), False, "is not a regular file"),
-        ("the program: a pipe", lambda: (os.unlink(program), os.mkfifo(program)), False, "is not a regular file"),
-        ("its directory: root's group may write", lambda: os.chmod(place, 0o775), None, f"{place} can be written by others"),
-        ("its directory: another group may write", lambda: (os.chown(place, 0, gid), os.chmod(place, 0o775)), False, f"{place} can be written"),
-        ("its directory: sticky and world-writable", lambda: os.chmod(place, 0o1777), False, f"{place} can be written by others.*mode 1777"),
-        ("its directory: nobody's", lambda: os.chown(place, 65534, -1), False, f"{place} belongs to user 65534"),
-        ("its directory: root's alone", lambda: os.chmod(place, 0o700), False, f"{place}: mode 0700 keeps user relay-authkeys out"),
-        ("its directory: for its user's group", lambda: (os.chown(place, 0, gid), os.chmod(place, 0o750)), True, "Granted"),
-        ("its directory: setgid, and readable by root alone", lambda: os.chmod(place, 0o2711), True, "Granted"),
-        ("the one above: root's group may write", lambda: os.chmod(top, 0o775), None, f"{top} can be written by others"),
-        ("the one above: another group may write", lambda: (os.chown(top, 0, gid), os.chmod(top, 0o775)), False, f"{top} can be written"),
-        ("the one above: its user's", lambda: os.chown(top, uid, -1), False, f"{top} belongs to user {uid}"),
-        ("the one above: root's alone", lambda: os.chmod(top, 0o700), False, f"{top}: mode 0700 keeps"),
+        ("the program: a directory", lambda:
+         (os.unlink(program), os.mkdir(program)), False, "is not a regular file"),
+        ("the program: a pipe", lambda:
+         (os.unlink(program), os.mkfifo(program)), False, "is not a regular file"),
+        ("its directory: root's group may write", lambda: os.chmod(place, 0o775), None,
+         f"{place} can be written by others"),
+        ("its directory: another group may write", lambda:
+         (os.chown(place, 0, gid), os.chmod(place, 0o775)), False, f"{place} can be written"),
+        ("its directory: sticky and world-writable", lambda: os.chmod(place, 0o1777), False,
+         f"{place} can be written by others.*mode 1777"),
+        ("its directory: nobody's", lambda: os.chown(place, 65534, -1), False,
+         f"{place} belongs to user 65534"),
+        ("its directory: root's alone", lambda: os.chmod(place, 0o700), False,
+         f"{place}: mode 0700 keeps user relay-authkeys out"),
+        ("its directory: for its user's group", lambda:
+         (os.chown(place, 0, gid), os.chmod(place, 0o750)), True, "Granted"),
+        ("its directory: setgid, and readable by root alone", lambda: os.chmod(place, 0o2711), True,
+         "Granted"),
+        ("the one above: root's group may write", lambda: os.chmod(top, 0o775), None,
+         f"{top} can be written by others"),
+        ("the one above: another group may write", lambda:
+         (os.chown(top, 0, gid), os.chmod(top, 0o775)), False, f"{top} can be written"),
+        ("the one above: its user's", lambda: os.chown(top, uid, -1), False,
+         f"{top} belongs to user {uid}"),
+        ("the one above: root's alone", lambda: os.chmod(top, 0o700), False,
+         f"{top}: mode 0700 keeps"),
         ("a link to a good place", lambda: moved(f"{base}/good/x"), True, "Granted"),
-        ("a link to a bad place", lambda: (moved(f"{base}/bad/x"), os.chmod(f"{base}/bad", 0o777)), False, f"{base}/bad can be written by others"),
-        ("a link to a bad program", lambda: (moved(f"{base}/good/x"), os.chmod(f"{base}/good/x", 0o777)), False, f"{base}/good/x can be written"),
-        ("a link in a bad place to a good one", lambda: (moved(f"{base}/good/x"), os.chmod(place, 0o777)), True, "Granted"),
-        ("a link of nobody's", lambda: (os.rename(program, f"{base}/x"), link(f"{base}/x", program, 65534, 65534)), True, "Granted"),
-        ("a directory that is a link", lambda: (os.rename(place, f"{base}/there"), link(f"{base}/there", place)), True, "Granted"),
-        ("a directory that is a link to a bad one", lambda: (os.rename(place, f"{base}/there"), link(f"{base}/there", place),
-                                                           os.chmod(f"{base}/there", 0o777)), False, f"{base}/there can be written"),
-        ("a link to nothing", lambda: (os.unlink(program), link("/nonexistent", program)), False, "No such file"),
-        ("a link to itself", lambda: (os.unlink(program), link(program, program)), False, "Too many levels"),
+        ("a link to a bad place", lambda: (moved(f"{base}/bad/x"), os.chmod(f"{base}/bad", 0o777)),
+         False, f"{base}/bad can be written by others"),
+        ("a link to a bad program", lambda:
+         (moved(f"{base}/good/x"), os.chmod(f"{base}/good/x", 0o777)), False,
+         f"{base}/good/x can be written"),
+        ("a link in a bad place to a good one", lambda:
+         (moved(f"{base}/good/x"), os.chmod(place, 0o777)), True, "Granted"),
+        ("a link of nobody's", lambda:
+         (os.rename(program, f"{base}/x"), link(f"{base}/x", program, 65534, 65534)), True,
+         "Granted"),
+        ("a directory that is a link", lambda:
+         (os.rename(place, f"{base}/there"), link(f"{base}/there", place)), True, "Granted"),
+        ("a directory that is a link to a bad one", lambda:
+         (os.rename(place, f"{base}/there"), link(f"{base}/there", place),
+          os.chmod(f"{base}/there", 0o777)), False, f"{base}/there can be written"),
+        ("a link to nothing", lambda:
+         (os.unlink(program), link("/nonexistent", program)), False, "No such file"),
+        ("a link to itself", lambda:
+         (os.unlink(program), link(program, program)), False, "Too many levels"),
     ]
     for name, prepare, good, words in rows:
         reset()
         prepare()
         accepted, sshd_log = sshd_accepts(sshd_conf(f"{program} -c {conf} %u %f %t %k"))
-        good = accepted if good is None else good    # Debian's sshd allows it, others do not
-        tap.ok(accepted == good, f"sshd, {name}: it {'takes' if good else 'does not take'} the key", sshd_log)
-        says(check(FP, conf=conf), 0 if good else 1, "Granted" if good else f"(?s)sshd will not run {program}: .*{words}.*But sshd will not", name)
+        good = accepted if good is None else good  # Debian's sshd allows it, others do not
+        tap.ok(accepted == good, f"sshd, {name}: it {'takes' if good else 'does not take'} the key",
+               sshd_log)
+        says(
+            check(FP, conf=conf), 0 if good else 1,
+            "Granted" if good else f"(?s)sshd will not run {program}: .*{words}.*But sshd will not",
+            name)
     reset()
     for name, command, user, words in (
-            ("no command", None, None, "asks nobody which keys user relay has: .*agree_sshd_config has no AuthorizedKeysCommand"),
-            ("none", "none", None, "has no AuthorizedKeysCommand"), ("no user", f"{program} -c {conf} %u %f %t %k", None, "but no AuthorizedKeysCommandUser"),
-            ("an unknown user", f"{program} -c {conf} %u %f %t %k", "nobody-at-all", "there is no user nobody-at-all, which sshd runs"),
-            ("a relative path", f"relay-authkeys -c {conf} %u %f %t %k", "relay-authkeys", "relay-authkeys is not an absolute path")):
-        tap.ok(not sshd_accepts(sshd_conf(command, user=user))[0], f"sshd, {name}: it does not take the key")
+        ("no command", None, None,
+         "asks nobody which keys user relay has: .*agree_sshd_config has no AuthorizedKeysCommand"),
+        ("none", "none", None, "has no AuthorizedKeysCommand"),
+        ("no user", f"{program} -c {conf} %u %f %t %k", None, "but no AuthorizedKeysCommandUser"),
+        ("an unknown user", f"{program} -c {conf} %u %f %t %k", "nobody-at-all",
+         "there is no user nobody-at-all, which sshd runs"),
+        ("a relative path", f"relay-authkeys -c {conf} %u %f %t %k", "relay-authkeys",
+         "relay-authkeys is not an absolute path")):
+        tap.ok(not sshd_accepts(sshd_conf(command, user=user))[0],
+               f"sshd, {name}: it does not take the key")
         says(check(FP, conf=conf), 1, f"(?s){words}", name)
 
 
 def test_finds_conf():
-    """Without -c it goes by the relay.conf that sshd's configuration names, wherever and however that is written."""
+    """Without -c it goes by the relay.conf that sshd's configuration names, wherever and however
+    that is written."""
     grant()
-    default = re.search("configuration is ([^ ,]+)", subprocess.run([rig.program("rly"), "help"], capture_output=True, text=True).stdout).group(1)
+    default = re.search(
+        "configuration is ([^ ,]+)",
+        subprocess.run([rig.program("rly"), "help"], capture_output=True,
+                       text=True).stdout).group(1)
     etc, over = os.path.dirname(os.path.dirname(default)), f"{rig.dir}/over"
     if not os.path.isdir(etc):
         return tap.skip("without -c", f"{etc} is not there")
@@ -227,51 +299,91 @@ def test_finds_conf():
     spaced = conf_with("with space.conf", open(good).read())
     tail = "%u %f %t %k"
     rows = [
-        ("-c FILE", f"AuthorizedKeysCommand {PROGRAM} -c {good} {tail}", good), ("-cFILE", f"AuthorizedKeysCommand {PROGRAM} -c{good} {tail}", good),
-        ("-l -c FILE", f"AuthorizedKeysCommand {PROGRAM} -l -c {good} {tail}", good), ("-lc FILE", f"AuthorizedKeysCommand {PROGRAM} -lc {good} {tail}", good),
-        ("quoted", f'AuthorizedKeysCommand {PROGRAM} -c "{spaced}" {tail}', spaced), ("a keyword in capitals, tabs", f"\tAUTHORIZEDKEYSCOMMAND\t{PROGRAM} -c {good} {tail}", good),
-        ("=", f"AuthorizedKeysCommand={PROGRAM} -c {good} {tail}", good), ("-c twice", f"AuthorizedKeysCommand {PROGRAM} -c /x -c {good} {tail}", good),
-        ("the first of two lines", f"AuthorizedKeysCommand {PROGRAM} -c {good} {tail}\nAuthorizedKeysCommand {PROGRAM} -c /x {tail}", good),
-        ("a comment before", f"#AuthorizedKeysCommand {PROGRAM} -c /x {tail}\nAuthorizedKeysCommand {PROGRAM} -c {good} {tail}", good),
-        ("Include", f"Include {over}/inc*.conf", good), ("Match User", f"AuthorizedKeysCommand /x -c /x\nMatch User relay\n  AuthorizedKeysCommand {PROGRAM} -c {good} {tail}", good),
-        ("Match with a list", f"Match User root,re*\n  AuthorizedKeysCommand {PROGRAM} -c {good} {tail}", good),
-        ("another user's Match", f"AuthorizedKeysCommand {PROGRAM} -c {good} {tail}\nMatch User root\n AuthorizedKeysCommand {PROGRAM} -c /x {tail}", good),
-        ("a Match that excludes", f"AuthorizedKeysCommand {PROGRAM} -c {good} {tail}\nMatch User *,!relay\n AuthorizedKeysCommand {PROGRAM} -c /x {tail}", good),
+        ("-c FILE", f"AuthorizedKeysCommand {PROGRAM} -c {good} {tail}", good),
+        ("-cFILE", f"AuthorizedKeysCommand {PROGRAM} -c{good} {tail}", good),
+        ("-l -c FILE", f"AuthorizedKeysCommand {PROGRAM} -l -c {good} {tail}", good),
+        ("-lc FILE", f"AuthorizedKeysCommand {PROGRAM} -lc {good} {tail}", good),
+        ("quoted", f'AuthorizedKeysCommand {PROGRAM} -c "{spaced}" {tail}', spaced),
+        ("a keyword in capitals, tabs", f"\tAUTHORIZEDKEYSCOMMAND\t{PROGRAM} -c {good} {tail}",
+         good), ("=", f"AuthorizedKeysCommand={PROGRAM} -c {good} {tail}", good),
+        ("-c twice", f"AuthorizedKeysCommand {PROGRAM} -c /x -c {good} {tail}", good),
+        ("the first of two lines",
+         f"AuthorizedKeysCommand {PROGRAM} -c {good} {tail}\nAuthorizedKeysCommand {PROGRAM} -c "
+         f"/x {tail}", good),
+        ("a comment before",
+         f"#AuthorizedKeysCommand {PROGRAM} -c /x {tail}\nAuthorizedKeysCommand {PROGRAM} -c "
+         f"{good} {tail}", good), ("Include", f"Include {over}/inc*.conf", good),
+        ("Match User",
+         f"AuthorizedKeysCommand /x -c /x\nMatch User relay\n  AuthorizedKeysCommand {PROGRAM} "
+         f"-c {good} {tail}", good),
+        ("Match with a list",
+         f"Match User root,re*\n  AuthorizedKeysCommand {PROGRAM} -c {good} {tail}", good),
+        ("another user's Match",
+         f"AuthorizedKeysCommand {PROGRAM} -c {good} {tail}\nMatch User root\n "
+         f"AuthorizedKeysCommand {PROGRAM} -c /x {tail}", good),
+        ("a Match that excludes",
+         f"AuthorizedKeysCommand {PROGRAM} -c {good} {tail}\nMatch User *,!relay\n "
+         f"AuthorizedKeysCommand {PROGRAM} -c /x {tail}", good),
         ("Match all", f"Match all\nAuthorizedKeysCommand {PROGRAM} -c {good} {tail}", good),
-        ("after a Match of an included file", f"Include {over}/match.conf\nAuthorizedKeysCommand {PROGRAM} -c {good} {tail}", good),
-        ("-c after the operands", f"AuthorizedKeysCommand {PROGRAM} {tail} -c {good}", None), ("none", f"AuthorizedKeysCommand {PROGRAM} {tail}", None),
-        ("in a comment alone", f"# AuthorizedKeysCommand {PROGRAM} -c {good} {tail}", None)]
-    for name, text in (("inc1", f"AuthorizedKeysCommand {PROGRAM} -c {good} {tail}\n"), ("match", f"Match User root\nAuthorizedKeysCommand {PROGRAM} -c /x {tail}\n")):
+        ("after a Match of an included file",
+         f"Include {over}/match.conf\nAuthorizedKeysCommand {PROGRAM} -c {good} {tail}", good),
+        ("-c after the operands", f"AuthorizedKeysCommand {PROGRAM} {tail} -c {good}", None),
+        ("none", f"AuthorizedKeysCommand {PROGRAM} {tail}", None),
+        ("in a comment alone", f"# AuthorizedKeysCommand {PROGRAM} -c {good} {tail}", None)
+    ]
+    for name, text in (("inc1", f"AuthorizedKeysCommand {PROGRAM} -c {good} {tail}\n"),
+                       ("match",
+                        f"Match User root\nAuthorizedKeysCommand {PROGRAM} -c /x {tail}\n")):
         with open(f"{over}/{name}.conf", "w") as f:
             f.write(text)
     # A view of the file system in which relay is installed; the host's own stays as it is.
-    view = ('mount -t tmpfs none "$1" && mkdir "$1/up" "$1/work" && cp -a "$3/." "$1/" && '
-            'mount -t overlay overlay -o "lowerdir=$2,upperdir=$1/up,workdir=$1/work" "$2" && rm -rf "$2/relay" && mkdir -p "$2/relay" && cp "$1/sshd_config" "$2/relay/" '
-            '&& { [ ! -e "$1/relay.conf" ] || cp "$1/relay.conf" "$2/relay/"; } && shift 3 && exec "$@"')
+    view = (
+        'mount -t tmpfs none "$1" && mkdir "$1/up" "$1/work" && cp -a "$3/." "$1/" && '
+        'mount -t overlay overlay -o "lowerdir=$2,upperdir=$1/up,workdir=$1/work" "$2" && rm -rf '
+        '"$2/relay" && mkdir -p "$2/relay" && cp "$1/sshd_config" "$2/relay/" '
+        '&& { [ ! -e "$1/relay.conf" ] || cp "$1/relay.conf" "$2/relay/"; } && shift 3 && exec "$@"'
+    )
     stage = f"{rig.dir}/stage"
     for name, lines, expected in rows:
         shutil.rmtree(stage, ignore_errors=True)
         shutil.copytree(over, stage)
         with open(f"{stage}/sshd_config", "w") as f:
             f.write(f"HostKey {HOSTKEY}\nAuthorizedKeysCommandUser relay-authkeys\n{lines}\n")
-        if expected:    # sshd itself reads it so
-            effective = subprocess.run(["unshare", "-m", "sh", "-c", view, "sh", over, etc, stage, "/usr/sbin/sshd", "-T", "-f", f"{etc}/relay/sshd_config", "-C",
-                                        "user=relay,host=x,addr=192.0.2.1"], capture_output=True, text=True)
-            tap.ok(f"authorizedkeyscommand {PROGRAM} " in effective.stdout and (f"-c {good}" in effective.stdout or f"-c{good}" in effective.stdout
-                   or f"-lc {good}" in effective.stdout or "with space" in effective.stdout), f"{name}: sshd -T says the same", effective)
-        answer = ask("--check", FP, conf=None, as_root=True, program=("unshare", "-m", "sh", "-c", view, "sh", over, etc, stage, PROGRAM))
+        if expected:  # sshd itself reads it so
+            effective = subprocess.run([
+                "unshare", "-m", "sh", "-c", view, "sh", over, etc, stage, "/usr/sbin/sshd", "-T",
+                "-f", f"{etc}/relay/sshd_config", "-C", "user=relay,host=x,addr=192.0.2.1"
+            ],
+                                       capture_output=True,
+                                       text=True)
+            tap.ok(
+                f"authorizedkeyscommand {PROGRAM} " in effective.stdout and
+                (f"-c {good}" in effective.stdout or f"-c{good}" in effective.stdout or
+                 f"-lc {good}" in effective.stdout or "with space" in effective.stdout),
+                f"{name}: sshd -T says the same", effective)
+        answer = ask("--check",
+                     FP,
+                     conf=None,
+                     as_root=True,
+                     program=("unshare", "-m", "sh", "-c", view, "sh", over, etc, stage, PROGRAM))
         if expected:
-            says(answer, 0, f"relay.conf is {re.escape(expected)}, as sshd is told in .*, line \\d+\\.\n(?s:.*)Granted", f"without -c, {name}")
+            says(
+                answer, 0, f"relay.conf is {re.escape(expected)}, as sshd is told in .*, line "
+                "\\d+\\.\n(?s:.*)Granted", f"without -c, {name}")
         else:
             says(answer, 1, f"cannot be used: {default}: cannot be read", f"without -c, {name}")
-    # The default relay.conf says where sshd's configuration is; and -c says what counts, but a difference is told.
+    # The default relay.conf says where sshd's configuration is; and -c says what counts, but a
+    # difference is told.
     other = f"{rig.dir}/etc/other_sshd_config"
     with open(other, "w") as f:
-        f.write(f"AuthorizedKeysCommandUser relay-authkeys\nAuthorizedKeysCommand {PROGRAM} -c {good} {tail}\n")
+        f.write(f"AuthorizedKeysCommandUser relay-authkeys\nAuthorizedKeysCommand {PROGRAM} -c "
+                f"{good} {tail}\n")
     shutil.copy(relay_conf("default.conf", other), f"{stage}/relay.conf")
     in_view = ("unshare", "-m", "sh", "-c", view, "sh", over, etc, stage, PROGRAM)
-    says(ask("--check", FP, conf=None, as_root=True, program=in_view), 0, f"as sshd is told in {other}, line 2", "without -c, by the default relay.conf")
-    says(ask("--check", FP, conf=f"{rig.dir}/etc/default.conf", as_root=True), 0, f"another relay.conf, {good}: {other}, line 2", "with another -c")
+    says(ask("--check", FP, conf=None, as_root=True, program=in_view), 0,
+         f"as sshd is told in {other}, line 2", "without -c, by the default relay.conf")
+    says(ask("--check", FP, conf=f"{rig.dir}/etc/default.conf", as_root=True), 0,
+         f"another relay.conf, {good}: {other}, line 2", "with another -c")
 
 
 subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", HOSTKEY], check=True)

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""The cache: right at once after close, extend and expiry; bounded; no bad record gets through; no clock is trusted."""
+"""The cache: right at once after close, extend and expiry; bounded; no bad record gets through; no
+clock is trusted."""
 import email.utils
 import os
 import socket
@@ -22,13 +23,17 @@ STATUS = """
         SetHandler server-status
     </Location>
 """
-# One process, so that what is asked first is what is known later; room for the next one in a graceful restart.
+# One process, so that what is asked first is what is known later; room for the next one in a
+# graceful restart.
 ONE_CHILD = "ServerLimit 4\nStartServers 1\nThreadsPerChild 25\nMaxRequestWorkers 25\nMinSpareThreads 1\nMaxSpareThreads 25"
 
 
 def status_lines(rig):
     text = rig.get(rig.domain, "/relay-status?auto")[2].decode()
-    return {k: v for k, _, v in (line.partition(": ") for line in text.splitlines()) if k.startswith("Relay")}
+    return {
+        k: v
+        for k, _, v in (line.partition(": ") for line in text.splitlines()) if k.startswith("Relay")
+    }
 
 
 def expires(rig, tunnel):
@@ -38,7 +43,8 @@ def expires(rig, tunnel):
 
 
 def ask_until(connection, status, timeout):
-    """Asks as fast as it goes until the status comes; the time it took, and the statuses before it."""
+    """Asks as fast as it goes until the status comes; the time it took, and the statuses before it.
+    """
     began, before = time.monotonic(), set()
     while time.monotonic() - began < timeout:
         connection.request("GET", "/")
@@ -58,11 +64,13 @@ def test_close_and_extend(rig, device):
         tap.is_([rig.get(tunnel)[0] for _ in range(3)], [200] * 3, f"round {round_}: warm")
         rig.rly("close", tunnel["id"])
         took, before = ask_until(connection, 410, 2)
-        tap.ok(took is not None and took < 1 and before <= {200}, f"round {round_}: 410 at once after close",
-               f"took {took}, before: {before}")
+        tap.ok(took is not None and took < 1 and before <= {200},
+               f"round {round_}: 410 at once after close", f"took {took}, before: {before}")
         connection.close()
         reopened = rig.open(device.url, name=tunnel["routes"][0]["name"])
-        tap.is_(rig.get(reopened)[0], 503, f"round {round_}: the name, opened again, is the new tunnel's at once")
+        tap.is_(
+            rig.get(reopened)[0], 503,
+            f"round {round_}: the name, opened again, is the new tunnel's at once")
         rig.rly("close", reopened["id"])
     tunnel = rig.open(device.url, ttl="2s")
     rig.connect(tunnel)
@@ -73,7 +81,8 @@ def test_close_and_extend(rig, device):
     tap.is_(rig.get(tunnel)[0], 200, "works on after its first end when it was extended")
     rig.redis("FLUSHALL")
     took, before = ask_until(rig.connection(tunnel), 404, 2)
-    tap.ok(took is not None and took < 1, "FLUSHALL empties the cache, too", f"took {took}, before: {before}")
+    tap.ok(took is not None and took < 1, "FLUSHALL empties the cache, too",
+           f"took {took}, before: {before}")
 
 
 def test_counters(rig, device):
@@ -83,21 +92,26 @@ def test_counters(rig, device):
     for _ in range(3):
         rig.get(tunnel)
     lines = status_lines(rig)
-    tap.ok(int(lines["RelayCachedRoutes"]) >= 1 and int(lines["RelayBackends"]) >= 1,
-           "routes and pools are counted", lines)
-    before = int(rig.redis("INFO", "commandstats").partition("cmdstat_hgetall:calls=")[2].partition(",")[0])
+    tap.ok(
+        int(lines["RelayCachedRoutes"]) >= 1 and int(lines["RelayBackends"]) >= 1,
+        "routes and pools are counted", lines)
+    before = int(
+        rig.redis("INFO", "commandstats").partition("cmdstat_hgetall:calls=")[2].partition(",")[0])
     for _ in range(50):
         rig.get(tunnel)
-    after = int(rig.redis("INFO", "commandstats").partition("cmdstat_hgetall:calls=")[2].partition(",")[0])
+    after = int(
+        rig.redis("INFO", "commandstats").partition("cmdstat_hgetall:calls=")[2].partition(",")[0])
     tap.is_(after - before, 0, "50 requests for a known route ask Redis nothing")
     before = after
     for _ in range(50):
         rig.get("nobody-here")
-    after = int(rig.redis("INFO", "commandstats").partition("cmdstat_hgetall:calls=")[2].partition(",")[0])
+    after = int(
+        rig.redis("INFO", "commandstats").partition("cmdstat_hgetall:calls=")[2].partition(",")[0])
     tap.between(after - before, 1, 4, "50 requests for one unknown name ask it once")
     late = rig.open(device.url, name="nobody-here")
     rig.connect(late)
-    tap.is_(rig.get("nobody-here")[0], 200, "a name that was unknown works at once when it is opened")
+    tap.is_(
+        rig.get("nobody-here")[0], 200, "a name that was unknown works at once when it is opened")
 
 
 def test_expiry(rig, device):
@@ -127,8 +141,8 @@ def flood(rig, names, batch=200):
     with rig.tls(rig.domain) as sock:
         for at in range(0, len(names), batch):
             part = names[at:at + batch]
-            sock.sendall(b"".join(b"HEAD / HTTP/1.1\r\nHost: %s.%s\r\n\r\n" % (n.encode(),
-                                                                               rig.domain.encode()) for n in part))
+            sock.sendall(b"".join(b"HEAD / HTTP/1.1\r\nHost: %s.%s\r\n\r\n" %
+                                  (n.encode(), rig.domain.encode()) for n in part))
             answer, count = b"", 0
             while count < len(part):
                 piece = sock.recv(262144)
@@ -145,9 +159,11 @@ def flood(rig, names, batch=200):
 
 def test_flood(rig, tunnel):
     child, = [pid for pid in keeper.descendants([rig.servers["httpd"].pid]) if rss_kb(pid)]
-    tap.is_(flood(rig, [f"warm-{i}" for i in range(6000)]), {b"404": 6000}, "6,000 unknown names, for a start")
+    tap.is_(flood(rig, [f"warm-{i}" for i in range(6000)]), {b"404": 6000},
+            "6,000 unknown names, for a start")
     before = rss_kb(child)
-    tap.is_(flood(rig, [f"probe-{i}-{'x' * 40}" for i in range(20000)]), {b"404": 20000}, "20,000 more")
+    tap.is_(flood(rig, [f"probe-{i}-{'x' * 40}" for i in range(20000)]), {b"404": 20000},
+            "20,000 more")
     grown = rss_kb(child) - before
     lines = status_lines(rig)
     tap.note(f"httpd's memory grew by {grown} kB")
@@ -170,18 +186,26 @@ def test_records(rig, device):
     cases = [
         ("newer", {"v": "2"}, "has version 2, this program knows up to 1: upgrade it"),
         ("bad-v", {"v": "one"}, "no valid version"),
-        ("no-tunnel", {"tunnel": None}, "field tunnel"), ("bad-listen", {"listen": "127.0.0.1"}, "field listen"),
-        ("outside", {"listen": outside}, "outside of"), ("scheme", {"scheme": "file"}, "field scheme"),
+        ("no-tunnel", {"tunnel": None}, "field tunnel"),
+        ("bad-listen", {"listen": "127.0.0.1"}, "field listen"),
+        ("outside", {"listen": outside}, "outside of"),
+        ("scheme", {"scheme": "file"}, "field scheme"),
         ("no-expires", {"expires": None}, "field expires"),
         ("other-relay", {"relay": "relay2"}, "is on relay relay2, this is relay1"),
-        ("eternal", {}, "it has no expiry"), ("wrong-type", "string", "is not a hash"),
-        ("gone-type", "gone", None), ("empty", None, None), ("huge-v", {"v": "99999999999999999999"}, None),
+        ("eternal", {}, "it has no expiry"),
+        ("wrong-type", "string", "is not a hash"),
+        ("gone-type", "gone", None),
+        ("empty", None, None),
+        ("huge-v", {"v": "99999999999999999999"}, None),
         ("no-v", {"v": None}, None),
-        ("bad-tunnel", {"tunnel": "a b"}, None), ("no-listen", {"listen": None}, None),
+        ("bad-tunnel", {"tunnel": "a b"}, None),
+        ("no-listen", {"listen": None}, None),
         ("name-listen", {"listen": "localhost:80"}, None),
-        ("redis-itself", {"listen": "127.0.0.1:6379"}, None), ("bad-expires", {"expires": "-1"}, None),
+        ("redis-itself", {"listen": "127.0.0.1:6379"}, None),
+        ("bad-expires", {"expires": "-1"}, None),
         ("no-relay", {"relay": None}, None),
-        ("device", {"device": "a\nb"}, None), ("service", {"service": "x\x1b[2J"}, None),
+        ("device", {"device": "a\nb"}, None),
+        ("service", {"service": "x\x1b[2J"}, None),
     ]
     for what, change, why in cases:
         name, key = f"bad-{what}", f"relay:route:bad-{what}"
@@ -202,11 +226,16 @@ def test_records(rig, device):
                 f"record `{what}': 503, and no device is asked")
         tap.like(body.decode(), "The relay cannot look this address up",
                  f"record `{what}': the page says whose fault it is")
-        with open(f"{rig.dir}/log/httpd-error.log") as f, open(f"{rig.dir}/log/relay-error.log") as g:
-            lines = [line for line in f.read().splitlines() + g.read().splitlines() if f"RLY120 route {name} " in line]
+        with open(f"{rig.dir}/log/httpd-error.log") as f, open(
+                f"{rig.dir}/log/relay-error.log") as g:
+            lines = [
+                line for line in f.read().splitlines() + g.read().splitlines()
+                if f"RLY120 route {name} " in line
+            ]
         if why:
-            tap.ok(len(lines) == 1 and why in lines[0], f"record `{what}': the log says why",
-                   f"lacks {why}:\n" + "\n".join(lines))
+            tap.ok(
+                len(lines) == 1 and why in lines[0], f"record `{what}': the log says why",
+                f"lacks {why}:\n" + "\n".join(lines))
         else:
             tap.is_(lines, [], f"record `{what}': the log is not flooded")
     tap.is_(rig.get(good)[0], 200, "the good one still answers")
@@ -220,7 +249,8 @@ def test_clock(rig, device):
     clock = Shift(rig.dir)
 
     def off_by():
-        date = email.utils.parsedate_to_datetime(rig.get(rig.domain, "/relay-status?auto")[1]["Date"]).timestamp()
+        date = email.utils.parsedate_to_datetime(
+            rig.get(rig.domain, "/relay-status?auto")[1]["Date"]).timestamp()
         return date - time.time()
 
     server = rig.servers["httpd"]
@@ -241,8 +271,8 @@ def test_clock(rig, device):
     tap.is_(rig.get(brief)[0], 200, "a tunnel for 2 s")
     clock.set(-40000)
     took, before = ask_until(rig.connection(brief), 410, 5)
-    tap.ok(took is not None and -0.1 < time.monotonic() - end < 1, "ends in time although the clock was put back",
-           f"{took} {before}")
+    tap.ok(took is not None and -0.1 < time.monotonic() - end < 1,
+           "ends in time although the clock was put back", f"{took} {before}")
 
 
 class LateRig(Rig):
@@ -254,7 +284,7 @@ class LateRig(Rig):
         door.bind(f"{self.dir}/run/late.sock")
         os.chmod(f"{self.dir}/run/late.sock", 0o666)
         door.listen()
-        threading.Thread(target=self._serve, args=(door,), daemon=True).start()
+        threading.Thread(target=self._serve, args=(door, ), daemon=True).start()
         rlys, self.conf = self.conf, f"{self.dir}/etc/web.conf"
         with open(rlys) as f, open(self.conf, "w") as web:
             web.write(f.read().replace(self.redis_sock, f"{self.dir}/run/late.sock"))
@@ -267,7 +297,8 @@ class LateRig(Rig):
             redis.connect(self.redis_sock)
             subscribed = threading.Event()
             for pair in ((httpd, redis), (redis, httpd)):
-                threading.Thread(target=self._pass_on, args=(*pair, redis, subscribed), daemon=True).start()
+                threading.Thread(target=self._pass_on, args=(*pair, redis, subscribed),
+                                 daemon=True).start()
 
     def _pass_on(self, source, to, redis, subscribed):
         try:
@@ -290,7 +321,8 @@ def test_late_news():
     device = rig.device("nas")
 
     def known(ttl):
-        """A tunnel that httpd knows, and of which there is no more news: it was opened a while ago."""
+        """A tunnel that httpd knows, and of which there is no more news: it was opened a while ago.
+        """
         tunnel = rig.open(device.url, ttl=ttl)
         rig.connect(tunnel)
         time.sleep(2 * rig.LATE)
@@ -301,10 +333,13 @@ def test_late_news():
     time.sleep(max(0, end - rig.LATE + 0.2 - time.monotonic()))
     rig.rly("extend", "-t", "1h", tunnel["id"])
     time.sleep(max(0, end + 0.01 - time.monotonic()))
-    tap.is_({rig.get(tunnel)[0] for _ in range(5)}, {200}, "late news: it was extended just before it ended, and goes on")
+    tap.is_({rig.get(tunnel)[0]
+             for _ in range(5)}, {200},
+            "late news: it was extended just before it ended, and goes on")
     brief, end = known("3s")
     time.sleep(max(0, end + 0.01 - time.monotonic()))
-    tap.is_({rig.get(brief)[0] for _ in range(5)}, {410}, "late news: one that was not extended has ended at once")
+    tap.is_({rig.get(brief)[0]
+             for _ in range(5)}, {410}, "late news: one that was not extended has ended at once")
     tap.is_(rig.stop(), [], "the rig with late news ends cleanly")
 
 
@@ -321,7 +356,6 @@ class SlowRig(LateRig):
 
 class Held:
     """httpd's end of a connection to Redis on which answers to questions wait."""
-
     def __init__(self, rig, sock, subscribed):
         self.rig, self.sock, self.subscribed = rig, sock, subscribed
 
@@ -335,7 +369,8 @@ class Held:
 
 
 def test_overtaken():
-    """What Redis said is overtaken by a change while it is on its way: it may serve the request that asked, no other."""
+    """What Redis said is overtaken by a change while it is on its way: it may serve the request
+    that asked, no other."""
     rig = SlowRig(vhost=STATUS, httpd_conf=ONE_CHILD, relay_conf={"redis": {"timeout": "5s"}})
     wait_for(lambda: status_lines(rig)["RelayLink"] == "up", "the link to Redis", 20)
     device = rig.device("nas")
@@ -357,32 +392,43 @@ def test_overtaken():
     rig.connect(tunnel)
     time.sleep(0.5)
     status, _ = ask_while(tunnel, lambda: rig.rly("close", tunnel["id"]))
-    tap.ok(status in (200, 410), "overtaken: a request that asked before the close is answered", status)
-    tap.is_({rig.get(tunnel)[0] for _ in range(3)}, {410}, "overtaken: the next ones know of the close")
+    tap.ok(status in (200, 410), "overtaken: a request that asked before the close is answered",
+           status)
+    tap.is_({rig.get(tunnel)[0]
+             for _ in range(3)}, {410}, "overtaken: the next ones know of the close")
     status, late = ask_while("came-late", lambda: rig.open(device.url, name="came-late"))
-    tap.ok(status in (404, 503), "overtaken: a request that asked before the open is answered", status)
+    tap.ok(status in (404, 503), "overtaken: a request that asked before the open is answered",
+           status)
     rig.connect(late)
-    tap.is_({rig.get(late)[0] for _ in range(3)}, {200}, "overtaken: the next ones know of the open")
+    tap.is_({rig.get(late)[0]
+             for _ in range(3)}, {200}, "overtaken: the next ones know of the open")
     tap.is_(rig.stop(), [], "the rig with slow answers ends cleanly")
 
 
 def test_missed(rig, device):
-    """A change of which nobody could tell: the link was broken just then. Nothing of before may be believed after it."""
+    """A change of which nobody could tell: the link was broken just then. Nothing of before may be
+    believed after it."""
     tunnel = rig.open(device.url)
     rig.connect(tunnel)
     name = tunnel["routes"][0]["name"]
     tap.is_({rig.get(tunnel)[0] for _ in range(3)}, {200}, "missed: a known route")
-    subprocess.run(["redis-cli", "-s", rig.redis_sock], check=True, capture_output=True, text=True, input=(
-        "MULTI\nCLIENT KILL TYPE pubsub\nCLIENT KILL TYPE normal SKIPME yes\n"
-        f"DEL relay:route:{name}\nHSET relay:gone:{name} v 1 why closed\nEXEC\n"))
+    subprocess.run(["redis-cli", "-s", rig.redis_sock],
+                   check=True,
+                   capture_output=True,
+                   text=True,
+                   input=("MULTI\nCLIENT KILL TYPE pubsub\nCLIENT KILL TYPE normal SKIPME yes\n"
+                          f"DEL relay:route:{name}\nHSET relay:gone:{name} v 1 why closed\nEXEC\n"))
     took, before = ask_until(rig.connection(tunnel), 410, 5)
-    tap.ok(took is not None and took < 2, "missed: a close in the moment when the link broke is known soon after",
+    tap.ok(took is not None and took < 2,
+           "missed: a close in the moment when the link broke is known soon after",
            f"took {took}, before: {before}")
 
 
 def main():
     rig = Rig(vhost=STATUS, httpd_conf=ONE_CHILD)
-    rig.expect(r"RLY111 no link to Redis|RLY120 route \S+ cannot be looked up: (cannot connect|Redis at)|Redis is now ready|AH01102|AH00898|AH00957|AH01114")
+    rig.expect(
+        r"RLY111 no link to Redis|RLY120 route \S+ cannot be looked up: (cannot connect|Redis "
+        r"at)|Redis is now ready|AH01102|AH00898|AH00957|AH01114")
     device = rig.device("nas")
     test_close_and_extend(rig, device)
     test_counters(rig, device)

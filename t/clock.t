@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""The machine's clock steps, for all programs of the relay at once (devices and visitors have clocks of their own): to and fro
-by a second all the time, forward by an hour, back by an hour. What ends is what that clock says has ended; no session ends
-that should not, nobody sees another's device, no listen address comes twice. (httpd's clock alone: cache.t.)"""
+"""The machine's clock steps, for all programs of the relay at once (devices and visitors have
+clocks of their own): to and fro by a second all the time, forward by an hour, back by an hour. What
+ends is what that clock says has ended; no session ends that should not, nobody sees another's
+device, no listen address comes twice. (httpd's clock alone: cache.t.)"""
 import os
 import random
 import sys
@@ -38,13 +39,17 @@ def test_to_and_fro(rig, devices, tunnels, sessions, rng):
             wrong += ask_all(rig, [(new, device.id)])
             rig.rly("close", new["id"])
             began = time.monotonic()
-            wait_for(lambda: rig.get(new)[0] == 410 and not rig.listening(new), "the closed tunnel's end", 5)
+            wait_for(lambda: rig.get(new)[0] == 410 and not rig.listening(new),
+                     "the closed tunnel's end", 5)
             if time.monotonic() - began > 1:
                 wrong.append(f"a close took {time.monotonic() - began:.2f} s")
             session.stop()
             opened += 1
-    tap.ok(opened > 2 and not wrong, f"a second to and fro: {opened} tunnels opened and closed, every answer right", wrong[:5])
-    tap.is_([s.process.poll() for s in sessions], [None] * len(sessions), "a second to and fro: no session ends")
+    tap.ok(opened > 2 and not wrong,
+           f"a second to and fro: {opened} tunnels opened and closed, every answer right",
+           wrong[:5])
+    tap.is_([s.process.poll() for s in sessions], [None] * len(sessions),
+            "a second to and fro: no session ends")
 
 
 def test_forward(rig, devices, tunnels, sessions):
@@ -54,11 +59,15 @@ def test_forward(rig, devices, tunnels, sessions):
     rig.step(3600)
     began = time.monotonic()
     wait_for(lambda: rig.get(brief)[0] == 410, "410", 10)
-    tap.ok(time.monotonic() - began < 2, "the clock goes forward by an hour: it is over, visitors are told", time.monotonic() - began)
+    tap.ok(time.monotonic() - began < 2,
+           "the clock goes forward by an hour: it is over, visitors are told",
+           time.monotonic() - began)
     wait_for(lambda: session.process.poll() is not None, "its session's end", 20)
-    tap.ok(time.monotonic() - began < 12, "and its session ends with the next look at all records", time.monotonic() - began)
+    tap.ok(time.monotonic() - began < 12, "and its session ends with the next look at all records",
+           time.monotonic() - began)
     tap.is_(ask_all(rig, tunnels), [], "longer ones serve")
-    tap.is_([s.process.poll() for s in sessions], [None] * len(sessions), "and their sessions go on")
+    tap.is_([s.process.poll() for s in sessions], [None] * len(sessions),
+            "and their sessions go on")
     # rlyd's last word on which addresses are in use seems an hour old until it says it again
     wait_for(lambda: rig.rly("open", "80", check=False).returncode == 0, "rly opens", 12)
     tap.ok(time.monotonic() - began < 12, "rly opens again", time.monotonic() - began)
@@ -71,29 +80,36 @@ def test_forward(rig, devices, tunnels, sessions):
 
 
 def test_rlyd_away(rig, devices):
-    """What rlyd finds when it starts is judged by its age; a clock that was put back makes tunnels younger than they are."""
+    """What rlyd finds when it starts is judged by its age; a clock that was put back makes tunnels
+    younger than they are."""
     tunnel = rig.open(devices[0].url)
     session = rig.connect(tunnel)
     rig.servers["rlyd"].kill()
     rig.step(-60)
     rig.servers["rlyd"].start()
-    wait_for(lambda: tunnel["routes"][0]["listen"] in live(rig) or session.process.poll() is not None, "it is found or ended", 10)
+    wait_for(
+        lambda: tunnel["routes"][0]["listen"] in live(rig) or session.process.poll() is not None,
+        "it is found or ended", 10)
     time.sleep(1)
-    tap.is_((session.process.poll(), rig.get(tunnel)[0]), (None, 200), "a minute back while rlyd is away: it ends no session")
+    tap.is_((session.process.poll(), rig.get(tunnel)[0]), (None, 200),
+            "a minute back while rlyd is away: it ends no session")
     rig.step(60)
     rig.rly("close", tunnel["id"])
     wait_for(lambda: not rig.listening(tunnel), "its end", 5)
 
 
 def test_back(rig, devices, tunnels, sessions):
-    addresses = [t["routes"][0]["listen"] for t, _ in tunnels] + [rig.open("80")["routes"][0]["listen"] for _ in range(10)]
+    addresses = [t["routes"][0]["listen"]
+                 for t, _ in tunnels] + [rig.open("80")["routes"][0]["listen"] for _ in range(10)]
     counter = int(rig.redis("GET", "relay:next:relay1"))
     before = rig.redis_time()
     rig.step(-7200)
-    tap.ok(rig.redis_time() < before - 7000, "the clock goes back by two hours, Redis's too", rig.redis_time() - before)
+    tap.ok(rig.redis_time() < before - 7000, "the clock goes back by two hours, Redis's too",
+           rig.redis_time() - before)
     tap.is_(ask_all(rig, tunnels), [], "all serve")
     later = [rig.open("80")["routes"][0]["listen"] for _ in range(10)]
-    tap.is_((len(set(addresses + later)), int(rig.redis("GET", "relay:next:relay1")) > counter), (len(addresses) + 10, True), "no listen address comes twice")
+    tap.is_((len(set(addresses + later)), int(rig.redis("GET", "relay:next:relay1")) > counter),
+            (len(addresses) + 10, True), "no listen address comes twice")
     tap.is_([s.process.poll() for s in sessions], [None] * len(sessions), "sessions go on")
     new = rig.open(devices[1].url, ttl="2s")
     began = time.monotonic()
@@ -107,37 +123,47 @@ def test_back(rig, devices, tunnels, sessions):
     began = time.monotonic()
     wait_for(lambda: rig.get(new)[0] == 410 and session.process.poll() is not None, "a close", 5)
     tap.ok(time.monotonic() - began < 1.5, "a close is a close at once", time.monotonic() - began)
-    wait_for(lambda: {e["what"] for e in events(rig, tunnel=new)} >= {"open", "up", "close"}, "its events", 5)
+    wait_for(lambda: {e["what"]
+                      for e in events(rig, tunnel=new)} >= {"open", "up", "close"}, "its events", 5)
     tap.ok(True, "with its events")
     brief = rig.open(devices[0].url, ttl="3s")
     session = rig.connect(brief)
     began = time.monotonic()
     rig.step(-60)
     time.sleep(4)
-    # the record lives for a minute more by Redis's clock: either is right, but both parts have to agree in the end
-    wait_for(lambda: (rig.get(brief)[0] == 200) == (session.process.poll() is None), "both agree", 20)
-    tap.note(f"a tunnel for 3 s, the clock a minute back: {rig.get(brief)[0]}, session {session.process.poll()}")
-    tap.ok(rig.get(brief)[0] in (200, 503, 410), "a tunnel that the clock gave a minute more is there or not, as a whole")
+    # the record lives for a minute more by Redis's clock: either is right, but both parts have to
+    # agree in the end
+    wait_for(lambda: (rig.get(brief)[0] == 200) == (session.process.poll() is None), "both agree",
+             20)
+    tap.note(f"a tunnel for 3 s, the clock a minute back: {rig.get(brief)[0]}, session "
+             f"{session.process.poll()}")
+    tap.ok(
+        rig.get(brief)[0] in (200, 503, 410),
+        "a tunnel that the clock gave a minute more is there or not, as a whole")
     rig.rly("close", brief["id"])
     wait_for(lambda: not rig.listening(brief), "its end", 3)
 
 
 def test_woken(rig, devices):
-    """A tunnel that had ended seems open again when the clock is put back; what its visitors were told stays true."""
+    """A tunnel that had ended seems open again when the clock is put back; what its visitors were
+    told stays true."""
     tunnel = rig.open(devices[0].url, ttl="20s")
     tap.is_(rig.get(tunnel)[0], 503, "a tunnel for 20 s, without a device")
     rig.step(30)
     wait_for(lambda: rig.get(tunnel)[0] == 410, "410", 10)
-    rig.redis("EXISTS", f"relay:route:{tunnel['routes'][0]['name']}")  # Redis comes across it, and removes it
+    # Redis comes across it, and removes it
+    rig.redis("EXISTS", f"relay:route:{tunnel['routes'][0]['name']}")
     rig.step(-30)
     result = rig.rly("extend", "-t", "1h", tunnel["id"], check=False)
-    tap.is_((result.returncode, rig.get(tunnel)[0]), (1, 410), "half a minute forward and back: it has ended, and is not extended")
+    tap.is_((result.returncode, rig.get(tunnel)[0]), (1, 410),
+            "half a minute forward and back: it has ended, and is not extended")
     tap.like(result.stderr, "expired", "and rly says why")
 
 
 def test_same_address(device):
-    """A session that nobody ends, rlyd being away, has the only address of the listen space. Its tunnel was opened after rlyd's
-    last look, but as the clock was set back in between its address is free again before that look is a cooldown old."""
+    """A session that nobody ends, rlyd being away, has the only address of the listen space. Its
+    tunnel was opened after rlyd's last look, but as the clock was set back in between its address
+    is free again before that look is a cooldown old."""
     base = f"127.{64 + os.getpid() % 60}.{os.getpid() // 60 % 250}"
     rig = ClockRig(listen=f"{base}.10:21000-21000", cooldown="6s")
     looked = rig.redis("HGET", "relay:seen:relay1", "at")
@@ -148,8 +174,13 @@ def test_same_address(device):
     session = rig.connect(old, args=("-o", f"Port={rig.ssh_port}"))
     until, opened = time.monotonic() + 9, 0
     while time.monotonic() < until:
-        opened += rig.rly("open", "-k", f"{rig.dir}/etc/ssh_host_ed25519_key.pub", "80", check=False).returncode == 0
-    tap.is_((opened, rig.listening(old)), (0, True), "rlyd away and the clock set back: an address that is in use does not come back")
+        opened += rig.rly("open",
+                          "-k",
+                          f"{rig.dir}/etc/ssh_host_ed25519_key.pub",
+                          "80",
+                          check=False).returncode == 0
+    tap.is_((opened, rig.listening(old)), (0, True),
+            "rlyd away and the clock set back: an address that is in use does not come back")
     rig.servers["rlyd"].start()
     wait_for(lambda: session.process.poll() is not None, "the old session's end", 5)
     wait_for(lambda: rig.rly("open", "80", check=False).returncode == 0, "rly opens", 10)
@@ -159,7 +190,7 @@ def test_same_address(device):
 
 
 def main():
-    seed = os.environ.get("RELAY_SEED", str(random.SystemRandom().randrange(10 ** 9)))
+    seed = os.environ.get("RELAY_SEED", str(random.SystemRandom().randrange(10**9)))
     tap.note(f"RELAY_SEED={seed}")
     rig = ClockRig()
     rig.expect(r"Failed publickey|AH00957|AH01114|AH01102|AH00898")

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""The module in httpd: configtest's errors, its symbols, graceful restarts under load, clean ends, under each MPM."""
+"""The module in httpd: configtest's errors, its symbols, graceful restarts under load, clean ends,
+under each MPM."""
 import os
 import re
 import signal
@@ -23,8 +24,10 @@ def configtest(rig, change):
     with open(f"{rig.dir}/etc/changed.conf", "w") as f:
         f.write(text)
     result = subprocess.run([APACHE2, "-d", rig.dir, "-f", f"{rig.dir}/etc/changed.conf", "-t"],
-                            stdin=subprocess.DEVNULL, capture_output=True,
-                            text=True, env=rig.servers["httpd"].env)
+                            stdin=subprocess.DEVNULL,
+                            capture_output=True,
+                            text=True,
+                            env=rig.servers["httpd"].env)
     return result.returncode, result.stdout + result.stderr
 
 
@@ -34,7 +37,8 @@ def check(rig, what, change, wanted):
     if wanted is None:
         tap.ok(status == 0 and "Syntax OK" in said, f"configtest: {what}", said)
     else:
-        tap.ok(status != 0 and re.search(wanted, said), f"configtest: {what}: refused, and says why",
+        tap.ok(status != 0 and re.search(wanted, said),
+               f"configtest: {what}: refused, and says why",
                f"exit status {status}, lacks {wanted}\n{said}")
 
 
@@ -52,16 +56,21 @@ def with_conf(rig, text):
 
 def test_directives(rig):
     check(rig, "as it is", lambda text: text, None)
-    for name in ("RelayCacheTTL", "RelayStaleMax", "RelayBackendTimeout", "RelayBackendConnectTimeout",
-                 "RelayBackendIdle"):
+    for name in ("RelayCacheTTL", "RelayStaleMax", "RelayBackendTimeout",
+                 "RelayBackendConnectTimeout", "RelayBackendIdle"):
         check(rig, f"{name} 7s", in_vhost(f"{name} 7s"), None)
         for value in ("7", "-7s", "7 s", "1.5s", "s", "7sec", "7S"):
-            check(rig, f"{name} {value}", in_vhost(f"{name} {value}" if value != "7 s" else f'{name} "7 s"'),
-                  rf"line \d+ of [\s\S]*{name}: `.*' is not a time span: write a whole number and a unit, like 90s, 15m, 2h or 7d")
-        check(rig, f"{name} 11 years", in_vhost(f"{name} 4015d"), f"{name}: `4015d' is longer than ten years")
+            check(
+                rig, f"{name} {value}",
+                in_vhost(f"{name} {value}" if value != "7 s" else f'{name} "7 s"'),
+                rf"line \d+ of [\s\S]*{name}: `.*' is not a time span: write a whole number and "
+                r"a unit, like 90s, 15m, 2h or 7d")
+        check(rig, f"{name} 11 years", in_vhost(f"{name} 4015d"),
+              f"{name}: `4015d' is longer than ten years")
         check(rig, f"{name} without a value", in_vhost(name), f"{name} takes one argument")
-        check(rig, f"{name} in a directory", lambda text,
-              n=name: text + f'<Directory "/x">\n{n} 7s\n</Directory>\n',
+        check(rig,
+              f"{name} in a directory",
+              lambda text, n=name: text + f'<Directory "/x">\n{n} 7s\n</Directory>\n',
               f"{name} not allowed (here|in <Directory)")
         if name == "RelayStaleMax":
             check(rig, f"{name} 0s", in_vhost(f"{name} 0s"), None)
@@ -74,22 +83,28 @@ def test_directives(rig):
     check(rig, "RelayEngine maybe", in_vhost("RelayEngine maybe"), "RelayEngine must be On or Off")
     for name in ("RelayStaleMax", "RelayCacheTTL"):
         for value in ("15m", "900s", "1h", "30d"):
-            check(rig, f"{name} {value}, cooldown 15m", in_vhost(f"{name} {value}"),
-                  rf"RLY104 {name} \(\w+\) must be shorter than \[relay\] cooldown \(15m\) in {rig.conf}: .* Shorten the first or lengthen the second")
+            check(
+                rig, f"{name} {value}, cooldown 15m", in_vhost(f"{name} {value}"),
+                rf"RLY104 {name} \(\w+\) must be shorter than \[relay\] cooldown \(15m\) in "
+                rf"{rig.conf}: .* Shorten the first or lengthen the second")
         check(rig, f"{name} 14m, cooldown 15m", in_vhost(f"{name} 14m"), None)
     base = "[relay]\nname = r\ndomain = relay.localhost\n"
     check(rig, "a short cooldown with the defaults", with_conf(rig, base + "cooldown = 2s\n"), None)
-    check(rig, "RelayEngine off, no relay.conf",
-          lambda text: text.replace("RelayEngine on", "RelayEngine off").replace(rig.conf, "/nonexistent"), None)
+    check(
+        rig, "RelayEngine off, no relay.conf", lambda text: text.replace(
+            "RelayEngine on", "RelayEngine off").replace(rig.conf, "/nonexistent"), None)
 
 
 def test_numbers(rig):
     """RelayTunnelThreads and RelaySSHWaitMax, good and bad."""
     for value in ("0", "1", "100000", "1%", "100%"):
         check(rig, f"RelayTunnelThreads {value}", in_vhost(f"RelayTunnelThreads {value}"), None)
-    for value in ("-1", "100001", "0%", "101%", "25 %", "%", "a", "10x", "10%%", "1.5", " ", "99999999999999999999", "off"):
-        check(rig, f"RelayTunnelThreads {value!r}", in_vhost(f'RelayTunnelThreads "{value}"'),
-              "RelayTunnelThreads: `.*' is neither a number from 0 .no limit. to 100000 nor a share of MaxRequestWorkers from 1% to 100%")
+    for value in ("-1", "100001", "0%", "101%", "25 %", "%", "a", "10x", "10%%", "1.5", " ",
+                  "99999999999999999999", "off"):
+        check(
+            rig, f"RelayTunnelThreads {value!r}", in_vhost(f'RelayTunnelThreads "{value}"'),
+            "RelayTunnelThreads: `.*' is neither a number from 0 .no limit. to 100000 nor a "
+            "share of MaxRequestWorkers from 1% to 100%")
     for value in ("1", "10000"):
         check(rig, f"RelaySSHWaitMax {value}", in_vhost(f"RelaySSHWaitMax {value}"), None)
     for value in ("0", "10001", "x", "1%", " "):
@@ -100,20 +115,25 @@ def test_numbers(rig):
 def warns(rig, what, change, wanted):
     """wanted: a regex of the warning; None: nothing is said. configtest succeeds."""
     status, said = configtest(rig, change)
-    tap.ok(status == 0 and ("RLY11" not in said if wanted is None else re.search(wanted, said)), f"configtest: {what}",
-           f"exit status {status}\n{said}")
+    tap.ok(status == 0 and ("RLY11" not in said if wanted is None else re.search(wanted, said)),
+           f"configtest: {what}", f"exit status {status}\n{said}")
 
 
 def test_eviction(rig):
-    """A Redis that forgets tunnels when it is full. Without a right to INFO, or away, it is not judged, and nobody waits for it."""
-    for memory, policy, evicts in (("0", "noeviction", False), ("0", "allkeys-lru", False), ("100mb", "noeviction", False),
-                                   *(("100mb", policy, True) for policy in ("allkeys-lru", "allkeys-lfu", "allkeys-random", "volatile-lru",
-                                                                            "volatile-lfu", "volatile-random", "volatile-ttl"))):
+    """A Redis that forgets tunnels when it is full. Without a right to INFO, or away, it is not
+    judged, and nobody waits for it."""
+    for memory, policy, evicts in (("0", "noeviction", False), ("0", "allkeys-lru", False), (
+            "100mb", "noeviction",
+            False), *(("100mb", policy, True)
+                      for policy in ("allkeys-lru", "allkeys-lfu", "allkeys-random", "volatile-lru",
+                                     "volatile-lfu", "volatile-random", "volatile-ttl"))):
         rig.redis("CONFIG", "SET", "maxmemory", memory)
         rig.redis("CONFIG", "SET", "maxmemory-policy", policy)
-        warns(rig, f"maxmemory {memory}, {policy}", lambda text: text,
-              rf"RLY115 Redis at unix://{rig.redis_sock}, of {rig.conf}, has a maxmemory and the maxmemory-policy {policy}: .*"
-              "Set `maxmemory-policy noeviction'" if evicts else None)
+        warns(
+            rig, f"maxmemory {memory}, {policy}", lambda text: text,
+            rf"RLY115 Redis at unix://{rig.redis_sock}, of {rig.conf}, has a maxmemory and the "
+            rf"maxmemory-policy {policy}: .*"
+            "Set `maxmemory-policy noeviction'" if evicts else None)
     rig.expect("RLY111")  # while Redis hangs
     base = f"[relay]\nname = r\ndomain = relay.localhost\n[redis]\nurl = unix://blind:s3cret@{rig.redis_sock}\n"
     rig.redis("ACL", "SETUSER", "blind", "on", ">s3cret", "~*", "+@all", "-info")
@@ -121,7 +141,8 @@ def test_eviction(rig):
     warns(rig, "Redis refuses the login", with_conf(rig, base.replace("s3cret", "wrong")), None)
     rig.redis("ACL", "SETUSER", "blind", "+info")
     status, said = configtest(rig, with_conf(rig, base))
-    tap.ok("RLY115" in said and "s3cret" not in said, "configtest: with a password, which is not shown", said)
+    tap.ok("RLY115" in said and "s3cret" not in said,
+           "configtest: with a password, which is not shown", said)
     rig.redis("ACL", "DELUSER", "blind")
     warns(rig, "Redis is away", with_conf(rig, base.replace(rig.redis_sock, "/nonexistent")), None)
     rig.servers["redis"].signal(signal.SIGSTOP)
@@ -130,7 +151,8 @@ def test_eviction(rig):
         warns(rig, "Redis hangs", with_conf(rig, base + "timeout = 60s\n"), None)
     finally:
         rig.servers["redis"].signal(signal.SIGCONT)
-    tap.ok(time.monotonic() - began < 4, "configtest: and is not waited for", time.monotonic() - began)
+    tap.ok(time.monotonic() - began < 4, "configtest: and is not waited for",
+           time.monotonic() - began)
     rig.redis("CONFIG", "SET", "maxmemory", "0")
     rig.redis("CONFIG", "SET", "maxmemory-policy", "noeviction")
 
@@ -139,45 +161,62 @@ def test_names(rig):
     """A virtual host that no request for a device will come to."""
     def names(name, *aliases):
         lines = "".join(f"    ServerAlias {alias}\n" for alias in aliases)
-        return lambda text: text.replace("    ServerName relay.localhost\n    ServerAlias *.relay.localhost\n", f"    ServerName {name}\n{lines}")
+        return lambda text: text.replace(
+            "    ServerName relay.localhost\n    ServerAlias *.relay.localhost\n",
+            f"    ServerName {name}\n{lines}")
 
     wanted = r"RLY116 no virtual host with RelayEngine on \(.*changed.conf:\d+\) has a name below `relay.localhost', the domain in .*" \
         r"It needs `ServerAlias \*.relay.localhost'"
-    for good in (("relay.localhost", "*.relay.localhost"), ("x.example", "*.RELAY.localhost"), ("x.example", "*.localhost"), ("x.example", "*"),
-                 ("x.example", "nas.relay.localhost"), ("nas.relay.localhost",), ("x.example", "y.example", "?*.relay.localhost")):
+    for good in (("relay.localhost", "*.relay.localhost"), ("x.example", "*.RELAY.localhost"),
+                 ("x.example", "*.localhost"), ("x.example", "*"), ("x.example",
+                                                                    "nas.relay.localhost"),
+                 ("nas.relay.localhost", ), ("x.example", "y.example", "?*.relay.localhost")):
         warns(rig, f"names {' '.join(good)}", names(*good), None)
-    for bad in (("relay.localhost",), ("relay.example.com", "*.relay.example.com"), ("x.example",), ("xrelay.localhost", "*.xrelay.localhost"),
-                ("relay.localhost.example", "*.relay.localhost.example"), ("localhost",)):
+    for bad in (("relay.localhost", ), ("relay.example.com", "*.relay.example.com"),
+                ("x.example", ), ("xrelay.localhost", "*.xrelay.localhost"),
+                ("relay.localhost.example", "*.relay.localhost.example"), ("localhost", )):
         warns(rig, f"names {' '.join(bad)}", names(*bad), wanted)
-    warns(rig, "names that do not fit, RelayEngine off", lambda text: names("x.example")(text).replace("RelayEngine on", "RelayEngine off"), None)
+    warns(rig, "names that do not fit, RelayEngine off", lambda text: names("x.example")
+          (text).replace("RelayEngine on", "RelayEngine off"), None)
 
 
 def test_relay_conf(rig):
     base = "[relay]\nname = r\ndomain = relay.localhost\n"
     path = f"{rig.dir}/etc/other.conf"
-    check(rig, "relay.conf is missing", lambda text: text.replace(f"RelayConfig {rig.conf}",
-                                                                  "RelayConfig /nonexistent/relay.conf"),
-          r"RLY103 RelayConfig: /nonexistent/relay\.conf: cannot be read: No such file")
+    check(
+        rig, "relay.conf is missing",
+        lambda text: text.replace(f"RelayConfig {rig.conf}", "RelayConfig /nonexistent/relay.conf"),
+        r"RLY103 RelayConfig: /nonexistent/relay\.conf: cannot be read: No such file")
     check(rig, "relay.conf is a directory",
           lambda text: text.replace(f"RelayConfig {rig.conf}", f"RelayConfig {rig.dir}"),
           rf"RLY103 RelayConfig: {rig.dir}: cannot be read: Is a directory")
     if not os.path.exists("/etc/relay/relay.conf"):  # a host that is a relay has one
-        check(rig, "no RelayConfig and no default", lambda text: text.replace(f"RelayConfig {rig.conf}", ""),
+        check(rig, "no RelayConfig and no default",
+              lambda text: text.replace(f"RelayConfig {rig.conf}", ""),
               r"RLY103 RelayConfig: /etc/relay/relay\.conf: cannot be read")
-    for what, text, wanted in (
-            ("an unknown key", base + "colour = red\n", ":4: .relay. colour: there is no such key"),
-            ("an unknown section", base + "[web]\nx = y\n", ":5: .web.: there is no such section: "),
-            ("a bad span", base + "cooldown = soon\n", ":4: .relay. cooldown: `soon' is not a time span"),
-            ("a bad listen space", base + "listen = 10.0.0.0/8:1-2\n", ":4: .relay. listen: .*loopback"),
-            ("a bad Redis URL", base + "[redis]\nurl = mysql://x\n", ":5: .redis. url: write unix:"),
-            ("a password in a bad URL", base + "[redis]\nurl = redis://u:s3cret@:6379\n", ":5: .redis. url: "),
-            ("no domain", "[relay]\nname = r\n", r"\[relay\] domain: is missing"),
-            ("nothing", "", r"\[relay\] name: is missing"),
-            ("a line that is none", base + "what is this\n", ":4: this is neither"),
-            ("a key twice", base + "name = q\n", ":4: .relay. name: given twice"),
-            ("a binary file", "\x7fELF\x01\x02\n\n", ":1: ")):
-        check(rig, f"relay.conf with {what}", with_conf(rig, text), f"RLY103 RelayConfig: {path}.*{wanted}")
-    check(rig, "relay.conf with a user that does not exist", with_conf(rig, base + "user = nobodyatall\n"),
+    for what, text, wanted in (("an unknown key", base + "colour = red\n",
+                                ":4: .relay. colour: there is no such key"),
+                               ("an unknown section", base + "[web]\nx = y\n",
+                                ":5: .web.: there is no such section: "),
+                               ("a bad span", base + "cooldown = soon\n",
+                                ":4: .relay. cooldown: `soon' is not a time span"),
+                               ("a bad listen space", base + "listen = 10.0.0.0/8:1-2\n",
+                                ":4: .relay. listen: .*loopback"),
+                               ("a bad Redis URL", base + "[redis]\nurl = mysql://x\n",
+                                ":5: .redis. url: write unix:"),
+                               ("a password in a bad URL",
+                                base + "[redis]\nurl = redis://u:s3cret@:6379\n",
+                                ":5: .redis. url: "), ("no domain", "[relay]\nname = r\n",
+                                                       r"\[relay\] domain: is missing"),
+                               ("nothing", "", r"\[relay\] name: is missing"),
+                               ("a line that is none", base + "what is this\n",
+                                ":4: this is neither"), ("a key twice", base + "name = q\n",
+                                                         ":4: .relay. name: given twice"),
+                               ("a binary file", "\x7fELF\x01\x02\n\n", ":1: ")):
+        check(rig, f"relay.conf with {what}", with_conf(rig, text),
+              f"RLY103 RelayConfig: {path}.*{wanted}")
+    check(rig, "relay.conf with a user that does not exist",
+          with_conf(rig, base + "user = nobodyatall\n"),
           rf"RLY106 {path}: .relay. user: there is no user `nobodyatall' on this host")
     status, said = configtest(rig, with_conf(rig, base + "[redis]\nurl = redis://u:s3cret@:6379\n"))
     tap.unlike(said, "s3cret", "the password is not shown")
@@ -198,26 +237,32 @@ def test_modules(rig):
         lines = re.findall(r"^LoadModule (?:proxy|proxy_http|proxy_http2)_module .*\n", text, re.M)
         for line in lines:
             text = text.replace(line, "")
-        return re.sub(r"^(LoadModule relay_module .*\n)", lambda m: m.group(1) + "".join(lines), text, flags=re.M)
+        return re.sub(r"^(LoadModule relay_module .*\n)",
+                      lambda m: m.group(1) + "".join(lines),
+                      text,
+                      flags=re.M)
 
-    check(rig, "mod_proxy loaded after it", late,
-          "RLY105 mod_relay: the LoadModule line of proxy_module must stand before that of relay_module")
+    check(
+        rig, "mod_proxy loaded after it", late,
+        "RLY105 mod_relay: the LoadModule line of proxy_module must stand before that of "
+        "relay_module")
     check(rig, "without mod_http2", without("http2", "proxy_http2"), None)
-    check(rig, "without mod_status", lambda text: without("status")(text).replace("SetHandler server-status", ""),
-          None)
+    check(rig, "without mod_status", lambda text: without("status")
+          (text).replace("SetHandler server-status", ""), None)
     symbols = subprocess.run(["nm", "-D", "--defined-only", f"{rig.root}{MODULES}/mod_relay.so"],
-                             capture_output=True, text=True).stdout
+                             capture_output=True,
+                             text=True).stdout
     tap.is_([line.split()[-1] for line in symbols.splitlines()], ["relay_module"],
             "mod_relay.so exports relay_module and nothing else")
 
 
 class Load:
     """Visitors that ask all the time, a connection for each request and one for many."""
-
     def __init__(self, rig, tunnel, n=4):
         self.rig, self.tunnel, self.over = rig, tunnel, threading.Event()
         self.answers = {}
-        self.threads = [threading.Thread(target=self.visit) for _ in range(n)] + [threading.Thread(target=self.slow) for _ in range(2)]
+        self.threads = [threading.Thread(target=self.visit)
+                        for _ in range(n)] + [threading.Thread(target=self.slow) for _ in range(2)]
 
     def count(self, what):
         self.answers[what] = self.answers.get(what, 0) + 1
@@ -258,11 +303,16 @@ def test_restarts(mpm):
         for _ in range(4):
             time.sleep(0.4)
             rig.graceful()
-    tap.ok(set(load.answers) == {200} and load.answers[200] > 100,
-           f"{mpm}: four graceful restarts lose no request of {sum(load.answers.values())}", load.answers)
-    # an end while requests are under way and Redis hangs; httpd waits for devices, but kills its children after 8 s
+    tap.ok(
+        set(load.answers) == {200} and load.answers[200] > 100,
+        f"{mpm}: four graceful restarts lose no request of {sum(load.answers.values())}",
+        load.answers)
+    # an end while requests are under way and Redis hangs; httpd waits for devices, but kills its
+    # children after 8 s
     rig.expect("RLY111|RLY120")
-    stuck = [threading.Thread(target=lambda: quietly(rig.get, tunnel, "/slow?s=3")) for _ in range(3)]
+    stuck = [
+        threading.Thread(target=lambda: quietly(rig.get, tunnel, "/slow?s=3")) for _ in range(3)
+    ]
     for thread in stuck:
         thread.start()
     time.sleep(0.5)
@@ -275,7 +325,8 @@ def test_restarts(mpm):
     rig.servers["redis"].signal(signal.SIGCONT)
     with open(f"{rig.dir}/log/httpd-error.log") as f:
         log = f.read()
-    tap.ok(took < 6, f"{mpm}: httpd ends while requests are under way and Redis hangs", f"{took:.1f} s")
+    tap.ok(took < 6, f"{mpm}: httpd ends while requests are under way and Redis hangs",
+           f"{took:.1f} s")
     tap.unlike(log, r"still did not exit|exit signal|AH00045|AH00046|AH0005[012]",
                f"{mpm}: no child crashed or had to be killed")
     tap.ok(len(children) > 0 and not keeper.kill_all(children, 0), f"{mpm}: no process is left")

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""Who has an account on the relay, or a service on all addresses, never gets a device's visitors: not while it is away, not as
-it goes, and no address is issued where somebody else listens."""
+"""Who has an account on the relay, or a service on all addresses, never gets a device's visitors:
+not while it is away, not as it goes, and no address is issued where somebody else listens."""
 import http.client
 import itertools
 import json
@@ -33,22 +33,29 @@ KINDS = (
     ("IPv6's, mapped", "nobody", "[::ffff:{ip}]:{port}", "accepting", ""),
     ("all addresses", "nobody", "*:{port}", "accepting", " by listening on all addresses"),
     ("root's on all addresses", "root", "*:{port}", "accepting", " by listening on all addresses"),
-    ("all addresses, IPv6's too", "nobody", "[::]:{port}", "accepting", " by listening on all addresses"),
+    ("all addresses, IPv6's too", "nobody", "[::]:{port}", "accepting",
+     " by listening on all addresses"),
     ("all addresses, bound to lo", "root", "*:{port}", "device", " by listening on all addresses"),
-    ("the tunnel user's on all addresses", "relay", "*:{port}", "accepting", " by listening on all addresses"),
+    ("the tunnel user's on all addresses", "relay", "*:{port}", "accepting",
+     " by listening on all addresses"),
 )
 
 
 def addresses(tunnel, form):
-    return [form.format(ip=ip, port=port) for ip, port in (r["listen"].split(":") for r in tunnel["routes"])]
+    return [
+        form.format(ip=ip, port=port)
+        for ip, port in (r["listen"].split(":") for r in tunnel["routes"])
+    ]
 
 
 def upgrade(rig, name):
     with rig.tls(name, timeout=10) as sock:
-        sock.sendall(b"GET /ws HTTP/1.1\r\nHost: %s\r\nAccept: application/json\r\n%s\r\n" % (rig.host(name).encode(), SOCKET))
+        sock.sendall(b"GET /ws HTTP/1.1\r\nHost: %s\r\nAccept: application/json\r\n%s\r\n" %
+                     (rig.host(name).encode(), SOCKET))
         answer = http.client.HTTPResponse(sock)
         answer.begin()
-        return answer.status, answer.headers["Retry-After"], b"" if answer.status == 101 else answer.read()
+        return answer.status, answer.headers[
+            "Retry-After"], b"" if answer.status == 101 else answer.read()
 
 
 def visits(rig, tunnel):
@@ -57,8 +64,13 @@ def visits(rig, tunnel):
         scheme = route["service"].split(":")[0]
         for version in (1.1, 2):
             for method, body in (("GET", None), ("POST", b"secret=1")):
-                status, headers, got = rig.get(route["name"], "/upload", http=version, method=method, body=body,
-                                               headers={"Accept": "application/json", "Cookie": "secret=1"})
+                status, headers, got = rig.get(
+                    route["name"],
+                    "/upload",
+                    http=version,
+                    method=method,
+                    body=body,
+                    headers={"Accept": "application/json", "Cookie": "secret=1"})
                 yield f"{method}, HTTP/{version}, {scheme}", status, headers["Retry-After"], got
         if scheme != "h2c":
             yield (f"WebSocket, {scheme}", *upgrade(rig, route["name"]))
@@ -76,9 +88,12 @@ def test_kinds(rig, tunnel, kinds):
         if how != "deaf":
             tap.ok(met[0], f"{what}: though connections do", met)
         squatter.stop()
-        lines = re.findall(r"RLY149 (\S+) is .* process of uid (\d+) answers there(.*?), not sshd as user relay",
-                           log(rig, "relay-error.log")[len(rig_log):])
-        tap.ok({(uid, by) for _, uid, by in lines} <= {(str(pwd.getpwnam(user).pw_uid), where)}, f"{what}: the log says whose it is", lines)
+        lines = re.findall(
+            r"RLY149 (\S+) is .* process of uid (\d+) answers there(.*?), not sshd as user relay",
+            log(rig, "relay-error.log")[len(rig_log):])
+        tap.ok({(uid, by)
+                for _, uid, by in lines} <= {(str(pwd.getpwnam(user).pw_uid), where)},
+               f"{what}: the log says whose it is", lines)
         tap.ok(len(lines) < 20, f"{what}: the log is not flooded", len(lines))
     tap.ok("RLY149" in log(rig, "relay-error.log"), "the log says so")
 
@@ -86,13 +101,15 @@ def test_kinds(rig, tunnel, kinds):
 def test_back(rig, tunnel):
     session = rig.connect(tunnel)
     got = {v: s for v, s, *_ in visits(rig, tunnel) if "h2c" not in v}
-    tap.is_({v: s for v, s in got.items() if s != (101 if v.startswith("WebSocket") else 200)}, {},
+    tap.is_({v: s
+             for v, s in got.items() if s != (101 if v.startswith("WebSocket") else 200)}, {},
             "the device is there: all that it was asked reaches it")
     return session
 
 
 def test_change_of_hands(rig, tunnel, session):
-    """A connection of the pool belongs to the device; who listens there after it meets no request."""
+    """A connection of the pool belongs to the device; who listens there after it meets no request.
+    """
     name, form = tunnel["routes"][0]["name"], "{ip}:{port}"
     statuses, bytes_met, bodies = [], [], set()
     for _ in range(3):
@@ -118,7 +135,8 @@ def test_change_of_hands(rig, tunnel, session):
         session = rig.connect(tunnel)
         statuses.append(rig.get(name)[0])
     tap.is_((statuses, bytes_met, bodies), ([503, 503, 503, 200] * 3, [0] * 3, {b"nas"}),
-            "the address changes hands behind a pooled connection: 503, not a byte reaches the new one; the device is back: 200")
+            "the address changes hands behind a pooled connection: 503, not a byte reaches the new "
+            "one; the device is back: 200")
     return session
 
 
@@ -144,6 +162,7 @@ def test_in_turns(rig, tunnel, session):
                 met[i] += n
             squatter.stop()
             time.sleep(0.1)
+
     threads = [threading.Thread(target=f) for f in (visit, visit, visit, squat)]
     for thread in threads:
         thread.start()
@@ -153,14 +172,20 @@ def test_in_turns(rig, tunnel, session):
         session.wait_down(1)
         time.sleep(0.1)
         session = rig.connect(tunnel, wait=False)
-        turns[1] += wait(lambda: session.process.poll() is not None or rig.listening(tunnel), 3) is not None and session.process.poll() is None
+        turns[1] += wait(lambda: session.process.poll() is not None or rig.listening(tunnel),
+                         3) is not None and session.process.poll() is None
         time.sleep(0.1)
     over.set()
     for thread in threads:
         thread.join()
-    tap.note(f"{len(seen)} visits, {turns[0]} turns of the squatter, who met {met[0]} connections, {turns[1]} of the device")
-    tap.ok(met[1] == 0 and not any(bad for _, bad in seen) and {s for s, _ in seen} <= {200, 502, 503},
-           "device and squatter in turns: not a byte reaches him, and no visitor sees him", (met, {s for s, _ in seen}))
+    tap.note(f"{len(seen)} visits, {turns[0]} turns of the squatter, who met {met[0]} connections, "
+             f"{turns[1]} of the device")
+    tap.ok(
+        met[1] == 0 and not any(bad for _, bad in seen) and {s
+                                                             for s, _ in seen} <= {200, 502, 503},
+        "device and squatter in turns: not a byte reaches him, and no visitor sees him",
+        (met, {s
+               for s, _ in seen}))
     tap.ok(len(seen) > 50 and min(turns) > 1, "both had their turns", (len(seen), turns))
     session.stop()
 
@@ -168,7 +193,10 @@ def test_in_turns(rig, tunnel, session):
 def rly_open(rig, number=itertools.count(), elsewhere=False):
     """elsewhere: as on another host, where rly sees no listener of the relay's."""
     argv = [rig.program("rly"), "open", "--json", "-o", f"{rig.dir}/skip-{next(number)}", "80"]
-    return subprocess.run((["unshare", "-n"] if elsewhere else []) + argv, text=True, capture_output=True, stdin=subprocess.DEVNULL,
+    return subprocess.run((["unshare", "-n"] if elsewhere else []) + argv,
+                          text=True,
+                          capture_output=True,
+                          stdin=subprocess.DEVNULL,
                           env=dict(os.environ, RELAY_CONF=rig.conf))
 
 
@@ -181,7 +209,8 @@ def told(rig):
 
 
 def test_not_issued(rig):
-    """The port at which the counter stands gets a listener on all addresses: the next address has another."""
+    """The port at which the counter stands gets a listener on all addresses: the next address has
+    another."""
     had, rlyd = [], rig.servers["rlyd"]
     for form, elsewhere in (("*:{port}", False), ("[::]:{port}", True)):
         first = opened(rly_open(rig))
@@ -190,13 +219,17 @@ def test_not_issued(rig):
         where = "all addresses" + (", IPv6's too" if "::" in form else "")
         if elsewhere:
             took = wait(lambda: {f"*:{port}", f"*:{port + 1}"} <= set(told(rig)), 5)
-            tap.ok(within(1.5, took), f"a listener on {where}: rlyd tells within a second or so", took)
+            tap.ok(within(1.5, took), f"a listener on {where}: rlyd tells within a second or so",
+                   took)
         else:
             rlyd.kill()
             rig.redis("HDEL", "relay:relay:relay1", "taken")
         got = [opened(rly_open(rig, elsewhere=elsewhere)) for _ in range(3)]
-        tap.ok(not {port, port + 1} & {int(a.split(":")[1]) for a in got},
-               f"a listener on {where}: {'rlyd knows, and' if elsewhere else 'rlyd is away, and'} no address of its port is issued", got)
+        tap.ok(
+            not {port, port + 1} & {int(a.split(":")[1])
+                                    for a in got},
+            f"a listener on {where}: {'rlyd knows, and' if elsewhere else 'rlyd is away, and'} "
+            "no address of its port is issued", got)
         had += [first, *got]
         if elsewhere:
             rig.servers["redis"].kill()
@@ -212,24 +245,34 @@ def test_not_issued(rig):
 
 
 def test_narrow():
-    """One address with ten ports, of which others have six: the other four are found, and then rly says why not."""
+    """One address with ten ports, of which others have six: the other four are found, and then rly
+    says why not."""
     base = f"127.{64 + os.getpid() % 60}.{os.getpid() // 60 % 250}.10"
     rig = Rig(rlyd=True, listen=f"{base}:{LOW}-{LOW + 9}", cooldown="2s")
     rig.expect("RLY44[01]")
-    squatter = Squatter("nobody", [f"{base}:{LOW + n}" for n in (0, 3, 4)] + [f"*:{LOW + n}" for n in (1, 7, 9)], "deaf")
-    tap.ok(within(5, wait(lambda: len(told(rig)) == 6, 10)), "rlyd tells of exact addresses and of ports", told(rig))
+    squatter = Squatter("nobody", [f"{base}:{LOW + n}"
+                                   for n in (0, 3, 4)] + [f"*:{LOW + n}" for n in (1, 7, 9)],
+                        "deaf")
+    tap.ok(within(5, wait(lambda: len(told(rig)) == 6, 10)),
+           "rlyd tells of exact addresses and of ports", told(rig))
     wait(lambda: rig.redis("HGET", "relay:seen:relay1", "at"), 5)
     got = [rly_open(rig, elsewhere=True) for _ in range(5)]
     tap.is_((sorted(opened(r) for r in got[:4]), got[4].returncode),
-            ([f"{base}:{LOW + n}" for n in (2, 5, 6, 8)], 1), "a narrow space: what nobody has is issued, and no more")
-    tap.like(got[4].stderr, r"other processes listen there \(6 of them; on the relay `ss -ltnp' shows", "rly says why")
+            ([f"{base}:{LOW + n}" for n in (2, 5, 6, 8)], 1),
+            "a narrow space: what nobody has is issued, and no more")
+    tap.like(got[4].stderr,
+             r"other processes listen there \(6 of them; on the relay `ss -ltnp' shows",
+             "rly says why")
     squatter.stop()
-    tap.ok(wait(lambda: rly_open(rig).returncode == 0, 5) is not None, "they are gone: addresses are issued again")
+    tap.ok(
+        wait(lambda: rly_open(rig).returncode == 0, 5) is not None,
+        "they are gone: addresses are issued again")
     tap.is_(rig.stop(), [], "the narrow rig ends cleanly")
 
 
 def test_used_up():
-    """All ports of a space have a listener on all addresses, too many to look at each: refused soon."""
+    """All ports of a space have a listener on all addresses, too many to look at each: refused
+    soon."""
     base = f"127.{64 + os.getpid() % 60}.{os.getpid() // 60 % 250}.0"
     rig = Rig(rlyd=True, listen=f"{base}/24:{LOW}-{LOW + 599}")
     rig.expect("RLY44[01]")
@@ -237,7 +280,8 @@ def test_used_up():
     wait(lambda: rig.redis("HGET", "relay:seen:relay1", "at"), 5)
     began = time.monotonic()
     result = rly_open(rig)
-    tap.ok(result.returncode == 1 and time.monotonic() - began < 2, "all 600 ports are taken: rly refuses, soon", result)
+    tap.ok(result.returncode == 1 and time.monotonic() - began < 2,
+           "all 600 ports are taken: rly refuses, soon", result)
     tap.like(result.stderr, r"other processes listen there", "and says why")
     squatter.stop()
     tap.is_(rig.stop(), [], "the rig ends cleanly")
@@ -248,11 +292,17 @@ def test_why(rig):
     tunnel = rig.open("80")
     squatter = Squatter("nobody", addresses(tunnel, "*:{port}"))
     wait(lambda: told(rig), 5)
-    tap.passes("the device is refused by sshd", lambda: wait_for(lambda: rig.connect(tunnel, wait=False).process.wait(10), "ssh's end"))
+    tap.passes(
+        "the device is refused by sshd",
+        lambda: wait_for(lambda: rig.connect(tunnel, wait=False).process.wait(10), "ssh's end"))
     port = tunnel["routes"][0]["listen"].split(":")[1]
-    tap.ok(wait(lambda: re.search(rf"RLY441 .*on port {port} of all addresses: a tunnel of that port cannot come up", log(rig)), 3),
-           "rlyd's log says why it cannot come up")
-    tap.ok(any(e.get("listen") == f"0.0.0.0:{port}" for e in events(rig, "foreign")), "and an event, with the port")
+    tap.ok(
+        wait(
+            lambda: re.search(
+                rf"RLY441 .*on port {port} of all addresses: a tunnel of that port cannot come up",
+                log(rig)), 3), "rlyd's log says why it cannot come up")
+    tap.ok(any(e.get("listen") == f"0.0.0.0:{port}" for e in events(rig, "foreign")),
+           "and an event, with the port")
     squatter.stop()
 
 
@@ -279,7 +329,9 @@ def test_cannot_ask(rig, tunnel):
     httpd.stop()
     plain, httpd.argv = httpd.argv, ["/usr/bin/python3", "-c", NO_NETLINK, *httpd.argv]
     httpd.start()
-    tap.like(log(rig, "httpd.out") + log(rig, "httpd-error.log"), "RLY107 .*tcp_diag", "httpd may not ask the kernel: it says so at its start")
+    tap.like(
+        log(rig, "httpd.out") + log(rig, "httpd-error.log"), "RLY107 .*tcp_diag",
+        "httpd may not ask the kernel: it says so at its start")
     tap.is_(rig.get(tunnel)[0], 503, "and no request reaches a device")
     tap.like(log(rig, "relay-error.log"), "RLY108 ", "and says so again")
     httpd.stop()
@@ -305,9 +357,13 @@ def test_mpm(mpm):
 def test_orders():
     """Orders of events that no visitor can time: the unit test, for t/mutations' sake."""
     build = os.environ.get("RELAY_BUILD", f"{TOP}/build")
-    made = subprocess.run(["make", "-s", "-C", build, "t/unit/test_owner"], capture_output=True, text=True)
-    said = subprocess.run([f"{build}/t/unit/test_owner"], capture_output=True, text=True) if made.returncode == 0 else made
-    tap.is_((said.returncode, re.findall("(?m)^not ok.*", said.stdout)), (0, []), "the judgement of sockets, by table and by this kernel's own")
+    made = subprocess.run(["make", "-s", "-C", build, "t/unit/test_owner"],
+                          capture_output=True,
+                          text=True)
+    said = subprocess.run([f"{build}/t/unit/test_owner"], capture_output=True,
+                          text=True) if made.returncode == 0 else made
+    tap.is_((said.returncode, re.findall("(?m)^not ok.*", said.stdout)), (0, []),
+            "the judgement of sockets, by table and by this kernel's own")
 
 
 def main():

@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""Nothing grows: memory and descriptors of httpd, rlyd, sshd and Redis over many requests, unknown names, logins and
-tunnels. Thousands in CI; the figures in SECURITY.md are of RELAY_GROWTH=10 (requests: 100,000)."""
+"""Nothing grows: memory and descriptors of httpd, rlyd, sshd and Redis over many requests, unknown
+names, logins and tunnels. Thousands in CI; the figures in SECURITY.md are of RELAY_GROWTH=10
+(requests: 100,000)."""
 import os
 import re
 import subprocess
@@ -14,7 +15,8 @@ import tap
 from relayrig import Rig, wait_for
 
 TIMES = int(os.environ.get("RELAY_GROWTH", "1"))
-# One child with all threads from the start: what httpd starts and ends by itself is not what is measured.
+# One child with all threads from the start: what httpd starts and ends by itself is not what is
+# measured.
 ONE_CHILD = """
 StartServers 1
 ServerLimit 1
@@ -33,7 +35,8 @@ def private(pid):
 
 
 def measure(rig):
-    """{what: (kB, descriptors, processes)} of each server with its processes, sshd's sessions apart."""
+    """{what: (kB, descriptors, processes)} of each server with its processes, sshd's sessions
+    apart."""
     result = {}
     for name in ("httpd", "rlyd", "redis"):
         pids = [rig.servers[name].pid]
@@ -50,35 +53,45 @@ def measure(rig):
 def compare(before, after, what, kb=1500, fds=8):
     for name, (kb0, fds0, n0) in before.items():
         kb1, fds1, n1 = after[name]
-        tap.note(f"{what}: {name}: {kb0} -> {kb1} kB, {fds0} -> {fds1} descriptors, {n0} -> {n1} processes")
+        tap.note(f"{what}: {name}: {kb0} -> {kb1} kB, {fds0} -> {fds1} descriptors, {n0} -> {n1} "
+                 "processes")
         tap.ok(kb1 - kb0 < kb, f"{what}: {name}'s memory stays", f"{kb0} -> {kb1} kB")
         tap.ok(fds1 - fds0 < fds, f"{what}: {name}'s descriptors stay", f"{fds0} -> {fds1}")
 
 
 def load(rig, tunnel, n):
-    """n requests over HTTP/1.1 with keep-alive; all must be answered 200. httpd itself keeps some 30 bytes of each request
-    (of a static file, too) until its connection ends, so connections do not last for ever here."""
+    """n requests over HTTP/1.1 with keep-alive; all must be answered 200. httpd itself keeps some
+    30 bytes of each request (of a static file, too) until its connection ends, so connections do
+    not last for ever here."""
     host = f"{tunnel['routes'][0]['name']}.{rig.domain}"
     total = [0, 0, 0, 0]
     for at in range(0, n, 10000):
-        out = subprocess.run(["h2load", "--h1", "-n", str(min(10000, n - at)), "-c", "8", "-t", "1", f"https://{host}:{rig.https_port}/",
-                              f"--connect-to={rig.address}:{rig.https_port}"], capture_output=True, text=True).stdout
+        out = subprocess.run([
+            "h2load", "--h1", "-n",
+            str(min(10000, n - at)), "-c", "8", "-t", "1", f"https://{host}:{rig.https_port}/",
+            f"--connect-to={rig.address}:{rig.https_port}"
+        ],
+                             capture_output=True,
+                             text=True).stdout
         done = re.search(r"(\d+) 2xx, (\d+) 3xx, (\d+) 4xx, (\d+) 5xx", out)
         total = [t + int(g) for t, g in zip(total, done.groups())] if done else out
     tap.is_(total, [n, 0, 0, 0], f"{n} requests, each answered 200")
 
 
 def unknown(rig, first, n):
-    """n names that nobody has, many at once on a connection (see load()); how many were answered 404."""
-    return sum(unknown_on_one(rig, at, min(10000, first + n - at)) for at in range(first, first + n, 10000))
+    """n names that nobody has, many at once on a connection (see load()); how many were answered
+    404."""
+    return sum(
+        unknown_on_one(rig, at, min(10000, first + n - at))
+        for at in range(first, first + n, 10000))
 
 
 def unknown_on_one(rig, first, n):
     answered = 0
     with rig.tls(rig.domain) as sock:
         for at in range(first, first + n, 200):
-            sock.sendall(b"".join(b"HEAD / HTTP/1.1\r\nHost: probe-%d.%s\r\n\r\n" % (i, rig.domain.encode())
-                                  for i in range(at, at + 200)))
+            sock.sendall(b"".join(b"HEAD / HTTP/1.1\r\nHost: probe-%d.%s\r\n\r\n" %
+                                  (i, rig.domain.encode()) for i in range(at, at + 200)))
             answer, count = b"", 0
             while count < 200:
                 piece = sock.recv(262144)
@@ -127,14 +140,16 @@ def main():
         sessions = len(keeper.descendants([rig.servers["rlyd"].pid]))
         n = 20 * TIMES
         tap.is_(tunnels(rig, device, n), 2 * n, f"{n} tunnels opened, connected, asked and closed")
-        wait_for(lambda: len(keeper.descendants([rig.servers["rlyd"].pid])) <= sessions, "sessions end", 10)
+        wait_for(lambda: len(keeper.descendants([rig.servers["rlyd"].pid])) <= sessions,
+                 "sessions end", 10)
         tap.ok(True, "their processes are gone")
         compare(before, measure(rig), f"{n} tunnels", kb=1500 + 10 * n)
         keys = {kind: 0 for kind in ("route", "key")}
         for key in rig.redis("KEYS", "*").split("\n"):
             kind = key.split(":")[1] if ":" in key else key
             keys[kind] = keys.get(kind, 0) + 1
-        tap.is_((keys["route"], keys["key"]), (1, 1), "of all closed tunnels no route and no key is left in Redis")
+        tap.is_((keys["route"], keys["key"]), (1, 1),
+                "of all closed tunnels no route and no key is left in Redis")
         tap.is_(rig.get(tunnel)[0], 200, "the first tunnel still works")
         rig.check_logs()
         tap.is_(rig.stop(), [], "the rig ends cleanly")

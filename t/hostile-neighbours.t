@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""rlyd among broken neighbours: what www-data, relay-authkeys or any local user hands over, whatever they claim, and a Redis
-that answers with other things than it should. rlyd lives, serves the others meanwhile, and believes only the kernel."""
+"""rlyd among broken neighbours: what www-data, relay-authkeys or any local user hands over,
+whatever they claim, and a Redis that answers with other things than it should. rlyd lives, serves
+the others meanwhile, and believes only the kernel."""
 import array
 import ctypes
 import os
@@ -26,11 +27,12 @@ LOGIN = "relay1 login tunnel=abcdefghijklmnop key=SHA256:" + "A" * 43 + " expire
 LIBC = ctypes.CDLL(None, use_errno=True)
 kept = []  # far ends, which have to stay open
 
-
 # ---- descriptors of each kind
 
+
 def lingering():
-    """A connection whose close() waits for 1,000 s: its peer reads nothing, and there is more to send than fits."""
+    """A connection whose close() waits for 1,000 s: its peer reads nothing, and there is more to
+    send than fits."""
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         listener.bind(("127.0.0.1", 0))
@@ -79,6 +81,7 @@ def pair(kind):
         ours, theirs = socket.socketpair(socket.AF_UNIX, kind)
         kept.append(ours)
         return theirs.detach()
+
     return make
 
 
@@ -115,17 +118,33 @@ def io_uring():
 KINDS = {
     "a lingering TCP connection": lingering,
     "a lingering one in a socket's queue": with_lingering_in_flight,
-    "/dev/null": file("/dev/null"), "/dev/zero": file("/dev/zero"), "a directory": file("/", os.O_RDONLY),
-    "an O_PATH": file("/etc/passwd", os.O_PATH), "a file": file("/etc/passwd", os.O_RDONLY), "/dev/fuse": file("/dev/fuse"),
-    "a pipe": pipe_end, "a terminal": pty_end, "a memfd": lambda: os.memfd_create("x"), "an eventfd": lambda: os.eventfd(1),
-    "an epoll": lambda: os.dup(select.epoll().fileno()), "a pidfd": lambda: os.pidfd_open(os.getpid()),
-    "an inotify": LIBC.inotify_init, "a timerfd": lambda: LIBC.timerfd_create(1, 0), "an io_uring": io_uring,
-    "UDP": sock(socket.AF_INET, socket.SOCK_DGRAM), "TCP, not connected": sock(socket.AF_INET, socket.SOCK_STREAM),
-    "TCP, listening": listening_tcp, "TCP over IPv6, not connected": sock(socket.AF_INET6, socket.SOCK_STREAM),
-    "netlink": sock(socket.AF_NETLINK, socket.SOCK_RAW, 0), "packet": sock(socket.AF_PACKET, socket.SOCK_RAW, 0),
-    "vsock": sock(getattr(socket, "AF_VSOCK", 40), socket.SOCK_STREAM), "SCTP": sock(socket.AF_INET, socket.SOCK_STREAM, 132),
-    "a Unix stream pair": pair(socket.SOCK_STREAM), "a Unix datagram pair": pair(socket.SOCK_DGRAM),
-    "a Unix seqpacket pair": pair(socket.SOCK_SEQPACKET), "a Unix stream to somebody": to_somebody,
+    "/dev/null": file("/dev/null"),
+    "/dev/zero": file("/dev/zero"),
+    "a directory": file("/", os.O_RDONLY),
+    "an O_PATH": file("/etc/passwd", os.O_PATH),
+    "a file": file("/etc/passwd", os.O_RDONLY),
+    "/dev/fuse": file("/dev/fuse"),
+    "a pipe": pipe_end,
+    "a terminal": pty_end,
+    "a memfd": lambda: os.memfd_create("x"),
+    "an eventfd": lambda: os.eventfd(1),
+    "an epoll": lambda: os.dup(select.epoll().fileno()),
+    "a pidfd": lambda: os.pidfd_open(os.getpid()),
+    "an inotify": LIBC.inotify_init,
+    "a timerfd": lambda: LIBC.timerfd_create(1, 0),
+    "an io_uring": io_uring,
+    "UDP": sock(socket.AF_INET, socket.SOCK_DGRAM),
+    "TCP, not connected": sock(socket.AF_INET, socket.SOCK_STREAM),
+    "TCP, listening": listening_tcp,
+    "TCP over IPv6, not connected": sock(socket.AF_INET6, socket.SOCK_STREAM),
+    "netlink": sock(socket.AF_NETLINK, socket.SOCK_RAW, 0),
+    "packet": sock(socket.AF_PACKET, socket.SOCK_RAW, 0),
+    "vsock": sock(getattr(socket, "AF_VSOCK", 40), socket.SOCK_STREAM),
+    "SCTP": sock(socket.AF_INET, socket.SOCK_STREAM, 132),
+    "a Unix stream pair": pair(socket.SOCK_STREAM),
+    "a Unix datagram pair": pair(socket.SOCK_DGRAM),
+    "a Unix seqpacket pair": pair(socket.SOCK_SEQPACKET),
+    "a Unix stream to somebody": to_somebody,
     "a Unix stream, not connected": sock(socket.AF_UNIX, socket.SOCK_STREAM),
 }
 
@@ -142,19 +161,24 @@ WAYS = {
     "direct, two": ("relay1 handoff way=direct", lambda make: [tcp(), make()]),
     "TLS, both": ("relay1 handoff way=tls", lambda make: [make(), make()]),
     "TLS, first": ("relay1 handoff way=tls", lambda make: [make(), tcp()]),
-    "TLS, second": ("relay1 handoff way=tls", lambda make: [pair(socket.SOCK_STREAM)(), make()]),
+    "TLS, second": ("relay1 handoff way=tls", lambda make: [pair(socket.SOCK_STREAM)
+                                                            (), make()]),
     "a login": (LOGIN, lambda make: [make()]),
     "rubbish": ("rubbish", lambda make: [make()]),
     "nothing": ("", lambda make: [make()]),
-    "a hundred": ("relay1 handoff way=direct", lambda make: [fd for fd in [make()] for _ in range(100)]),
+    "a hundred":
+    ("relay1 handoff way=direct", lambda make: [fd for fd in [make()] for _ in range(100)]),
 }
-# These are good as the first of two by TLS, and as the only one: then sshd speaks there, and is none of our business.
-GOOD = {("a Unix stream pair", "TLS, first"), ("a lingering TCP connection", "TLS, second"), ("a lingering TCP connection", "direct"),
+# These are good as the first of two by TLS, and as the only one: then sshd speaks there, and is
+# none of our business.
+GOOD = {("a Unix stream pair", "TLS, first"), ("a lingering TCP connection", "TLS, second"),
+        ("a lingering TCP connection", "direct"),
         ("a lingering one in a socket's queue", "TLS, first")}
 
 
 def reacts(rig):
-    """How long rlyd takes to answer somebody else; one that is frozen is started anew, for the tests that follow."""
+    """How long rlyd takes to answer somebody else; one that is frozen is started anew, for the
+    tests that follow."""
     start = time.monotonic()
     door = Door(rig)
     door.send(LOGIN)
@@ -169,7 +193,8 @@ def reacts(rig):
 
 
 def give(rig, text, descriptors, before=None):
-    """Sends them, and forgets them before rlyd looks: whoever closes them there is the last one who does."""
+    """Sends them, and forgets them before rlyd looks: whoever closes them there is the last one who
+    does."""
     rig.servers["rlyd"].signal(signal.SIGSTOP)
     door = Door(rig)
     if before:
@@ -204,8 +229,9 @@ def test_descriptors(rig, device):
         if slowest[kind] == 99:
             break
     tap.ok(made > 150, "descriptors of every kind, in every place", made)
-    tap.ok(max(slowest.values()) < 1.5, "rlyd answers others at once after each kind",
-           [(kind, f"{t:.1f}") for kind, t in slowest.items() if t >= 1.5])
+    tap.ok(
+        max(slowest.values()) < 1.5, "rlyd answers others at once after each kind",
+        [(kind, f"{t:.1f}") for kind, t in slowest.items() if t >= 1.5])
     tap.note(f"slowest answer {max(slowest.values()):.3f} s")
     tap.is_(rig.servers["rlyd"].pid if rig.servers["rlyd"].alive() else None, pid, "rlyd lives")
     late = rig.open(device.url)
@@ -213,8 +239,10 @@ def test_descriptors(rig, device):
     rig.connect(late)
     took = time.monotonic() - start
     tap.ok(took < 3, "a neighbour logs in", f"{took:.2f} s")
-    tap.ok(wait(lambda: fds(pid) <= before + 2, 8), "no descriptor is kept", lambda: os.listdir(f"/proc/{pid}/fd"))
-    tap.ok(wait(lambda: not children(pid, "rlyd"), 8), "no process is left over", lambda: children(pid, "rlyd"))
+    tap.ok(wait(lambda: fds(pid) <= before + 2, 8), "no descriptor is kept",
+           lambda: os.listdir(f"/proc/{pid}/fd"))
+    tap.ok(wait(lambda: not children(pid, "rlyd"), 8), "no process is left over",
+           lambda: children(pid, "rlyd"))
     rig.rly("close", tunnel["id"])
     rig.rly("close", late["id"])
     for thing in kept:
@@ -257,13 +285,16 @@ sys.stdin.read()
 def test_stranger(rig):
     """A user who may not speak here at all, and whose message is never looked at."""
     rig.expect("RLY406")
-    process = subprocess.Popen([sys.executable, "-c", STRANGER, f"{rig.dir}/run/rlyd.sock"], stdin=subprocess.PIPE,
-                               stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, "-c", STRANGER, f"{rig.dir}/run/rlyd.sock"],
+                               stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE,
+                               text=True)
     rig.servers["rlyd"].signal(signal.SIGSTOP)  # it has given and gone before rlyd looks
     said = process.stdout.readline()
     rig.servers["rlyd"].signal(signal.SIGCONT)
     took = reacts(rig)
-    tap.ok(said == "given\n" and took < 1.5, "a stranger's descriptor freezes nobody", f"{said!r} {took:.2f} s")
+    tap.ok(said == "given\n" and took < 1.5, "a stranger's descriptor freezes nobody",
+           f"{said!r} {took:.2f} s")
     process.stdin.close()
     process.wait()
 
@@ -303,8 +334,12 @@ def test_fuse(rig):
     """A file whose server never answers to close()."""
     directory = f"{rig.dir}/run/fuse"
     os.mkdir(directory)
-    process = subprocess.Popen([sys.executable, "-c", FUSE, f"{rig.dir}/run/rlyd.sock", directory], stdin=subprocess.PIPE,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen([sys.executable, "-c", FUSE, f"{rig.dir}/run/rlyd.sock", directory],
+                               stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE,
+                               text=True,
+                               start_new_session=True)
     rig.expect("RLY459")
     said = process.stdout.readline()
     if said != "given\n" and process.poll() is not None:
@@ -315,7 +350,8 @@ def test_fuse(rig):
     tap.ok(wait(lambda: "RLY459" in log(rig), 6), "the log says what hangs, and whose it was")
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    tap.ok(wait(lambda: not children(rig.servers["rlyd"].pid, "rlyd"), 8), "and what hung is gone when its server is")
+    tap.ok(wait(lambda: not children(rig.servers["rlyd"].pid, "rlyd"), 8),
+           "and what hung is gone when its server is")
 
 
 def test_somebody(rig):
@@ -327,7 +363,8 @@ def test_somebody(rig):
         far = kept[-1]
         give(rig, "relay1 handoff way=tls", [near, tcp()])
         far.settimeout(5)
-        tap.is_(far.recv(4), b"SSH-" if speaks else b"", f"{what}: {'sshd speaks there' if speaks else 'is dropped'}")
+        tap.is_(far.recv(4), b"SSH-" if speaks else b"",
+                f"{what}: {'sshd speaks there' if speaks else 'is dropped'}")
         far.close()
 
 
@@ -354,9 +391,13 @@ print(admitted)
 
 def test_forged_source(rig):
     rig.expect("RLY402")
-    for text, most in (("relay1 handoff way=tls peer=9.9.%d.9:1", 0), ("relay1 handoff way=tls%.0s", 20)):
-        said = subprocess.run([sys.executable, "-c", FORGER, f"{rig.dir}/run/rlyd.sock", text], capture_output=True, text=True)
-        tap.is_(said.stdout.strip(), str(most), f"60 hand-offs that claim or choose their sources, `{text}': {most} are admitted")
+    for text, most in (("relay1 handoff way=tls peer=9.9.%d.9:1", 0), ("relay1 handoff way=tls%.0s",
+                                                                       20)):
+        said = subprocess.run([sys.executable, "-c", FORGER, f"{rig.dir}/run/rlyd.sock", text],
+                              capture_output=True,
+                              text=True)
+        tap.is_(said.stdout.strip(), str(most),
+                f"60 hand-offs that claim or choose their sources, `{text}': {most} are admitted")
     wait(lambda: not children(rig.servers["rlyd"].pid, "sshd"), 5)
 
 
@@ -387,8 +428,11 @@ def report_from(rig, sshd, user, how):
     rlyd = rig.servers["rlyd"]
     if how == "leaves":
         rlyd.signal(signal.SIGSTOP)
-    process = subprocess.Popen([sshd, "-c", code, str(user), how, f"{rig.dir}/run/rlyd.sock", LOGIN], stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sshd, "-c", code, str(user), how, f"{rig.dir}/run/rlyd.sock", LOGIN],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True)
     said = process.stdout.readline().strip()
     rlyd.signal(signal.SIGCONT)
     process.communicate()
@@ -396,35 +440,47 @@ def report_from(rig, sshd, user, how):
 
 
 def test_reporter(rig):
-    """A report counts only from a living child of root's sshd, which waits for the answer: till then its pid is its own."""
+    """A report counts only from a living child of root's sshd, which waits for the answer: till
+    then its pid is its own."""
     sshd = f"{rig.dir}/etc/sshd"
     subprocess.run(["cp", os.path.realpath(sys.executable), sshd], check=True)
     web, authkeys = (pwd.getpwnam(name).pw_uid for name in ("www-data", "relay-authkeys"))
-    tap.is_(report_from(rig, sshd, 0, "waits"), "relay1 ok", "a report from a child of root's sshd is taken")
+    tap.is_(report_from(rig, sshd, 0, "waits"), "relay1 ok",
+            "a report from a child of root's sshd is taken")
     for user, name in ((web, "www-data"), (authkeys, "relay-authkeys")):
-        tap.like(report_from(rig, sshd, user, "waits"), "^relay1 no its parent is no sshd", f"from a child of {name}'s sshd: refused")
-    tap.like(report_from(rig, sshd, 0, "orphan"), "^relay1 no (its parent is no sshd|the process that asks is gone)",
+        tap.like(report_from(rig, sshd, user, "waits"), "^relay1 no its parent is no sshd",
+                 f"from a child of {name}'s sshd: refused")
+    tap.like(report_from(rig, sshd, 0, "orphan"),
+             "^relay1 no (its parent is no sshd|the process that asks is gone)",
              "from one whose parent has ended: refused")
     before = log(rig).count("RLY404")
     tap.is_(report_from(rig, sshd, 0, "leaves"), "left", "one reports and does not wait")
     wait(lambda: log(rig).count("RLY404") > before, 3)
-    tap.like(log(rig)[-400:], "RLY404 tunnel abcdefghijklmnop: login report refused: the process that asks did not wait",
-             "that is refused: who has its pid now nobody knows")
+    tap.like(
+        log(rig)[-400:],
+        "RLY404 tunnel abcdefghijklmnop: login report refused: the process that asks did not wait",
+        "that is refused: who has its pid now nobody knows")
 
 
 # ---- Redis
 
+
 def test_policy(rig):
     rig.expect("RLY457")
+
     def told(n):
         rig.servers["rlyd"].signal(signal.SIGHUP)
         time.sleep(0.3)
         return wait(lambda: log(rig).count("RLY457") == n, 3) is not None
+
     rig.redis("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
     tap.ok(told(0), "without maxmemory a policy that evicts is no matter")
     rig.redis("CONFIG", "SET", "maxmemory", "500mb")
     tap.ok(told(1), "with maxmemory it is warned of")
-    tap.like(log(rig), r"warning: RLY457 Redis at \S+ .*\(maxmemory-policy allkeys-lru\).* set maxmemory-policy noeviction", "in words")
+    tap.like(
+        log(rig),
+        r"warning: RLY457 Redis at \S+ .*\(maxmemory-policy allkeys-lru\).* set maxmemory-policy "
+        r"noeviction", "in words")
     tap.ok(told(1), "once")
     rig.redis("CONFIG", "SET", "maxmemory-policy", "volatile-ttl")
     tap.ok(told(2), "another policy: again")
@@ -434,7 +490,8 @@ def test_policy(rig):
 
 
 def test_redis(rig, device):
-    """Every command of rlyd's answered with every other type, in turn, through a Redis that is real otherwise."""
+    """Every command of rlyd's answered with every other type, in turn, through a Redis that is real
+    otherwise."""
     server = rig.servers["rlyd"]
     with open(rig.conf) as f:
         text = f.read()
@@ -465,12 +522,18 @@ def test_redis(rig, device):
     tap.is_(ended, [], "rlyd lives, whatever Redis answers")
     never = sorted(set(hostileredis.COMMANDS) - {command for command, _ in proxy.said})
     tap.is_(never, [], "each of its commands had such answers")
-    tap.note(f"{len(proxy.said)} such answers, {len(set(proxy.said))} of up to {len(hostileredis.COMMANDS) * len(hostileredis.ANSWERS)} kinds")
+    tap.note(f"{len(proxy.said)} such answers, {len(set(proxy.said))} of up to "
+             f"{len(hostileredis.COMMANDS) * len(hostileredis.ANSWERS)} kinds")
     for command in ("TIME", "HKEYS", "HLEN", "HGETALL", "XREAD", "XREVRANGE", "EVAL", "INFO"):
-        tap.like(log(rig), rf"RLY458 Redis at \S+ answers {command} with something that is no answer", f"the log says so: {command}")
-    tap.is_([alive(p) for p in pids], pids, "no session was ended for it") or tap.diag(re.findall("RLY410.*", log(rig)))
+        tap.like(log(rig),
+                 rf"RLY458 Redis at \S+ answers {command} with something that is no answer",
+                 f"the log says so: {command}")
+    tap.is_([alive(p) for p in pids], pids, "no session was ended for it") or tap.diag(
+        re.findall("RLY410.*", log(rig)))
     proxy.hang_up()
-    tap.ok(wait(lambda: set(live(rig)) == {t["routes"][0]["listen"] for t in tunnels}, 10, 0.1), "then all is well by itself: live:")
+    tap.ok(wait(lambda: set(live(rig)) == {t["routes"][0]["listen"]
+                                           for t in tunnels}, 10, 0.1),
+           "then all is well by itself: live:")
     for tunnel in tunnels:
         rig.rly("close", tunnel["id"])
     tap.ok(within(1.5, wait(lambda: not alive(sum(pids, [])), 8)), "and a close ends the sessions")
@@ -484,7 +547,8 @@ def test_redis(rig, device):
 
 def main():
     rig = Rig(rlyd=True)
-    for line in ("Connection (closed|reset)|kex_exchange|Connection from UNKNOWN|invalid|banner", "RLY404"):
+    for line in ("Connection (closed|reset)|kex_exchange|Connection from UNKNOWN|invalid|banner",
+                 "RLY404"):
         rig.expect(line)
     device = rig.device(id="nas")
     test_descriptors(rig, device)

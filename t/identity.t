@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""Pids that come again: rlyd touches a session's own processes only. t/identity/identity.c says how, and makes the checks."""
+"""Pids that come again: rlyd touches a session's own processes only. t/identity/identity.c says
+how, and makes the checks."""
 import os
 import shutil
 import subprocess
@@ -16,14 +17,20 @@ BUILD = os.environ.get("RELAY_BUILD", f"{TOP}/build")
 
 def main():
     env = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}
-    made = subprocess.run(["make", "-s", "-C", BUILD, "t/identity/identity"], env=env, capture_output=True, text=True)
+    made = subprocess.run(["make", "-s", "-C", BUILD, "t/identity/identity"],
+                          env=env,
+                          capture_output=True,
+                          text=True)
     if not tap.ok(made.returncode == 0, "the program is built", made.stdout + made.stderr):
         tap.done()
     with tempfile.TemporaryDirectory(dir="/run") as directory:
         os.chmod(directory, 0o755)
         for name in ("identity", "sshd", "other"):
             shutil.copy(f"{BUILD}/t/identity/identity", f"{directory}/{name}")
-        result = subprocess.run([f"{directory}/identity", directory], capture_output=True, text=True, timeout=60)
+        result = subprocess.run([f"{directory}/identity", directory],
+                                capture_output=True,
+                                text=True,
+                                timeout=60)
     for line in result.stdout.splitlines():
         words = line.partition(" - ")
         if line.startswith(("ok ", "not ok ")):

@@ -1,9 +1,11 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""The README's installation, typed as it stands there, on a copy of this system: in namespaces of its own, with an overlay
-over the root directory, so that nothing of it reaches the real one. Then what it must have brought: a device's page, Redis
-that only the relay's parts can use, an Apache that is well after `make uninstall`. And the same with a Redis that was there
-before. script/try-readme does it on a bare Debian, with its systemd and its packages; here t/lib/systemctl stands in."""
+"""The README's installation, typed as it stands there, on a copy of this system: in namespaces of
+its own, with an overlay over the root directory, so that nothing of it reaches the real one. Then
+what it must have brought: a device's page, Redis that only the relay's parts can use, an Apache
+that is well after `make uninstall`. And the same with a Redis that was there before.
+script/try-readme does it on a bare Debian, with its systemd and its packages; here t/lib/systemctl
+stands in."""
 import os
 import re
 import subprocess
@@ -31,35 +33,48 @@ exec chroot /mnt/root /bin/bash
 """
 # Built is it already; script/test builds as the README says in steps of its own.
 BUILT = r"^(script/bootstrap|autoreconf|\./configure)\b"
-UNITS = [(f"{unit}.service is a unit",
-          f"! command -v systemd-analyze || systemd-analyze verify --man=no /etc/systemd/system/{unit}.service", None)
-         for unit in ("relay-redis", "rlyd", "relay-sshd")]
+UNITS = [
+    (f"{unit}.service is a unit", "! command -v systemd-analyze || systemd-analyze verify --man=no "
+     f"/etc/systemd/system/{unit}.service", None) for unit in ("relay-redis", "rlyd", "relay-sshd")
+]
 OLD_REDIS = [
     ("a Redis that was there before, with data and no log of changes",
-     "sed -i 's/^appendonly yes/appendonly no/' /etc/redis/redis.conf && systemctl start redis-server && "
+     "sed -i 's/^appendonly yes/appendonly no/' /etc/redis/redis.conf && systemctl start "
+     "redis-server && "
      "redis-cli SET old data && redis-cli SAVE", r"OK\nOK"),
 ]
 OLD_REDIS_DONE = [
     ("the data is still there", "redis-cli GET old", r"^data$"),
-    ("it keeps a log of changes", "redis-cli INFO persistence | grep aof_enabled", r"aof_enabled:1"),
+    ("it keeps a log of changes", "redis-cli INFO persistence | grep aof_enabled",
+     r"aof_enabled:1"),
     ("the parts use it, each as itself", "redis-cli KEYS 'relay:*' && redis-cli CLIENT LIST",
      r"(?s)relay:route:hello.*user=relay-web"),
-    ("what mod_relay may not", "(printf 'AUTH relay-web '; cat /etc/relay/redis.d/web; echo SET relay:key:x y) | redis-cli",
+    ("what mod_relay may not",
+     "(printf 'AUTH relay-web '; cat /etc/relay/redis.d/web; echo SET relay:key:x y) | redis-cli",
      r"NOPERM"),
 ]
 
 
 def run(name, steps):
-    result = subprocess.run(["unshare", "-m", "-n", "-p", "-f", "--kill-child", "/bin/sh", "-c", NAMESPACE],
-                            input=readme.script(steps), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=TOP,
-                            env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C", "HOME": "/root"})
+    result = subprocess.run(
+        ["unshare", "-m", "-n", "-p", "-f", "--kill-child", "/bin/sh", "-c", NAMESPACE],
+        input=readme.script(steps),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=TOP,
+        env={
+            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C",
+            "HOME": "/root"
+        })
     if result.returncode == 77:
         tap.skip_all(f"no overlay or namespaces here: {result.stdout.strip()}")
     found = readme.results(result.stdout)
     for number, (what, command, like) in enumerate(steps):
         status, output = found[number] if number < len(found) else (None, result.stdout[-2000:])
         good = status == 0 and (like is None or re.search(like, output))
-        tap.ok(good, f"{name}: {what}") or tap.diag(f"{command}\nexit status {status}, output:\n{output}")
+        tap.ok(good,
+               f"{name}: {what}") or tap.diag(f"{command}\nexit status {status}, output:\n{output}")
     tap.is_(result.stdout.splitlines()[-1:], ["END"], f"{name}: all steps ran")
 
 
@@ -72,20 +87,28 @@ def page(steps):
 def main():
     install, remove = page(readme.steps("INSTALL A RELAY")), readme.steps("REMOVE IT")
     old_redis = readme.steps("A REDIS THAT IS THERE ALREADY")
-    tap.ok(len(install) > 25 and len(old_redis) > 8 and len(remove) > 2, "the README has commands",
-           (install, old_redis, remove))
+    tap.ok(
+        len(install) > 25 and len(old_redis) > 8 and len(remove) > 2, "the README has commands",
+        (install, old_redis, remove))
     built = ("make install", f"make -s -C {BUILD} install", None)
     install = [("(the sources)", f"cd {TOP}", None)] + [
-        built if step[1] == "make && make install" else step for step in install if not re.match(BUILT, step[1])]
-    remove = [(what, f"make -s -C {BUILD} uninstall" if command.startswith("make uninstall") else command, like)
-              for what, command, like in remove]
-    run("new", install + readme.INSTALLED + readme.PRIVILEGES + UNITS + readme.CLOSED + remove + readme.REMOVED)
+        built if step[1] == "make && make install" else step
+        for step in install if not re.match(BUILT, step[1])
+    ]
+    remove = [
+        (what, f"make -s -C {BUILD} uninstall" if command.startswith("make uninstall") else command,
+         like) for what, command, like in remove
+    ]
+    run(
+        "new", install + readme.INSTALLED + readme.PRIVILEGES + UNITS + readme.CLOSED + remove +
+        readme.REMOVED)
 
     commands = [command for _, command, _ in install]
     three, four, five = (next(n for n, c in enumerate(commands) if word in c)
                          for word in ("relay-redis-setup", "relay.conf /etc", "rlyd.service"))
-    run("old Redis", install[:three] + OLD_REDIS + old_redis[:-1] + install[four:five] + old_redis[-1:] + install[five:]
-        + OLD_REDIS_DONE)
+    run(
+        "old Redis", install[:three] + OLD_REDIS + old_redis[:-1] + install[four:five] +
+        old_redis[-1:] + install[five:] + OLD_REDIS_DONE)
     tap.done()
 
 

@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""The holder of one valid key at his worst in numbers: many sessions at once, thousands of forwards, forwards that come and go,
-handshakes that take their time, keys tried one after the other. By both ways in, beside another tunnel whose visitors are
-asked for all the while. (What a key can do at all: keys.t. Strangers: flood.t.)"""
+"""The holder of one valid key at his worst in numbers: many sessions at once, thousands of
+forwards, forwards that come and go, handshakes that take their time, keys tried one after the
+other. By both ways in, beside another tunnel whose visitors are asked for all the while. (What a
+key can do at all: keys.t. Strangers: flood.t.)"""
 import os
 import re
 import socket
@@ -33,7 +34,8 @@ def count(pid):
 
 
 def test_sessions(rig, device, way, port):
-    """All at once with the same key: one ends up with the tunnel, and nothing is left of the others."""
+    """All at once with the same key: one ends up with the tunnel, and nothing is left of the
+    others."""
     tunnel = rig.open(device.url)
     raws, lock = [], threading.Lock()
 
@@ -45,15 +47,22 @@ def test_sessions(rig, device, way, port):
                 raws.append(raw)
         except (paramiko.SSHException, EOFError, OSError, TimeoutError):
             pass  # refused at the door, or ended by a newer one
+
     threads = [threading.Thread(target=come) for _ in range(SESSIONS)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    tap.ok(len(raws) >= 5, f"{way}: of {SESSIONS} logins at once with one key {len(raws)} come through")
+    tap.ok(
+        len(raws) >= 5,
+        f"{way}: of {SESSIONS} logins at once with one key {len(raws)} come through")
     newest = rig.connect(tunnel, wait=False, args=("-o", f"Port={port}"))
-    wait_for(lambda: newest.process.poll() is not None or (rig.listening(tunnel) and not any(r.alive() for r in raws)), f"{way}: the newest one has it", 10)
-    if newest.process.poll() is not None:  # it met one that had just bound the address: as DIR/run, again
+    wait_for(
+        lambda: newest.process.poll() is not None or
+        (rig.listening(tunnel) and not any(r.alive() for r in raws)),
+        f"{way}: the newest one has it", 10)
+    # it met one that had just bound the address: as DIR/run, again
+    if newest.process.poll() is not None:
         newest = rig.connect(tunnel, args=("-o", f"Port={port}"))
     wait_for(lambda: not any(r.alive() for r in raws), "the end of the older sessions", 10)
     monitor = monitor_of(rig, tunnel)
@@ -74,7 +83,8 @@ def ip_port(tunnel):
 
 def forward(raw, ip, port, name="tcpip-forward", reply=False):
     message = paramiko.Message()
-    message.add_bytes(b"\x50" + string(name) + bytes([reply]) + string(ip) + port.to_bytes(4, "big"))
+    message.add_bytes(b"\x50" + string(name) + bytes([reply]) + string(ip) +
+                      port.to_bytes(4, "big"))
     raw.transport._send_user_message(message)
 
 
@@ -89,26 +99,38 @@ def test_forwards(rig, device, way, port):
     child = [p for p in processes(monitor) if p != monitor][0]
     before, rlyd_before = count(child), count(rig.servers["rlyd"].pid)
     for i in range(FORWARDS):
-        forward(raw, *((ip, number) if i % 3 == 0 else (ip, 10000 + i) if i % 3 == 1 else (f"127.{i % 200}.{i % 256}.1", number)))
+        forward(
+            raw,
+            *((ip, number) if i % 3 == 0 else (ip, 10000 + i) if i % 3 == 1 else
+              (f"127.{i % 200}.{i % 256}.1", number)))
     raw.transport.global_response = None
-    tap.ok(not raw.listen(ip, number), f"{way}: {FORWARDS} more forwards in one session: the address is taken, as ever")
+    tap.ok(not raw.listen(ip, number),
+           f"{way}: {FORWARDS} more forwards in one session: the address is taken, as ever")
     tap.is_(raw.alive(), True, f"{way}: sshd has answered them all")
     after = count(child)
-    tap.ok(after[0] <= before[0] + 1 and after[1] < before[1] + 2000, f"{way}: and has not grown", f"{before} -> {after}")
+    tap.ok(after[0] <= before[0] + 1 and after[1] < before[1] + 2000, f"{way}: and has not grown",
+           f"{before} -> {after}")
     tap.is_(look(monitor)[0], {tunnel["routes"][0]["listen"]}, f"{way}: nothing more listens")
     for _ in range(CYCLES):
         forward(raw, ip, number, "cancel-tcpip-forward")
         forward(raw, ip, number)
-    tap.ok(raw.cancel(ip, number) and raw.listen(ip, number), f"{way}: {CYCLES} times cancelled and listening again")
-    wait_for(lambda: rig.listening(tunnel) and monitor_of(rig, tunnel) == monitor, "live: is right", 5)
+    tap.ok(
+        raw.cancel(ip, number) and raw.listen(ip, number),
+        f"{way}: {CYCLES} times cancelled and listening again")
+    wait_for(lambda: rig.listening(tunnel) and monitor_of(rig, tunnel) == monitor, "live: is right",
+             5)
     said = len(events(rig, tunnel=tunnel))
-    tap.ok(said < 100, f"{way}: of which the events, a list of limited length, do not tell each time", said)
+    tap.ok(said < 100,
+           f"{way}: of which the events, a list of limited length, do not tell each time", said)
     tap.note(f"{said} events")
     grown = count(rig.servers["rlyd"].pid)
-    tap.ok(grown[0] <= rlyd_before[0] + 2 and grown[1] < rlyd_before[1] + 2000, f"{way}: rlyd has not grown", f"{rlyd_before} -> {grown}")
+    tap.ok(grown[0] <= rlyd_before[0] + 2 and grown[1] < rlyd_before[1] + 2000,
+           f"{way}: rlyd has not grown", f"{rlyd_before} -> {grown}")
     tap.ok(raw.cancel(ip, number), f"{way}: cancelled")
     wait_for(lambda: not rig.listening(tunnel), "nothing listens", 2)
-    tap.is_(rig.get(tunnel)[0], 503, f"{way}: a session that listens no more is a device that is not connected")
+    tap.is_(
+        rig.get(tunnel)[0], 503,
+        f"{way}: a session that listens no more is a device that is not connected")
     pids = processes(monitor)
     rig.rly("close", tunnel["id"])
     wait_for(lambda: not alive(pids), "the session's end", 3)
@@ -118,7 +140,6 @@ def test_forwards(rig, device, way, port):
 
 class Slow(threading.Thread):
     """A client that says a byte of its handshake now and then."""
-
     def __init__(self, rig, port):
         super().__init__(daemon=True)
         self.address, self.ended = (rig.address, port), None
@@ -147,11 +168,16 @@ def test_slow(rig, device, way, port):
     tunnel = rig.open(device.url)
     began = time.monotonic()
     rig.connect(tunnel, args=("-o", f"Port={port}"))
-    tap.ok(time.monotonic() - began < 5, f"{way}: beside 15 slow handshakes from its own address a device gets in", time.monotonic() - began)
+    tap.ok(time.monotonic() - began < 5,
+           f"{way}: beside 15 slow handshakes from its own address a device gets in",
+           time.monotonic() - began)
     for thread in slow:
         thread.join()
     ended = [t.ended for t in slow]
-    tap.ok(max(ended) < GRACE + JITTER + 3, f"{way}: a handshake that takes its time is ended after LoginGraceTime, {GRACE} s, though it says something all the time", ended)
+    tap.ok(
+        max(ended) < GRACE + JITTER + 3,
+        f"{way}: a handshake that takes its time is ended after LoginGraceTime, {GRACE} s, "
+        "though it says something all the time", ended)
     rig.rly("close", tunnel["id"])
 
 
@@ -173,24 +199,30 @@ def test_tries(rig, device, way, port):
             tries += 1
         except (paramiko.SSHException, EOFError):
             break
-    tap.ok(tries <= 3 and not transport.is_authenticated(), f"{way}: who tries keys is cut off after 3", tries)
+    tap.ok(tries <= 3 and not transport.is_authenticated(),
+           f"{way}: who tries keys is cut off after 3", tries)
     transport.close()
     rig.rly("close", tunnel["id"])
 
 
 def main():
     rig = Rig(rlyd=True, sshd_conf=f"LoginGraceTime {GRACE}")
-    # the test's threads all come from one address: what it may have under way at once is not what is tried here
-    rig.expect(r"RLY46[01]|Failed publickey|RLY40\d|Timeout before authentication|maximum authentication attempts|beginning MaxStartups|error: |AH00957|AH01114|AH01102|AH00898")
+    # the test's threads all come from one address: what it may have under way at once is not what
+    # is tried here
+    rig.expect(
+        r"RLY46[01]|Failed publickey|RLY40\d|Timeout before authentication|maximum "
+        r"authentication attempts|beginning MaxStartups|error: |AH00957|AH01114|AH01102|AH00898")
     device, good = rig.device("crowded"), rig.device("good")
     neighbour_tunnel = rig.open(good.url)
     rig.connect(neighbour_tunnel)
     for way, port in (("handed over", rig.https_port), ("listening sshd", rig.ssh_port)):
         for test in (test_sessions, test_forwards, test_slow, test_tries):
-            neighbour = Asker(rig, neighbour_tunnel, lambda path, status, body: (status, body) == (200, b"good"))
+            neighbour = Asker(rig, neighbour_tunnel, lambda path, status, body: (status, body) ==
+                              (200, b"good"))
             test(rig, device, way, port)
             neighbour.stop()
-            tap.ok(neighbour.asked and not neighbour.wrong and neighbour.slowest < 2, f"{way}, {test.__name__}: a neighbour's visitors do not notice",
+            tap.ok(neighbour.asked and not neighbour.wrong and neighbour.slowest < 2,
+                   f"{way}, {test.__name__}: a neighbour's visitors do not notice",
                    f"{neighbour.wrong[:5]} of {neighbour.asked}, {neighbour.slowest:.2f} s")
     rig.check_logs()
     tap.is_(rig.stop(), [], "the rig ends cleanly")

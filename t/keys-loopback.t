@@ -1,24 +1,31 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""Listen spaces on 127.0.0.1, where clients spell loopback in several ways: what means it works and ends up on loopback only,
-nothing else works; with sshd_config as it is installed, with its lines for `GatewayPorts no`, and with half of those forgotten.
+"""Listen spaces on 127.0.0.1, where clients spell loopback in several ways: what means it works and
+ends up on loopback only, nothing else works; with sshd_config as it is installed, with its lines
+for `GatewayPorts no`, and with half of those forgotten.
 """
 import os
 import random
 import sys
 
-sys.path[:0] = [os.path.join(os.path.dirname(os.path.abspath(__file__)), d) for d in ("lib", "../script/lib")]
+sys.path[:0] = [
+    os.path.join(os.path.dirname(os.path.abspath(__file__)), d) for d in ("lib", "../script/lib")
+]
 import tap  # noqa: E402
 from relayrig import Rig, wait_for  # noqa: E402
 from sshclients import Attempt, Clients, Raw, Watch, look  # noqa: E402
 
-# What clients send for which spelling was seen with DEBUG3 of sshd 9.2p1: OpenSSH, dropbear and PuTTY say `localhost` for a port alone;
-# `:PORT` is the empty address with all three, and so is `*:PORT` with OpenSSH.
+# What clients send for which spelling was seen with DEBUG3 of sshd 9.2p1: OpenSSH, dropbear and
+# PuTTY say `localhost` for a port alone; `:PORT` is the empty address with all three, and so is
+# `*:PORT` with OpenSSH.
 ALWAYS = ["localhost", "127.0.0.1", "LOCALHOST"]
-NEVER = ["*", "0.0.0.0", "::", "::1", "ip6-localhost", "127.0.0.2", "127.1", "0", "0x7f000001", "localhost.", "::ffff:127.0.0.1",
-         "localhost ", " ", "127.0.0.1 ", "[127.0.0.1]", "127.0.0.0", "127.255.255.255"]
-BLOCK = ("GatewayPorts no", "PermitListen any", "AuthorizedKeysCommand {program} -l -c {conf} %u %f %t %k")
-
+NEVER = [
+    "*", "0.0.0.0", "::", "::1", "ip6-localhost", "127.0.0.2", "127.1", "0", "0x7f000001",
+    "localhost.", "::ffff:127.0.0.1", "localhost ", " ", "127.0.0.1 ", "[127.0.0.1]", "127.0.0.0",
+    "127.255.255.255"
+]
+BLOCK = ("GatewayPorts no", "PermitListen any",
+         "AuthorizedKeysCommand {program} -l -c {conf} %u %f %t %k")
 
 bases = random.sample(range(15000, 31000, 50), 3)  # apart, for the cases run side by side
 
@@ -29,14 +36,16 @@ class Case:
         base = bases.pop()
         self.rig = Rig(start=False, listen=f"127.0.0.1:{base}-{base + 49}")
         self.rig._start_redis()
-        self.rig.sshd_extra = "\n".join(lines).format(program=self.rig.program("relay-authkeys"), conf=self.rig.conf)
+        self.rig.sshd_extra = "\n".join(lines).format(program=self.rig.program("relay-authkeys"),
+                                                      conf=self.rig.conf)
         self.rig._start_sshd()
         self.sshd = self.rig.servers["sshd"]
         self.device = self.rig.device("a-device")
         tunnel = self.rig.open(self.device.url)
         self.port = int(tunnel["routes"][0]["listen"].rpartition(":")[2])
         self.key = f"{tunnel['bundle']}/id_relay"
-        self.clients = Clients(self.key, "127.0.0.1", self.rig.ssh_port, f"{self.rig.dir}/etc/ssh_host_ed25519_key.pub")
+        self.clients = Clients(self.key, "127.0.0.1", self.rig.ssh_port,
+                               f"{self.rig.dir}/etc/ssh_host_ed25519_key.pub")
         self.loopback = {f"127.0.0.1:{self.port}", f"[::1]:{self.port}"}
 
     def quiet(self):
@@ -44,14 +53,17 @@ class Case:
 
     def client(self, name, make, spec, works):
         """One login with -R spec: listens on loopback (127.0.0.1 at least), or nowhere."""
-        attempt = Attempt(self.sshd, make("-N", "-R", f"{spec}:127.0.0.1:{self.device.port}"), seconds=10 if works else 1.5,
+        attempt = Attempt(self.sshd,
+                          make("-N", "-R", f"{spec}:127.0.0.1:{self.device.port}"),
+                          seconds=10 if works else 1.5,
                           until=lambda watch: works and f"127.0.0.1:{self.port}" in watch.listens)
         if works:
             good = f"127.0.0.1:{self.port}" in attempt.listens and attempt.listens <= self.loopback
         else:
             good = not attempt.listens
-        tap.ok(good, f"{self.name}: {name} -R {spec.replace(str(self.port), 'PORT')}: "
-               + ("loopback and nothing else" if works else "nothing listens"), attempt)
+        tap.ok(
+            good, f"{self.name}: {name} -R {spec.replace(str(self.port), 'PORT')}: " +
+            ("loopback and nothing else" if works else "nothing listens"), attempt)
         self.quiet()
 
     def raw(self, address, port, works):
@@ -63,20 +75,25 @@ class Case:
         self.quiet()
         good = granted and watch.listens and watch.listens <= self.loopback if works else not granted and not watch.listens
         which = "PORT" if port == self.port else f"PORT{port - self.port:+}" if port else "0"
-        tap.ok(good, f"{self.name}: raw {address!r} {which}: " + ("loopback and nothing else" if works else "refused"),
-               f"granted: {granted}, {watch.listens}")
+        tap.ok(
+            good, f"{self.name}: raw {address!r} {which}: " +
+            ("loopback and nothing else" if works else "refused"),
+            f"granted: {granted}, {watch.listens}")
 
     def run(self, empty):
         """empty: whether the empty address works here, as loopback."""
         port = self.port
-        makes = (("OpenSSH", self.clients.openssh), ("dropbear", self.clients.dropbear), ("PuTTY", self.clients.plink))
+        makes = (("OpenSSH", self.clients.openssh), ("dropbear", self.clients.dropbear),
+                 ("PuTTY", self.clients.plink))
         for name, make in makes:
             for spec in (f"{port}", f"localhost:{port}", f"127.0.0.1:{port}"):
                 self.client(name, make, spec, True)
             self.client(name, make, f":{port}", empty)
-            # OpenSSH's client sends the empty address for it: nothing tells the two apart, but it is loopback all the same
+            # OpenSSH's client sends the empty address for it: nothing tells the two apart, but it
+            # is loopback all the same
             self.client(name, make, f"*:{port}", empty and name == "OpenSSH")
-            for spec in (f"0.0.0.0:{port}", f"127.0.0.2:{port}", f"{port + 1}", f"localhost:{port + 1}", f"127.0.0.1:{port + 1}"):
+            for spec in (f"0.0.0.0:{port}", f"127.0.0.2:{port}", f"{port + 1}",
+                         f"localhost:{port + 1}", f"127.0.0.1:{port + 1}"):
                 self.client(name, make, spec, False)
         for address in ALWAYS:
             self.raw(address, port, True)
@@ -93,9 +110,11 @@ class Case:
 as_installed = Case("as installed", ())
 with open(as_installed.rig.installed("/etc/relay/sshd_config")) as f:
     installed = f.read()
-tap.ok(all("\n#" + line.split("{")[0] in installed for line in BLOCK), "the lines for `GatewayPorts no` stand in the installed file")
+tap.ok(all("\n#" + line.split("{")[0] in installed for line in BLOCK),
+       "the lines for `GatewayPorts no` stand in the installed file")
 no = Case("GatewayPorts no", BLOCK)
-# -l without GatewayPorts no would grant the empty address where it means every interface: PermitListen stands behind it.
+# -l without GatewayPorts no would grant the empty address where it means every interface:
+# PermitListen stands behind it.
 mistake = Case("-l by mistake", BLOCK[2:])
 # Most of the time they wait for something to come to listen that must not.
 tap.together(lambda: as_installed.run(False), lambda: no.run(True), lambda: mistake.run(False))

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""script/lint sees what it should: a unit with a fault in it fails, by each of the tools that read C. That the tree
-itself has none is a step of script/test."""
+"""script/lint sees what it should: a unit with a fault in it fails, by each of the tools that read
+C. That the tree itself has none is a step of script/test."""
 import os
 import subprocess
 import sys
@@ -13,11 +13,17 @@ import tap
 
 HEAD = "/* Licensed under the Apache License, Version 2.0; see LICENSE. */\n#include <stdlib.h>\n#include <string.h>\n"
 FAULTS = {
-    "a use after free": ("int f(int n)\n{\n    char *p = malloc(10);\n\n    if (!p)\n        return 0;\n    p[0] = (char)n;\n    free(p);\n    return p[0];\n}\n",
-                         ("clang-analyzer-unix.Malloc", "analyzer-use-after-free")),
-    "a NULL that is not looked at": ("char *f(char c)\n{\n    char *p = malloc(10);\n\n    p[0] = c;\n    return p;\n}\n",
-                                     ("analyzer-possible-null-dereference",)),
-    "a sizeof of the wrong thing": ("void f(char *p)\n{\n    memset(p, 0, sizeof(p));\n}\n", ("bugprone-sizeof-expression|clang-diagnostic-sizeof-pointer|Wsizeof-pointer|=sizeof-pointer",)),
+    "a use after free":
+    ("int f(int n)\n{\n    char *p = malloc(10);\n\n    if (!p)\n        return 0;\n    p[0] = "
+     "(char)n;\n    free(p);\n    return p[0];\n}\n", ("clang-analyzer-unix.Malloc",
+                                                       "analyzer-use-after-free")),
+    "a NULL that is not looked at":
+    ("char *f(char c)\n{\n    char *p = malloc(10);\n\n    p[0] = c;\n    return p;\n}\n",
+     ("analyzer-possible-null-dereference", )),
+    "a sizeof of the wrong thing":
+    ("void f(char *p)\n{\n    memset(p, 0, sizeof(p));\n}\n",
+     ("bugprone-sizeof-expression|clang-diagnostic-sizeof-pointer|Wsizeof-pointer|=sizeof-pointer",
+      )),
 }
 
 
@@ -27,15 +33,25 @@ def main():
             path = f"{directory}/fault.c"
             with open(path, "w") as f:
                 f.write(HEAD + code)
-            result = subprocess.run([f"{TOP}/script/lint", path], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+            result = subprocess.run([f"{TOP}/script/lint", path],
+                                    stdin=subprocess.DEVNULL,
+                                    capture_output=True,
+                                    text=True)
             said = result.stdout + result.stderr
             tap.ok(result.returncode, f"{what}: script/lint fails")
             for tool in expected:
                 tap.like(said, tool, f"{what}: {tool} is said")
         with open(path, "w") as f:
-            f.write(HEAD + "int f(const char *p);\nint f(const char *p)\n{\n    return strcmp(p, \"x\") == 0;\n}\n")
-        result = subprocess.run([f"{TOP}/script/lint", path], stdin=subprocess.DEVNULL, capture_output=True, text=True)
-        tap.is_((result.returncode, result.stdout + result.stderr), (0, ""), "a unit without a fault passes, and nothing is said")
+            f.write(
+                HEAD +
+                "int f(const char *p);\nint f(const char *p)\n{\n    return strcmp(p, \"x\") == "
+                "0;\n}\n")
+        result = subprocess.run([f"{TOP}/script/lint", path],
+                                stdin=subprocess.DEVNULL,
+                                capture_output=True,
+                                text=True)
+        tap.is_((result.returncode, result.stdout + result.stderr), (0, ""),
+                "a unit without a fault passes, and nothing is said")
     tap.done()
 
 

@@ -47,19 +47,25 @@ def test_demo_once(scratch):
     tap.is_(result.returncode, 0, "demo --once: exit status") or tap.diag(result.err)
     tap.ok(result.stdout == data, "demo --once prints exactly the page's bytes",
            f"{len(result.stdout)} bytes, {len(data)} expected")
-    tap.like(result.err, r"fetching the page through HTTPS", "demo --once: progress goes to standard error")
+    tap.like(result.err, r"fetching the page through HTTPS",
+             "demo --once: progress goes to standard error")
     open(f"{scratch}/empty", "w").close()
     result = demo("--once", "--page", f"{scratch}/empty")
     tap.is_((result.returncode, result.stdout), (0, b""), "demo --once with an empty page")
-    for args in (["--page"], ["--once", "--page", "/nonexistent"], ["--for", "soon"], ["--what"], ["--once", "--json"]):
+    for args in (["--page"], ["--once", "--page",
+                              "/nonexistent"], ["--for", "soon"], ["--what"], ["--once", "--json"]):
         result = demo(*args)
-        tap.is_((result.returncode, result.stdout), (2, b""), f"demo {' '.join(args)}: exit status 2")
-        tap.like(result.err, r"^demo: .+\nusage: ", f"demo {' '.join(args)}: says what is wrong, and its usage")
+        tap.is_((result.returncode, result.stdout), (2, b""),
+                f"demo {' '.join(args)}: exit status 2")
+        tap.like(result.err, r"^demo: .+\nusage: ",
+                 f"demo {' '.join(args)}: says what is wrong, and its usage")
 
 
 def start_demo_json(seconds):
-    process = subprocess.Popen([DEMO, "--json", "--for", str(seconds)], stdin=subprocess.DEVNULL,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen([DEMO, "--json", "--for", str(seconds)],
+                               stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE)
     return process, json.loads(process.stdout.readline())
 
 
@@ -67,15 +73,24 @@ def test_demo_json():
     process, j = start_demo_json(300)
     keys = {"url", "domain", "https_port", "ca", "conf", "bundle", "redis", "pids"}
     tap.ok(keys <= set(j), "demo --json: the line has all keys", f"missing: {keys - set(j)}")
-    tap.ok(all(type(p) is int for p in j["pids"].values()) and len(alive(j["pids"].values())) == len(j["pids"]),
-           "demo --json: the pids are of processes that run", j["pids"])
+    tap.ok(
+        all(type(p) is int for p in j["pids"].values()) and
+        len(alive(j["pids"].values())) == len(j["pids"]),
+        "demo --json: the pids are of processes that run", j["pids"])
     host = j["url"].split("/")[2].split(":")[0]
-    curl = ["curl", "-q", "-sS", "--noproxy", "*", "--cacert", j["ca"], "--resolve",
-            f"{host}:{j['https_port']}:127.0.0.1", "-w", "%{http_code}", "-o", "/dev/null", j["url"]]
-    tap.is_(subprocess.run(curl, capture_output=True, text=True).stdout, "200", "demo --json: the URL answers")
-    closed = subprocess.run([j["rly"], "close", host.split(".")[0]], env=dict(os.environ, RELAY_CONF=j["conf"]))
+    curl = [
+        "curl", "-q", "-sS", "--noproxy", "*", "--cacert", j["ca"], "--resolve",
+        f"{host}:{j['https_port']}:127.0.0.1", "-w", "%{http_code}", "-o", "/dev/null", j["url"]
+    ]
+    tap.is_(
+        subprocess.run(curl, capture_output=True, text=True).stdout, "200",
+        "demo --json: the URL answers")
+    closed = subprocess.run([j["rly"], "close", host.split(".")[0]],
+                            env=dict(os.environ, RELAY_CONF=j["conf"]))
     tap.is_(closed.returncode, 0, "demo --json: rly works with the named relay.conf")
-    tap.is_(subprocess.run(curl, capture_output=True, text=True).stdout, "410", "… and the URL is gone after rly close")
+    tap.is_(
+        subprocess.run(curl, capture_output=True, text=True).stdout, "410",
+        "… and the URL is gone after rly close")
     below = keeper.descendants([process.pid])
     process.send_signal(signal.SIGTERM)
     rest, _ = process.communicate(timeout=30)
@@ -92,27 +107,37 @@ def test_demo_json():
     tap.is_((alive(list(below)), os.path.exists(j["dir"])), ([], False), "so does SIGKILL")
     process, j = start_demo_json(0.5)
     process.communicate(timeout=30)
-    tap.is_((process.returncode, os.path.exists(j["dir"])), (0, False), "demo --for ends by itself, exit status 0")
+    tap.is_((process.returncode, os.path.exists(j["dir"])), (0, False),
+            "demo --for ends by itself, exit status 0")
 
 
 def test_demo_plain():
-    process = subprocess.Popen([DEMO], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen([DEMO],
+                               stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT,
+                               text=True)
     text = ""
     while "Ctrl-C" not in text:
         line = process.stdout.readline()
         if not line:
             break
         text += line
-    tap.like(text, r"\n    https://[a-z2-7]{24}\.relay\.localhost:\d+/\n", "plain demo shows the URL")
+    tap.like(text, r"\n    https://[a-z2-7]{24}\.relay\.localhost:\d+/\n",
+             "plain demo shows the URL")
     tap.like(text, r"curl --cacert \S+ --resolve \S+ https://", "plain demo shows a curl command")
     tap.like(text, r"RELAY_CONF=\S+ \S+/rly close ", "plain demo shows how to close the tunnel")
     command = re.search(r"^    (curl .*)$", text, re.M).group(1)
-    answer = subprocess.run(f"{command} -q -sS --noproxy '*'", shell=True, capture_output=True, text=True).stdout
+    answer = subprocess.run(f"{command} -q -sS --noproxy '*'",
+                            shell=True,
+                            capture_output=True,
+                            text=True).stdout
     tap.like(answer, "Hello from the device", "the curl command as shown fetches the page")
     directory = re.search(r"(/run/relay-\w+)/", text).group(1)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=30)
-    tap.is_((process.returncode, os.path.exists(directory)), (0, False), "Ctrl-C ends it and leaves nothing")
+    tap.is_((process.returncode, os.path.exists(directory)), (0, False),
+            "Ctrl-C ends it and leaves nothing")
 
 
 def test_browser(rig, scratch):
@@ -124,19 +149,26 @@ def test_browser(rig, scratch):
     url = tunnel["routes"][0]["url"]
     with Browser(rig) as browser:
         browser.open(url)
-        tap.is_(browser.text("h1"), "Hello from behind the NAT", "the page opens in Chromium at its subdomain")
+        tap.is_(browser.text("h1"), "Hello from behind the NAT",
+                "the page opens in Chromium at its subdomain")
         tap.is_(browser.run("return document.title"), "The device's page", "… with its title")
-        tap.is_(browser.wait("const t = document.getElementById('js').innerText; return t != 'no script' && t"), "asked nas-7",
-                "its script reaches the device")
-        tap.is_(browser.wait("const t = document.getElementById('ws').innerText; return t != 'no socket' && t"),
-                "ping over a socket", "its WebSocket reaches the device")
-        tap.is_(browser.run("return performance.getEntriesByType('navigation')[0].nextHopProtocol"), "h2", "… by HTTP/2")
+        tap.is_(
+            browser.wait(
+                "const t = document.getElementById('js').innerText; return t != 'no script' && t"),
+            "asked nas-7", "its script reaches the device")
+        tap.is_(
+            browser.wait(
+                "const t = document.getElementById('ws').innerText; return t != 'no socket' && t"),
+            "ping over a socket", "its WebSocket reaches the device")
+        tap.is_(browser.run("return performance.getEntriesByType('navigation')[0].nextHopProtocol"),
+                "h2", "… by HTTP/2")
         shot = browser.screenshot(f"{scratch}/page.png")
         tap.ok(os.path.getsize(shot) > 5000, "a screenshot was made", os.path.getsize(shot))
         rig.rly("close", tunnel["id"])
         rig.status_after(tunnel)
         browser.open(url)
-        tap.like(browser.run("return document.body.innerText"), r"(?i)ended|closed|gone", "after rly close the browser is told that it has ended")
+        tap.like(browser.run("return document.body.innerText"), r"(?i)ended|closed|gone",
+                 "after rly close the browser is told that it has ended")
         browser.screenshot(f"{scratch}/gone.png")
     keep = os.environ.get("RELAY_KEEP")
     if keep:
@@ -161,7 +193,8 @@ def test_ten(rig):
     tap.is_(wrong, [], "ten names on ten devices each reach their own, by HTTP/1.1 and HTTP/2")
     blob = os.urandom(2_000_000)
     status, _, body = rig.get("dev-3", "/upload", method="POST", body=blob)
-    tap.is_(json.loads(body), {"device": "dev-3", "bytes": len(blob), "sha256": hashlib.sha256(blob).hexdigest()},
+    tap.is_(json.loads(body),
+            {"device": "dev-3", "bytes": len(blob), "sha256": hashlib.sha256(blob).hexdigest()},
             "an upload arrives whole")
     return devices, tunnels
 
@@ -174,7 +207,8 @@ def test_close(rig, devices, tunnels):
     rig.rly("close", tunnel["id"])
     tap.is_(rig.status_after(tunnel), 410, "at once after rly close it answers 410")
     tap.is_(rig.get(tunnel, http=2)[0], 410, "… by HTTP/2, too")
-    tap.is_(devices[4].conns()["requests"], before + 1, "the device saw none of the requests after the close")
+    tap.is_(devices[4].conns()["requests"], before + 1,
+            "the device saw none of the requests after the close")
     tap.is_([rig.get(n)[0] for n in ("dev-3", "dev-5")], [200, 200], "the others still answer")
     session.stop()
     tap.ok(session.wait_down(), "the closed tunnel's session has ended with its ssh")

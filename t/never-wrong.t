@@ -1,16 +1,19 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""Never the wrong device: random operations on many tunnels, and faults, while visitors keep asking; every answer is
-judged. The clock of the relay's programs steps by a second all the while (not with RELAY_STEPS=0, nor where RELAY_SANITIZER
-preloads a library of its own). In a listen space like the default one, and in one of 50 addresses that come back after 4 s;
-after 2 s if no clock steps.
+"""Never the wrong device: random operations on many tunnels, and faults, while visitors keep
+asking; every answer is judged. The clock of the relay's programs steps by a second all the while
+(not with RELAY_STEPS=0, nor where RELAY_SANITIZER preloads a library of its own). In a listen space
+like the default one, and in one of 50 addresses that come back after 4 s; after 2 s if no clock
+steps.
 
-An address comes back when Redis's clock says that its cooldown is over. So that no cache outlives that, and what rlyd and rly
-know of old sessions holds, steps may add up to half of the cooldown: in the small space the clock is off by 1 s at most,
-so that of 4 s there are 2 s left whatever it does, and RelayStaleMax is 1 s.
+An address comes back when Redis's clock says that its cooldown is over. So that no cache outlives
+that, and what rlyd and rly know of old sessions holds, steps may add up to half of the cooldown: in
+the small space the clock is off by 1 s at most, so that of 4 s there are 2 s left whatever it does,
+and RelayStaleMax is 1 s.
 
-RELAY_SEED repeats a run's decisions (each actor has its own random numbers; what the machine makes of it differs).
-RELAY_SOAK=SECONDS runs that long in each space instead of 25 s. RELAY_SPACE=wide or small: only that one.
+RELAY_SEED repeats a run's decisions (each actor has its own random numbers; what the machine makes
+of it differs). RELAY_SOAK=SECONDS runs that long in each space instead of 25 s. RELAY_SPACE=wide or
+small: only that one.
 """
 import asyncio
 import os
@@ -28,17 +31,19 @@ from relayrig import Rig
 from rlydlib import log
 
 SECONDS = float(os.environ.get("RELAY_SOAK", "25"))
-SEED = os.environ.get("RELAY_SEED", str(random.SystemRandom().randrange(10 ** 9)))
+SEED = os.environ.get("RELAY_SEED", str(random.SystemRandom().randrange(10**9)))
 STEPS = os.environ.get("RELAY_STEPS") != "0" and not os.environ.get("RELAY_SANITIZER")
 VHOST = "RelayStaleMax 1s\nRelayBackendConnectTimeout 2s\nRelayBackendTimeout 4s"
 
 
 def spaces(rng):
-    # the default's size, so that its counter goes by the clock, but apart from the spaces that other rigs take
+    # the default's size, so that its counter goes by the clock, but apart from the spaces that
+    # other rigs take
     wide = f"127.{rng.randrange(128, 192, 2)}.0.0/15:10000-59999"
     low = rng.randrange(10000, 59000)
     small = f"127.{rng.randrange(192, 198)}.{rng.randrange(256)}.7:{low}-{low + 49}"
-    return {"wide": (wide, 900, 3), "small": (small, 4, 1)} if STEPS else {"wide": (wide, 900, 0), "small": (small, 2, 0)}
+    return {"wide": (wide, 900, 3), "small":
+            (small, 4, 1)} if STEPS else {"wide": (wide, 900, 0), "small": (small, 2, 0)}
 
 
 def with_log(rig, fault):
@@ -51,7 +56,10 @@ def with_log(rig, fault):
 
 
 def run(space, listen, cooldown, steps):
-    options = dict(listen=listen, cooldown=f"{cooldown}s", vhost=VHOST, httpd_conf="LogLevel warn relay:warn")
+    options = dict(listen=listen,
+                   cooldown=f"{cooldown}s",
+                   vhost=VHOST,
+                   httpd_conf="LogLevel warn relay:warn")
     rig = ClockRig(**options) if steps else Rig(rlyd=True, **options)
     chaos.expected_lines(rig)
     began = time.monotonic()
@@ -59,16 +67,23 @@ def run(space, listen, cooldown, steps):
     asyncio.run(world.run())
     counted, answers = world.counted, world.judge.answers
     tap.diag(f"{space} ({listen}), {time.monotonic() - began:.0f} s: {world.totals()}")
-    tap.ok(not world.judge.wrong, f"{space}: {answers.total()} answers, each from the right device or the right error page",
-           "\n".join(world.judge.wrong[:20]))
+    tap.ok(
+        not world.judge.wrong,
+        f"{space}: {answers.total()} answers, each from the right device or the right error page",
+        "\n".join(world.judge.wrong[:20]))
     for status in (200, 404, 410, 503):
         tap.ok(answers[status] >= 10, f"{space}: among them {status}s", answers)
-    tap.ok(not world.faults, f"{space}: {counted['open']} opened, {counted['close']} closed, {counted['expire']} expired, "
-           f"{counted['connect']} sessions; all as it should be", "\n".join(with_log(rig, fault) for fault in world.faults[:20]))
+    tap.ok(
+        not world.faults,
+        f"{space}: {counted['open']} opened, {counted['close']} closed, {counted['expire']} "
+        "expired, "
+        f"{counted['connect']} sessions; all as it should be",
+        "\n".join(with_log(rig, fault) for fault in world.faults[:20]))
     if steps:
         tap.is_(rig.shifted(), sorted(rig.servers), f"{space}: the clock of each server steps")
-    for what in ("open", "close", "expire", "extend", "connect", "drop", "freeze", "graceful", "redis", "rlyd", "websocket",
-                 "slow", "race", *(("clock forward", "clock back") if steps else ())):
+    for what in ("open", "close", "expire", "extend", "connect", "drop", "freeze", "graceful",
+                 "redis", "rlyd", "websocket", "slow", "race",
+                 *(("clock forward", "clock back") if steps else ())):
         tap.ok(counted[what] > 0, f"{space}: {what} was done", counted)
     for name, leaked in world.leaks:
         tap.ok(not leaked, f"{space}: {name}", leaked)

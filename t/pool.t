@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""The pools of connections to devices: one round trip a request, no longer than the tunnel, no lost requests."""
+"""The pools of connections to devices: one round trip a request, no longer than the tunnel, no lost
+requests."""
 import os
 import random
 import statistics
@@ -38,7 +39,8 @@ def fetch(connection, path="/", method="GET", body=None):
 
 
 def test_round_trips(rig, line):
-    """A warm request costs one round trip; the same way without a pool about two: so much for the check."""
+    """A warm request costs one round trip; the same way without a pool about two: so much for the
+    check."""
     device = rig.device("far")
     tunnel = rig.open(device.url)
     rig.connect(tunnel, args=("-o", f"Port={line.port}"))
@@ -50,8 +52,8 @@ def test_round_trips(rig, line):
     for what, who, prefix in (("pooled", tunnel, "/"), ("not pooled", rig.domain, "/direct/")):
         for method, body in (("GET", None), ("POST", b"x" * 100)):
             connection = rig.connection(who)
-            tap.is_({fetch(connection, f"{prefix}upload", method, body) for _ in range(3)}, {200},
-                    f"{what}, {method}: warm")
+            tap.is_({fetch(connection, f"{prefix}upload", method, body)
+                     for _ in range(3)}, {200}, f"{what}, {method}: warm")
             accepted = device.conns()["accepted"]
             statuses, times = set(), []
             for _ in range(rounds):
@@ -61,9 +63,12 @@ def test_round_trips(rig, line):
             took[what] = statistics.median(times) / RTT
             more = device.conns()["accepted"] - accepted
             connection.close()
-            tap.note(f"{what}, {method}: {took[what]:.2f} round trips and {more / rounds} connections a request")
+            tap.note(
+                f"{what}, {method}: {took[what]:.2f} round trips and {more / rounds} connections "
+                "a request")
             if what == "pooled":
-                tap.ok(statuses == {200} and 1 <= took[what] < 1.5, f"pooled, {method}: one round trip a request",
+                tap.ok(statuses == {200} and 1 <= took[what] < 1.5,
+                       f"pooled, {method}: one round trip a request",
                        f"{took[what]:.2f}, {statuses}")
                 tap.is_(more, 0, f"pooled, {method}: {rounds} requests open no connection")
             else:
@@ -79,14 +84,17 @@ def test_round_trips(rig, line):
         tap.is_(fetch(connection), 200, "another visitor's first request")
         times.append(time.monotonic() - began)
         connection.close()
-    tap.is_(device.conns()["accepted"] - accepted, 0, "visitors share the pool: ten new ones open no connection")
+    tap.is_(device.conns()["accepted"] - accepted, 0,
+            "visitors share the pool: ten new ones open no connection")
     tap.between(statistics.median(times) / RTT, 1, 1.5, "and wait for one round trip each")
     return device, tunnel
 
 
 def parallel(rig, tunnel, n, path):
     statuses = []
-    threads = [threading.Thread(target=lambda: statuses.append(rig.get(tunnel, path)[0])) for _ in range(n)]
+    threads = [
+        threading.Thread(target=lambda: statuses.append(rig.get(tunnel, path)[0])) for _ in range(n)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -100,7 +108,8 @@ def test_end(rig, device, tunnel):
     tap.ok(device.conns()["open"] >= 10, "have a connection each", device.conns())
     began = time.monotonic()
     wait_for(lambda: device.conns()["open"] == 0, "the end of idle connections", 6)
-    tap.between(time.monotonic() - began, 1, 4.5, "which end after RelayBackendIdle, 2 s, and a little")
+    tap.between(time.monotonic() - began, 1, 4.5,
+                "which end after RelayBackendIdle, 2 s, and a little")
     tap.is_(backends(rig), 0, "the pool is gone, too")
     for _ in range(8):
         rig.get(tunnel)
@@ -135,7 +144,8 @@ def count_retries(rig):
 
 
 def test_impatient_device(rig, line):
-    """A device that closes idle connections early, on a slow line: requests meet the closing half-way."""
+    """A device that closes idle connections early, on a slow line: requests meet the closing
+    half-way."""
     idle = 0.3
     device = rig.device("hasty", idle=idle)
     tunnel = rig.open(device.url)
@@ -183,8 +193,10 @@ def test_post_after_a_pause(rig):
 
 
 def test_address_again():
-    """An address comes back to another tunnel while connections to the first one's device are still open."""
-    rig = Rig(httpd_conf=ONE_CHILD, cooldown="2s",
+    """An address comes back to another tunnel while connections to the first one's device are still
+    open."""
+    rig = Rig(httpd_conf=ONE_CHILD,
+              cooldown="2s",
               listen=f"127.{64 + os.getpid() % 60}.{os.getpid() // 60 % 250}.9:21000-21000")
     first, second = rig.device("first"), rig.device("second")
     tunnel = rig.open(first.url)
@@ -194,23 +206,30 @@ def test_address_again():
     slow = threading.Thread(target=lambda: rig.get(tunnel, "/slow?s=8"))
     slow.start()
     time.sleep(0.3)
-    tap.is_(rig.get(tunnel)[2].decode().strip(), "first", "the first tunnel's device, with a request under way beside it")
+    tap.is_(
+        rig.get(tunnel)[2].decode().strip(), "first",
+        "the first tunnel's device, with a request under way beside it")
     forward = f"{address}:{first.url.partition('//')[2]}"
-    subprocess.run(["ssh", "-S", control, "-O", "cancel", "-R", forward, "relay"], check=True, capture_output=True)
+    subprocess.run(["ssh", "-S", control, "-O", "cancel", "-R", forward, "relay"],
+                   check=True,
+                   capture_output=True)
     wait_for(lambda: not rig.listening(tunnel), "the end of the first tunnel's listener")
     rig.rly("close", tunnel["id"])
     time.sleep(2.2)
     again = rig.open(second.url)
     tap.is_(again["routes"][0]["listen"], address, "the second tunnel has the same address")
     rig.connect(again)
-    tap.is_({rig.get(again)[2].decode().strip() for _ in range(5)}, {"second"},
+    tap.is_({rig.get(again)[2].decode().strip()
+             for _ in range(5)}, {"second"},
             "its visitors reach its own device: no connection is shared with the first tunnel")
     slow.join()
     tap.is_(rig.stop(), [], "the rig with one address ends cleanly")
 
 
 def main():
-    rig = Rig(start=False, httpd_conf=ONE_CHILD + '\n<Location "/relay-status">\nSetHandler server-status\n</Location>')
+    rig = Rig(start=False,
+              httpd_conf=ONE_CHILD +
+              '\n<Location "/relay-status">\nSetHandler server-status\n</Location>')
     rig.vhost_extra = VHOST.format(dir=rig.dir)
     rig.start()
     rig.expect("AH01102: error reading status line|AH00898: Error reading from remote server")

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""mod_relay while Redis is away, stopped, refuses, or is a replica: known routes work, others get 503 and in time."""
+"""mod_relay while Redis is away, stopped, refuses, or is a replica: known routes work, others get
+503 and in time."""
 import os
 import shutil
 import re
@@ -26,12 +27,14 @@ ONE_CHILD = "ServerLimit 4\nStartServers 1\nThreadsPerChild 25\nMaxRequestWorker
 
 
 def link(rig):
-    return re.search(r"RelayLink: (\w+)", rig.get(rig.domain, "/relay-status?auto")[2].decode()).group(1)
+    return re.search(r"RelayLink: (\w+)",
+                     rig.get(rig.domain, "/relay-status?auto")[2].decode()).group(1)
 
 
 def cached(rig):
-    return int(re.search(r"RelayCachedRoutes: (\d+)",
-                         rig.get(rig.domain, "/relay-status?auto")[2].decode()).group(1))
+    return int(
+        re.search(r"RelayCachedRoutes: (\d+)",
+                  rig.get(rig.domain, "/relay-status?auto")[2].decode()).group(1))
 
 
 def timed(rig, who):
@@ -45,8 +48,8 @@ def up(rig):
 
 
 def crowd(rig, who, n=20):
-    """n requests at once: the statuses, and how long they took: half of them, the slowest. Where they wait for Redis, all do;
-    on a busy machine a few are late for other reasons."""
+    """n requests at once: the statuses, and how long they took: half of them, the slowest. Where
+    they wait for Redis, all do; on a busy machine a few are late for other reasons."""
     results = []
     threads = [threading.Thread(target=lambda: results.append(timed(rig, who))) for _ in range(n)]
     for thread in threads:
@@ -69,7 +72,8 @@ def test_killed(rig, device, tunnel, unseen):
     tap.ok(status == 503 and took < 0.4, "a route that this process has not seen: 503, not 404",
            f"{status} after {took:.2f} s")
     status, headers, body = rig.get("unheard-of", headers={"Accept": "text/plain"})
-    tap.is_((status, headers["Retry-After"]), (503, "5"), "an unknown name: 503, not 404, with Retry-After")
+    tap.is_((status, headers["Retry-After"]), (503, "5"),
+            "an unknown name: 503, not 404, with Retry-After")
     tap.like(body.decode(), "^503 The relay cannot look this address up at the moment\n",
              "… and it is the relay's fault")
     wait_for(lambda: link(rig) == "down", "mod_status says that the link is down")
@@ -78,7 +82,8 @@ def test_killed(rig, device, tunnel, unseen):
         if rig.get(tunnel)[0] != 200:
             break
         time.sleep(0.1)
-    tap.ok(time.monotonic() >= killed + 3, "for all of 3 s", f"until {time.monotonic() - killed:.2f} s")
+    tap.ok(time.monotonic() >= killed + 3, "for all of 3 s",
+           f"until {time.monotonic() - killed:.2f} s")
     while rig.get(tunnel)[0] == 200 and time.monotonic() < killed + 10:
         time.sleep(0.05)
     tap.between(time.monotonic() - killed, 3.5, 6, "and no longer than RelayStaleMax, 4 s")
@@ -115,7 +120,8 @@ def test_stopped(rig, device):
     rig.servers["redis"].signal(signal.SIGSTOP)
     try:
         statuses, half, last = crowd(rig, tunnel)
-        tap.ok(statuses == {200} and half < 0.4, "Redis hangs: known routes do not wait", f"{statuses} {half:.2f} s {last:.2f} s")
+        tap.ok(statuses == {200} and half < 0.4, "Redis hangs: known routes do not wait",
+               f"{statuses} {half:.2f} s {last:.2f} s")
         statuses, half, last = crowd(rig, "unheard-of")
         tap.ok(statuses == {503} and half < 0.9 and last < 2.5,
                "20 requests for an unknown name wait for [redis] timeout, 500 ms, at most",
@@ -123,11 +129,13 @@ def test_stopped(rig, device):
         time.sleep(1)
         took = [timed(rig, "unheard-of") for _ in range(20)]
         quick = [t for s, t in took if s == 503 and t < 0.3]
-        tap.ok(len(quick) >= 15 and all(s == 503 and t < 2 for s, t in took),
-               "later most of them do not wait at all", took)
+        tap.ok(
+            len(quick) >= 15 and all(s == 503 and t < 2 for s, t in took),
+            "later most of them do not wait at all", took)
         tap.is_(link(rig), "down", "the link counts as down")
         statuses, half, last = crowd(rig, tunnel)
-        tap.ok(statuses == {200} and half < 0.4, "known routes still do not wait", f"{statuses} {half:.2f} s {last:.2f} s")
+        tap.ok(statuses == {200} and half < 0.4, "known routes still do not wait",
+               f"{statuses} {half:.2f} s {last:.2f} s")
     finally:
         rig.servers["redis"].signal(signal.SIGCONT)
     wait_for(lambda: rig.get("unheard-of")[0] == 404, "recovery", 3)
@@ -167,21 +175,24 @@ def test_passwords(rig, tunnel):
     wait_for(lambda: log_has(rig, "RLY111 .*it wants a password: give one by"), "the log says so")
     httpd_with(rig, f"unix://:wrong-w0rd@{rig.redis_sock}")
     tap.is_(rig.get(tunnel)[0], 503, "a wrong password: 503")
-    tap.ok(wait_for(lambda: log_has(rig, "RLY111 .*(user or password is wrong|the password, in .* is wrong)"), "the log says so"),
-           "and the log says why")
+    tap.ok(
+        wait_for(
+            lambda: log_has(rig, "RLY111 .*(user or password is wrong|the password, in .* is wrong)"
+                            ), "the log says so"), "and the log says why")
     tap.ok(not log_has(rig, "w0rd"), "no password is in a log")
     httpd_with(rig, f"unix://:s3cret-w0rd@{rig.redis_sock}")
     up(rig)
-    tap.is_((rig.get(tunnel)[0], rig.get("unheard-of")[0]), (200, 404), "the right password: all is well")
+    tap.is_((rig.get(tunnel)[0], rig.get("unheard-of")[0]), (200, 404),
+            "the right password: all is well")
     rig.redis("CONFIG", "SET", "requirepass", "")
     del os.environ["REDISCLI_AUTH"]
 
 
 def test_acl(rig, device):
     """What mod_relay needs of Redis, and what it does with less."""
-    rig.redis("ACL", "SETUSER", "httpd", "reset", "on", ">pw", "%R~relay:route:*", "%R~relay:gone:*",
-              "&__redis__:invalidate",
-              "+hgetall", "+pttl", "+ping", "+subscribe", "+client|id", "+client|tracking")
+    rig.redis("ACL", "SETUSER", "httpd", "reset", "on", ">pw", "%R~relay:route:*",
+              "%R~relay:gone:*", "&__redis__:invalidate", "+hgetall", "+pttl", "+ping",
+              "+subscribe", "+client|id", "+client|tracking")
     tunnel = rig.open(device.url)
     rig.connect(tunnel)
     httpd_with(rig, f"unix://httpd:pw@{rig.redis_sock}")
@@ -191,10 +202,13 @@ def test_acl(rig, device):
     rig.redis("ACL", "SETUSER", "httpd", "-client|tracking")
     httpd_with(rig, f"unix://httpd:pw@{rig.redis_sock}")
     wait_for(lambda: link(rig) == "untracked", "untracked")
-    tap.is_((rig.get(tunnel)[0], rig.get(tunnel)[0], rig.get("unheard-of")[0], cached(rig)), (200, 200, 404, 0),
-            "without CLIENT TRACKING routes work, uncached")
-    tap.ok(log_has(rig, "RLY110 routes cannot be cached, each request asks Redis: .*this user lacks a right"),
-           "and the log says so")
+    tap.is_((rig.get(tunnel)[0], rig.get(tunnel)[0], rig.get("unheard-of")[0], cached(rig)),
+            (200, 200, 404, 0), "without CLIENT TRACKING routes work, uncached")
+    tap.ok(
+        log_has(
+            rig,
+            "RLY110 routes cannot be cached, each request asks Redis: .*this user lacks a right"),
+        "and the log says so")
     rig.rly("close", tunnel["id"])
     tap.is_(rig.status_after(tunnel), 410, "a close is seen at once")
     rig.redis("ACL", "SETUSER", "httpd", "-hgetall")
@@ -212,28 +226,32 @@ def test_replica(rig, device):
     os.makedirs(f"{rig.dir}/replica")
 
     def synced():
-        out = subprocess.run(["redis-cli", "-s", sock, "INFO", "replication"], capture_output=True,
+        out = subprocess.run(["redis-cli", "-s", sock, "INFO", "replication"],
+                             capture_output=True,
                              text=True).stdout
         return "master_link_status:up" in out
 
-    rig.servers["replica"] = Server(rig, "replica",
-                                    ["/usr/bin/redis-server", "--port", "0", "--unixsocket", sock,
-                                     "--unixsocketperm", "777",
-                                                     "--dir", f"{rig.dir}/replica", "--save", "", "--replicaof",
-                                     "127.0.0.1", str(port)],
-                                    synced, f"{rig.dir}/log/replica.out").start()
+    rig.servers["replica"] = Server(rig, "replica", [
+        "/usr/bin/redis-server", "--port", "0", "--unixsocket", sock, "--unixsocketperm", "777",
+        "--dir", f"{rig.dir}/replica", "--save", "", "--replicaof", "127.0.0.1",
+        str(port)
+    ], synced, f"{rig.dir}/log/replica.out").start()
     tunnel = rig.open(device.url)
     rig.connect(tunnel)
     # A replica follows in its own time, and a loaded machine gives it little.
-    wait_for(lambda: subprocess.run(["redis-cli", "-s", sock, "EXISTS", "relay:route:" + tunnel["routes"][0]["name"]],
-                                    capture_output=True, text=True).stdout.strip() == "1", "the route on the replica", 20)
+    wait_for(
+        lambda: subprocess.run(
+            ["redis-cli", "-s", sock, "EXISTS", "relay:route:" + tunnel["routes"][0]["name"]],
+            capture_output=True,
+            text=True).stdout.strip() == "1", "the route on the replica", 20)
     httpd_with(rig, f"unix://{sock}")
     up(rig)
-    tap.is_((rig.get(tunnel)[0], cached(rig)), (200, 1), "a read-only replica serves routes, and they are cached")
+    tap.is_((rig.get(tunnel)[0], cached(rig)), (200, 1),
+            "a read-only replica serves routes, and they are cached")
     write_conf(rig, url=f"unix://{sock}")
     refused = rig.rly("open", "80", check=False)
-    tap.ok(refused.returncode == 3 and "read-only replica" in refused.stderr, "rly open there says what to do",
-           refused.stderr)
+    tap.ok(refused.returncode == 3 and "read-only replica" in refused.stderr,
+           "rly open there says what to do", refused.stderr)
     write_conf(rig, url=f"unix://{rig.redis_sock}")
     rig.rly("close", tunnel["id"])
     wait_for(lambda: rig.get(tunnel)[0] == 410, "410", 1)
@@ -249,7 +267,9 @@ def test_replica(rig, device):
 
 def main():
     rig = Rig(vhost=VHOST, httpd_conf=ONE_CHILD)
-    rig.expect(r" # (Diskless rdb transfer|Connection with replica)|RLY002 |RLY11[01] |RLY120 route \S+ cannot be looked up: (cannot connect|Redis at)|AH01102|AH00898|AH00957|AH01114")
+    rig.expect(
+        r" # (Diskless rdb transfer|Connection with replica)|RLY002 |RLY11[01] |RLY120 route \S+ "
+        r"cannot be looked up: (cannot connect|Redis at)|AH01102|AH00898|AH00957|AH01114")
     device = rig.device("nas")
     tunnel, unseen = rig.open(device.url), rig.open(device.url)
     rig.connect(tunnel)

@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""Browsers and 200 tunnels on one Apache port, while Apache, rlyd, sshd and Redis are restarted in the middle of
-transfers: no session ends, no request to a tunnel that is up fails, and what has to end ends within a second.
+"""Browsers and 200 tunnels on one Apache port, while Apache, rlyd, sshd and Redis are restarted in
+the middle of transfers: no session ends, no request to a tunnel that is up fails, and what has to
+end ends within a second.
 
 RELAY_TUNNELS: another number of tunnels.
 """
@@ -31,7 +32,6 @@ STARTUPS = {"rlyd": {"max-startups": "300:30:400", "per-source-startups": "0"}}
 
 class Transfer(threading.Thread):
     """A slow download or upload; .result is None while it runs, then True or what went wrong."""
-
     def __init__(self, rig, tunnel, device, up):
         super().__init__(daemon=True)
         self.rig, self.tunnel, self.device, self.up, self.result = rig, tunnel, device, up, None
@@ -46,7 +46,9 @@ class Transfer(threading.Thread):
     def download(self):
         status, headers, body = self.rig.get(self.tunnel, f"/big?n={SIZE}&rate=655360", timeout=90)
         good = hashlib.sha256((BLOCK * (SIZE // len(BLOCK) + 1))[:SIZE]).digest()
-        if (status, headers["X-Device"]) == (200, self.device.id) and hashlib.sha256(body).digest() == good:
+        if (status,
+                headers["X-Device"]) == (200,
+                                         self.device.id) and hashlib.sha256(body).digest() == good:
             return True
         return f"download: {status}, {len(body)} bytes of {headers['X-Device']}"
 
@@ -59,21 +61,26 @@ class Transfer(threading.Thread):
                 digest.update(data)
                 yield data
                 time.sleep(0.1)
-        connection.request("PUT", "/upload", body=pieces(), headers={"Content-Length": str(SIZE // len(data) * len(data))})
+
+        connection.request("PUT",
+                           "/upload",
+                           body=pieces(),
+                           headers={"Content-Length": str(SIZE // len(data) * len(data))})
         answer = connection.getresponse()
         body = answer.read().decode()
         connection.close()
-        return True if answer.status == 200 and digest.hexdigest() in body else f"upload: {answer.status} {body[:200]}"
+        return True if answer.status == 200 and digest.hexdigest(
+        ) in body else f"upload: {answer.status} {body[:200]}"
 
 
 class Browser:
     """Asks for one tunnel after the other over one connection, all the time."""
-
     def __init__(self, rig, devices, tunnels, seed):
         self.devices, self.tunnels, self.rng = devices, tunnels, random.Random(seed)
         self.visitor, self.asked, self.unknown = Visitor(rig), 0, 0
         self.failed, self.stopping = [], False
-        self.cold = threading.Event()  # set: a name that this connection has not asked for yet may get 503
+        # set: a name that this connection has not asked for yet may get 503
+        self.cold = threading.Event()
 
     async def run(self):
         known, connections = set(), 0
@@ -89,7 +96,8 @@ class Browser:
                 connections, known = self.visitor.connections, set()
             self.asked += 1
             if status == 503 and self.cold.is_set() and n not in known:
-                self.unknown += 1  # Redis is away, and this process of httpd has never heard of that name
+                # Redis is away, and this process of httpd has never heard of that name
+                self.unknown += 1
             elif (status, body.decode()) != (200, self.devices.secret(n)):
                 self.failed.append(f"{began:.3f}: tunnel {n}: {status} {body[:80]}")
             else:
@@ -99,7 +107,6 @@ class Browser:
 
 class Browsers:
     """Several of them in a thread of their own, as a context: its checks are made at the end."""
-
     def __init__(self, rig, devices, tunnels, what, redis_away=False):
         self.what = what
         self.all = [Browser(rig, devices, tunnels, f"{what}-{i}") for i in range(4)]
@@ -125,13 +132,14 @@ class Browsers:
         if kind is None:
             failed = [f for b in self.all for f in b.failed]
             asked, unknown = sum(b.asked for b in self.all), sum(b.unknown for b in self.all)
-            tap.ok(asked > 20 and not failed, f"{self.what}: {asked} requests, none failed"
-                   + (f" ({unknown} for names that a process did not know yet)" if unknown else ""), "\n".join(failed[:10]))
+            tap.ok(
+                asked > 20 and not failed, f"{self.what}: {asked} requests, none failed" +
+                (f" ({unknown} for names that a process did not know yet)" if unknown else ""),
+                "\n".join(failed[:10]))
 
 
 class Sessions:
     """The tunnels' sessions, all of them: still the same?"""
-
     def __init__(self, rig, tunnels, clients):
         self.rig, self.clients = rig, clients
         self.addresses = {t["routes"][0]["listen"] for t in tunnels}
@@ -143,7 +151,8 @@ class Sessions:
         for pid, start in keeper.descendants([os.getppid()]).items():
             try:
                 with open(f"/proc/{pid}/comm") as f:
-                    if f.read().strip() in ("sshd", "sshd-session") and pid != self.rig.servers["sshd"].pid:
+                    if f.read().strip() in ("sshd",
+                                            "sshd-session") and pid != self.rig.servers["sshd"].pid:
                         found.add((pid, start))
             except OSError:
                 pass
@@ -152,8 +161,11 @@ class Sessions:
     def check(self, what):
         ended = [c.output() for c in self.clients if c.process.poll() is not None]
         gone = self.processes - self.now()
-        tap.ok(not ended and not gone and self.addresses <= listeners(), f"{what}: all {len(self.clients)} sessions go on",
-               f"{len(ended)} ssh ended, {len(gone)} processes gone, {len(self.addresses - listeners())} do not listen: {ended[:3]}")
+        tap.ok(
+            not ended and not gone and self.addresses <= listeners(),
+            f"{what}: all {len(self.clients)} sessions go on",
+            f"{len(ended)} ssh ended, {len(gone)} processes gone, "
+            f"{len(self.addresses - listeners())} do not listen: {ended[:3]}")
 
 
 def connect_all(rig, devices):
@@ -189,17 +201,20 @@ def test_transfers(rig, devices, tunnels, sessions):
         rig.connect(tunnel)
     transfers = [Transfer(rig, t, d, i % 2) for i, (t, d) in enumerate(zip(opened, stations))]
     time.sleep(0.5)
-    for what, act in (("apachectl graceful", Rig.graceful), ("rlyd is killed and started", rlyd_again),
+    for what, act in (("apachectl graceful", Rig.graceful), ("rlyd is killed and started",
+                                                             rlyd_again),
                       ("sshd is restarted", lambda r: r.servers["sshd"].restart()),
                       ("Redis is killed and started", redis_again)):
         running = [t.result is None for t in transfers]
         with Browsers(rig, devices, tunnels, what, redis_away=act is redis_again):
             act(rig)
-        tap.ok(all(running), f"{what}: in the middle of all transfers", [t.result for t in transfers])
+        tap.ok(all(running), f"{what}: in the middle of all transfers",
+               [t.result for t in transfers])
         sessions.check(what)
     for transfer in transfers:
         transfer.join(120)
-    tap.is_([t.result for t in transfers], [True] * len(transfers), f"{TRANSFERS} downloads and {TRANSFERS} uploads arrive whole")
+    tap.is_([t.result for t in transfers], [True] * len(transfers),
+            f"{TRANSFERS} downloads and {TRANSFERS} uploads arrive whole")
     wait_for(lambda: live(rig) == TUNNELS + len(opened), "live:", 5)
     tap.is_(live(rig), TUNNELS + len(opened), "live: has all tunnels")
     for tunnel in opened:
@@ -212,7 +227,8 @@ def test_hard(rig, devices, tunnels, sessions):
         if what == "apachectl restart":
             before = keeper.descendants([rig.servers["httpd"].pid])
             rig.servers["httpd"].signal(signal.SIGHUP)
-            wait_for(lambda: not set(before) & set(keeper.descendants([rig.servers["httpd"].pid])), what, 20)
+            wait_for(lambda: not set(before) & set(keeper.descendants([rig.servers["httpd"].pid])),
+                     what, 20)
             wait_for(rig._https_answers, what, 20)
         else:
             children = keeper.descendants([rig.servers["httpd"].pid])
@@ -226,10 +242,12 @@ def test_hard(rig, devices, tunnels, sessions):
 
 
 def ended_within(rig, tunnel, client, since):
-    """How long after `since` ssh had ended and nothing listened any more; counted to the look that found it so."""
+    """How long after `since` ssh had ended and nothing listened any more; counted to the look that
+    found it so."""
     def ended():
         looked = time.monotonic()
         return client.process.poll() is not None and not rig.listening(tunnel) and looked
+
     return wait_for(ended, "the session's end", 10, 0.005) - since
 
 
@@ -259,7 +277,8 @@ def test_ends(rig, devices):
         rig.servers["rlyd"].start()
         since = max(time.monotonic(), began + 3)
         took = ended_within(rig, brief, client, since)
-        tap.ok(took < 1, f"a session that {when} ends within a second of the later", f"{took:.3f} s")
+        tap.ok(took < 1, f"a session that {when} ends within a second of the later",
+               f"{took:.3f} s")
     closing = rig.open(devices.service(1003))
     client = rig.connect(closing)
     rig.servers["rlyd"].kill()
@@ -288,10 +307,14 @@ def main():
     sessions.check("at last")
     rig.rly("close", *(t["id"] for t in tunnels))
     began = time.monotonic()
-    wait_for(lambda: all(c.process.poll() is not None for c in clients) and not sessions.addresses & listeners(),
-             "the end of all sessions", 20, 0.02)
+    wait_for(
+        lambda: all(c.process.poll() is not None
+                    for c in clients) and not sessions.addresses & listeners(),
+        "the end of all sessions", 20, 0.02)
     took = time.monotonic() - began
-    tap.ok(took < 2, f"{TUNNELS} tunnels are closed at once: all their sessions have ended 2 s later", f"{took:.3f} s")
+    tap.ok(took < 2,
+           f"{TUNNELS} tunnels are closed at once: all their sessions have ended 2 s later",
+           f"{took:.3f} s")
     wait_for(lambda: not sessions.now(), "the end of all processes", 5)
     tap.is_((sessions.now(), live(rig)), (set(), 0), "no process and no live: entry is left")
     rig.check_logs()

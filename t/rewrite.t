@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""relayrewrite: answers every line whatever it is and whatever Redis does, by itself and through a real Apache."""
+"""relayrewrite: answers every line whatever it is and whatever Redis does, by itself and through a
+real Apache."""
 import json
 import os
 import random
@@ -12,7 +13,9 @@ import sys
 import threading
 import time
 
-sys.path[:0] = [os.path.join(os.path.dirname(os.path.abspath(__file__)), d) for d in ("lib", "../script/lib")]
+sys.path[:0] = [
+    os.path.join(os.path.dirname(os.path.abspath(__file__)), d) for d in ("lib", "../script/lib")
+]
 import keeper  # noqa: E402
 import tap  # noqa: E402
 from privatelog import PrivateLog  # noqa: E402
@@ -26,10 +29,13 @@ ADDRESS = re.compile(rb"127\.\d+\.\d+\.\d+:\d+|NULL")
 
 class Program:
     """relayrewrite with a pipe at each end, as httpd has it."""
-
     def __init__(self, rig, *args, conf=None):
-        self.process = subprocess.Popen([rig.program("relayrewrite"), "-c", conf or rig.conf, *args], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0)
+        self.process = subprocess.Popen(
+            [rig.program("relayrewrite"), "-c", conf or rig.conf, *args],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            bufsize=0)
         self.pending = b""
 
     def send(self, data):
@@ -39,7 +45,8 @@ class Program:
         """The next line, or None when there is none in time."""
         deadline = time.monotonic() + timeout
         while b"\n" not in self.pending:
-            if not select.select([self.process.stdout], [], [], max(0, deadline - time.monotonic()))[0]:
+            if not select.select([self.process.stdout], [], [], max(
+                    0, deadline - time.monotonic()))[0]:
                 return None
             piece = os.read(self.process.stdout.fileno(), 65536)
             if not piece:
@@ -70,24 +77,32 @@ def test_answers(rig):
     rig.open("https://127.0.0.1:8443", name="nas-tls")
     rig.open("tcp://127.0.0.1:22", name="nas-ssh")
     program = Program(rig)
-    for host in ("nas.relay.localhost", "NAS.Relay.LOCALHOST", "nas.relay.localhost.", "nas.relay.localhost:443",
-                 "nas.relay.localhost.:8443"):
+    for host in ("nas.relay.localhost", "NAS.Relay.LOCALHOST", "nas.relay.localhost.",
+                 "nas.relay.localhost:443", "nas.relay.localhost.:8443"):
         tap.is_(program.ask(host), where, f"{host}: its listen address, at once")
-    for host in ("", "relay.localhost", "nas", "other.relay.localhost", "a.nas.relay.localhost", "nas.relay.localhost.evil.test",
-                 "127.0.0.1", "[::1]:443", "nas.relay.localhost\r", " nas.relay.localhost", "nas.relay.localhost ", "*.relay.localhost",
-                 "-.relay.localhost", "ssh.relay.localhost", "www.relay.localhost", "nas-ssh.relay.localhost", "NULL",
-                 "n" * 64 + ".relay.localhost", "xn--nas.relay.localhost"):
+    for host in ("", "relay.localhost", "nas", "other.relay.localhost", "a.nas.relay.localhost",
+                 "nas.relay.localhost.evil.test", "127.0.0.1", "[::1]:443", "nas.relay.localhost\r",
+                 " nas.relay.localhost", "nas.relay.localhost ", "*.relay.localhost",
+                 "-.relay.localhost", "ssh.relay.localhost", "www.relay.localhost",
+                 "nas-ssh.relay.localhost", "NULL", "n" * 64 + ".relay.localhost",
+                 "xn--nas.relay.localhost"):
         tap.is_(program.ask(host), "NULL", f"{host!r:.40}: NULL")
-    tap.like(program.ask("nas-tls.relay.localhost"), r"^127\.", "without -s a device that speaks TLS is answered, too")
+    tap.like(program.ask("nas-tls.relay.localhost"), r"^127\.",
+             "without -s a device that speaks TLS is answered, too")
     for scheme, names in (("http", ["nas"]), ("https", ["nas-tls"]), ("h2c", [])):
         limited = Program(rig, "-s", scheme)
-        got = [n for n in ("nas", "nas-tls", "nas-ssh") if limited.ask(f"{n}.relay.localhost") != "NULL"]
+        got = [
+            n for n in ("nas", "nas-tls", "nas-ssh")
+            if limited.ask(f"{n}.relay.localhost") != "NULL"
+        ]
         tap.is_(got, names, f"-s {scheme}: only routes of that scheme")
         tap.is_(limited.end(), (b"", 0), "… and it ends with stdin")
     rig.rly("close", "nas-tls")
     tap.is_(program.ask("nas-tls.relay.localhost"), "NULL", "a closed one: NULL")
-    for what, field, value in (("another relay's", "relay", "relay2"), ("one outside the listen space", "listen", "127.0.0.1:6379"),
-                               ("a malformed one", "listen", "localhost:80"), ("a newer one", "v", "2"), ("an unknown scheme", "scheme", "ftp")):
+    for what, field, value in (("another relay's", "relay", "relay2"),
+                               ("one outside the listen space", "listen",
+                                "127.0.0.1:6379"), ("a malformed one", "listen", "localhost:80"),
+                               ("a newer one", "v", "2"), ("an unknown scheme", "scheme", "ftp")):
         rig.redis("COPY", "relay:route:nas", "relay:route:bad", "REPLACE")
         rig.redis("HSET", "relay:route:bad", field, value)
         tap.is_(program.ask("bad.relay.localhost"), "NULL", f"a record that is {what}: NULL")
@@ -103,51 +118,71 @@ def test_lines(program, where):
     tap.is_(program.answer(0.3), None, "half a line has no answer yet")
     tap.is_(program.ask(".localhost"), where, "… and the whole one has")
     program.send(b"nas.relay.localhost\n\nx\nnas.relay.localhost\n")
-    tap.is_([program.answer() for _ in range(4)], [where, "NULL", "NULL", where], "four lines at once: four answers in order")
-    for what, line in (("1 MB", b"n" * 1_000_000), ("1 MB that ends in a good name", b"x" * 1_000_000 + b".nas.relay.localhost"),
-                       ("NUL bytes", b"\0" * 100), ("a NUL after a good name", b"nas.relay.localhost\0"),
-                       ("a NUL in a name", b"nas\0.relay.localhost"), ("high bytes", bytes(range(128, 256))),
-                       ("1024 bytes", b"n" * 1024), ("1025 bytes", b"n" * 1025), ("a good name after 8 kB", b"n" * 8191 + b".relay.localhost")):
+    tap.is_([program.answer() for _ in range(4)], [where, "NULL", "NULL", where],
+            "four lines at once: four answers in order")
+    for what, line in (("1 MB", b"n" * 1_000_000), ("1 MB that ends in a good name",
+                                                    b"x" * 1_000_000 + b".nas.relay.localhost"),
+                       ("NUL bytes", b"\0" * 100), ("a NUL after a good name",
+                                                    b"nas.relay.localhost\0"),
+                       ("a NUL in a name", b"nas\0.relay.localhost"), ("high bytes",
+                                                                       bytes(range(128, 256))),
+                       ("1024 bytes", b"n" * 1024), ("1025 bytes", b"n" * 1025),
+                       ("a good name after 8 kB", b"n" * 8191 + b".relay.localhost")):
         tap.is_(program.ask(line), "NULL", f"{what}: NULL")
         tap.is_(program.ask("nas.relay.localhost"), where, "… and the next line is read as one")
     seed = int(os.environ.get("RELAY_SEED", random.randrange(1 << 30)))
     chance = random.Random(seed)
     good, sent = b"nas.relay.localhost", []
     for _ in range(3000):
-        line = bytearray(chance.choice([good, bytes(chance.randrange(256) for _ in range(chance.randrange(60)))]))
+        line = bytearray(
+            chance.choice([good,
+                           bytes(chance.randrange(256) for _ in range(chance.randrange(60)))]))
         for _ in range(chance.randrange(3)):
             line[chance.randrange(len(line) + 1):0] = bytes([chance.randrange(256)])
         sent.append(bytes(line).replace(b"\n", b""))
-    threading.Thread(target=program.send, args=(b"\n".join(sent) + b"\n",)).start()
+    threading.Thread(target=program.send, args=(b"\n".join(sent) + b"\n", )).start()
     answers = [program.answer() for _ in sent]
-    wrong = [(s, a) for s, a in zip(sent, answers) if a is None or not ADDRESS.fullmatch(a.encode())
-             or (s == good) != (a == where) and s.lower() not in (good, good + b".") and b":" not in s]
+    wrong = [(s, a) for s, a in zip(sent, answers)
+             if a is None or not ADDRESS.fullmatch(a.encode()) or
+             (s == good) != (a == where) and s.lower() not in (good, good + b".") and b":" not in s]
     tap.is_(wrong[:3], [], f"3,000 lines of chance bytes: each its answer (RELAY_SEED={seed})")
     before = rss_kb(program.process.pid)
-    threading.Thread(target=program.send, args=(b"".join(b"name-%d.relay.localhost\n" % i for i in range(50_000)),)).start()
+    threading.Thread(target=program.send,
+                     args=(b"".join(b"name-%d.relay.localhost\n" % i
+                                    for i in range(50_000)), )).start()
     tap.is_({program.answer() for _ in range(50_000)}, {"NULL"}, "50,000 names that are not there")
-    tap.ok(rss_kb(program.process.pid) - before < 512, "… cost no memory", f"{before} kB, then {rss_kb(program.process.pid)} kB")
+    tap.ok(
+        rss_kb(program.process.pid) - before < 512, "… cost no memory",
+        f"{before} kB, then {rss_kb(program.process.pid)} kB")
     for number in (signal.SIGHUP, signal.SIGPIPE):
         program.process.send_signal(number)
         tap.is_(program.ask("nas.relay.localhost"), where, f"{number.name} does not end it")
     program.send(b"nas.relay.localhost")
-    tap.is_(program.end(), (where.encode() + b"\n", 0), "a last line without newline is answered; then it ends with status 0")
+    tap.is_(program.end(), (where.encode() + b"\n", 0),
+            "a last line without newline is answered; then it ends with status 0")
 
 
 def test_start(rig, log):
     def run(*args):
-        return subprocess.run([rig.program("relayrewrite"), *args], input="", capture_output=True, text=True, timeout=10)
+        return subprocess.run([rig.program("relayrewrite"), *args],
+                              input="",
+                              capture_output=True,
+                              text=True,
+                              timeout=10)
+
     tap.is_(run("-c", rig.conf).returncode, 0, "no line at all: status 0")
     for args in (["-x"], ["nas"], ["-s", "tcp"], ["-s", "ftp"]):
         result = run(*args)
-        tap.ok(result.returncode == 2 and "usage:" in result.stderr, f"{' '.join(args)}: usage, status 2", result)
+        tap.ok(result.returncode == 2 and "usage:" in result.stderr,
+               f"{' '.join(args)}: usage, status 2", result)
     tap.like(run("--help").stdout, "usage: relayrewrite", "--help")
     tap.like(run("--version").stdout, r"^relayrewrite \d", "--version")
     conf = f"{rig.dir}/etc/late.conf"
     log.lines()
     program = Program(rig, conf=conf)
     tap.is_(program.ask("nas.relay.localhost"), "NULL", "without relay.conf: NULL, and it stays")
-    tap.is_([f"{conf}: cannot be read" in text for _, _, text in log.lines()][:1], [True], "… and syslog tells why")
+    tap.is_([f"{conf}: cannot be read" in text for _, _, text in log.lines()][:1], [True],
+            "… and syslog tells why")
     with open(rig.conf) as f, open(conf, "w") as to:
         to.write(f.read())
     wait_for(lambda: program.ask("nas.relay.localhost") != "NULL", "an answer", 5, 0.1)
@@ -171,19 +206,22 @@ def test_redis(rig, log):
     log.lines()
     redis.signal(signal.SIGSTOP)
     answer, took = program.timed("nas.relay.localhost")
-    tap.ok(answer == "NULL" and took < TIMEOUT + 1, f"Redis hangs: NULL within its deadline ({took:.2f} s)", (answer, took))
+    tap.ok(answer == "NULL" and took < TIMEOUT + 1,
+           f"Redis hangs: NULL within its deadline ({took:.2f} s)", (answer, took))
     began = time.monotonic()
     answers = {program.ask("nas.relay.localhost") for _ in range(200)}
-    tap.ok(answers == {"NULL"} and time.monotonic() - began < 1.5, "the next 200 questions do not wait for it",
-           (answers, time.monotonic() - began))
+    tap.ok(answers == {"NULL"} and time.monotonic() - began < 1.5,
+           "the next 200 questions do not wait for it", (answers, time.monotonic() - began))
     began, slow = time.monotonic(), []
     while time.monotonic() - began < 5:
         took = program.timed("nas.relay.localhost")[1]
         slow += [took] if took > 0.8 * TIMEOUT else []
         time.sleep(0.01)
-    tap.ok(1 <= len(slow) <= 3 and max(slow) < TIMEOUT + 1, "in 5 s two questions try again, each for one deadline", slow)
+    tap.ok(1 <= len(slow) <= 3 and max(slow) < TIMEOUT + 1,
+           "in 5 s two questions try again, each for one deadline", slow)
     redis.signal(signal.SIGCONT)
-    wait_for(lambda: program.ask("nas.relay.localhost") == where, "an answer after SIGCONT", 5, 0.05)
+    wait_for(lambda: program.ask("nas.relay.localhost") == where, "an answer after SIGCONT", 5,
+             0.05)
     tap.ok(True, "Redis goes on: so do the answers")
     lines = [text for _, severity, text in log.lines() if "RLY502" in text and severity <= 3]
     tap.ok(1 <= len(lines) <= 3, "syslog has a few lines of that, not one a request", lines)
@@ -195,13 +233,16 @@ def test_redis(rig, log):
     tap.ok(time.monotonic() - began < 2, "… without waiting", time.monotonic() - began)
     redis.start()
     again = rig.open("8080", name="nas")["routes"][0]["listen"]
-    tap.is_(wait_for(lambda: (a := program.ask("nas.relay.localhost")) != "NULL" and a, "an answer", 3), again,
-            "Redis is back, empty, and filled again: the new address")
+    tap.is_(
+        wait_for(lambda: (a := program.ask("nas.relay.localhost")) != "NULL" and a, "an answer", 3),
+        again, "Redis is back, empty, and filled again: the new address")
     rig.redis("CONFIG", "SET", "requirepass", "secret")
     rig.redis("-a", "secret", "CLIENT", "KILL", "TYPE", "normal")
     tap.is_(program.ask("nas.relay.localhost"), "NULL", "Redis wants a password: NULL")
     rig.redis("-a", "secret", "CONFIG", "SET", "requirepass", "")
-    tap.is_(wait_for(lambda: (a := program.ask("nas.relay.localhost")) != "NULL" and a, "an answer", 3), again, "… until it does not")
+    tap.is_(
+        wait_for(lambda: (a := program.ask("nas.relay.localhost")) != "NULL" and a, "an answer", 3),
+        again, "… until it does not")
     tap.is_(program.end(), (b"", 0), "after all that it ends with stdin, status 0")
 
 
@@ -226,42 +267,56 @@ def test_httpd(rig):
     tap.is_(sorted(programs(httpd).values()), [www, www], "Apache runs two of it, as www-data")
     for http in (1.1, 2):
         tap.is_(httpd.get(tunnel, http=http)[2], b"plain", f"HTTP/{http} reaches the device")
-        tap.is_(httpd.get(tls_tunnel, http=http)[2], b"tls", f"HTTP/{http} reaches one that speaks TLS")
+        tap.is_(
+            httpd.get(tls_tunnel, http=http)[2], b"tls", f"HTTP/{http} reaches one that speaks TLS")
     status, headers, body = httpd.get(tunnel, "/nothing/a%2Fb%3Fc;%C3%A4?q=%20&x=?y")
-    tap.is_(body, b"plain: no /nothing/a%2Fb%3Fc;%C3%A4\n", "the path arrives as it was sent; the device's own 404 comes back")
-    echo = json.loads(httpd.get(tunnel, "/echo?q=%20&x=?y%2F", method="POST", body=b"12345", headers={
-        "X-Forwarded-For": "192.0.2.1", "X-Forwarded-Host": "evil.test", "Forwarded": "for=192.0.2.1", "X-Real-IP": "192.0.2.1",
-        "Connection": "X-Forwarded-For, X-Forwarded-Proto", "X-Forwarded-Proto": "gopher"})[2])
+    tap.is_(body, b"plain: no /nothing/a%2Fb%3Fc;%C3%A4\n",
+            "the path arrives as it was sent; the device's own 404 comes back")
+    echo = json.loads(
+        httpd.get(tunnel,
+                  "/echo?q=%20&x=?y%2F",
+                  method="POST",
+                  body=b"12345",
+                  headers={
+                      "X-Forwarded-For": "192.0.2.1", "X-Forwarded-Host": "evil.test", "Forwarded":
+                      "for=192.0.2.1", "X-Real-IP": "192.0.2.1", "Connection":
+                      "X-Forwarded-For, X-Forwarded-Proto", "X-Forwarded-Proto": "gopher"
+                  })[2])
     seen = {}
     for key, value in echo["headers"]:
         seen.setdefault(key.lower(), []).append(value)
-    tap.is_((echo["target"], echo["method"], echo["body"]), ("/echo?q=%20&x=?y%2F", "POST", 5), "the query and the body, too")
+    tap.is_((echo["target"], echo["method"], echo["body"]), ("/echo?q=%20&x=?y%2F", "POST", 5),
+            "the query and the body, too")
     host = f"{rig.host(tunnel)}:{httpd.https_port}"
-    tap.is_((seen["host"], seen["x-forwarded-for"], seen["x-forwarded-host"], seen["x-forwarded-proto"]),
-            ([host], ["127.0.0.1"], [host], ["https"]), "X-Forwarded-* are Apache's, not the visitor's")
+    tap.is_((seen["host"], seen["x-forwarded-for"], seen["x-forwarded-host"],
+             seen["x-forwarded-proto"]), ([host], ["127.0.0.1"], [host], ["https"]),
+            "X-Forwarded-* are Apache's, not the visitor's")
     tap.ok(not {"forwarded", "x-real-ip"} & set(seen), "others like them are taken away", seen)
     test_websocket(httpd, tunnel)
     status, headers, body = httpd.get("nobody")
-    tap.ok(status == 404 and b"no such device" in body, "an unknown name: 404 with a page", (status, body))
+    tap.ok(status == 404 and b"no such device" in body, "an unknown name: 404 with a page",
+           (status, body))
     rig.expect(r"AH01276")
     tap.is_(httpd.get(rig.domain)[0], 403, "the bare domain is the vhost's own")
     rig.expect(r"proxy:error.*attempt to connect|proxy_http:error.*AH01114")
     session.stop()
     session.wait_down()
     status, headers, body = httpd.get(tunnel)
-    tap.ok((status, headers["Retry-After"]) == (503, "5") and b"not connected" in body, "a device that is away: 503 with a page",
-           (status, dict(headers), body))
+    tap.ok((status, headers["Retry-After"]) == (503, "5") and b"not connected" in body,
+           "a device that is away: 503 with a page", (status, dict(headers), body))
     rig.connect(tunnel)
     tap.is_(httpd.get(tunnel)[2], b"plain", "it is back at once when the device is")
     test_httpd_redis(rig, httpd, tunnel)
     before = set(programs(httpd))
     httpd.server.signal(signal.SIGUSR1)
-    wait_for(lambda: len(programs(httpd)) == 2 and not before & set(programs(httpd)), "the programs of a graceful restart", 10)
+    wait_for(lambda: len(programs(httpd)) == 2 and not before & set(programs(httpd)),
+             "the programs of a graceful restart", 10)
     tap.ok(True, "apachectl graceful starts them anew and leaves none of the old")
     tap.is_(httpd.get(tunnel)[2], b"plain", "… and all goes on")
     os.kill(min(programs(httpd)), signal.SIGKILL)
     os.kill(max(programs(httpd)), signal.SIGKILL)
-    tap.is_(httpd.get(tunnel)[0], 404, "when the program has been killed no request goes anywhere: 404")
+    tap.is_(
+        httpd.get(tunnel)[0], 404, "when the program has been killed no request goes anywhere: 404")
     httpd.stop()
     wait_for(lambda: not programs(httpd), "the programs' end", 5)
     tap.ok(True, "they end with Apache")
@@ -269,14 +324,19 @@ def test_httpd(rig):
 
 def test_websocket(httpd, tunnel):
     with httpd.tls(tunnel["routes"][0]["name"]) as sock:
-        sock.sendall(f"GET /ws HTTP/1.1\r\nHost: {httpd.host(tunnel)}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n".encode())
+        sock.sendall(
+            f"GET /ws HTTP/1.1\r\nHost: {httpd.host(tunnel)}\r\nUpgrade: "
+            "websocket\r\nConnection: Upgrade\r\n"
+            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n".
+            encode())
         head = b""
         while b"\r\n\r\n" not in head:
             head += sock.recv(4096)
         sock.sendall(b"\x81\x82\0\0\0\0id")
         frame = sock.recv(100)
-    tap.ok(head.startswith(b"HTTP/1.1 101") and frame == b"\x81\x05plain", "a WebSocket reaches the device", (head, frame))
+    tap.ok(
+        head.startswith(b"HTTP/1.1 101") and frame == b"\x81\x05plain",
+        "a WebSocket reaches the device", (head, frame))
 
 
 def test_httpd_redis(rig, httpd, tunnel):
@@ -289,6 +349,7 @@ def test_httpd_redis(rig, httpd, tunnel):
         began = time.monotonic()
         status = httpd.get(tunnel)[0]
         took.append((status, time.monotonic() - began))
+
     threads = [threading.Thread(target=visit) for _ in range(30)]
     for thread in threads:
         thread.start()
@@ -297,7 +358,9 @@ def test_httpd_redis(rig, httpd, tunnel):
     redis.signal(signal.SIGCONT)
     tap.is_({status for status, _ in took}, {404}, "Redis hangs: 30 visitors at once get a page")
     # two programs, each one deadline
-    tap.ok(max(t for _, t in took) < 2 * TIMEOUT + 1, "… and do not queue for a deadline each", sorted(took)[-3:])
+    tap.ok(
+        max(t for _, t in took) < 2 * TIMEOUT + 1, "… and do not queue for a deadline each",
+        sorted(took)[-3:])
     wait_for(lambda: httpd.get(tunnel)[0] == 200, "an answer after SIGCONT", 5, 0.1)
     tap.ok(True, "… and the device when Redis goes on")
 

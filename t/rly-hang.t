@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""rly and a Redis that hangs for a while (SIGSTOP, as a machine that swaps or is moved does): what rly gave up is not
-carried out when Redis goes on. A Redis that stands still before rly has asked anything, and one that does between rly's
-question for the time and its script, which a proxy on the way brings about."""
+"""rly and a Redis that hangs for a while (SIGSTOP, as a machine that swaps or is moved does): what
+rly gave up is not carried out when Redis goes on. A Redis that stands still before rly has asked
+anything, and one that does between rly's question for the time and its script, which a proxy on the
+way brings about."""
 import json
 import os
 import re
@@ -23,13 +24,13 @@ REDIS = store.redis.process.pid
 
 class Proxy:
     """Passes bytes on to Redis, and does something before it passes on a script."""
-
     def __init__(self, name, before_script):
         self.before_script = before_script
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(f"{store.dir}/{name}.sock")
         self.listener.listen()
-        self.conf = store.write_conf(f"{name}.conf", redis={"url": f"unix://{store.dir}/{name}.sock"})
+        self.conf = store.write_conf(f"{name}.conf",
+                                     redis={"url": f"unix://{store.dir}/{name}.sock"})
         self.seen = b""
         threading.Thread(target=self.accept, daemon=True).start()
 
@@ -61,7 +62,10 @@ def settle():
 
 
 def tunnels():
-    return {t["id"]: t["expires"] for t in json.loads(store.rly("list", "--json").stdout)["tunnels"]}
+    return {
+        t["id"]: t["expires"]
+        for t in json.loads(store.rly("list", "--json").stdout)["tunnels"]
+    }
 
 
 def stop():
@@ -85,21 +89,35 @@ def gives_up(what, error, *args, conf=None):
     is_(result.returncode, 3, f"{what}: exit status 3")
     like(result.stderr, error, f"{what}: the error says what is known")
     between(took, 0.8, 4, f"{what}: after [redis] timeout, 1 s")
-    is_((store.snapshot(), store.files()), (before, files), f"{what}: nothing has changed when Redis goes on")
+    is_((store.snapshot(), store.files()), (before, files),
+        f"{what}: nothing has changed when Redis goes on")
 
 
 def test_stopped():
     store.open("80", "-n", "kept", "-t", "1h", "-o", "kept")
-    for what, args in (("open", ["80", "-o", "b"]), ("extend", ["-t", "2h", "kept"]), ("close", ["kept"]), ("show", ["kept"]), ("list", [])):
+    for what, args in (("open", ["80", "-o", "b"]), ("extend", ["-t", "2h", "kept"]),
+                       ("close", ["kept"]), ("show", ["kept"]), ("list", [])):
         gives_up(f"stopped before `{what}'", "did not answer in time", what, *args)
 
 
 def test_stopped_between():
     proxy = Proxy("stops", stop)
-    gives_up("stopped before open's script", "did not answer in time.*if `open' has not been carried out by now it will not be",
-             "open", "80", "-o", "b", conf=proxy.conf)
-    like(proxy.seen.decode(), "Opens a tunnel", "the script had been sent, and Redis had it before it went on")
-    gives_up("stopped before extend's script", "if `extend' has not been", "extend", "-t", "2h", "kept", conf=proxy.conf)
+    gives_up("stopped before open's script",
+             "did not answer in time.*if `open' has not been carried out by now it will not be",
+             "open",
+             "80",
+             "-o",
+             "b",
+             conf=proxy.conf)
+    like(proxy.seen.decode(), "Opens a tunnel",
+         "the script had been sent, and Redis had it before it went on")
+    gives_up("stopped before extend's script",
+             "if `extend' has not been",
+             "extend",
+             "-t",
+             "2h",
+             "kept",
+             conf=proxy.conf)
 
 
 def test_late_answer():
@@ -107,12 +125,15 @@ def test_late_answer():
     proxy = Proxy("slow", lambda: time.sleep(0.85))
     before = store.snapshot()
     result = store.rly("open", "80", "-o", "late", conf=proxy.conf)
-    is_((result.returncode, store.snapshot()), (3, before), "a script that begins late: refused by Redis, nothing has changed")
-    like(result.stderr, r"took too long \(\[redis\] timeout\), and did not `open'", "and the error says so")
+    is_((result.returncode, store.snapshot()), (3, before),
+        "a script that begins late: refused by Redis, nothing has changed")
+    like(result.stderr, r"took too long \(\[redis\] timeout\), and did not `open'",
+         "and the error says so")
     ok(not os.path.exists(f"{store.dir}/late"), "no bundle is left")
     proxy = Proxy("slower", lambda: time.sleep(0.3))
     result = store.rly("open", "80", "-o", "intime", conf=proxy.conf)
-    is_((result.returncode, len(tunnels())), (0, 2), "a Redis that is slow, but not too slow, opens it")
+    is_((result.returncode, len(tunnels())), (0, 2),
+        "a Redis that is slow, but not too slow, opens it")
 
 
 def test_close_late():
@@ -122,7 +143,8 @@ def test_close_late():
     result = store.rly("close", "kept", conf=proxy.conf)
     go_on()
     is_(result.returncode, 3, "stopped before close's script: exit status 3")
-    like(result.stderr, "whether `close' was carried out is not known", "the error says what is known")
+    like(result.stderr, "whether `close' was carried out is not known",
+         "the error says what is known")
     ok(id not in tunnels(), "the tunnel is closed when Redis goes on")
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""rly: bad input, rules that say no, and a Redis that cannot serve. Each gets its exit status and an error that says
-what to do, in time, and changes nothing: neither in Redis nor on disk."""
+"""rly: bad input, rules that say no, and a Redis that cannot serve. Each gets its exit status and
+an error that says what to do, in time, and changes nothing: neither in Redis nor on disk."""
 import os
 import re
 import socket
@@ -47,66 +47,96 @@ def keygen(name, *args):
 
 
 def test_usage():
-    for what, error, args in (
-            ("no command", "command is missing", []), ("an unknown command", "no command `frobnicate'", ["frobnicate"]),
-            ("an unknown option", "invalid option", ["open", "--frobnicate", "80"]),
-            ("an unknown option before the command", "no option -x", ["-x", "list"]),
-            ("an option of another command", "invalid option", ["close", "-o", "x", "nas"]),
-            ("an option without its value", "missing argument", ["open", "80", "-t"]),
-            ("-c without a file", "-c needs", ["-c"]), ("no service", "which service", ["open"]),
-            ("more names than services", "2 names .* for 1 service", ["open", "-n", "a", "-n", "b", "80"]),
-            ("an option twice", "-t is given twice", ["open", "-t", "1h", "-t", "2h", "80"]),
-            ("a name twice", "given twice", ["open", "-n", "a", "-n", "a", "80", "81"]),
-            ("close nothing", "which tunnel", ["close"]), ("extend without -t", "for how long", ["extend", "nas"]),
-            ("extend two", "one tunnel", ["extend", "-t", "1h", "a", "b"]), ("show nothing", "which tunnel", ["show"]),
-            ("list with an operand", "rly show nas", ["list", "nas"]),
-            ("help for an unknown command", "no command", ["help", "frobnicate"]),
-            ("33 services", "1 to 32 services", ["open", *map(str, range(8000, 8033))])):
+    for what, error, args in (("no command", "command is missing", []),
+                              ("an unknown command", "no command `frobnicate'",
+                               ["frobnicate"]), ("an unknown option", "invalid option",
+                                                 ["open", "--frobnicate",
+                                                  "80"]), ("an unknown option before the command",
+                                                           "no option -x", ["-x", "list"]),
+                              ("an option of another command", "invalid option",
+                               ["close", "-o", "x",
+                                "nas"]), ("an option without its value", "missing argument",
+                                          ["open", "80",
+                                           "-t"]), ("-c without a file", "-c needs", ["-c"]),
+                              ("no service", "which service",
+                               ["open"]), ("more names than services", "2 names .* for 1 service",
+                                           ["open", "-n", "a", "-n", "b",
+                                            "80"]), ("an option twice", "-t is given twice",
+                                                     ["open", "-t", "1h", "-t", "2h", "80"]),
+                              ("a name twice", "given twice",
+                               ["open", "-n", "a", "-n", "a", "80",
+                                "81"]), ("close nothing", "which tunnel",
+                                         ["close"]), ("extend without -t", "for how long",
+                                                      ["extend",
+                                                       "nas"]), ("extend two", "one tunnel",
+                                                                 ["extend", "-t", "1h", "a", "b"]),
+                              ("show nothing", "which tunnel",
+                               ["show"]), ("list with an operand", "rly show nas", ["list", "nas"]),
+                              ("help for an unknown command", "no command",
+                               ["help", "frobnicate"]), ("33 services", "1 to 32 services",
+                                                         ["open", *map(str, range(8000, 8033))])):
         refused(what, USAGE, error, *args, bundle=False if "33" not in what else True)
 
 
 def test_values():
-    for ttl in ("0", "0s", "0ms", "-5m", "5", "m", "1.5h", "1h30m", " 1h", "1h ", "1w", "99999999999999999999d", "11y",
-                "4000d", "", "infinite", "0x10s", "٣h"):
+    for ttl in ("0", "0s", "0ms", "-5m", "5", "m", "1.5h", "1h30m", " 1h", "1h ", "1w",
+                "99999999999999999999d", "11y", "4000d", "", "infinite", "0x10s", "٣h"):
         refused(f"TTL `{ttl}'", USAGE, "-t ", "open", "80", "-t", ttl)
-    refused("a TTL over the limit", REFUSED, r"31d is over the limit of 30d \(\[relay\] ttl-max\)", "open", "80", "-t", "31d")
-    for name in ("", "A", "a_b", "-a", "a-", "xn--a", "a.b", "ä", "a" * 64, "a b", "a/b", "a\n", "*", "ab--c"):
+    refused("a TTL over the limit", REFUSED, r"31d is over the limit of 30d \(\[relay\] ttl-max\)",
+            "open", "80", "-t", "31d")
+    for name in ("", "A", "a_b", "-a", "a-", "xn--a", "a.b", "ä", "a" * 64, "a b", "a/b", "a\n",
+                 "*", "ab--c"):
         refused(f"name `{name}'", USAGE, "-n ", "open", "80", "-n", name)
     for name in ("ssh", "www"):
         refused(f"the reserved name {name}", REFUSED, "reserved", "open", "80", "-n", name)
-    for service in ("", "http", "ftp://x", "http://", "http://x:0", "http://x:65536", "http://x/path", "http://u:p@x",
-                    "http://x?q", "http://x#f", "0", "65536", "-1", "tcp://x", "//x", "http://[::1", "http://x y", "80x",
-                    "http://x\n", "javascript:1", "http://x -R 0.0.0.0:1:x:1"):
+    for service in ("", "http", "ftp://x", "http://", "http://x:0", "http://x:65536",
+                    "http://x/path", "http://u:p@x", "http://x?q", "http://x#f", "0", "65536", "-1",
+                    "tcp://x", "//x", "http://[::1", "http://x y", "80x", "http://x\n",
+                    "javascript:1", "http://x -R 0.0.0.0:1:x:1"):
         refused(f"service `{service}'", USAGE, "", "open", "--", service, bundle=False)
     refused("a device name with control characters", USAGE, "device", "open", "80", "-d", "a\x1bb")
     refused("a device name of 201 bytes", USAGE, "200", "open", "80", "-d", "x" * 201)
     for what, name in (("no UTF-8", b"\xff\xfe"), ("overlong: a `/' of two bytes", b"a\xc0\xafb"),
-                       ("overlong: a `/' of three bytes", b"a\xe0\x80\xafb"), ("overlong: an escape of four", b"\xf0\x80\x80\x9b"),
-                       ("a surrogate", b"a\xed\xa0\x80"), ("beyond U+10FFFF", b"\xf4\x90\x80\x80"), ("half a character", b"a\xe2\x82"),
-                       ("a C1 control", "a\u009bb".encode()), ("a bidirectional override", "nas \u202egnp.exe".encode()),
-                       ("a bidirectional isolate", "\u2066nas".encode()), ("a right-to-left mark", "nas\u200f".encode()),
-                       ("a line separator", "nas\u2028up".encode())):
+                       ("overlong: a `/' of three bytes",
+                        b"a\xe0\x80\xafb"), ("overlong: an escape of four", b"\xf0\x80\x80\x9b"),
+                       ("a surrogate", b"a\xed\xa0\x80"), ("beyond U+10FFFF", b"\xf4\x90\x80\x80"),
+                       ("half a character", b"a\xe2\x82"), ("a C1 control", "a\u009bb".encode()),
+                       ("a bidirectional override", "nas \u202egnp.exe".encode()),
+                       ("a bidirectional isolate",
+                        "\u2066nas".encode()), ("a right-to-left mark",
+                                                "nas\u200f".encode()), ("a line separator",
+                                                                        "nas\u2028up".encode())):
         refused(f"a device name that has {what}", USAGE, "UTF-8", "open", "80", "-d", name)
     for name in ("Büro 3", "サーバー", "جهاز", "\U0001f4be"):
-        is_(store.open("80", "-d", name, "-o", f"text-{len(os.listdir(store.dir))}")["device"], name, f"and `{name}' is taken")
+        is_(
+            store.open("80", "-d", name, "-o", f"text-{len(os.listdir(store.dir))}")["device"],
+            name, f"and `{name}' is taken")
 
 
 def test_rules():
     keygen("one", "-t", "ed25519")
     t = store.open("-n", "nas", "-k", "one.pub", "80")
     refused("a taken name", REFUSED, "`nas' is taken", "open", "-n", "nas", "80")
-    refused("the second name is taken", REFUSED, "`nas' is taken", "open", "-n", "free", "-n", "nas", "80", "81")
-    refused("a key that has a tunnel", REFUSED, f"belongs to tunnel {t['id']}", "open", "-k", "one.pub", "80")
+    refused("the second name is taken", REFUSED, "`nas' is taken", "open", "-n", "free", "-n",
+            "nas", "80", "81")
+    refused("a key that has a tunnel", REFUSED, f"belongs to tunnel {t['id']}", "open", "-k",
+            "one.pub", "80")
     for command in (["show"], ["close"], ["extend", "-t", "1h"]):
         for what in ("nope", "", "a" * 300, "../x", "*", "relay:*", "x\n"):
             refused(f"{command[0]} `{what[:10]}'", REFUSED, "no tunnel", *command, "--", what)
     refused("extend over the limit", REFUSED, "over the limit", "extend", "-t", "31d", "nas")
     refused("extend by 0", USAGE, "-t 0s", "extend", "-t", "0s", "nas")
-    small = store.write_conf("small.conf", relay={"listen": "127.0.0.1:20000-20001", "cooldown": "1m"})
+    small = store.write_conf("small.conf",
+                             relay={"listen": "127.0.0.1:20000-20001", "cooldown": "1m"})
     first = store.open("80", "-o", "small1", conf=small)
     refused("two services, one address left", REFUSED, "used up", "open", "80", "81", conf=small)
     store.open("80", "-o", "small2", conf=small)
-    refused("a full listen space", REFUSED, r"used up.*\[relay\] listen.*cooldown of 1m", "open", "80", conf=small)
+    refused("a full listen space",
+            REFUSED,
+            r"used up.*\[relay\] listen.*cooldown of 1m",
+            "open",
+            "80",
+            conf=small)
     store.rly("close", first["id"])
     refused("a space that is still cooling down", REFUSED, "cooling", "open", "80", conf=small)
 
@@ -115,17 +145,33 @@ def test_keys():
     good, other = keygen("good", "-t", "ed25519"), keygen("other", "-t", "ecdsa")
     weak = keygen("weak", "-t", "rsa", "-b", "1024")
     keygen("ca", "-t", "ed25519")
-    subprocess.run(["ssh-keygen", "-q", "-s", "ca", "-I", "x", "-n", "relay", "good.pub"], check=True, cwd=store.dir)
-    for what, error, data in (
-            ("options", "options", b'command="sh" ' + good), ("several lines", "more than one line", good + other),
-            ("CRLF", "carriage return", good.replace(b"\n", b"\r\n")), ("NUL", "NUL", good.replace(b" root", b"\0root") + b"\0"),
-            ("wrong base64", "not base64", good.replace(b"AAAAC3", b"AAA*C3")),
-            ("a cut blob", "", b" ".join(good.split()[:1] + [good.split()[1][:40]])),
-            ("an unknown type", "ssh-foo are not taken", good.replace(b"ssh-ed25519", b"ssh-foo")),
-            ("another type's blob", "another type", b"ssh-rsa " + good.split()[1]), ("RSA 1024", "1024 bits", weak),
-            ("an empty file", "empty", b""), ("16 kB of something", "too long", b"x" * 20000)):
+    subprocess.run(["ssh-keygen", "-q", "-s", "ca", "-I", "x", "-n", "relay", "good.pub"],
+                   check=True,
+                   cwd=store.dir)
+    for what, error, data in (("options", "options", b'command="sh" ' + good),
+                              ("several lines", "more than one line",
+                               good + other), ("CRLF", "carriage return",
+                                               good.replace(b"\n", b"\r\n")),
+                              ("NUL", "NUL", good.replace(b" root", b"\0root") + b"\0"),
+                              ("wrong base64", "not base64", good.replace(b"AAAAC3", b"AAA*C3")),
+                              ("a cut blob", "",
+                               b" ".join(good.split()[:1] + [good.split()[1][:40]])),
+                              ("an unknown type", "ssh-foo are not taken",
+                               good.replace(b"ssh-ed25519",
+                                            b"ssh-foo")), ("another type's blob", "another type",
+                                                           b"ssh-rsa " + good.split()[1]),
+                              ("RSA 1024", "1024 bits", weak), ("an empty file", "empty",
+                                                                b""), ("16 kB of something",
+                                                                       "too long", b"x" * 20000)):
         refused(f"a key with {what}", REFUSED, error, "open", "80", "-k", write("bad.pub", data))
-        refused(f"a key with {what}, on stdin", REFUSED, f"standard input: .*{error}", "open", "80", "-k", "-", input=data)
+        refused(f"a key with {what}, on stdin",
+                REFUSED,
+                f"standard input: .*{error}",
+                "open",
+                "80",
+                "-k",
+                "-",
+                input=data)
     result = refused("a private key", REFUSED, "private key", "open", "80", "-k", "good")
     with open(f"{store.dir}/good") as f:
         secret = f.read().split("\n")[1]
@@ -134,8 +180,8 @@ def test_keys():
     os.mkfifo(f"{store.dir}/fifo")
     os.symlink("fifo", f"{store.dir}/to-fifo")
     for name in ("fifo", "to-fifo"):
-        refused("a pipe that nobody writes to, in a folder where others could put one", REFUSED, f"{name}: it is not a regular file",
-                "open", "80", "-k", name)
+        refused("a pipe that nobody writes to, in a folder where others could put one", REFUSED,
+                f"{name}: it is not a regular file", "open", "80", "-k", name)
     refused("a folder", REFUSED, "Is a directory", "open", "80", "-k", store.dir)
     refused("a device", REFUSED, "not a regular file", "open", "80", "-k", "/dev/zero")
     read, write_ = os.pipe()
@@ -144,7 +190,8 @@ def test_keys():
     t = store.open("80", "-k", f"/dev/fd/{read}", pass_fds=[read])
     is_(t["bundle"], None, "-k <(command) works")
     os.close(read)
-    refused("a key file that is missing", REFUSED, "/nonexistent.pub", "open", "80", "-k", "/nonexistent.pub")
+    refused("a key file that is missing", REFUSED, "/nonexistent.pub", "open", "80", "-k",
+            "/nonexistent.pub")
 
 
 def test_conf():
@@ -155,8 +202,9 @@ def test_conf():
     bad = store.write_conf("bad.conf", relay={"listen": "10.0.0.0/8:1-2"})
     refused("a bad value", REFUSED, r"bad\.conf:\d+: \[relay\] listen", "list", conf=bad)
     bad = store.write_conf("bad.conf", redis={"url": "redis://user:geheim@host:99999/"})
-    unlike(refused("a bad URL", REFUSED, r"bad\.conf:\d+: \[redis\] url", "list", conf=bad).stderr, "geheim",
-           "without the password")
+    unlike(
+        refused("a bad URL", REFUSED, r"bad\.conf:\d+: \[redis\] url", "list", conf=bad).stderr,
+        "geheim", "without the password")
     refused("a file that is missing", REFUSED, "/nonexistent", "list", conf="/nonexistent")
     refused("a directory", REFUSED, re.escape(store.dir), "list", "-c", store.dir)
     os.chmod(bad, 0)
@@ -166,31 +214,45 @@ def test_conf():
 
 def test_hostkeys():
     none = store.write_conf("none.conf", rlyd={"sshd-config": "/nonexistent/sshd_config"})
-    refused("no host key", REFUSED, "cannot pin .*/nonexistent/sshd_config.*rlyd", "open", "80", conf=none)
+    refused("no host key",
+            REFUSED,
+            "cannot pin .*/nonexistent/sshd_config.*rlyd",
+            "open",
+            "80",
+            conf=none)
     refused("no host key, without -o", REFUSED, "cannot pin", "open", "80", conf=none, bundle=False)
     store.redis("HSET", "relay:relay:relay1", "v", 2, "hostkeys", "x")
-    refused("a relay: record of a newer version", REFUSED, "version 2.*upgrade", "open", "80", conf=none)
+    refused("a relay: record of a newer version",
+            REFUSED,
+            "version 2.*upgrade",
+            "open",
+            "80",
+            conf=none)
     store.redis("HSET", "relay:relay:relay1", "v", 1, "hostkeys", "evil.example ssh-ed25519 AAAA\n")
     refused("malformed host keys", REFUSED, "malformed: field hostkeys", "open", "80", conf=none)
     store.redis("DEL", "relay:relay:relay1")
     keygen("device", "-t", "ed25519")
-    is_(store.rly("open", "-k", "device.pub", "80", conf=none).returncode, 0, "-k without a bundle needs none")
+    is_(
+        store.rly("open", "-k", "device.pub", "80", conf=none).returncode, 0,
+        "-k without a bundle needs none")
 
 
 def test_records():
     t = store.open("-n", "rec", "-o", "rec", "80")
     key = f"relay:tunnel:{t['id']}"
-    for what, error, fields in (("of a newer version", "version 9.*upgrade", ["v", "9"]),
-                                ("without its version", "version", ["v", ""]),
+    for what, error, fields in (("of a newer version", "version 9.*upgrade",
+                                 ["v", "9"]), ("without its version", "version", ["v", ""]),
                                 ("with 0 routes", "malformed", ["v", "1", "routes", "0"]),
-                                ("with a wrong listen address", "malformed", ["routes", "1", "listen.0", "0.0.0.0"])):
+                                ("with a wrong listen address", "malformed",
+                                 ["routes", "1", "listen.0", "0.0.0.0"])):
         store.redis("HSET", key, *fields)
         refused(f"show: a record {what}", REFUSED, error, "show", "rec")
         result = store.rly("list")
         is_(result.returncode, 0, f"list: a record {what} is left out")
         like(result.stderr, f"RLY001 tunnel {t['id']} is left out: .*{error}", "with a warning")
         unlike(result.stdout, t["id"], "of course")
-    for what, command in (("that is not a hash", ["SET", key, "x"]), ("that is missing", ["DEL", key])):
+    for what, command in (("that is not a hash", ["SET", key,
+                                                  "x"]), ("that is missing", ["DEL", key])):
         store.redis(*command)
         result = store.rly("list")
         is_(result.returncode, 0, f"list: a record {what} is left out")
@@ -201,17 +263,20 @@ def test_redis():
     for what, url, error in (("Redis down", f"unix://{store.dir}/none.sock", "none.sock"),
                              ("no such port", "redis://127.0.0.1:1/", "127.0.0.1:1")):
         conf = store.write_conf("down.conf", redis={"url": url})
-        for args in (["open", "80"], ["close", "nas"], ["extend", "-t", "1h", "nas"], ["show", "nas"], ["list"]):
+        for args in (["open", "80"], ["close", "nas"], ["extend", "-t", "1h",
+                                                        "nas"], ["show", "nas"], ["list"]):
             refused(f"{what}: {args[0]}", UNREACHABLE, error, *args, conf=conf)
     with socket.socket() as hung:
         hung.bind(("127.0.0.1", 0))
         hung.listen()
-        conf = store.write_conf("hung.conf", redis={"url": f"redis://127.0.0.1:{hung.getsockname()[1]}/"})
+        conf = store.write_conf("hung.conf",
+                                redis={"url": f"redis://127.0.0.1:{hung.getsockname()[1]}/"})
         refused("Redis that does not answer", UNREACHABLE, "", "open", "80", conf=conf)
 
     locked = Redis(store.dir, "locked", "--requirepass", "geheim")
-    for what, url, error in (("a wrong password", f"unix://:falsch@{locked.sock}", r"password.*wrong"),
-                             ("no password", f"unix://{locked.sock}", "wants a password")):
+    for what, url, error in (("a wrong password", f"unix://:falsch@{locked.sock}",
+                              r"password.*wrong"), ("no password", f"unix://{locked.sock}",
+                                                    "wants a password")):
         result = store.rly("open", "80", conf=store.write_conf("locked.conf", redis={"url": url}))
         is_(result.returncode, UNREACHABLE, f"{what}: exit status 3")
         like(result.stderr, error, f"{what}: the error says so")
@@ -221,7 +286,13 @@ def test_redis():
 
     replica = Redis(store.dir, "replica", "--replicaof", "127.0.0.1", "1")
     conf = store.write_conf("replica.conf", redis={"url": f"unix://{replica.sock}"})
-    refused("a read-only replica", UNREACHABLE, "read-only replica", "open", "80", conf=conf, redis=replica)
+    refused("a read-only replica",
+            UNREACHABLE,
+            "read-only replica",
+            "open",
+            "80",
+            conf=conf,
+            redis=replica)
     replica.stop()
 
     store.redis("CONFIG", "SET", "maxmemory", "1")
@@ -229,7 +300,9 @@ def test_redis():
     refused("out of memory: extend", UNREACHABLE, "out of memory", "extend", "-t", "20d", "nas")
     is_(store.rly("show", "nas").returncode, 0, "out of memory: show still works")
     store.redis("CONFIG", "SET", "maxmemory", "0")
-    is_(store.rly("extend", "-t", "20d", "nas").returncode, 0, "and when there is memory again, everything does")
+    is_(
+        store.rly("extend", "-t", "20d", "nas").returncode, 0,
+        "and when there is memory again, everything does")
 
 
 for name, test in list(globals().items()):

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""A session lives as long as its tunnel: close, expiry, extension; also with rlyd or Redis away in between."""
+"""A session lives as long as its tunnel: close, expiry, extension; also with rlyd or Redis away in
+between."""
 import os
 import signal
 import sys
@@ -25,8 +26,10 @@ def up(**options):
 
 
 def gone(tunnel, pids):
-    """A function that says whether the session's processes, its listener and its entry in live: are away."""
-    return lambda: not alive(pids) and not rig.listening(tunnel) and tunnel["routes"][0]["listen"] not in live(rig)
+    """A function that says whether the session's processes, its listener and its entry in live: are
+    away."""
+    return lambda: not alive(pids) and not rig.listening(tunnel) and tunnel["routes"][0][
+        "listen"] not in live(rig)
 
 
 def test_up():
@@ -36,29 +39,35 @@ def test_up():
         session = rig.connect(tunnel, wait=False)
         address = tunnel["routes"][0]["listen"]
         wait(lambda: rig.listening(tunnel), 10, 0.001)
-        took.append(wait(lambda: rig.redis("HEXISTS", "relay:live:relay1", address) == "1", 2, 0.001) or 99)
+        took.append(
+            wait(lambda: rig.redis("HEXISTS", "relay:live:relay1", address) == "1", 2, 0.001) or 99)
         session.stop()
         down = wait(lambda: rig.redis("HEXISTS", "relay:live:relay1", address) == "0", 5)
         tap.ok(within(1.0, down), "a session that disconnects is out of live: within 1 s", down)
     # a busy machine lets a redis-cli wait for longer now and then
-    tap.ok(sorted(took)[2] <= 0.1 and max(took) <= 1, "a tunnel that comes up is in live: within 100 ms", took)
+    tap.ok(
+        sorted(took)[2] <= 0.1 and max(took) <= 1,
+        "a tunnel that comes up is in live: within 100 ms", took)
     entry_tunnel, session, pids = up()
     entry = live(rig)[entry_tunnel["routes"][0]["listen"]]
     tap.is_(entry["tunnel"], entry_tunnel["id"], "live: names the tunnel")
     tap.ok(abs(entry["since"] / 1000 - time.time()) < 5, "live: says since when", entry)
     tap.like(entry["peer"], r"^127\.0\.0\.1:\d+$", "live: says who is there")
     tap.is_(len(pids), 2, "a session is two processes")
-    tap.is_([e["what"] for e in events(rig, tunnel=entry_tunnel)], ["open", "up"], "events: open, up")
+    tap.is_([e["what"] for e in events(rig, tunnel=entry_tunnel)], ["open", "up"],
+            "events: open, up")
     session.stop()
     wait(gone(entry_tunnel, pids), 5)
-    tap.is_([e["what"] for e in events(rig, tunnel=entry_tunnel)], ["open", "up", "down"], "events: and down")
+    tap.is_([e["what"] for e in events(rig, tunnel=entry_tunnel)], ["open", "up", "down"],
+            "events: and down")
     tap.is_(ended(rig, entry_tunnel), ["disconnected"], "one line in the log for the session")
 
 
 def test_monitor_killed():
     tunnel, session, pids = up()
     os.kill(pids[0], signal.SIGKILL)
-    tap.ok(within(1.0, wait(gone(tunnel, pids), 5)), "a session whose monitor process was killed is ended within 1 s")
+    tap.ok(within(1.0, wait(gone(tunnel, pids), 5)),
+           "a session whose monitor process was killed is ended within 1 s")
     tap.is_(ended(rig, tunnel), ["its monitor process was ended"], "and the log says so")
     session.stop()
 
@@ -69,9 +78,11 @@ def test_close():
     rig.rly("close", tunnel["id"])
     took = wait(gone(tunnel, pids), 5)
     tap.ok(within(1.0, took), "close: processes, listener and live: are gone within 1 s", took)
-    tap.ok(within(2.0, wait(lambda: session.process.poll() is not None, 5)), "close: the client notices")
+    tap.ok(within(2.0, wait(lambda: session.process.poll() is not None, 5)),
+           "close: the client notices")
     tap.is_(ended(rig, tunnel), ["closed"], "close: the log says so")
-    tap.is_((alive(other_pids), other_session.process.poll()), (other_pids, None), "close: others are not touched")
+    tap.is_((alive(other_pids), other_session.process.poll()), (other_pids, None),
+            "close: others are not touched")
     other_session.stop()
 
 
@@ -79,19 +90,24 @@ def test_two_routes():
     tunnel = rig.open(device.url, device.url)
     rig.connect(tunnel)
     addresses = {route["listen"] for route in tunnel["routes"]}
-    tap.ok(within(1.0, wait(lambda: addresses <= set(live(rig)), 3)), "a tunnel of two routes is in live: with both")
+    tap.ok(within(1.0, wait(lambda: addresses <= set(live(rig)), 3)),
+           "a tunnel of two routes is in live: with both")
     tap.is_(len(events(rig, "up", tunnel)), 1, "and came up once")
     rig.rly("close", tunnel["id"])
-    tap.ok(within(1.0, wait(lambda: not addresses & set(live(rig)), 3)), "both are gone after the close")
+    tap.ok(within(1.0, wait(lambda: not addresses & set(live(rig)), 3)),
+           "both are gone after the close")
 
 
 def test_expiry():
     tunnel, session, pids = up(ttl="3s")
     late = ended_late(tunnel, gone(tunnel, pids))
-    tap.ok(late is not None and -0.3 <= late <= 1.0, "expiry: gone within 1 s, and not before", late)
+    tap.ok(late is not None and -0.3 <= late <= 1.0, "expiry: gone within 1 s, and not before",
+           late)
     tap.is_(ended(rig, tunnel), ["expired"], "expiry: the log says so")
-    tap.ok(within(3.0, wait(lambda: events(rig, "expire", tunnel), 5)), "an event tells of the expiry")
-    tap.is_(rig.redis("ZSCORE", "relay:tunnels", tunnel["id"]), "", "an expired tunnel is off the list")
+    tap.ok(within(3.0, wait(lambda: events(rig, "expire", tunnel), 5)),
+           "an event tells of the expiry")
+    tap.is_(rig.redis("ZSCORE", "relay:tunnels", tunnel["id"]), "",
+            "an expired tunnel is off the list")
     session.stop()
 
 
@@ -126,9 +142,11 @@ def test_sweep():
     addresses = {tunnel["routes"][0]["listen"] for tunnel in tunnels}
     tap.ok(wait(lambda: addresses <= set(live(rig)), 20), "30 sessions are up")
     for tunnel in tunnels:
-        rig.redis("HSET", f"relay:tunnel:{tunnel['id']}", "expires", str(int(time.time() * 1000) + 500))
+        rig.redis("HSET", f"relay:tunnel:{tunnel['id']}", "expires",
+                  str(int(time.time() * 1000) + 500))
     took = wait(lambda: not addresses & set(live(rig)), 15)
-    tap.ok(within(10, took), "changes that no event tells of are seen by the sweep for each of them", took)
+    tap.ok(within(10, took),
+           "changes that no event tells of are seen by the sweep for each of them", took)
     for session in sessions:
         session.stop()
 
@@ -145,7 +163,8 @@ def test_record_lost():
     rig.redis("HSET", f"relay:tunnel:{tunnel['id']}", "v", "9")
     time.sleep(2)
     tap.is_(len(alive(pids)), 2, "one whose record a newer version wrote goes on")
-    tap.like(log(rig), rf"RLY433 record tunnel:{tunnel['id']} was written by another version", "and the log says so")
+    tap.like(log(rig), rf"RLY433 record tunnel:{tunnel['id']} was written by another version",
+             "and the log says so")
     rig.redis("HSET", f"relay:tunnel:{tunnel['id']}", "v", "1")
     rig.rly("close", tunnel["id"])
     tap.ok(within(1.0, wait(gone(tunnel, pids), 5)), "and is ended when it is closed")
@@ -161,7 +180,8 @@ def test_rlyd_away():
     tap.is_(len(alive(pids + short_pids)), 4, "rlyd away: nothing ends a session")
     rig.servers["rlyd"].start()
     took = wait(lambda: gone(tunnel, pids)() and gone(short, short_pids)(), 5)
-    tap.ok(within(1.0, took), "closed and expired while rlyd was away: ended within 1 s of its start", took)
+    tap.ok(within(1.0, took),
+           "closed and expired while rlyd was away: ended within 1 s of its start", took)
     tap.is_((alive(other_pids), other_session.process.poll()), (other_pids, None), "others go on")
     tap.is_(rig.get(other)[2].decode().strip(), "nas", "and serve")
     rig.rly("close", other["id"])
@@ -183,13 +203,16 @@ def test_redis_away():
     rig.servers["redis"].kill()
     began = time.time()
     took = wait(lambda: not alive(short_pids), 8)
-    tap.ok(took is not None and -0.3 <= began + took - end <= 1.0, "Redis away: a known deadline holds", f"{took}, {end - began}")
+    tap.ok(took is not None and -0.3 <= began + took - end <= 1.0,
+           "Redis away: a known deadline holds", f"{took}, {end - began}")
     tap.is_(len(alive(pids + other_pids)), 4, "Redis away: nothing else ends")
     other_session.stop()
     wait(lambda: not alive(other_pids), 3)
     rig.servers["redis"].start()
-    took = wait(lambda: tunnel["routes"][0]["listen"] in live(rig)
-                and not {r["listen"] for t in (other, short) for r in t["routes"]} & set(live(rig)), 5)
+    took = wait(
+        lambda: tunnel["routes"][0]["listen"] in live(rig) and
+        not {r["listen"]
+             for t in (other, short) for r in t["routes"]} & set(live(rig)), 5)
     tap.ok(within(1.0, took), "Redis back: live: is right within 1 s", f"{took} {live(rig)}")
     rig.rly("close", tunnel["id"])
     tap.ok(within(1.0, wait(gone(tunnel, pids), 5)), "Redis back: close holds at once")
@@ -210,7 +233,8 @@ def test_redis_and_rlyd_away():
     rig.servers["redis"].start()
     took = wait(gone(tunnel, pids), 5)
     tap.ok(within(1.0, took), "the closed one is ended within 1 s of Redis's return", took)
-    tap.ok(within(1.0, wait(lambda: other["routes"][0]["listen"] in live(rig), 3)), "the other one is in live: again")
+    tap.ok(within(1.0, wait(lambda: other["routes"][0]["listen"] in live(rig), 3)),
+           "the other one is in live: again")
     tap.is_(len(alive(other_pids)), 2, "and goes on")
     rig.rly("close", other["id"])
     wait(gone(other, other_pids), 5)
@@ -225,7 +249,8 @@ def test_redis_hangs():
     tap.ok(within(2.0, noticed), "Redis hangs: rlyd notices by its own deadline", noticed)
     began = time.time()
     took = wait(lambda: not alive(pids), 9)
-    tap.ok(took is not None and -0.3 <= began + took - end <= 1.0, "Redis hangs: a known deadline holds", f"{took}, {end - began}")
+    tap.ok(took is not None and -0.3 <= began + took - end <= 1.0,
+           "Redis hangs: a known deadline holds", f"{took}, {end - began}")
     tap.is_(len(alive(other_pids)), 2, "Redis hangs: nothing else ends")
     rig.servers["redis"].signal(signal.SIGCONT)
     rig.rly("close", other["id"])
@@ -239,17 +264,20 @@ def test_redis_empty():
         os.unlink(f"{rig.dir}/redis/{name}")
     rig.servers["redis"].start()
     took = wait(lambda: not alive(pids), 5)
-    tap.ok(within(2.0, took), "Redis came back empty: sessions that nothing grants any more are ended", took)
+    tap.ok(within(2.0, took),
+           "Redis came back empty: sessions that nothing grants any more are ended", took)
     fresh, session, pids = up()
     tap.is_(len(alive(pids)), 2, "and new ones come up")
 
 
-for test in (test_up, test_monitor_killed, test_close, test_two_routes, test_expiry, test_extend, test_sweep, test_record_lost, test_rlyd_away,
-             test_redis_away, test_redis_and_rlyd_away, test_redis_hangs, test_redis_empty):
+for test in (test_up, test_monitor_killed, test_close, test_two_routes, test_expiry, test_extend,
+             test_sweep, test_record_lost, test_rlyd_away, test_redis_away,
+             test_redis_and_rlyd_away, test_redis_hangs, test_redis_empty):
     test()
 with open(f"{rig.dir}/log/sshd-i.log", errors="replace") as sshd_log:
     noise, ends = sshd_log.read().count("accept: Invalid argument"), log(rig).count("session ended")
-tap.ok(ends > 5 and noise < ends, "sshd does not complain of each listener that is taken away", f"{noise} lines, {ends} ends")
+tap.ok(ends > 5 and noise < ends, "sshd does not complain of each listener that is taken away",
+       f"{noise} lines, {ends} ends")
 rig.check_logs()
 left = rig.stop()
 tap.is_(left, [], "the rig ends cleanly")

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""TCP options of the listening sshd and of every session; and 500 logins that leave nothing behind."""
+"""TCP options of the listening sshd and of every session; and 500 logins that leave nothing behind.
+"""
 import ctypes
 import os
 import signal
@@ -45,7 +46,10 @@ def sockets_of(pid):
 
 
 def listener_has_nodelay(rig):
-    found = [s for s in sockets_of(rig.servers["sshd"].pid) if s.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)]
+    found = [
+        s for s in sockets_of(rig.servers["sshd"].pid)
+        if s.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    ]
     on = [bool(s.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)) for s in found]
     for s in found:
         s.close()
@@ -70,11 +74,14 @@ def test_listener(rig, device):
         if what == "restart":
             rig.servers["sshd"].restart()
         else:
-            inode = sorted(os.readlink(f"/proc/{rig.servers['sshd'].pid}/fd/{n}") for n in (3, 4)
-                           if os.path.exists(f"/proc/{rig.servers['sshd'].pid}/fd/{n}"))
+            inode = sorted(
+                os.readlink(f"/proc/{rig.servers['sshd'].pid}/fd/{n}") for n in (3, 4)
+                if os.path.exists(f"/proc/{rig.servers['sshd'].pid}/fd/{n}"))
             rig.servers["sshd"].signal(signal.SIGHUP)
-            wait(lambda: sorted(os.readlink(f"/proc/{rig.servers['sshd'].pid}/fd/{n}") for n in (3, 4)
-                                if os.path.exists(f"/proc/{rig.servers['sshd'].pid}/fd/{n}")) != inode, 5, 0.05)
+            wait(
+                lambda: sorted(
+                    os.readlink(f"/proc/{rig.servers['sshd'].pid}/fd/{n}") for n in (3, 4)
+                    if os.path.exists(f"/proc/{rig.servers['sshd'].pid}/fd/{n}")) != inode, 5, 0.05)
             wait(lambda: rig._banner().startswith(b"SSH-"), 5, 0.05)
         took = wait(lambda: listener_has_nodelay(rig), 5)
         tap.ok(within(1.0, took), f"after sshd's {what} it has it again", took)
@@ -82,22 +89,26 @@ def test_listener(rig, device):
         tunnel = rig.open(device.url)
         session = rig.connect(tunnel, args=args)
         pids = processes(monitor_of(rig, tunnel))
-        tap.is_(live(rig)[tunnel["routes"][0]["listen"]]["way"], way, f"{way}: live: has the way in")
-        tap.is_(options(pids[0]), (True, True, True), f"{way}: TCP_NODELAY, keepalive and a user timeout")
+        tap.is_(
+            live(rig)[tunnel["routes"][0]["listen"]]["way"], way, f"{way}: live: has the way in")
+        tap.is_(options(pids[0]), (True, True, True),
+                f"{way}: TCP_NODELAY, keepalive and a user timeout")
         rig.rly("close", tunnel["id"])
         tap.ok(within(1.0, wait(lambda: not alive(pids), 5)), f"{way}: and a close ends it")
         session.stop()
 
 
 def test_late(rig, device):
-    """A connection that sshd accepted before rlyd could set anything gets its options at the login."""
+    """A connection that sshd accepted before rlyd could set anything gets its options at the login.
+    """
     rig.servers["rlyd"].stop()
     rig.servers["sshd"].restart()
     tunnel = rig.open(device.url)
     session = rig.connect(tunnel, args=("-o", f"Port={rig.ssh_port}"))
     rig.servers["rlyd"].start()
     monitor = monitor_of(rig, tunnel)
-    tap.is_(options(monitor), (True, True, True), "a session that began without rlyd gets the options when it is found")
+    tap.is_(options(monitor), (True, True, True),
+            "a session that began without rlyd gets the options when it is found")
     rig.rly("close", tunnel["id"])
     wait(lambda: session.process.poll() is not None, 5)
 
@@ -109,7 +120,8 @@ def test_alone(rig, device):
     pids = processes(monitor_of(rig, tunnel))
     rig.servers["sshd"].kill()
     rig.servers["sshd"].start()
-    tap.is_((alive(pids), session.process.poll()), (pids, None), "the listening sshd is killed: its sessions go on")
+    tap.is_((alive(pids), session.process.poll()), (pids, None),
+            "the listening sshd is killed: its sessions go on")
     rig.rly("close", tunnel["id"])
     tap.ok(within(1.0, wait(lambda: not alive(pids), 5)), "and end when they are closed")
 
@@ -122,13 +134,17 @@ def test_leak(rig, device):
         """n logins, ten at a time, over both ways in."""
         for i in range(0, n, 10):
             args = ("-o", f"Port={rig.ssh_port}") if i % 20 else ()
-            running = [subprocess.Popen(["ssh", "-N", "-F", f"{t['bundle']}/config", *args, "relay"],
-                                        stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for t in tunnels]
+            running = [
+                subprocess.Popen(["ssh", "-N", "-F", f"{t['bundle']}/config", *args, "relay"],
+                                 stdin=subprocess.DEVNULL,
+                                 stderr=subprocess.DEVNULL) for t in tunnels
+            ]
             up = wait(lambda: all(rig.listening(t) for t in tunnels), 20, 0.02)
             for p in running:
                 p.kill()
                 p.wait()
-            if up is None or wait(lambda: not any(rig.listening(t) for t in tunnels), 20, 0.02) is None:
+            if up is None or wait(lambda: not any(rig.listening(t)
+                                                  for t in tunnels), 20, 0.02) is None:
                 return i
         return n
 
@@ -144,10 +160,14 @@ def test_leak(rig, device):
     if before[1] > 15000:
         tap.skip("and as much memory", "built with a sanitizer, which keeps what was freed")
     else:
-        tap.ok(after[1] <= before[1] + 1024, "and as much memory", f"{before[1]} kB, then {after[1]} kB")
+        tap.ok(after[1] <= before[1] + 1024, "and as much memory",
+               f"{before[1]} kB, then {after[1]} kB")
     tap.note(f"{before[0]} descriptors, {before[1]} kB before; {after[1]} kB after")
-    tap.is_(sum(open(f"/proc/{p}/stat").read().split()[3] == str(pid) for p in os.listdir("/proc") if p.isdigit()
-                and os.path.exists(f"/proc/{p}/stat")), 0, "and no child, not even a dead one")
+    tap.is_(
+        sum(
+            open(f"/proc/{p}/stat").read().split()[3] == str(pid) for p in os.listdir("/proc")
+            if p.isdigit() and os.path.exists(f"/proc/{p}/stat")), 0,
+        "and no child, not even a dead one")
     tap.is_(log(rig).count("RLY410") - lines, LOGINS, "the log has one line for each session")
 
 

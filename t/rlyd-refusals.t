@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""Why a login came to nothing: rlyd's log says it. And why nobody can log in: sshd's configuration, its directory, the tunnel user's account.
+"""Why a login came to nothing: rlyd's log says it. And why nobody can log in: sshd's configuration,
+its directory, the tunnel user's account.
 """
 import os
 import re
@@ -10,7 +11,9 @@ import subprocess
 import sys
 import time
 
-sys.path[:0] = [os.path.join(os.path.dirname(os.path.abspath(__file__)), d) for d in ("lib", "../script/lib")]
+sys.path[:0] = [
+    os.path.join(os.path.dirname(os.path.abspath(__file__)), d) for d in ("lib", "../script/lib")
+]
 import keeper  # noqa: E402
 import tap  # noqa: E402
 from relayrig import Rig  # noqa: E402
@@ -34,14 +37,21 @@ def key(name):
 
 
 def fingerprint(path):
-    return subprocess.run(["ssh-keygen", "-lf", path], check=True, capture_output=True, text=True).stdout.split()[1]
+    return subprocess.run(["ssh-keygen", "-lf", path], check=True, capture_output=True,
+                          text=True).stdout.split()[1]
 
 
 def login(identity, user="relay"):
     """An attempt, to its end."""
-    return subprocess.run(["ssh", "-N", "-F", "/dev/null", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
-                           "-o", "IdentitiesOnly=yes", "-i", identity, "-p", str(rig.https_port), f"{user}@{rig.address}"],
-                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
+    return subprocess.run([
+        "ssh", "-N", "-F", "/dev/null", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no",
+        "-o", "UserKnownHostsFile=/dev/null", "-o", "IdentitiesOnly=yes", "-i", identity, "-p",
+        str(rig.https_port), f"{user}@{rig.address}"
+    ],
+                          stdin=subprocess.DEVNULL,
+                          capture_output=True,
+                          text=True,
+                          timeout=30)
 
 
 def said_of(what, attempt, regex):
@@ -55,35 +65,53 @@ def said_of(what, attempt, regex):
 
 
 def test_reasons():
-    closed, expired, other, bad, away = (rig.open("8080", ttl=ttl) for ttl in ("1h", "3s", "1h", "1h", "1h"))
+    closed, expired, other, bad, away = (rig.open("8080", ttl=ttl)
+                                         for ttl in ("1h", "3s", "1h", "1h", "1h"))
     opened = time.monotonic()
     identity = {t["id"]: f"{t['bundle']}/id_relay" for t in (closed, expired, other, bad, away)}
     unknown = key("unknown")
     fp = re.escape(fingerprint(unknown))
-    said_of("a key that no tunnel has", lambda: login(unknown),
-            rf"RLY411 no tunnel: login not completed: key {fp} belongs to no tunnel, nor to one that ended within a day; peer ")
+    said_of(
+        "a key that no tunnel has", lambda: login(unknown),
+        rf"RLY411 no tunnel: login not completed: key {fp} belongs to no tunnel, nor to one that "
+        r"ended within a day; peer ")
     rig.rly("close", closed["id"])
-    said_of("a closed tunnel", lambda: login(identity[closed["id"]]),
-            rf"login not completed: key {re.escape(closed['key'])} is that of tunnel {closed['id']}, which was closed; peer ")
+    said_of(
+        "a closed tunnel", lambda: login(identity[closed["id"]]),
+        rf"login not completed: key {re.escape(closed['key'])} is that of tunnel {closed['id']}, "
+        r"which was closed; peer ")
     rig.redis("HSET", f"relay:key:{other['key']}", "relay", "relay2")
-    said_of("another relay's", lambda: login(identity[other["id"]]), "is that of a tunnel of another relay; peer ")
+    said_of("another relay's", lambda: login(identity[other["id"]]),
+            "is that of a tunnel of another relay; peer ")
     rig.redis("HSET", f"relay:key:{bad['key']}", "v", "9")
-    said_of("a record of another version", lambda: login(identity[bad["id"]]), "the record of key .* cannot be used; relay-authkeys says more")
+    said_of("a record of another version", lambda: login(identity[bad["id"]]),
+            "the record of key .* cannot be used; relay-authkeys says more")
     rig.servers["redis"].signal(signal.SIGSTOP)
     try:
-        said_of("Redis does not answer", lambda: login(identity[away["id"]]), "relay-authkeys could not ask Redis about key SHA256:")
+        said_of("Redis does not answer", lambda: login(identity[away["id"]]),
+                "relay-authkeys could not ask Redis about key SHA256:")
     finally:
         rig.servers["redis"].signal(signal.SIGCONT)
-    rig.redis("HSET", f"relay:gone:{fingerprint(unknown)}", "v", "1", "why", "closed", "tunnel", "x why=redis")
+    rig.redis("HSET", f"relay:gone:{fingerprint(unknown)}", "v", "1", "why", "closed", "tunnel",
+              "x why=redis")
     said_of("a record with words in it", lambda: login(unknown), f"key {fp} belongs to no tunnel")
-    said_of("another login name", lambda: login(unknown, "daemon"), "relay-authkeys was asked about no key: the client left first, or offered none as user relay; ")
-    said_of("a client that gives up", give_up, "relay-authkeys was asked about no key: the client left first, or offered none as user relay; ")
+    said_of(
+        "another login name", lambda: login(unknown, "daemon"),
+        "relay-authkeys was asked about no key: the client left first, or offered none as user "
+        "relay; ")
+    said_of(
+        "a client that gives up", give_up,
+        "relay-authkeys was asked about no key: the client left first, or offered none as user "
+        "relay; ")
     time.sleep(max(0, 3.2 - (time.monotonic() - opened)))
-    said_of("an expired tunnel", lambda: login(identity[expired["id"]]), f"of tunnel {expired['id']}, which has expired; peer ")
-    tap.is_(rig.redis("EXISTS", f"relay:gone:{closed['key']}", f"relay:gone:{away['key']}"), "2", "why a key ends is kept beyond its end")
+    said_of("an expired tunnel", lambda: login(identity[expired["id"]]),
+            f"of tunnel {expired['id']}, which has expired; peer ")
+    tap.is_(rig.redis("EXISTS", f"relay:gone:{closed['key']}", f"relay:gone:{away['key']}"), "2",
+            "why a key ends is kept beyond its end")
     extended = int(rig.redis("PTTL", f"relay:gone:{away['key']}"))
     rig.rly("extend", "-t", "9h", away["id"])
-    tap.between((int(rig.redis("PTTL", f"relay:gone:{away['key']}")) - extended) / 3600000, 7.9, 8.1, "and for longer when the tunnel is extended")
+    tap.between((int(rig.redis("PTTL", f"relay:gone:{away['key']}")) - extended) / 3600000, 7.9,
+                8.1, "and for longer when the tunnel is extended")
 
 
 def give_up():
@@ -93,14 +121,19 @@ def give_up():
 
 
 def rlyd_t():
-    return subprocess.run([rig.program("rlyd"), "-t", "-c", rig.conf], capture_output=True, text=True, timeout=60)
+    return subprocess.run([rig.program("rlyd"), "-t", "-c", rig.conf],
+                          capture_output=True,
+                          text=True,
+                          timeout=60)
 
 
 # what is put at the top of sshd's configuration, and what is said of it
 MISTAKES = [("a bad keyword", "NoSuchThing yes\n", r"Bad configuration option: NoSuchThing"),
             ("a bad value", "PermitTTY perhaps\n", r"perhaps"),
             ("no such cipher", "Ciphers rot13\n", r"Bad SSH2 cipher spec"),
-            ("a command for keys without a user", "AuthorizedKeysCommandUser none-such\nMatch all\nAuthorizedKeysCommand relative\n", r"AuthorizedKeysCommand")]
+            ("a command for keys without a user",
+             "AuthorizedKeysCommandUser none-such\nMatch all\nAuthorizedKeysCommand relative\n",
+             r"AuthorizedKeysCommand")]
 
 
 def test_configuration():
@@ -111,20 +144,28 @@ def test_configuration():
         write(conf, line + good)
         r = rlyd_t()
         tap.is_((r.returncode, r.stdout), (1, ""), f"-t: {what}: exit status 1")
-        tap.like(r.stderr, rf"(?m)^rlyd: `/usr/sbin/sshd -t -f {conf}` fails with status \d+: .*{regex}", f"-t: {what}: says what sshd says")
+        tap.like(r.stderr,
+                 rf"(?m)^rlyd: `/usr/sbin/sshd -t -f {conf}` fails with status \d+: .*{regex}",
+                 f"-t: {what}: says what sshd says")
     os.rename(conf, f"{conf}.away")
     tap.like(rlyd_t().stderr, r"sshd_config: No such file", "-t: no configuration")
     write(conf, MISTAKES[0][1] + good)
 
     def count(how):
-        return len(re.findall(rf"error: RLY463 {how}: no device can log in: .*Bad configuration option: NoSuchThing", log(rig)))
+        return len(
+            re.findall(
+                rf"error: RLY463 {how}: no device can log in: .*Bad configuration option: "
+                r"NoSuchThing", log(rig)))
+
     server.restart()
     tap.ok(wait(lambda: count("started") == 1, 5) is not None, "at start the log says so")
     server.signal(signal.SIGHUP)
     tap.ok(wait(lambda: count("reloaded") == 1, 5) is not None, "after a reload, too")
     for _ in range(3):
         login(f"{rig.dir}/pki/unknown")
-    tap.ok(wait(lambda: count("an sshd has ended with an error"), 5) is not None, "an sshd that ends at once is looked into")
+    tap.ok(
+        wait(lambda: count("an sshd has ended with an error"), 5) is not None,
+        "an sshd that ends at once is looked into")
     time.sleep(0.5)
     tap.is_(count("an sshd has ended with an error"), 1, "but not for each connection")
     write(conf, good)
@@ -142,7 +183,10 @@ def test_hang():
     os.chmod(hang, 0o755)
     write(conf, read(rig.conf).replace("[rlyd]", f"[rlyd]\nsshd = {hang}"))
     start = time.monotonic()
-    r = subprocess.run([rig.program("rlyd"), "-t", "-c", conf], capture_output=True, text=True, timeout=60)
+    r = subprocess.run([rig.program("rlyd"), "-t", "-c", conf],
+                       capture_output=True,
+                       text=True,
+                       timeout=60)
     tap.like(r.stderr, "hang -t -f .* does not end: thinking", "-t: an sshd that hangs")
     tap.between(time.monotonic() - start, 9, 15, "-t: ends all the same")
 
@@ -152,10 +196,15 @@ def test_killed():
     with socket.create_connection((rig.address, rig.https_port), 5) as s:
         s.sendall(b"SSH-2.0-nobody\r\n")
         s.recv(100)
-        children = [pid for pid, (ppid, _, _) in keeper.process_table().items() if ppid == rig.servers["rlyd"].pid]
+        children = [
+            pid for pid, (ppid, _, _) in keeper.process_table().items()
+            if ppid == rig.servers["rlyd"].pid
+        ]
         os.kill(children[-1], signal.SIGSEGV)
-        tap.ok(wait(lambda: re.search(r"error: RLY466 the sshd for \S+ was ended by signal 11", log(rig)), 5) is not None,
-               "an sshd that crashes has a line of its own")
+        tap.ok(
+            wait(
+                lambda: re.search(r"error: RLY466 the sshd for \S+ was ended by signal 11", log(rig)
+                                  ), 5) is not None, "an sshd that crashes has a line of its own")
 
 
 def in_namespace(*commands):
@@ -163,7 +212,10 @@ def in_namespace(*commands):
     server = rig.servers["rlyd"]
     server.stop()
     plain = server.argv
-    server.argv = ["unshare", "-m", "--propagation", "private", "/bin/sh", "-ec", "; ".join(commands) + '; exec "$@"', "sh", *plain]
+    server.argv = [
+        "unshare", "-m", "--propagation", "private", "/bin/sh", "-ec",
+        "; ".join(commands) + '; exec "$@"', "sh", *plain
+    ]
     server.start()
     return plain
 
@@ -175,11 +227,16 @@ def test_directory():
     os.mkdir(keep)
     # In that namespace /run has nothing but this rig and its programs, so no sshd.
     folders = [path for path in (rig.dir, rig.root) if path.startswith("/run/")]
-    plain = in_namespace("mount --rbind /run /mnt", "mount -t tmpfs -o mode=755 none /run",
-                         *(f"mkdir -p {path}; mount --bind /mnt/{path.removeprefix('/run/')} {path}" for path in folders))
+    plain = in_namespace(
+        "mount --rbind /run /mnt", "mount -t tmpfs -o mode=755 none /run",
+        *(f"mkdir -p {path}; mount --bind /mnt/{path.removeprefix('/run/')} {path}"
+          for path in folders))
     root = f"/proc/{server.pid}/root"
-    tap.ok(wait(lambda: os.path.isdir(f"{root}/run/sshd"), 5) is not None, "/run/sshd is not there when rlyd starts: it makes it")
-    tap.is_((os.stat(f"{root}/run/sshd").st_mode & 0o7777, os.stat(f"{root}/run/sshd").st_uid), (0o755, 0), "root's, 0755")
+    tap.ok(
+        wait(lambda: os.path.isdir(f"{root}/run/sshd"), 5) is not None,
+        "/run/sshd is not there when rlyd starts: it makes it")
+    tap.is_((os.stat(f"{root}/run/sshd").st_mode & 0o7777, os.stat(f"{root}/run/sshd").st_uid),
+            (0o755, 0), "root's, 0755")
     time.sleep(1)  # the test at start is over, which would make it, too
     os.rmdir(f"{root}/run/sshd")
     rig.connect(tunnel)
@@ -196,11 +253,19 @@ def test_locked():
     write(shadow, re.sub(r"(?m)^relay:[^:]*:", "relay:!:", text))
     os.chmod(shadow, 0o600)
     plain = in_namespace(f"mount --bind {shadow} /etc/shadow")
-    tap.ok(wait(lambda: re.search(r"error: RLY465 user relay is locked .*: usermod -p '\*' relay", log(rig)), 5) is not None,
-           "a locked tunnel user: said at start")
+    tap.ok(
+        wait(
+            lambda: re.search(r"error: RLY465 user relay is locked .*: usermod -p '\*' relay",
+                              log(rig)), 5) is not None, "a locked tunnel user: said at start")
     tunnel = rig.open(device.url)
-    said_of("a locked tunnel user", lambda: login(f"{tunnel['bundle']}/id_relay"), "login not completed: user relay is locked ")
-    r = subprocess.run(["nsenter", "-t", str(server.pid), "-m", "-r", rig.program("rlyd"), "-t", "-c", rig.conf], capture_output=True, text=True)
+    said_of("a locked tunnel user", lambda: login(f"{tunnel['bundle']}/id_relay"),
+            "login not completed: user relay is locked ")
+    r = subprocess.run(
+        ["nsenter", "-t",
+         str(server.pid), "-m", "-r",
+         rig.program("rlyd"), "-t", "-c", rig.conf],
+        capture_output=True,
+        text=True)
     tap.is_(r.returncode, 1, "a locked tunnel user: -t: exit status 1")
     tap.like(r.stderr, "^rlyd: user relay is locked", "a locked tunnel user: -t says so")
     server.stop()
@@ -209,8 +274,10 @@ def test_locked():
 
 
 rig = Rig(rlyd=True)
-for expected in ("RLY46[356]", "RLY20[456]", "RLY1", "AuthorizedKeysCommand .* failed", "RLY43", "Bad configuration", "not allowed because account is locked",
-                 "terminating, . bad configuration options", "error: Could not load host key|no hostkeys"):
+for expected in ("RLY46[356]", "RLY20[456]", "RLY1", "AuthorizedKeysCommand .* failed", "RLY43",
+                 "Bad configuration", "not allowed because account is locked",
+                 "terminating, . bad configuration options",
+                 "error: Could not load host key|no hostkeys"):
     rig.expect(expected)
 device = rig.device(id="nas")
 tap.together(test_reasons, test_hang)

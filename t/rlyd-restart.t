@@ -32,18 +32,23 @@ def test_found_again(rig, device):
         dead, tunnels, sessions = tunnels[:2], tunnels[2:], sessions[2:]
         ghosts = {r["listen"] for t in dead for r in t["routes"]}
         rig.servers["rlyd"].start()
-        took = wait(lambda: set(live(rig)) == {r["listen"] for t in tunnels for r in t["routes"]}, 5)
-        tap.ok(within(1.0, took), f"{how} and start: within 1 s live: holds what is there, and no more", took)
-        tap.is_(live(rig), {a: e for a, e in before.items() if a in live(rig)},
+        took = wait(lambda: set(live(rig)) == {r["listen"]
+                                               for t in tunnels for r in t["routes"]}, 5)
+        tap.ok(within(1.0, took),
+               f"{how} and start: within 1 s live: holds what is there, and no more", took)
+        tap.is_(live(rig), {a: e
+                            for a, e in before.items() if a in live(rig)},
                 f"{how} and start: as before, to the way in and the time")
         tap.ok(not ghosts & set(live(rig)), f"{how} and start: what ended meanwhile is not in it")
-        tap.is_([s.process.poll() for s in sessions], [None] * len(sessions), f"{how} and start: no session was ended")
+        tap.is_([s.process.poll() for s in sessions], [None] * len(sessions),
+                f"{how} and start: no session was ended")
     tap.is_(len(events(rig, "up", tunnels[0])), 1, "to be found again is not to come up again")
     monitors = monitors[4:]
     for t, monitor, s in zip(tunnels, monitors, sessions):
         pids = processes(monitor)
         rig.rly("close", t["id"])
-        tap.ok(within(1.0, wait(lambda: not alive(pids), 5)), "a session that was found again is ended by a close")
+        tap.ok(within(1.0, wait(lambda: not alive(pids), 5)),
+               "a session that was found again is ended by a close")
     tap.is_(live(rig), {}, "live: is empty")
 
 
@@ -93,17 +98,24 @@ def test_login_while_away(rig, device):
 
 
 def test_silent_login_while_away(rig, device):
-    """Who logs in without rlyd, and listens nowhere, is unknown: its grant may end, and it could listen long after that."""
+    """Who logs in without rlyd, and listens nowhere, is unknown: its grant may end, and it could
+    listen long after that."""
     tunnel, kept = rig.open(device.url), rig.open(device.url)
     rig.servers["rlyd"].kill()
-    argv = ["ssh", "-N", "-F", f"{tunnel['bundle']}/config", "-o", f"Port={rig.ssh_port}", "-o", "ClearAllForwardings=yes", "-v", "relay"]
+    argv = [
+        "ssh", "-N", "-F", f"{tunnel['bundle']}/config", "-o", f"Port={rig.ssh_port}", "-o",
+        "ClearAllForwardings=yes", "-v", "relay"
+    ]
     with open(f"{rig.dir}/log/silent.log", "wb") as out:
         silent = subprocess.Popen(argv, cwd=tunnel["bundle"], stdin=subprocess.DEVNULL, stderr=out)
     with open(f"{rig.dir}/log/silent.log") as said:
-        tap.ok(wait(lambda: "Authenticated to" in said.read(), 10) is not None, "a client logs in while rlyd is away, without a forward")
+        tap.ok(
+            wait(lambda: "Authenticated to" in said.read(), 10) is not None,
+            "a client logs in while rlyd is away, without a forward")
     session = rig.connect(kept, args=("-o", f"Port={rig.ssh_port}"))
     rig.servers["rlyd"].start()
-    tap.ok(within(15.0, wait(lambda: silent.poll() is not None, 20)), "rlyd ends the session that listens nowhere")
+    tap.ok(within(15.0, wait(lambda: silent.poll() is not None, 20)),
+           "rlyd ends the session that listens nowhere")
     silent.wait()
     why = "RLY410 tunnel (unknown): session ended: nobody reported its key, and it listens nowhere"
     tap.ok(wait(lambda: why in log(rig), 5), "and logs why", log(rig))
@@ -113,7 +125,8 @@ def test_silent_login_while_away(rig, device):
 
 
 def test_hanging(rig, device):
-    """rlyd hangs: devices log in all the same through the listening sshd, and are found when it goes on."""
+    """rlyd hangs: devices log in all the same through the listening sshd, and are found when it
+    goes on."""
     tunnel = rig.open(device.url)
     rig.servers["rlyd"].signal(signal.SIGSTOP)
     start = time.monotonic()
@@ -135,7 +148,8 @@ def test_orphan(rig, device):
     session = rig.connect(tunnel)
     pids = processes(monitor_of(rig, tunnel))
     os.kill(pids[0], signal.SIGKILL)
-    tap.ok(within(1.0, wait(lambda: not alive(pids), 5)), "a child whose monitor was killed is ended")
+    tap.ok(within(1.0, wait(lambda: not alive(pids), 5)),
+           "a child whose monitor was killed is ended")
     session.stop()
     tunnel = rig.open(device.url)
     session = rig.connect(tunnel)
@@ -153,9 +167,12 @@ def test_orphan(rig, device):
 def listen_as(uid, address):
     """A process of that user, named sshd, that listens there."""
     ip, port = address.split(":")
-    code = (f"import os,socket,time; s=socket.socket(); s.bind(('{ip}',{port})); s.listen(); os.setresgid({uid},{uid},{uid}); "
+    code = (f"import os,socket,time; s=socket.socket(); s.bind(('{ip}',{port})); s.listen(); "
+            f"os.setresgid({uid},{uid},{uid}); "
             f"os.setresuid({uid},{uid},{uid}); print('ready',flush=True); time.sleep(600)")
-    p = subprocess.Popen(["sshd: relay@notty", "-c", code], executable="/usr/bin/python3", stdout=subprocess.PIPE)
+    p = subprocess.Popen(["sshd: relay@notty", "-c", code],
+                         executable="/usr/bin/python3",
+                         stdout=subprocess.PIPE)
     p.stdout.readline()
     return p
 
@@ -167,13 +184,16 @@ def test_foreign(rig, device):
         address = tunnel["routes"][0]["listen"]
         squatter = listen_as(uid, address)
         took = wait(lambda: f"RLY440 {address} " in log(rig), 5)
-        tap.ok(within(2.0, took), f"a process of uid {uid} that listens where a tunnel should is reported", took)
-        tap.ok(any(e.get("listen") == address for e in events(rig, "foreign")), "and an event tells of it")
+        tap.ok(within(2.0, took),
+               f"a process of uid {uid} that listens where a tunnel should is reported", took)
+        tap.ok(any(e.get("listen") == address for e in events(rig, "foreign")),
+               "and an event tells of it")
         tap.ok(address not in live(rig), "it is not in live:")
         rig.servers["rlyd"].restart()
         rig.rly("close", tunnel["id"])
         time.sleep(1.5)
-        tap.is_(squatter.poll(), None, "it is never signalled, neither after a restart nor by a close")
+        tap.is_(squatter.poll(), None,
+                "it is never signalled, neither after a restart nor by a close")
         squatter.kill()
         squatter.wait()
         tunnel = rig.open(device.url)
@@ -207,13 +227,19 @@ def test_wildcard(rig, device):
 
 
 def test_same_address(device):
-    """In a tiny space an address comes back, but not while a session may hold it whose end rlyd has missed."""
+    """In a tiny space an address comes back, but not while a session may hold it whose end rlyd has
+    missed."""
     base = f"127.{64 + os.getpid() % 60}.{os.getpid() // 60 % 250}"
     rig = Rig(rlyd=True, listen=f"{base}.8:21000-21001", cooldown="2s")
     number = itertools.count()
 
     def rly_open():
-        return rig.rly("open", "--json", "-o", f"{rig.dir}/again-{next(number)}", device.url, check=False)
+        return rig.rly("open",
+                       "--json",
+                       "-o",
+                       f"{rig.dir}/again-{next(number)}",
+                       device.url,
+                       check=False)
 
     old = rig.open(device.url)
     address = old["routes"][0]["listen"]
@@ -224,12 +250,17 @@ def test_same_address(device):
     rig.rly("close", old["id"])
     time.sleep(2.3)
     refused = rly_open()
-    tap.is_((refused.returncode, len(alive(pids))), (3, 2),
-            "rlyd away for longer than the cooldown, an old session still there: no tunnel is opened")
-    tap.like(refused.stderr, r"rlyd on relay1 last looked \d+s ago .* longer ago than half the cooldown of 2s.* start rlyd there", "rly says why")
+    tap.is_(
+        (refused.returncode, len(alive(pids))), (3, 2),
+        "rlyd away for longer than the cooldown, an old session still there: no tunnel is opened")
+    tap.like(
+        refused.stderr,
+        r"rlyd on relay1 last looked \d+s ago .* longer ago than half the cooldown of 2s.* start "
+        r"rlyd there", "rly says why")
     tap.is_(rig.redis("KEYS", "relay:route:*"), "", "and leaves nothing in Redis")
     rig.servers["rlyd"].start()
-    tap.ok(within(1.0, wait(lambda: not alive(pids), 5)), "rlyd is back: the old session is ended within 1 s")
+    tap.ok(within(1.0, wait(lambda: not alive(pids), 5)),
+           "rlyd is back: the old session is ended within 1 s")
     session.stop()
     opened = []
     for _ in range(100):
@@ -242,20 +273,23 @@ def test_same_address(device):
             time.sleep(0.05)
     tap.is_(opened[-1:] and opened[-1]["routes"][0]["listen"], address, "the address comes back")
     rig.connect(opened[-1])
-    tap.ok(wait(lambda: live(rig).get(address, {}).get("tunnel") == opened[-1]["id"], 5), "and its device listens there")
+    tap.ok(wait(lambda: live(rig).get(address, {}).get("tunnel") == opened[-1]["id"], 5),
+           "and its device listens there")
     # As in a Redis that was restored from an old copy: who has the address is not known.
     for tunnel in opened[:-1]:
         rig.rly("close", tunnel["id"])
     time.sleep(2.1)
     rig.redis("DEL", f"relay:slot:relay1:{address}")
     results = [rly_open() for _ in range(2)]
-    tap.is_([r.returncode for r in results], [0, 1], "an address on which a session listens is not given out")
+    tap.is_([r.returncode for r in results], [0, 1],
+            "an address on which a session listens is not given out")
     tap.ok(json.loads(results[0].stdout)["routes"][0]["listen"] != address, "the other one is")
     tap.is_(rig.stop(), [], "the small rig ends cleanly")
 
 
 def test_forgetful_redis(device):
-    """In a tiny space, when Redis has lost or forgotten who has which address: none comes back before the cooldown is over."""
+    """In a tiny space, when Redis has lost or forgotten who has which address: none comes back
+    before the cooldown is over."""
     base = f"127.{64 + os.getpid() % 60}.{os.getpid() // 60 % 250}"
     rig = Rig(rlyd=True, listen=f"{base}.9:21000-21003", cooldown="3s")
     rig.expect("RLY111 |RLY43[05] ")
@@ -263,7 +297,12 @@ def test_forgetful_redis(device):
     number = itertools.count()
 
     def rly_open():
-        return rig.rly("open", "--json", "-o", f"{rig.dir}/lost-{next(number)}", device.url, check=False)
+        return rig.rly("open",
+                       "--json",
+                       "-o",
+                       f"{rig.dir}/lost-{next(number)}",
+                       device.url,
+                       check=False)
 
     def close_all():
         for entry in json.loads(rig.rly("list", "--json").stdout)["tunnels"]:
@@ -271,15 +310,18 @@ def test_forgetful_redis(device):
 
     def refused(why, what):
         result = rly_open()
-        tap.is_((result.returncode, rig.redis("KEYS", "relay:route:*")), (3, ""), f"{what}: no tunnel is opened")
+        tap.is_((result.returncode, rig.redis("KEYS", "relay:route:*")), (3, ""),
+                f"{what}: no tunnel is opened")
         tap.like(result.stderr, why, f"{what}: rly says why")
 
     def opens_after_cooldown(what):
         """Each of the four addresses comes back, once."""
         start = time.monotonic()
         wait(lambda: (result := rly_open()).returncode == 0 or "lost" not in result.stderr, 10)
-        tap.ok(time.monotonic() - start < 4, f"{what}: after the cooldown tunnels are opened again", time.monotonic() - start)
-        tap.is_([rly_open().returncode for _ in range(4)], [0, 0, 0, 1], f"{what}: one for each address")
+        tap.ok(time.monotonic() - start < 4, f"{what}: after the cooldown tunnels are opened again",
+               time.monotonic() - start)
+        tap.is_([rly_open().returncode for _ in range(4)], [0, 0, 0, 1],
+                f"{what}: one for each address")
 
     session = rig.connect(rig.open(device.url))
     pids = [pid for entry in live(rig).values() for pid in processes(entry["pid"])]
@@ -287,8 +329,10 @@ def test_forgetful_redis(device):
     rlyd.signal(signal.SIGSTOP)
     redis.kill()
     redis.start()
-    refused("rlyd on relay1 has not looked .* since Redis started.* start rlyd there", "Redis empty, rlyd not back yet")
-    tap.is_(len(alive(pids)), 2, "while the session lives on an address that Redis does not know of")
+    refused("rlyd on relay1 has not looked .* since Redis started.* start rlyd there",
+            "Redis empty, rlyd not back yet")
+    tap.is_(len(alive(pids)), 2,
+            "while the session lives on an address that Redis does not know of")
     rlyd.signal(signal.SIGCONT)
     tap.ok(wait(lambda: "RLY435 " in log(rig), 5), "rlyd's log says that Redis has lost its data")
     refused("Redis has lost what it knew of relay1.* cooldown is over in [123]s", "Redis empty")
@@ -303,7 +347,8 @@ def test_forgetful_redis(device):
     redis.kill()
     redis.start()
     close_all()
-    tap.like(rly_open().stderr, "rlyd on relay1 has not looked", "Redis has an old copy, rlyd not back yet: no tunnel is opened")
+    tap.like(rly_open().stderr, "rlyd on relay1 has not looked",
+             "Redis has an old copy, rlyd not back yet: no tunnel is opened")
     rlyd.signal(signal.SIGCONT)
     refused("Redis has lost what it knew", "Redis has an old copy")
     rig.redis("FLUSHALL")
@@ -318,7 +363,8 @@ def test_forgetful_redis(device):
     os.unlink(f"{rig.dir}/redis/dump.rdb")
     redis.start()
     rlyd.start()
-    refused("Redis has lost what it knew", "Redis empty, and rlyd has just begun, but there is a session")
+    refused("Redis has lost what it knew",
+            "Redis empty, and rlyd has just begun, but there is a session")
     session.stop()
     opens_after_cooldown("Redis empty, rlyd new")
 
@@ -328,7 +374,8 @@ def test_forgetful_redis(device):
     rig.redis("SHUTDOWN", "SAVE")
     wait(lambda: redis.process.poll() is not None, 5)
     redis.start()
-    tap.is_([rly_open().returncode for _ in range(4)], [0] * 4, "a Redis that comes back with all its data: tunnels are opened")
+    tap.is_([rly_open().returncode for _ in range(4)], [0] * 4,
+            "a Redis that comes back with all its data: tunnels are opened")
     tap.is_(log(rig).count("RLY435 "), warned, "and nothing is lost")
     tap.is_(rig.stop(), [], "the forgetful rig ends cleanly")
 
@@ -339,9 +386,11 @@ def test_two_relays(rig, device):
     sessions = [rig.connect(direct), rig.connect(listening, args=("-o", f"Port={rig.ssh_port}"))]
     pids = [p for t in (direct, listening) for p in processes(monitor_of(rig, t))]
     other = Rig(rlyd=True, listen=rig.settings["relay"]["listen"])
-    tap.ok(wait(lambda: "RLY445" in log(other), 5), "two relays share a listen space: the log says so")
+    tap.ok(wait(lambda: "RLY445" in log(other), 5),
+           "two relays share a listen space: the log says so")
     time.sleep(1)
-    tap.is_((alive(pids), live(other)), (pids, {}), "neither takes the other's sessions for its own")
+    tap.is_((alive(pids), live(other)), (pids, {}),
+            "neither takes the other's sessions for its own")
     late = rig.connect(rig.open(device.url))
     time.sleep(1)
     tap.is_([s.process.poll() for s in [*sessions, late]], [None] * 3, "nor those that come later")
@@ -357,8 +406,9 @@ def test_two_relays(rig, device):
 def main():
     rig = Rig(rlyd=True)
     device = rig.device(id="nas")
-    for test in (test_found_again, test_transfer, test_login_while_away, test_silent_login_while_away, test_hanging, test_two_relays, test_orphan, test_foreign,
-                 test_wildcard):
+    for test in (test_found_again, test_transfer, test_login_while_away,
+                 test_silent_login_while_away, test_hanging, test_two_relays, test_orphan,
+                 test_foreign, test_wildcard):
         test(rig, device)
     test_same_address(device)
     test_forgetful_redis(device)

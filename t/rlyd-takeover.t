@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""Which of a tunnel's sessions has it: the newest one that listens. A table of newcomers that do, and of others that do not, while
-visitors come all the time; rlyd's end while a listener is parked; two that evict each other.
+"""Which of a tunnel's sessions has it: the newest one that listens. A table of newcomers that do,
+and of others that do not, while visitors come all the time; rlyd's end while a listener is parked;
+two that evict each other.
 """
 import os
 import re
@@ -13,19 +14,22 @@ import sys
 import threading
 import time
 
-sys.path[:0] = [os.path.join(os.path.dirname(os.path.abspath(__file__)), d) for d in ("lib", "../script/lib")]
+sys.path[:0] = [
+    os.path.join(os.path.dirname(os.path.abspath(__file__)), d) for d in ("lib", "../script/lib")
+]
 import tap  # noqa: E402
 from relayrig import Rig, free_port  # noqa: E402
-from rlydlib import alive, ended, events, live, log, monitor_of, processes, wait, within  # noqa: E402
+# noqa: E402
+from rlydlib import alive, ended, events, live, log, monitor_of, processes, wait, within
 from sshclients import Raw  # noqa: E402
 
-WINDOW = 1.5   # takeover.c, WAIT_MS; on loopback a round trip adds next to nothing
-SLACK = 1.5    # a busy machine's
+WINDOW = 1.5  # takeover.c, WAIT_MS; on loopback a round trip adds next to nothing
+SLACK = 1.5  # a busy machine's
 
 
 class Visitors:
-    """Connect to a listen address, as mod_relay does, again and again; .gap() is the longest time without success."""
-
+    """Connect to a listen address, as mod_relay does, again and again; .gap() is the longest time
+    without success."""
     def __init__(self, tunnel):
         ip, port = tunnel["routes"][0]["listen"].split(":")
         self.address, self.over = (ip, int(port)), False
@@ -58,13 +62,19 @@ class Visitors:
 def plain(tunnel, *args):
     """ssh by hand: the bundle's key, and none of its forwards."""
     b = tunnel["bundle"]
-    return ["ssh", "-N", "-F", "/dev/null", "-o", "BatchMode=yes", "-o", "HostKeyAlias=relay1", "-o", f"UserKnownHostsFile={b}/known_hosts",
-            "-o", "IdentitiesOnly=yes", "-i", f"{b}/id_relay", "-p", str(rig.https_port), *args, f"relay@{rig.address}"]
+    return [
+        "ssh", "-N", "-F", "/dev/null", "-o", "BatchMode=yes", "-o", "HostKeyAlias=relay1", "-o",
+        f"UserKnownHostsFile={b}/known_hosts", "-o", "IdentitiesOnly=yes", "-i", f"{b}/id_relay",
+        "-p",
+        str(rig.https_port), *args, f"relay@{rig.address}"
+    ]
 
 
 def dropbear(tunnel, *args):
-    return ["dbclient", "-N", "-T", "-y", "-y", "-i", f"{tunnel['bundle']}/id_relay.dropbear", "-p", str(rig.https_port), *args,
-            f"relay@{rig.address}"]
+    return [
+        "dbclient", "-N", "-T", "-y", "-y", "-i", f"{tunnel['bundle']}/id_relay.dropbear", "-p",
+        str(rig.https_port), *args, f"relay@{rig.address}"
+    ]
 
 
 def right(tunnel, route=0):
@@ -79,13 +89,19 @@ EXIT = ("-o", "ExitOnForwardFailure=yes")
 # name, the newcomer's command, whether it gets the tunnel, whether it stays
 NEWCOMERS = [
     ("another address, and stays", lambda t: plain(t, "-R", wrong(t)), False, True),
-    ("every address, and stays", lambda t: plain(t, "-R", "*:" + right(t).split(":", 1)[1]), False, True),
-    ("another port of its own address, and stays", lambda t: plain(t, "-R", right(t).split(":")[0] + ":9:127.0.0.1:9"), False, True),
-    ("no address, and stays", lambda t: plain(t, "-R", f"{right(t).split(':', 1)[1]}"), False, True),
+    ("every address, and stays", lambda t: plain(t, "-R", "*:" + right(t).split(":", 1)[1]), False,
+     True),
+    ("another port of its own address, and stays",
+     lambda t: plain(t, "-R",
+                     right(t).split(":")[0] + ":9:127.0.0.1:9"), False, True),
+    ("no address, and stays", lambda t: plain(t, "-R", f"{right(t).split(':', 1)[1]}"), False,
+     True),
     ("nothing at all, and stays", plain, False, True),
-    ("-L only, and stays", lambda t: plain(t, "-L", f"127.0.0.1:{free_port()}:127.0.0.1:22"), False, True),
+    ("-L only, and stays", lambda t: plain(t, "-L", f"127.0.0.1:{free_port()}:127.0.0.1:22"), False,
+     True),
     ("another address, and leaves", lambda t: plain(t, *EXIT, "-R", wrong(t)), False, False),
-    ("its address, with ExitOnForwardFailure", lambda t: plain(t, *EXIT, "-R", right(t)), True, True),
+    ("its address, with ExitOnForwardFailure", lambda t: plain(t, *EXIT, "-R", right(t)), True,
+     True),
     ("its address, without", lambda t: plain(t, "-R", right(t)), True, True),
     ("its address and another one", lambda t: plain(t, "-R", wrong(t), "-R", right(t)), True, True),
     ("dropbear: another address, and stays", lambda t: dropbear(t, "-R", wrong(t)), False, True),
@@ -94,7 +110,11 @@ NEWCOMERS = [
 
 
 def come(argv):
-    process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
+    process = subprocess.Popen(argv,
+                               stdin=subprocess.DEVNULL,
+                               stdout=subprocess.DEVNULL,
+                               stderr=subprocess.PIPE,
+                               start_new_session=True)
     clients.append(process)
     return process
 
@@ -112,7 +132,8 @@ def owner(tunnel):
 
 def goes_on(name, tunnel, session, pids, visitors, most):
     gap = visitors.gap()
-    tap.is_((alive(pids), session.process.poll(), owner(tunnel)), (pids, None, pids[0]), f"{name}: the session that serves goes on")
+    tap.is_((alive(pids), session.process.poll(), owner(tunnel)), (pids, None, pids[0]),
+            f"{name}: the session that serves goes on")
     tap.between(gap, 0, most, f"{name}: and visitors waited for that time at most")
     tap.is_(rig.get(tunnel)[0], 200, f"{name}: and are served")
     return gap
@@ -129,8 +150,10 @@ def test_newcomer(name, command, gets, stays):
             if process.poll() is not None:
                 process = come(command(tunnel))
             return owner(tunnel) not in (None, pids[0])
+
         took = wait(got, 10, 0.05)
-        if not within(4, took) and process.poll() is None:  # without ExitOnForwardFailure it was too early, and stayed
+        # without ExitOnForwardFailure it was too early, and stayed
+        if not within(4, took) and process.poll() is None:
             process.terminate()
             process.wait()
             took = wait(got, 10, 0.05)
@@ -143,19 +166,23 @@ def test_newcomer(name, command, gets, stays):
         return
     if stays:
         wait(lambda: re.search(rf"RLY460 tunnel {tunnel['id']}", log(rig)), WINDOW + 6)
-        tap.is_(len(re.findall(rf"RLY460 tunnel {tunnel['id']}: a login from", log(rig))), 1, f"{name}: the log says that it does not listen")
+        tap.is_(len(re.findall(rf"RLY460 tunnel {tunnel['id']}: a login from", log(rig))), 1,
+                f"{name}: the log says that it does not listen")
         wait(lambda: events(rig, "idle", tunnel), 3)
-        tap.is_([e["what"] for e in events(rig, "idle", tunnel)], ["idle"], f"{name}: an event, too")
+        tap.is_([e["what"] for e in events(rig, "idle", tunnel)], ["idle"],
+                f"{name}: an event, too")
     else:
         process.wait(20)
         time.sleep(0.3)
     gap = goes_on(name, tunnel, session, pids, visitors, WINDOW + SLACK if stays else SLACK)
-    tap.is_(process.poll() is None, stays, f"{name}: the newcomer {'may stay' if stays else 'left'}")
+    tap.is_(process.poll() is None, stays,
+            f"{name}: the newcomer {'may stay' if stays else 'left'}")
     tap.note(f"{name}: visitors waited {gap:.2f} s at most")
 
 
 def test_hangs():
-    """It hangs before it asks; when it does it is too late. And once the other one is gone it is not."""
+    """It hangs before it asks; when it does it is too late. And once the other one is gone it is
+    not."""
     tunnel, session, pids = serving()
     visitors = Visitors(tunnel)
     raw = Raw(f"{tunnel['bundle']}/id_relay", rig.address, rig.https_port)
@@ -166,7 +193,8 @@ def test_hangs():
     session.stop()
     wait(lambda: not alive(pids), 5)
     tap.ok(raw.listen(ip, int(port)), "hangs: asks when the tunnel is free, and listens")
-    tap.ok(wait(lambda: owner(tunnel) not in (None, pids[0]), 8) is not None, "hangs: which rlyd sees")
+    tap.ok(
+        wait(lambda: owner(tunnel) not in (None, pids[0]), 8) is not None, "hangs: which rlyd sees")
     raw.close()
 
 
@@ -196,7 +224,9 @@ def test_several():
         come(plain(tunnel, "-R", wrong(tunnel)))
     wait(lambda: re.search(rf"RLY460 tunnel {tunnel['id']}", log(rig)), 10)
     goes_on("several", tunnel, session, pids, visitors, 2 * WINDOW + SLACK)
-    tap.ok(wait(lambda: ended(rig, tunnel).count("superseded") >= 2, 5) is not None, "several: of those that do not listen one is left")
+    tap.ok(
+        wait(lambda: ended(rig, tunnel).count("superseded") >= 2, 5) is not None,
+        "several: of those that do not listen one is left")
     newcomer = rig.connect(tunnel, wait=False)
 
     def got():
@@ -204,6 +234,7 @@ def test_several():
         if newcomer.process.poll() is not None:
             newcomer = rig.connect(tunnel, wait=False)
         return owner(tunnel) not in (None, pids[0])
+
     tap.ok(wait(got, 10, 0.05) is not None, "several: the one that listens has the tunnel")
     tap.ok(within(2, wait(lambda: not alive(pids), 5)), "several: and the older one is ended")
 
@@ -219,8 +250,12 @@ def test_frozen(what, pid_of):
         if newcomer.process.poll() is not None:
             newcomer = rig.connect(tunnel, wait=False)
         return owner(tunnel) not in (None, pids[0])
-    tap.ok(wait(got, 10, 0.05) is not None, f"the older one's {what} is frozen: the newcomer has the tunnel")
-    tap.ok(within(2, wait(lambda: not alive(pids), 5)), f"the older one's {what} is frozen: it is ended")
+
+    tap.ok(
+        wait(got, 10, 0.05) is not None,
+        f"the older one's {what} is frozen: the newcomer has the tunnel")
+    tap.ok(within(2, wait(lambda: not alive(pids), 5)),
+           f"the older one's {what} is frozen: it is ended")
     tap.is_(rig.get(tunnel)[0], 200, f"the older one's {what} is frozen: visitors are served")
     os.kill(session.process.pid, signal.SIGCONT)
 
@@ -234,7 +269,8 @@ def test_routes():
     come(plain(tunnel, "-R", wrong(tunnel)))
     wait(lambda: re.search(rf"RLY460 tunnel {tunnel['id']}", log(rig)), 10)
     visitors.gap()
-    tap.is_([rig.get(route["name"])[0] for route in tunnel["routes"]], [200] * 3, "three routes: all serve again")
+    tap.is_([rig.get(route["name"])[0] for route in tunnel["routes"]], [200] * 3,
+            "three routes: all serve again")
     tap.is_(alive(pids), pids, "three routes: by the same session")
 
 
@@ -246,10 +282,14 @@ def test_connections():
         s.settimeout(5)
         for turn in range(2):
             s.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-            tap.ok(s.recv(65536).startswith(b"HTTP/1.1 200"), f"an open connection, {('before', 'while parked')[turn]}: an answer")
+            tap.ok(
+                s.recv(65536).startswith(b"HTTP/1.1 200"),
+                f"an open connection, {('before', 'while parked')[turn]}: an answer")
             if turn == 0:
                 come(plain(tunnel))
-                tap.ok(wait(lambda: not rig.listening(tunnel), 10) is not None, "the listener is parked")
+                tap.ok(
+                    wait(lambda: not rig.listening(tunnel), 10) is not None,
+                    "the listener is parked")
 
 
 def test_contest():
@@ -259,24 +299,39 @@ def test_contest():
     for copy in copies:
         shutil.copytree(tunnel["bundle"], copy)
         with open(f"{copy}/log", "wb") as out:
-            runners = subprocess.Popen([f"{copy}/run"], stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
-                                       env=dict(os.environ, CURL_CA_BUNDLE=rig.ca, RELAY_PATIENCE="60"))
+            runners = subprocess.Popen([f"{copy}/run"],
+                                       stdin=subprocess.DEVNULL,
+                                       stdout=out,
+                                       stderr=out,
+                                       start_new_session=True,
+                                       env=dict(os.environ,
+                                                CURL_CA_BUNDLE=rig.ca,
+                                                RELAY_PATIENCE="60"))
         clients.append(runners)
         wait(lambda: rig.listening(tunnel), 10)
 
     def said():
         for copy in copies:
             with open(f"{copy}/log") as f:
-                if re.search("(?m)^relay-tunnel .*: another copy of this folder has the tunnel", f.read()):
+                if re.search("(?m)^relay-tunnel .*: another copy of this folder has the tunnel",
+                             f.read()):
                     return copy
         return None
-    tap.ok(wait(lambda: re.search(rf"RLY461 tunnel {tunnel['id']}: 3 times within a minute", log(rig)), 30) is not None,
-           "two runners of one bundle: the log says so")
-    tap.ok(wait(lambda: events(rig, "contested", tunnel), 5) is not None, "two runners of one bundle: an event, too")
+
+    tap.ok(
+        wait(lambda: re.search(rf"RLY461 tunnel {tunnel['id']}: 3 times within a minute", log(rig)),
+             30) is not None, "two runners of one bundle: the log says so")
+    tap.ok(
+        wait(lambda: events(rig, "contested", tunnel), 5) is not None,
+        "two runners of one bundle: an event, too")
     took = wait(said, 30, 0.1)
-    tap.ok(took is not None, "two runners of one bundle: one of them says so", [open(f"{copy}/log").read() for copy in copies])
-    tap.like(open(f"{said() or copies[0]}/log").read(), r"the next try is in (1[5-9]\d|2\d\d|300) s$", "two runners of one bundle: and waits for minutes")
-    tap.is_(len(re.findall(rf"RLY461 tunnel {tunnel['id']}", log(rig))), 1, "two runners of one bundle: the relay's log says it once")
+    tap.ok(took is not None, "two runners of one bundle: one of them says so",
+           [open(f"{copy}/log").read() for copy in copies])
+    tap.like(
+        open(f"{said() or copies[0]}/log").read(), r"the next try is in (1[5-9]\d|2\d\d|300) s$",
+        "two runners of one bundle: and waits for minutes")
+    tap.is_(len(re.findall(rf"RLY461 tunnel {tunnel['id']}", log(rig))), 1,
+            "two runners of one bundle: the relay's log says it once")
     tap.is_(rig.get(tunnel)[0], 200, "two runners of one bundle: the other one serves")
 
 
@@ -286,7 +341,9 @@ def test_rlyd_ends():
     for how in ("stopped", "killed"):
         tunnel, session, pids = serving()
         come(plain(tunnel))
-        tap.ok(wait(lambda: not rig.listening(tunnel), 10, 0.002) is not None, f"rlyd is {how}: the listener is parked")
+        tap.ok(
+            wait(lambda: not rig.listening(tunnel), 10, 0.002) is not None,
+            f"rlyd is {how}: the listener is parked")
         if how == "stopped":
             rlyd.stop()
             tap.ok(rig.listening(tunnel), "rlyd is stopped: it gave the listener back")
@@ -295,23 +352,32 @@ def test_rlyd_ends():
             rlyd.kill()
             tap.ok(not rig.listening(tunnel), "rlyd is killed: the listener is still parked")
             rlyd.start()
-            tap.ok(within(1, wait(lambda: rig.listening(tunnel), 5)), "rlyd is killed: the next one gives it back")
-        tap.ok(wait(lambda: owner(tunnel) == pids[0], 5) is not None, f"rlyd is {how}: live: has it")
-        tap.is_((alive(pids), session.process.poll(), rig.get(tunnel)[0]), (pids, None, 200), f"rlyd is {how}: the session serves")
+            tap.ok(within(1, wait(lambda: rig.listening(tunnel), 5)),
+                   "rlyd is killed: the next one gives it back")
+        tap.ok(
+            wait(lambda: owner(tunnel) == pids[0], 5) is not None, f"rlyd is {how}: live: has it")
+        tap.is_((alive(pids), session.process.poll(), rig.get(tunnel)[0]), (pids, None, 200),
+                f"rlyd is {how}: the session serves")
 
 
 rig = Rig(rlyd=True)
-for line in ("RLY46[01]", "remote port forwarding failed", "Address already in use", "cannot listen to port", "client_loop|packet_write|Broken pipe",
-             "Connection (reset|closed|timed out)", "Timeout, client not responding", "RLY1", "AH0(1114|0957|0898)", "RLY4[34]"):
+for line in ("RLY46[01]", "remote port forwarding failed", "Address already in use",
+             "cannot listen to port", "client_loop|packet_write|Broken pipe",
+             "Connection (reset|closed|timed out)", "Timeout, client not responding", "RLY1",
+             "AH0(1114|0957|0898)", "RLY4[34]"):
     rig.expect(line)
 device = rig.device(id="nas")
 clients = []
 try:
+
     def table():
-        tap.together(test_looping, test_hangs, *[lambda row=row: test_newcomer(*row) for row in NEWCOMERS[:6]])
-        tap.together(*[lambda row=row: test_newcomer(*row) for row in NEWCOMERS[6:]], test_several, test_routes, test_connections,
+        tap.together(test_looping, test_hangs,
+                     *[lambda row=row: test_newcomer(*row) for row in NEWCOMERS[:6]])
+        tap.together(*[lambda row=row: test_newcomer(*row)
+                       for row in NEWCOMERS[6:]], test_several, test_routes, test_connections,
                      lambda: test_frozen("client", lambda session, pids: session.process.pid),
                      lambda: test_frozen("sshd", lambda session, pids: pids[-1]))
+
     tap.together(table, test_contest)
     test_rlyd_ends()
     rig.check_logs()

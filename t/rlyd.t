@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""rlyd as a daemon: options, pid file, readiness, reload; its socket with good, bad and hostile peers; admission."""
+"""rlyd as a daemon: options, pid file, readiness, reload; its socket with good, bad and hostile
+peers; admission."""
 import os
 import pwd
 import re
@@ -18,12 +19,17 @@ from relayrig import Rig
 from rlydlib import Door, Sources, alive, connection_pair, fds, hand_over, live, log, monitor_of, processes, wait, within
 
 REFUSED = "relay1 refused key=SHA256:" + "A" * 43
-LOGIN = ("relay1 login tunnel=abcdefghijklmnop key=SHA256:" + "A" * 43 + " expires=1900000000000 listen=127.77.0.5:10000")
+LOGIN = ("relay1 login tunnel=abcdefghijklmnop key=SHA256:" + "A" * 43 +
+         " expires=1900000000000 listen=127.77.0.5:10000")
 
 
 def rlyd(rig, *args, conf=None, **kwargs):
-    return subprocess.run([rig.program("rlyd"), *(["-c", conf] if conf else []), *args], capture_output=True, text=True,
-                          stdin=subprocess.DEVNULL, timeout=20, **kwargs)
+    return subprocess.run([rig.program("rlyd"), *(["-c", conf] if conf else []), *args],
+                          capture_output=True,
+                          text=True,
+                          stdin=subprocess.DEVNULL,
+                          timeout=20,
+                          **kwargs)
 
 
 def write(path, text):
@@ -47,30 +53,37 @@ def test_options(rig):
         tap.is_(rlyd(rig, *bad).returncode, 2, f"{' '.join(bad)}: exit status 2")
     tap.is_(rlyd(rig, "-t", conf=rig.conf).returncode, 0, "-t: a good configuration")
     text = read(rig.conf)
-    for what, changed, said in (
-            ("no such user", text.replace("user = relay\n", "user = nobodyatall\n"), "there is no user nobodyatall"),
-            ("the tunnel user is root", text.replace("user = relay\n", "user = root\n"), "root is root"),
-            ("an unknown key", text + "colour = red\n", "there is no such key"),
-            ("a bad switch", text + "merge = maybe\n", "must be on or off"),
-            ("a bad limit", text + "max-startups = 10\n", "START:RATE:FULL")):
+    for what, changed, said in (("no such user",
+                                 text.replace("user = relay\n", "user = nobodyatall\n"),
+                                 "there is no user nobodyatall"),
+                                ("the tunnel user is root",
+                                 text.replace("user = relay\n", "user = root\n"), "root is root"),
+                                ("an unknown key", text + "colour = red\n", "there is no such key"),
+                                ("a bad switch", text + "merge = maybe\n", "must be on or off"),
+                                ("a bad limit", text + "max-startups = 10\n", "START:RATE:FULL")):
         r = rlyd(rig, "-t", conf=write(f"{rig.dir}/etc/bad.conf", changed))
         tap.is_(r.returncode, 1, f"-t: {what}: exit status 1")
         tap.like(r.stderr, f"^rlyd: .*bad.conf.*{said}", f"-t: {what}: says what and where")
     r = rlyd(rig, "-f", conf=rig.conf)
     tap.is_(r.returncode, 1, "a second one with the same configuration does not start")
     tap.like(r.stderr, "another rlyd runs", "and says why")
-    tap.ok(os.path.exists(f"{rig.dir}/run/rlyd.sock") and Door(rig), "the first one keeps its socket")
+    tap.ok(
+        os.path.exists(f"{rig.dir}/run/rlyd.sock") and Door(rig), "the first one keeps its socket")
     r = rlyd(rig, "--merge-exec", "--", "/bin/echo", "run")
     tap.is_((r.returncode, r.stdout), (0, "run\n"), "--merge-exec runs the program")
     r = rlyd(rig, "--merge-exec", "--", "/bin/cat", "/proc/self/ksm_stat")
     tap.like(r.stdout, r"ksm_merge_any: yes", "with samepage merging") if os.path.exists("/proc/self/ksm_stat") \
         else tap.skip("with samepage merging", "this kernel does not tell")
-    tap.is_(rlyd(rig, "--merge-exec").returncode, 2, "--merge-exec without a program: exit status 2")
+    tap.is_(
+        rlyd(rig, "--merge-exec").returncode, 2, "--merge-exec without a program: exit status 2")
 
 
 def other_conf(rig, **keys):
-    """A configuration for a second rlyd: another relay on the same Redis, in a corner of its own."""
-    text = read(rig.conf).replace("name = relay1", "name = relay2").replace(f"{rig.dir}/run/rlyd", f"{rig.dir}/run/two")
+    """A configuration for a second rlyd: another relay on the same Redis, in a corner of its own.
+    """
+    text = read(rig.conf).replace("name = relay1",
+                                  "name = relay2").replace(f"{rig.dir}/run/rlyd",
+                                                           f"{rig.dir}/run/two")
     text = re.sub(r"listen = .*", f"listen = 127.127.{os.getpid() % 250}.0/28:21000-21010", text)
     return write(f"{rig.dir}/etc/two.conf", text + "".join(f"{k} = {v}\n" for k, v in keys.items()))
 
@@ -81,13 +94,18 @@ def test_daemon(rig):
     r = rlyd(rig, conf=conf)
     tap.is_((r.returncode, r.stdout), (0, ""), "in the background: the parent ends with 0")
     pid = int(read(pidfile))
-    tap.ok(alive([pid]) and os.path.exists(f"{rig.dir}/run/two.sock"), "when it is ready: its pid file and its socket are there")
+    tap.ok(
+        alive([pid]) and os.path.exists(f"{rig.dir}/run/two.sock"),
+        "when it is ready: its pid file and its socket are there")
     tap.is_(os.getsid(pid), pid, "it has a session of its own")
     os.kill(pid, signal.SIGTERM)
     tap.ok(within(2, wait(lambda: not alive([pid]), 5)), "SIGTERM ends it")
-    tap.ok(not os.path.exists(pidfile) and not os.path.exists(f"{rig.dir}/run/two.sock"), "and it cleans up")
+    tap.ok(not os.path.exists(pidfile) and not os.path.exists(f"{rig.dir}/run/two.sock"),
+           "and it cleans up")
     os.mkdir(f"{rig.dir}/run/dir")
-    r = rlyd(rig, conf=write(f"{rig.dir}/etc/three.conf", read(conf).replace("run/two.sock", "run/none/two.sock")))
+    r = rlyd(rig,
+             conf=write(f"{rig.dir}/etc/three.conf",
+                        read(conf).replace("run/two.sock", "run/none/two.sock")))
     tap.is_(r.returncode, 1, "in the background: it cannot start: the parent ends with 1")
     tap.like(r.stderr, "two.sock: cannot listen: No such file", "and says why")
 
@@ -99,8 +117,10 @@ def test_notify(rig):
         s.settimeout(20)
         said = f"{rig.dir}/run/notify.err"
         with open(said, "w") as err:
-            process = subprocess.Popen([rig.program("rlyd"), "-f", "-c", other_conf(rig)], stderr=err,
-                                       env=dict(os.environ, NOTIFY_SOCKET=path, WATCHDOG_USEC="1000000"))
+            process = subprocess.Popen(
+                [rig.program("rlyd"), "-f", "-c", other_conf(rig)],
+                stderr=err,
+                env=dict(os.environ, NOTIFY_SOCKET=path, WATCHDOG_USEC="1000000"))
         try:
             ready = s.recv(1000).decode()
         except TimeoutError:
@@ -111,7 +131,8 @@ def test_notify(rig):
         tap.is_(s.recv(1000), b"WATCHDOG=1", "sd_notify: the watchdog is fed")
         process.send_signal(signal.SIGHUP)
         said = until(s, "READY=1")
-        tap.like(said, r"RELOADING=1\nMONOTONIC_USEC=\d+", "sd_notify: a reload is announced, and its end")
+        tap.like(said, r"RELOADING=1\nMONOTONIC_USEC=\d+",
+                 "sd_notify: a reload is announced, and its end")
         process.terminate()
         tap.like(until(s, "STOPPING=1"), "STOPPING=1", "sd_notify: STOPPING=1")
         tap.is_(process.wait(5), 0, "SIGTERM: exit status 0")
@@ -131,7 +152,8 @@ def test_reload(rig, device):
     rig.expect("RLY451")
     write(rig.conf, text + "colour = red\n")
     rig.servers["rlyd"].signal(signal.SIGHUP)
-    tap.ok(wait(lambda: re.search("RLY451 .*colour", log(rig)), 5), "HUP with a mistake: the log says what, the old one stays")
+    tap.ok(wait(lambda: re.search("RLY451 .*colour", log(rig)), 5),
+           "HUP with a mistake: the log says what, the old one stays")
     write(rig.conf, text + "max-startups = 1:100:1\n")
     rig.servers["rlyd"].signal(signal.SIGHUP)
     tap.ok(wait(lambda: "RLY453" in log(rig), 5), "HUP: reloaded")
@@ -157,13 +179,20 @@ def test_messages(rig):
     """What is not of the protocol drops the peer who said it, and nobody else."""
     rig.expect("RLY405")
     good = Door(rig)
-    bad = [b"\0", b"x", b"relay1", b"relay1 ", b"relay2 login", b"relay1 login", b"relay1  login tunnel=a", b"relay1 handoff",
-           b"relay1 handoff way=direct", b"relay1 " + b"a" * 3000, b"relay1 login " + b"=" * 2000,
-           LOGIN.encode() + b" tunnel=b", LOGIN.encode() + b" x=y", LOGIN.encode() + b"\n", LOGIN.replace("=127.77", "=999.77").encode(),
-           LOGIN.replace("expires=1900000000000", "expires=-1").encode(), LOGIN.replace("A" * 43, "A" * 42).encode(),
-           (LOGIN + ",127.0.0.1:1" * 40).encode(), bytes(range(256)),
-           b"relay1 refused", f"{REFUSED} why=closed".encode(), f"{REFUSED} why=because".encode(), f"{REFUSED} why=redis why=redis".encode(),
-           f"{REFUSED} why=closed tunnel=A/B".encode(), b"relay1 refused key=SHA256:A why=redis"]
+    bad = [
+        b"\0", b"x", b"relay1", b"relay1 ", b"relay2 login", b"relay1 login",
+        b"relay1  login tunnel=a", b"relay1 handoff", b"relay1 handoff way=direct",
+        b"relay1 " + b"a" * 3000, b"relay1 login " + b"=" * 2000,
+        LOGIN.encode() + b" tunnel=b",
+        LOGIN.encode() + b" x=y",
+        LOGIN.encode() + b"\n",
+        LOGIN.replace("=127.77", "=999.77").encode(),
+        LOGIN.replace("expires=1900000000000", "expires=-1").encode(),
+        LOGIN.replace("A" * 43, "A" * 42).encode(), (LOGIN + ",127.0.0.1:1" * 40).encode(),
+        bytes(range(256)), b"relay1 refused", f"{REFUSED} why=closed".encode(),
+        f"{REFUSED} why=because".encode(), f"{REFUSED} why=redis why=redis".encode(),
+        f"{REFUSED} why=closed tunnel=A/B".encode(), b"relay1 refused key=SHA256:A why=redis"
+    ]
     for data in bad:
         door = Door(rig)
         door.send(data)
@@ -171,39 +200,61 @@ def test_messages(rig):
         door.close()
     null = os.open("/dev/null", os.O_RDWR)
     before = fds(rig.servers["rlyd"].pid)
-    for text, descriptors in (("relay1 handoff way=direct", [null, null]), (LOGIN, [null]), ("rubbish", [null] * 4),
-                              ("relay1 handoff way=direct", [null] * 200), ("relay1 handoff way=tls", [null]),
-                              ("relay1 handoff way=tls peer=192.0.2.1:22", [null, null]), ("relay1 handoff way=tls", []),
-                              ("relay1 handoff way=tls", [null] * 2), ("relay1 handoff way=direct", [null])):
+    for text, descriptors in (("relay1 handoff way=direct", [null, null]), (LOGIN, [null]),
+                              ("rubbish", [null] * 4), ("relay1 handoff way=direct", [null] * 200),
+                              ("relay1 handoff way=tls",
+                               [null]), ("relay1 handoff way=tls peer=192.0.2.1:22",
+                                         [null, null]), ("relay1 handoff way=tls", []),
+                              ("relay1 handoff way=tls", [null] * 2), ("relay1 handoff way=direct",
+                                                                       [null])):
         door = Door(rig)
         door.send(text, *descriptors)
         door.sock.shutdown(socket.SHUT_WR)
         tap.is_(door.answer(), b"", f"no harm: {text[:40]} with {len(descriptors)} descriptors")
         door.close()
     os.close(null)
-    tap.ok(within(5, wait(lambda: fds(rig.servers["rlyd"].pid) <= before, 8)), "no descriptor is kept")
+    tap.ok(within(5, wait(lambda: fds(rig.servers["rlyd"].pid) <= before, 8)),
+           "no descriptor is kept")
     good.send(LOGIN)
-    tap.like(good.answer().decode(), "^relay1 no .*its parent is no sshd", "a login report from no child of sshd is refused")
+    tap.like(good.answer().decode(), "^relay1 no .*its parent is no sshd",
+             "a login report from no child of sshd is refused")
     good.send(f"{REFUSED} why=unknown")
-    tap.like(good.answer().decode(), "^relay1 no .*its parent is no sshd", "nor is one of a refused key taken")
+    tap.like(good.answer().decode(), "^relay1 no .*its parent is no sshd",
+             "nor is one of a refused key taken")
     good.close()
 
 
 def test_strangers(rig):
     rig.expect("RLY406")
-    code = ("import os,socket,sys; os.setresuid({0},{0},{0}); s=socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET); "
-            "s.connect('{1}'); s.settimeout(5)\ntry:\n    s.send(b'{2}'); print(s.recv(100))\nexcept OSError: print('dropped')")
+    code = (
+        "import os,socket,sys; os.setresuid({0},{0},{0}); s=socket.socket(socket.AF_UNIX, "
+        "socket.SOCK_SEQPACKET); "
+        "s.connect('{1}'); s.settimeout(5)\ntry:\n    s.send(b'{2}'); print(s.recv(100))\nexcept "
+        "OSError: print('dropped')")
     said = {}
     for user in ("nobody", "www-data", "relay-authkeys"):
-        said[user] = subprocess.run(["/usr/bin/python3", "-c", code.format(pwd.getpwnam(user).pw_uid,
-                                    f"{rig.dir}/run/rlyd.sock", LOGIN)], capture_output=True, text=True).stdout.strip()
+        said[user] = subprocess.run([
+            "/usr/bin/python3", "-c",
+            code.format(pwd.getpwnam(user).pw_uid, f"{rig.dir}/run/rlyd.sock", LOGIN)
+        ],
+                                    capture_output=True,
+                                    text=True).stdout.strip()
     tap.ok(said["nobody"] in ("dropped", "b''"), "another user is turned away", said)
     for user in ("www-data", "relay-authkeys"):
-        tap.like(said[user], "relay1 no", f"{user} may speak, but is no child of sshd", )
+        tap.like(
+            said[user],
+            "relay1 no",
+            f"{user} may speak, but is no child of sshd",
+        )
     # sshd as a parent's name is not enough
-    trick = subprocess.run(["sshd: relay [priv]", "-c", "import subprocess,sys; subprocess.run([sys.executable, '-c', sys.argv[1]])",
-                            code.format(pwd.getpwnam("relay-authkeys").pw_uid, f"{rig.dir}/run/rlyd.sock", LOGIN)],
-                           executable="/usr/bin/python3", capture_output=True, text=True)
+    trick = subprocess.run([
+        "sshd: relay [priv]", "-c",
+        "import subprocess,sys; subprocess.run([sys.executable, '-c', sys.argv[1]])",
+        code.format(pwd.getpwnam("relay-authkeys").pw_uid, f"{rig.dir}/run/rlyd.sock", LOGIN)
+    ],
+                           executable="/usr/bin/python3",
+                           capture_output=True,
+                           text=True)
     tap.unlike(trick.stdout, "relay1 ok", "a parent that is only called sshd does not count")
 
 
@@ -213,7 +264,9 @@ def test_slow_peers(rig, device):
     client, server = connection_pair()
     start = time.monotonic()
     hand_over(rig, server)
-    tap.ok(client.recv(100).startswith(b"SSH-2.0") and time.monotonic() - start < 4, "300 silent peers: a hand-off goes through")
+    tap.ok(
+        client.recv(100).startswith(b"SSH-2.0") and time.monotonic() - start < 4,
+        "300 silent peers: a hand-off goes through")
     client.close()
     tunnel = rig.open(device.url)
     session = rig.connect(tunnel)
@@ -242,11 +295,13 @@ def test_admission(rig):
             clients.append(client)
         else:
             refused += 1
-            tap.is_(first, b"Exceeded MaxStartups\r\n", "refused in sshd's words") if refused == 1 else None
+            tap.is_(first, b"Exceeded MaxStartups\r\n",
+                    "refused in sshd's words") if refused == 1 else None
             client.close()
         if i == 9:
             tap.is_((admitted, refused), (10, 0), "below start nobody is refused")
-    tap.ok(10 < admitted <= 30, "between start and full some are, at full all", f"{admitted} admitted, {refused} refused")
+    tap.ok(10 < admitted <= 30, "between start and full some are, at full all",
+           f"{admitted} admitted, {refused} refused")
     for client in clients:
         client.close()
     tap.ok(within(5, wait(lambda: admits(rig), 5, 0.2)), "when they are gone others may log in")
@@ -262,7 +317,8 @@ def test_admission(rig):
 
 
 def first_words(rig, pairs, way="direct"):
-    """Hands connections over, one after the other, and returns what each client is told; the clients stay."""
+    """Hands connections over, one after the other, and returns what each client is told; the
+    clients stay."""
     said = []
     for client, server in pairs:
         if way == "tls":
@@ -286,9 +342,12 @@ def test_sources(rig, sources):
     said = first_words(rig, [sources.pair(sources.v4(1)) for _ in range(4)])
     tap.is_(said, [*three, b"Exceede"], "a fourth from one address is refused")
     tap.is_(first_words(rig, [sources.pair(sources.v4(2))]), three[:1], "another address is not")
-    said = first_words(rig, [connection_pair(source=f"127.9.{i}.1") for i in range(3)] + [connection_pair("::1")])
-    tap.is_(said, [*three, b"Exceede"], "loopback is one source, whichever of its addresses it comes from")
-    pairs = [sources.pair(sources.v6(f"2::{i:x}")) for i in range(1, 5)] + [sources.pair(sources.v6("3::1"))]
+    said = first_words(rig, [connection_pair(source=f"127.9.{i}.1")
+                             for i in range(3)] + [connection_pair("::1")])
+    tap.is_(said, [*three, b"Exceede"],
+            "loopback is one source, whichever of its addresses it comes from")
+    pairs = [sources.pair(sources.v6(f"2::{i:x}"))
+             for i in range(1, 5)] + [sources.pair(sources.v6("3::1"))]
     tap.is_(first_words(rig, pairs, "tls"), [*three, b"Exceede", b"SSH-2.0"],
             "IPv6 counts by /64; by TLS where the visitor's connection comes from counts")
     for client in held:
@@ -308,7 +367,8 @@ def test_authenticated_do_not_count(rig, device):
     rig.servers["rlyd"].restart()
     tunnels = [rig.open(device.url) for _ in range(3)]
     sessions = [rig.connect(t) for t in tunnels]
-    tap.is_([s.process.poll() for s in sessions], [None] * 3, "who has authenticated does not count")
+    tap.is_([s.process.poll() for s in sessions], [None] * 3,
+            "who has authenticated does not count")
     for t in tunnels:
         rig.rly("close", t["id"])
     write(rig.conf, text)
@@ -323,26 +383,32 @@ def test_addresses(rig):
         hand_over(rig, server)
         tap.ok(client.recv(100).startswith(b"SSH-2.0"), f"a connection to {host} is taken")
         client.close()
-        tap.ok(wait(lambda: re.search(rf"RLY411 .*peer {shown}:{port}, way in direct", log(rig)), 5),
-               f"a connection to {host}: the log has the peer", lambda: log(rig)[-500:])
+        tap.ok(
+            wait(lambda: re.search(rf"RLY411 .*peer {shown}:{port}, way in direct", log(rig)), 5),
+            f"a connection to {host}: the log has the peer", lambda: log(rig)[-500:])
 
 
 def test_unit(rig, device):
     """With no more capabilities than rlyd.service leaves it, and no new privileges."""
     unit = read(rig.installed("/usr/share/mod_relay/sshd-conf/rlyd.service"))
-    caps = re.search(r"(?m)^CapabilityBoundingSet=(.*)$", unit).group(1).lower().replace("cap_", "").split()
+    caps = re.search(r"(?m)^CapabilityBoundingSet=(.*)$",
+                     unit).group(1).lower().replace("cap_", "").split()
     tap.ok("sys_admin" not in caps and len(caps) < 15, "rlyd.service leaves few capabilities", caps)
     server = rig.servers["rlyd"]
     server.stop()
     plain = server.argv
-    server.argv = ["setpriv", "--no-new-privs", "--bounding-set=-all," + ",".join(f"+{c}" for c in caps), *plain]
+    server.argv = [
+        "setpriv", "--no-new-privs", "--bounding-set=-all," + ",".join(f"+{c}" for c in caps),
+        *plain
+    ]
     server.start()
     with open(f"/proc/{server.pid}/status") as f:
         tap.like(f.read(), r"NoNewPrivs:\t1", "it runs with the unit's limits")
     tunnel = rig.open(device.url)
     for way, args in (("listening", ("-o", f"Port={rig.ssh_port}")), ("direct", ())):
         session = rig.connect(tunnel, args=args)
-        tap.ok(wait(lambda: live(rig).get(tunnel["routes"][0]["listen"], {}).get("way") == way, 5), f"{way}: a login")
+        tap.ok(wait(lambda: live(rig).get(tunnel["routes"][0]["listen"], {}).get("way") == way, 5),
+               f"{way}: a login")
         pids = processes(monitor_of(rig, tunnel))
         if way == "listening":
             session.stop()
@@ -374,15 +440,19 @@ def test_starved(rig, device):
     tap.is_(log(rig).count("RLY407"), 1, "once")
     late = rig.open(device.url)
     came = rig.connect(late, args=("-o", f"Port={rig.ssh_port}"))
-    tap.is_(rig.get(late)[0], 200, "a login through the listening sshd works, and the device is reached")
+    tap.is_(
+        rig.get(late)[0], 200,
+        "a login through the listening sshd works, and the device is reached")
     rig.rly("close", tunnel["id"])
     tap.ok(within(1.2, wait(lambda: not alive(pids), 5)), "a close still ends its session")
     for door in doors:
         door.close()
     resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
-    tap.ok(within(3, wait(lambda: admits(rig), 5, 0.2)), "when there are descriptors again all is well")
+    tap.ok(within(3, wait(lambda: admits(rig), 5, 0.2)),
+           "when there are descriptors again all is well")
     tap.ok(wait(lambda: "RLY408" in log(rig), 5), "and the log says that, too")
-    tap.ok(within(3, wait(lambda: monitor_of(rig, late), 10, 0.1)), "who logged in meanwhile is known")
+    tap.ok(within(3, wait(lambda: monitor_of(rig, late), 10, 0.1)),
+           "who logged in meanwhile is known")
     pids = processes(monitor_of(rig, late))
     rig.rly("close", late["id"])
     tap.ok(within(1.2, wait(lambda: not alive(pids), 5)), "and ended by a close")
@@ -391,7 +461,8 @@ def test_starved(rig, device):
 
 
 def test_pipelined(rig, device):
-    """Requests that arrive in one piece on a port with RelaySSH: the later ones wait in httpd, not on the socket."""
+    """Requests that arrive in one piece on a port with RelaySSH: the later ones wait in httpd, not
+    on the socket."""
     tunnel = rig.open(device.url)
     session = rig.connect(tunnel)
     host = f"{tunnel['routes'][0]['name']}.{rig.domain}"
@@ -403,7 +474,8 @@ def test_pipelined(rig, device):
             if not piece:
                 break
             answer += piece
-    tap.is_(answer.count(b"HTTP/1.1 200"), 20, "20 requests in one TLS record on the port that takes SSH: 20 answers")
+    tap.is_(answer.count(b"HTTP/1.1 200"), 20,
+            "20 requests in one TLS record on the port that takes SSH: 20 answers")
     rig.rly("close", tunnel["id"])
     session.stop()
 

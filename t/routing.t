@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""Which requests go to which device, and what the device gets of them: Host, path, environment, redirects."""
+"""Which requests go to which device, and what the device gets of them: Host, path, environment,
+redirects."""
 import json
 import os
 import sys
@@ -43,7 +44,8 @@ def send(rig, host, path=b"/", version=b"1.1", line=None, sni=None, extra=b""):
 
 
 def where(answer):
-    """Who answered: a device's id, `site` (the vhost's own content), `unknown` (mod_relay's 404) or a status."""
+    """Who answered: a device's id, `site` (the vhost's own content), `unknown` (mod_relay's 404) or
+    a status."""
     head, _, body = answer.partition(b"\r\n\r\n")
     for line in head.split(b"\r\n"):
         if line.lower().startswith(b"x-device: "):
@@ -103,10 +105,11 @@ def test_hosts(rig, name, other):
     for what, host, expected in cases:
         answer = send(rig, host.encode())[1]
         tap.is_(where(answer), expected, f"Host: {what}")
-    for what, host in (("a NUL byte in the name", full.encode().replace(b".", b"\0.", 1)),
-                       ("a NUL byte after it", full.encode() + b"\0"),
-                       ("a byte over 127", b"\xe4" + full.encode()),
-                       ("a control character", full.encode() + b"\x01"),
+    for what, host in (("a NUL byte in the name",
+                        full.encode().replace(b".", b"\0.",
+                                              1)), ("a NUL byte after it", full.encode() + b"\0"),
+                       ("a byte over 127", b"\xe4" + full.encode()), ("a control character",
+                                                                      full.encode() + b"\x01"),
                        ("an escape", b"\x1b[2J" + full.encode())):
         tap.is_(status_of(send(rig, host)[1]), 400, f"Host: {what}")
     tap.is_(send(rig, None)[0], 400, "no Host, HTTP/1.1")
@@ -120,7 +123,8 @@ def test_hosts(rig, name, other):
 def test_other_ways(rig, name, other):
     """SNI, absolute URI and :authority."""
     full, second = f"{name}.{rig.domain}", f"{other}.{rig.domain}"
-    tap.is_(where(send(rig, full.encode(), sni=second)[1]), "nas", "SNI says another name: Host counts")
+    tap.is_(where(send(rig, full.encode(), sni=second)[1]), "nas",
+            "SNI says another name: Host counts")
     tap.is_(where(send(rig, rig.domain.encode(), sni=full)[1]), "site",
             "SNI says a name, Host the domain: Host counts")
     for scheme in (b"https", b"http"):
@@ -128,20 +132,26 @@ def test_other_ways(rig, name, other):
         answer = send(rig, full.encode(), line=line)[1]
         tap.is_(where(answer), "nas", f"an absolute URI ({scheme.decode()}) in the request line")
         if where(answer) == "nas":
-            tap.is_(json.loads(answer.partition(b"\r\n\r\n")[2])["target"], "/echo/abs?q=1",
-                    "… the device gets its path")
+            tap.is_(
+                json.loads(answer.partition(b"\r\n\r\n")[2])["target"], "/echo/abs?q=1",
+                "… the device gets its path")
     line = b"GET https://%s/echo HTTP/1.1" % full.encode()
     answer = send(rig, second.encode(), line=line)[1]
-    tap.ok(where(answer) in ("nas", 400), "an absolute URI counts where Host differs (RFC 9112, 3.2.2)", answer)
+    tap.ok(
+        where(answer) in ("nas", 400),
+        "an absolute URI counts where Host differs (RFC 9112, 3.2.2)", answer)
     if where(answer) == "nas":
         headers = dict(json.loads(answer.partition(b"\r\n\r\n")[2])["headers"])
         tap.is_((headers["Host"], headers["X-Forwarded-Host"]), (full, full),
                 "… and the device is told that name only")
     answer = send(rig, full.encode(), line=b"GET https://%s HTTP/1.1" % full.encode())[1]
     tap.is_(where(answer), "nas", "an absolute URI without a path")
-    tap.ok(send(rig, full.encode(), line=b"OPTIONS * HTTP/1.1")[0] == 200,
-           "OPTIONS * is answered by the server itself")
-    tap.is_(send(rig, full.encode(), line=b"CONNECT %s:443 HTTP/1.1" % full.encode())[0], 405, "CONNECT is refused")
+    tap.ok(
+        send(rig, full.encode(), line=b"OPTIONS * HTTP/1.1")[0] == 200,
+        "OPTIONS * is answered by the server itself")
+    tap.is_(
+        send(rig, full.encode(), line=b"CONNECT %s:443 HTTP/1.1" % full.encode())[0], 405,
+        "CONNECT is refused")
     tap.is_(send(rig, full.encode(), line=b"GET echo HTTP/1.1")[0], 400, "a path without a slash")
 
 
@@ -155,35 +165,55 @@ def test_http2(rig, name, other):
         answer = h2client.request(rig, pseudo + list(extra))
         return answer.status, answer.headers, answer.body
 
-    for what, authority in (("the name", full), ("with a port", f"{full}:443"), ("upper case", full.upper()),
-                            ("a trailing dot", full + ".")):
+    for what, authority in (("the name", full), ("with a port", f"{full}:443"),
+                            ("upper case", full.upper()), ("a trailing dot", full + ".")):
         tap.is_(ask(authority)[1].get("x-device"), "nas", f":authority: {what}")
-    tap.is_(ask(second)[1].get("x-device"), "cam", ":authority of another route on the same certificate")
+    tap.is_(
+        ask(second)[1].get("x-device"), "cam",
+        ":authority of another route on the same certificate")
     tap.ok(b"the site itself" in ask(rig.domain)[2], ":authority: the domain itself")
-    tap.ok(b"There is nothing at this address" in ask(f"a.b.{rig.domain}")[2], ":authority: several labels")
+    tap.ok(b"There is nothing at this address" in ask(f"a.b.{rig.domain}")[2],
+           ":authority: several labels")
     status, headers, body = ask(full, "/echo", [("host", second)])
     tap.ok(status in ("reset", 400) or headers.get("x-device") == "nas",
            "Host and :authority differ: :authority counts", (status, headers))
     if headers.get("x-device") == "nas":
         told = {k.lower(): v for k, v in json.loads(body)["headers"]}
-        tap.is_((told["host"], told["x-forwarded-host"]), (full, full), "… and the device is told that name only")
+        tap.is_((told["host"], told["x-forwarded-host"]), (full, full),
+                "… and the device is told that name only")
     tap.is_(ask(None, "/", [("host", full)])[1].get("x-device"), "nas", "Host without :authority")
     tap.ok(ask(None)[0] in ("reset", 400), "neither Host nor :authority")
     for path in PATHS:
         if path.isascii():
             status, headers, body = ask(full, path)
-            got = json.loads(body)["target"] if headers.get("x-device") == "nas" else (status, body[:200])
+            got = json.loads(body)["target"] if headers.get("x-device") == "nas" else (status,
+                                                                                       body[:200])
             tap.is_(got, path, f"over HTTP/2, as sent: {path[:60]}")
 
 
 PATHS = [
-    "/echo/a%2Fb", "/echo/a%2fb", "/echo//double///slash//", "/echo/%41%e4%FF%c3%a4", "/echo/a%252Fb",
+    "/echo/a%2Fb",
+    "/echo/a%2fb",
+    "/echo//double///slash//",
+    "/echo/%41%e4%FF%c3%a4",
+    "/echo/a%252Fb",
     "/echo/%5c%5C",
-    "/echo/;p=1;q", "/echo/a+b%20c", "/echo/~user/:x@y!$&'()*,=", "/echo/./x/", "/echo/a/../b",
+    "/echo/;p=1;q",
+    "/echo/a+b%20c",
+    "/echo/~user/:x@y!$&'()*,=",
+    "/echo/./x/",
+    "/echo/a/../b",
     "/echo/%2e%2e/%2E/b",
-    "/echo/?", "/echo/?a=b&c=%20+&d=%2F%3F", "/echo/a?b?c=//d", "/echo/?%00%0a", "/echo/?" + "x" * 7000,
+    "/echo/?",
+    "/echo/?a=b&c=%20+&d=%2F%3F",
+    "/echo/a?b?c=//d",
+    "/echo/?%00%0a",
+    "/echo/?" + "x" * 7000,
     "/echo/%7Fx",
-    "/echo/%0d%0aX-Injected:%20y", "/echo/proxy:http://127.0.0.1:1/", "/echo/unix:/tmp/x|http://y/", "/echo/a%3Fb",
+    "/echo/%0d%0aX-Injected:%20y",
+    "/echo/proxy:http://127.0.0.1:1/",
+    "/echo/unix:/tmp/x|http://y/",
+    "/echo/a%3Fb",
     "/echo/a%23b",
 ]
 
@@ -193,16 +223,19 @@ def test_paths(rig, tunnel, name):
         if "|" in path:  # not in a URI (RFC 3986): httpd refuses it as such
             continue
         status, headers, body = rig.get(tunnel, path)
-        got = json.loads(body)["target"] if headers.get("X-Device") == "nas" else (status, body[:200])
+        got = json.loads(body)["target"] if headers.get("X-Device") == "nas" else (status,
+                                                                                   body[:200])
         tap.is_(got, path, f"as sent: {path[:60]}")
     rig.expect("AH10244: invalid URI path")
     for what, target in (("an escaped NUL", b"/echo/%00x"), ("an escape cut short", b"/echo/%4"),
                          ("no escape", b"/echo/%zz")):
         status, answer = send(rig, f"{name}.{rig.domain}".encode(), path=target)
-        tap.ok(where(answer) == "nas" or status in (400, 404), f"{what} gives an answer, {status}", answer)
+        tap.ok(
+            where(answer) == "nas" or status in (400, 404), f"{what} gives an answer, {status}",
+            answer)
     status, answer = send(rig, f"{name}.{rig.domain}".encode(), path=b"/../../etc/passwd")
-    tap.ok(status == 400 or where(answer) == "nas", "a path above the root stays outside of the relay's files",
-           answer)
+    tap.ok(status == 400 or where(answer) == "nas",
+           "a path above the root stays outside of the relay's files", answer)
 
 
 def test_own_content(rig, tunnel):
@@ -210,15 +243,21 @@ def test_own_content(rig, tunnel):
     tap.ok(status == 200 and "X-Device" not in headers, "the domain's own Alias works")
     status, headers, body = rig.get(rig.domain, "/alias/file.txt")
     tap.is_((status, body), (200, b"aliased\n"), "another Alias works")
-    tap.is_(rig.get(tunnel, "/icons/text.gif")[1].get("X-Device"), "nas",
-            "/icons/ on a device's name is the device's")
-    tap.is_(rig.get(tunnel, "/alias/file.txt")[1].get("X-Device"), "nas", "and so is every other Alias")
-    tap.is_(rig.get(tunnel, "/relay-status")[1].get("X-Device"), "nas", "and every path with a handler")
+    tap.is_(
+        rig.get(tunnel, "/icons/text.gif")[1].get("X-Device"), "nas",
+        "/icons/ on a device's name is the device's")
+    tap.is_(
+        rig.get(tunnel, "/alias/file.txt")[1].get("X-Device"), "nas", "and so is every other Alias")
+    tap.is_(
+        rig.get(tunnel, "/relay-status")[1].get("X-Device"), "nas", "and every path with a handler")
     status, headers, body = rig.get(rig.domain, "/relay-status?auto")
-    tap.like(body.decode(), r"RelayLink: up\nRelayCachedRoutes: \d+\nRelayCachedAbsent: \d+\nRelayBackends: \d+\n",
-             "mod_status has the relay's lines")
-    tap.like(rig.get(rig.domain, "/relay-status")[2].decode(), r"<h2>Relay relay1 \(this process\)</h2>",
-             "and its page")
+    tap.like(
+        body.decode(),
+        r"RelayLink: up\nRelayCachedRoutes: \d+\nRelayCachedAbsent: \d+\nRelayBackends: \d+\n",
+        "mod_status has the relay's lines")
+    tap.like(
+        rig.get(rig.domain, "/relay-status")[2].decode(), r"<h2>Relay relay1 \(this process\)</h2>",
+        "and its page")
     tap.is_(rig.get(rig.domain, "/missing")[0], 404, "a missing file of the domain's own is 404")
     tap.unlike(rig.get(rig.domain, "/missing")[2].decode(), "tunnel", "with httpd's page")
 
@@ -228,12 +267,15 @@ def test_environment(rig, tunnel, name):
     expected = f"{name}|{tunnel['id']}|The NAS, 2nd floor"
     tap.is_(headers["X-Env"], expected, "Header sees RELAY_NAME, RELAY_TUNNEL, RELAY_DEVICE")
     with open(f"{rig.dir}/log/env.log") as f:
-        wait_for(lambda: "|/echo/env|" in f.read(), "the request's line in the access log")  # httpd writes it after the answer
+        # httpd writes it after the answer
+        wait_for(lambda: "|/echo/env|" in f.read(), "the request's line in the access log")
         f.seek(0)
         tap.is_(f.read().splitlines()[-1], f"{expected}|/echo/env|200", "LogFormat sees them")
-    tap.is_(rig.get(f"unheard-of.{rig.domain}")[1]["X-Env"], "unheard-of|(null)|(null)",
-            "an unknown name: RELAY_NAME alone")
-    tap.is_(rig.get(rig.domain)[1].get("X-Env"), None, "a request that is not ours has none of them")
+    tap.is_(
+        rig.get(f"unheard-of.{rig.domain}")[1]["X-Env"], "unheard-of|(null)|(null)",
+        "an unknown name: RELAY_NAME alone")
+    tap.is_(
+        rig.get(rig.domain)[1].get("X-Env"), None, "a request that is not ours has none of them")
     rig.expect("AH01630: client denied by server configuration: proxy:")
     secret = rig.open("9", device="forbidden")
     status, headers, body = rig.get(secret)
@@ -244,15 +286,20 @@ def test_environment(rig, tunnel, name):
 def test_redirects(rig, tunnel, name):
     full = f"{name}.{rig.domain}"
     cases = [
-        ("http://192.168.1.9/login?a=b", "/login?a=b"), ("https://10.0.0.1:8443/x", "/x"),
+        ("http://192.168.1.9/login?a=b", "/login?a=b"),
+        ("https://10.0.0.1:8443/x", "/x"),
         ("http://127.0.0.1:8080", "/"),
-        ("http://localhost/a//b", "/a//b"), ("http://172.16.3.4?x=1", "/?x=1"), ("http://[::1]:80/y", "/y"),
+        ("http://localhost/a//b", "/a//b"),
+        ("http://172.16.3.4?x=1", "/?x=1"),
+        ("http://[::1]:80/y", "/y"),
         ("http://[fe80::1]/z", "/z"),
         ("http://172.32.3.4/", "http://172.32.3.4/"),
         ("http://192.168.1.9.example.com/", "http://192.168.1.9.example.com/"),
-        ("http://example.com/", "http://example.com/"), ("/relative", "/relative"),
+        ("http://example.com/", "http://example.com/"),
+        ("/relative", "/relative"),
         ("//example.com/x", "//example.com/x"),
-        (f"http://{full}/x", f"https://{full}/x"), (f"http://{full}:80/x", f"https://{full}/x"),
+        (f"http://{full}/x", f"https://{full}/x"),
+        (f"http://{full}:80/x", f"https://{full}/x"),
         (f"https://{full}/x", f"https://{full}/x"),
         (f"http://{full}:{rig.https_port}/x", f"https://{full}:{rig.https_port}/x"),
     ]
@@ -260,7 +307,8 @@ def test_redirects(rig, tunnel, name):
         status, headers, _ = rig.get(tunnel, f"/redirect?to={to.replace('&', '%26')}")
         tap.is_((status, headers["Location"]), (302, expected), f"a device's redirect to {to}")
     cookie = rig.get(tunnel, f"/cookie?domain={rig.domain}")[1]["Set-Cookie"]
-    tap.is_(cookie, "device=nas; Path=/; HttpOnly", "a cookie for the whole domain becomes one for this name")
+    tap.is_(cookie, "device=nas; Path=/; HttpOnly",
+            "a cookie for the whole domain becomes one for this name")
     status, headers, _ = rig.get(tunnel, "/cookie")
     tap.is_(headers["Set-Cookie"], "device=nas; Path=/; HttpOnly", "another cookie stays as it is")
 

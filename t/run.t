@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""The bundle's runner, DIR/run, in a copy of the bundle on devices that have busybox, dash or bash, OpenSSH's or dropbear's
-client, and curl, GNU wget, busybox's wget (with openssl) or nothing to ask with. It comes back when its session was killed, does not give up
-while Redis is away, and stops for good when the grant has ended; with the device's clock in 1970, too.
+"""The bundle's runner, DIR/run, in a copy of the bundle on devices that have busybox, dash or bash,
+OpenSSH's or dropbear's client, and curl, GNU wget, busybox's wget (with openssl) or nothing to ask
+with. It comes back when its session was killed, does not give up while Redis is away, and stops for
+good when the grant has ended; with the device's clock in 1970, too.
 """
 import os
 import re
@@ -13,16 +14,18 @@ import subprocess
 import sys
 import time
 
-sys.path[:0] = [os.path.join(os.path.dirname(os.path.abspath(__file__)), d) for d in ("lib", "../script/lib")]
+sys.path[:0] = [
+    os.path.join(os.path.dirname(os.path.abspath(__file__)), d) for d in ("lib", "../script/lib")
+]
 import keeper  # noqa: E402
 from box import Box  # noqa: E402
 from relayrig import TOP, Rig, free_port, listeners  # noqa: E402
 from tap import between, done, is_, like, note, ok, together, unlike  # noqa: E402
 
 rig = Rig()
-second = Rig()            # whose Redis is stopped and emptied
+second = Rig()  # whose Redis is stopped and emptied
 for each in rig, second:
-    each.expect("RLY1")   # mod_relay complains of that
+    each.expect("RLY1")  # mod_relay complains of that
     each.expect(r"AuthorizedKeysCommand .* failed|relay-authkeys")
     each.expect("AH00957|AH01114")  # run asks whether somebody else has its tunnel, and nobody has
 device = rig.device("the-device")
@@ -55,38 +58,54 @@ def comes_back(name, shell, *programs, busybox=False):
     r = b.run(t)
     client = "ssh (openssh)" if programs[0] == "ssh" else "dbclient (dropbear)"
     ok(answers(t), f"{name}: a copy of the bundle, run from /: the device answers")
-    like(r.said(), rf"(?m)^relay-tunnel {t['id']}: connecting to 127\.0\.0\.1 with {re.escape(client)}$", f"{name}: it says what it does")
+    like(r.said(),
+         rf"(?m)^relay-tunnel {t['id']}: connecting to 127\.0\.0\.1 with {re.escape(client)}$",
+         f"{name}: it says what it does")
     connected = rf"(?m)^relay-tunnel {t['id']}: connected: {re.escape(t['routes'][0]['url'])} is served until {t['expires']}, unless it"
     r.wait_for(connected, 5)
     for _ in range(2):
         r.cut()
         started = time.monotonic()
         r.wait_up(15)
-        between(time.monotonic() - started, 0, 8, f"{name}: its session is killed: it comes back within seconds")
+        between(time.monotonic() - started, 0, 8,
+                f"{name}: its session is killed: it comes back within seconds")
     ok(answers(t), f"{name}: and the device answers")
     r.wait_for(connected, 5, 3)
-    is_(len(re.findall("connected:", r.said())), 3, f"{name}: for each of the three connections it says once that it is connected")
-    unlike(r.said(), "debug|ssh_confirm|run-knows|no such identity", f"{name}: and nothing of how it knows")
-    like(r.said(), r"(?m)^relay-tunnel \w{16}: the connection ended after \d+ s \(exit status \d+\); the next try is in [12] s$",
-         f"{name}: it says so")
+    is_(len(re.findall("connected:", r.said())), 3,
+        f"{name}: for each of the three connections it says once that it is connected")
+    unlike(r.said(), "debug|ssh_confirm|run-knows|no such identity",
+           f"{name}: and nothing of how it knows")
+    like(
+        r.said(),
+        r"(?m)^relay-tunnel \w{16}: the connection ended after \d+ s \(exit status \d+\); the "
+        r"next try is in [12] s$", f"{name}: it says so")
     is_(os.listdir(b.home), [], f"{name}: nothing is written to the user's home")
     below = r.processes()
     rig.rly("close", t["id"])
     r.cut()
     is_(r.ended(60), 0, f"{name}: the tunnel is closed: run stops for good, exit status 0")
-    like(r.said(), "the grant has ended, the relay says so: not connecting again", f"{name}: and says why")
+    like(r.said(), "the grant has ended, the relay says so: not connecting again",
+         f"{name}: and says why")
     is_(keeper.kill_all(below, 0), {}, f"{name}: no process is left")
     is_(os.listdir(b.tmp), [], f"{name}: nor a file")
 
 
 def test_redis():
-    """Two ways for Redis to be away: it hangs, and it is down. The helper fails, sshd refuses the key."""
+    """Two ways for Redis to be away: it hangs, and it is down. The helper fails, sshd refuses the
+    key."""
     redis = second.servers["redis"]
-    for what, away, back in (("hangs", lambda: redis.signal(signal.SIGSTOP), lambda: redis.signal(signal.SIGCONT)),
-                             ("is down", lambda: (second.redis("SAVE"), redis.kill()), redis.start)):
+    for what, away, back in (("hangs", lambda: redis.signal(signal.SIGSTOP),
+                              lambda: redis.signal(signal.SIGCONT)),
+                             ("is down", lambda:
+                              (second.redis("SAVE"), redis.kill()), redis.start)):
         runners = []
         for name, shell, client in (("openssh", DASH, "ssh"), ("dropbear", ASH, "dbclient")):
-            b = box(f"redis-{what.replace(' ', '-')}-{name}", shell, client, "curl", busybox=shell == ASH, relay=second)
+            b = box(f"redis-{what.replace(' ', '-')}-{name}",
+                    shell,
+                    client,
+                    "curl",
+                    busybox=shell == ASH,
+                    relay=second)
             runners.append(b.run(second.open(device.url), env={"RELAY_PATIENCE": "3"}))
         away()
         for r in runners:
@@ -94,7 +113,8 @@ def test_redis():
         for r in runners:
             r.wait_for(REFUSED, 60, 3)
             time.sleep(1)
-            is_(r.process.poll(), None, f"{r.box.name}: Redis {what}: refused three times, it does not give up")
+            is_(r.process.poll(), None,
+                f"{r.box.name}: Redis {what}: refused three times, it does not give up")
         back()
         for r in runners:
             r.wait_up(60)
@@ -104,9 +124,13 @@ def test_redis():
 
 
 def test_nobody_to_ask():
-    """Without curl and wget: the end in the bundle counts, and refusals for a time (an hour; 6 s here)."""
-    b = {name: box(name, shell, client, env={"RELAY_PATIENCE": "6"})
-         for name, shell, client in (("mute-openssh", DASH, "ssh"), ("mute-dropbear", BASH, "dbclient"))}
+    """Without curl and wget: the end in the bundle counts, and refusals for a time (an hour; 6 s
+    here)."""
+    b = {
+        name: box(name, shell, client, env={"RELAY_PATIENCE": "6"})
+        for name, shell, client in (("mute-openssh", DASH, "ssh"), ("mute-dropbear", BASH,
+                                                                    "dbclient"))
+    }
     early = b["mute-openssh"].run(rig.open(device.url, ttl="2h"))
     rig.rly("close", early.tunnel["id"])
     early.cut()
@@ -115,9 +139,11 @@ def test_nobody_to_ask():
     expired.cut()
     cut = time.monotonic()
     is_(expired.ended(60), 0, "mute-dropbear: its time is over: it stops for good")
-    between(time.monotonic() - cut, 6, 50, "mute-dropbear: but not before it was refused for the time that it takes")
+    between(time.monotonic() - cut, 6, 50,
+            "mute-dropbear: but not before it was refused for the time that it takes")
     like(expired.said(), "the grant has ended, its time is over", "mute-dropbear: and says why")
-    is_(early.process.poll(), None, "mute-openssh: closed before its time, and refused as long: it cannot know, and goes on")
+    is_(early.process.poll(), None,
+        "mute-openssh: closed before its time, and refused as long: it cannot know, and goes on")
     early.stop()
 
 
@@ -133,7 +159,8 @@ def test_clock():
     rig.rly("close", r.tunnel["id"])
     r.cut()
     is_(r.ended(60), 0, "1970: it stops for good")
-    between(time.monotonic() - started, 17, 50, "1970: when it has run for as long as the tunnel was to live")
+    between(time.monotonic() - started, 17, 50,
+            "1970: when it has run for as long as the tunnel was to live")
     like(r.said(), "its time is over", "1970: and says why")
 
 
@@ -154,8 +181,8 @@ def signals(name, shell, client):
     b = box(f"signal-{name}", shell, client, "curl", busybox=shell == ASH)
     t = rig.open(device.url)
     bundle = b.copy(t)
-    for number, state in ((signal.SIGTERM, "connected"), (signal.SIGINT, "connected"), (signal.SIGHUP, "connected"),
-                          (signal.SIGTERM, "waiting")):
+    for number, state in ((signal.SIGTERM, "connected"), (signal.SIGINT, "connected"),
+                          (signal.SIGHUP, "connected"), (signal.SIGTERM, "waiting")):
         if state == "waiting":
             out_of_reach(bundle)
             r = b.run(t, bundle, wait=False).wait_for("the next try", times=3)
@@ -164,7 +191,8 @@ def signals(name, shell, client):
         below = r.processes()
         started = time.monotonic()
         r.process.send_signal(number)
-        is_(r.ended(5), 128 + number, f"{name}: {number.name} while {state}: exit status {128 + number}")
+        is_(r.ended(5), 128 + number,
+            f"{name}: {number.name} while {state}: exit status {128 + number}")
         between(time.monotonic() - started, 0, 3, f"{name}: at once")
         r.wait(lambda: not keeper.kill_all(below, 0), "its children have ended", 3)
         ok(True, f"{name}: its children have ended")
@@ -202,7 +230,8 @@ def test_jitter():
     with open(f"{TOP}/rly/run.sh") as f:
         text = f.read()
     functions = "\n".join(re.findall(r"(?ms)^(?:setting|draw)\(\) \{.*?\n?\}$", text))
-    for source, programs in (("od", ["od"]), ("hexdump", ["hexdump"]), ("awk", ["awk"]), ("the process id", [])):
+    for source, programs in (("od", ["od"]), ("hexdump", ["hexdump"]), ("awk", ["awk"]),
+                             ("the process id", [])):
         b = Box(rig, f"jitter-{source.replace(' ', '-')}")
         for name in ("od", "awk"):
             os.unlink(f"{b.bin}/{name}")
@@ -213,10 +242,16 @@ def test_jitter():
             config = f"{b.dir}/config"
             with open(config, "w") as f:
                 f.write("    RemoteForward 127.77.0.5:10000 127.0.0.1:80\n")
-            out = subprocess.run(["/bin/busybox", "sh", "-uc", f"{functions}\ndraw; echo $random"], cwd=b.dir, env=b.env, capture_output=True,
+            out = subprocess.run(["/bin/busybox", "sh", "-uc", f"{functions}\ndraw; echo $random"],
+                                 cwd=b.dir,
+                                 env=b.env,
+                                 capture_output=True,
                                  text=True)
-            seen.add(out.stdout.strip() if out.stdout.strip().isdigit() and int(out.stdout) < 1 << 22 else f"bad: {out}")
-        ok(len(seen) > 20 and not [s for s in seen if "bad" in s], f"chance from {source}: numbers, and not the same", seen)
+            seen.add(out.stdout.strip(
+            ) if out.stdout.strip().isdigit() and int(out.stdout) < 1 << 22 else f"bad: {out}")
+        ok(
+            len(seen) > 20 and not [s for s in seen if "bad" in s],
+            f"chance from {source}: numbers, and not the same", seen)
 
 
 def hostkey(name, shell, client, what, line):
@@ -237,9 +272,12 @@ def test_own_key():
     """-k: the device's own key, as id_relay in OpenSSH's and in dropbear's format."""
     own = f"{rig.dir}/pki/own"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", own], check=True)
-    subprocess.run(["dropbearconvert", "openssh", "dropbear", own, f"{own}.db"], check=True, capture_output=True)
-    for name, shell, programs, key in (("own-openssh", DASH, ["ssh"], own), ("own-converted", ASH, ["dbclient", "dropbearconvert"], own),
-                                       ("own-dropbear", DASH, ["dbclient"], f"{own}.db")):
+    subprocess.run(["dropbearconvert", "openssh", "dropbear", own, f"{own}.db"],
+                   check=True,
+                   capture_output=True)
+    for name, shell, programs, key in (("own-openssh", DASH, ["ssh"], own),
+                                       ("own-converted", ASH, ["dbclient", "dropbearconvert"],
+                                        own), ("own-dropbear", DASH, ["dbclient"], f"{own}.db")):
         b = box(name, shell, *programs, busybox=shell == ASH)
         t = rig.open(device.url, key=f"{own}.pub", args=["-o", f"{rig.dir}/bundles/{name}"])
         bundle = b.copy(t)
@@ -256,14 +294,17 @@ def old_openssh(name):
     b = box(name, DASH, "ssh")
     os.unlink(f"{b.bin}/ssh")
     with open(f"{b.bin}/ssh", "w") as f:
-        f.write('#!/bin/sh\ncase "$*" in *LogVerbose*) echo "command-line line 0: Bad configuration option: logverbose" >&2; exit 255 ;; esac\n'
-                f'exec {shutil.which("ssh")} "$@"\n')
+        f.write(
+            '#!/bin/sh\ncase "$*" in *LogVerbose*) echo "command-line line 0: Bad configuration '
+            'option: logverbose" >&2; exit 255 ;; esac\n'
+            f'exec {shutil.which("ssh")} "$@"\n')
     os.chmod(f"{b.bin}/ssh", 0o755)
     return b
 
 
 def clients(name):
-    return (box(f"{name}-openssh", DASH, "ssh"), old_openssh(f"{name}-old-openssh"), box(f"{name}-dropbear", ASH, "dbclient", busybox=True))
+    return (box(f"{name}-openssh", DASH, "ssh"), old_openssh(f"{name}-old-openssh"),
+            box(f"{name}-dropbear", ASH, "dbclient", busybox=True))
 
 
 def test_several():
@@ -272,7 +313,8 @@ def test_several():
         r = b.run(t).wait_for("connected: ", 5)
         ok(True, f"{b.name}: three services: all listen")
         urls = " ".join(route["url"] for route in t["routes"] if route["url"])
-        like(r.said(), f"connected: {re.escape(urls)} is served until", f"{b.name}: and it names those that have a URL")
+        like(r.said(), f"connected: {re.escape(urls)} is served until",
+             f"{b.name}: and it names those that have a URL")
         r.stop()
         is_(len(re.findall("connected:", r.said())), 1, f"{b.name}: once")
         t = rig.open(f"tcp://localhost:{device.port}")
@@ -285,14 +327,18 @@ def test_not_connected():
     """It never says so while the relay does not listen on all addresses."""
     for b in clients("taken"):
         t = rig.open(device.url, device.url)
-        for route in t["routes"]:       # one of two is taken, the first or the second
+        for route in t["routes"]:  # one of two is taken, the first or the second
             ip, port = route["listen"].split(":")
             with socket.create_server((ip, int(port))):
                 bundle = f"{b.dir}/copy-{port}-{route['name']}"
                 shutil.copytree(t["bundle"], bundle)
                 r = b.run(t, bundle, wait=False).wait_for("forward.* failed", 30, 2)
-                unlike(r.said(), "connected:", f"{b.name}: one of two addresses is taken: it does not say that it is connected")
-                like(r.said(), r"the connection ended after \d s .*the next try", f"{b.name}: it tries again")
+                unlike(
+                    r.said(), "connected:",
+                    f"{b.name}: one of two addresses is taken: it does not say that it is connected"
+                )
+                like(r.said(), r"the connection ended after \d s .*the next try",
+                     f"{b.name}: it tries again")
             r.wait_for("connected: ", 60)
             ok(r.up() and answers(t), f"{b.name}: and says so when the address is free")
             r.stop()
@@ -306,11 +352,14 @@ def test_places():
     t = rig.open(device.url)
     bundle = b.copy(t, "-n; touch x")
     r = b.run(t, bundle, cwd=bundle, env={"TMPDIR": "/nonexistent"})
-    ok(answers(t), "a folder whose name looks like options and commands; a TMPDIR that is not there")
+    ok(answers(t),
+       "a folder whose name looks like options and commands; a TMPDIR that is not there")
     r.stop()
     os.symlink(f"{bundle}/run", f"{b.dir}/link")
-    linked = subprocess.Popen(["env", "-i", *(f"{k}={v}" for k, v in b.env.items()), *b.shell, f"{b.dir}/link"], cwd="/",
-                              stderr=subprocess.DEVNULL)
+    linked = subprocess.Popen(
+        ["env", "-i", *(f"{k}={v}" for k, v in b.env.items()), *b.shell, f"{b.dir}/link"],
+        cwd="/",
+        stderr=subprocess.DEVNULL)
     r.wait(r.up, "the tunnel is up through a link")
     ok(True, "a link to run")
     linked.terminate()
@@ -320,11 +369,14 @@ def test_places():
 def test_cannot_run():
     t = rig.open(device.url)
     for name, programs, prepare, status, error in (
-            ("no client", [], lambda d: [], 1, "neither ssh .* nor dbclient .* is installed"),
-            ("no config", ["ssh"], lambda d: os.unlink(f"{d}/config"), 1, "no config and known_hosts beside .*/run"),
-            ("no line of ours in config", ["ssh"], lambda d: open(f"{d}/config", "w").close(), 1, "config has no line"),
-            ("no key for dropbear", ["dbclient"], lambda d: [os.unlink(f"{d}/{k}") for k in ("id_relay", "id_relay.dropbear")], 1,
-             "no private key")):
+        ("no client", [], lambda d: [], 1, "neither ssh .* nor dbclient .* is installed"),
+        ("no config", ["ssh"], lambda d: os.unlink(f"{d}/config"), 1,
+         "no config and known_hosts beside .*/run"), ("no line of ours in config", ["ssh"],
+                                                      lambda d: open(f"{d}/config", "w").close(), 1,
+                                                      "config has no line"),
+        ("no key for dropbear", ["dbclient"],
+         lambda d: [os.unlink(f"{d}/{k}")
+                    for k in ("id_relay", "id_relay.dropbear")], 1, "no private key")):
         b = box(name.replace(" ", "-"), DASH, *programs)
         bundle = f"{b.dir}/copy"
         shutil.copytree(t["bundle"], bundle)
@@ -338,38 +390,41 @@ def test_cannot_run():
 
 
 def test_extended():
-    """A session that was seen alive past the end in the bundle: it was extended, and an hour is not enough then."""
+    """A session that was seen alive past the end in the bundle: it was extended, and an hour is not
+    enough then."""
     b = box("extended", DASH, "ssh", env={"RELAY_PATIENCE": "1"})
     r = b.run(rig.open(device.url, ttl="20s"))
     rig.rly("extend", "-t", "1h", r.tunnel["id"])
     time.sleep(33)
     rig.rly("close", r.tunnel["id"])
     r.cut()
-    # The third refusal comes at most six seconds and two logins after the first: far from the 24 seconds that end it.
+    # The third refusal comes at most six seconds and two logins after the first: far from the 24
+    # seconds that end it.
     r.wait_for(REFUSED, 60, 3)
     is_(r.process.poll(), None, "extended: refused for longer than RELAY_PATIENCE: it goes on")
     is_(r.ended(90), 0, "extended: refused for 24 times as long: it stops")
     like(r.said(), "its time is over", "extended: and says why")
 
 
-subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", f"{rig.dir}/pki/other"], check=True)
+subprocess.run(
+    ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", f"{rig.dir}/pki/other"],
+    check=True)
 with open(f"{rig.dir}/pki/other.pub") as other:
     OTHER = "relay1 " + other.read()
 # They wait most of the time: for the next try, and for patience to end.
-together(
-    test_extended, lambda: (test_redis(), test_unknown()), test_nobody_to_ask, test_clock, test_backoff, test_own_key, test_several, test_not_connected,
-    test_places, test_jitter, test_cannot_run,
-    lambda: comes_back("busybox-openssh", ASH, "ssh", "curl", busybox=True),
-    lambda: comes_back("busybox-dropbear", ASH, "dbclient", "openssl", busybox=True),
-    lambda: comes_back("dash-dropbear", DASH, "dbclient", "wget"),
-    lambda: comes_back("bash-openssh", BASH, "ssh", "wget"),
-    lambda: signals("busybox-openssh", ASH, "ssh"),
-    lambda: signals("dash-dropbear", DASH, "dbclient"),
-    lambda: signals("bash-openssh", BASH, "ssh"),
-    lambda: hostkey("dash-openssh", DASH, "ssh", "another key", OTHER),
-    lambda: hostkey("busybox-openssh", ASH, "ssh", "none", ""),
-    lambda: hostkey("busybox-dropbear", ASH, "dbclient", "another key", OTHER),
-    lambda: hostkey("dash-dropbear", DASH, "dbclient", "none", ""))
+together(test_extended, lambda: (test_redis(), test_unknown()), test_nobody_to_ask, test_clock,
+         test_backoff, test_own_key, test_several, test_not_connected, test_places, test_jitter,
+         test_cannot_run, lambda: comes_back("busybox-openssh", ASH, "ssh", "curl", busybox=True),
+         lambda: comes_back("busybox-dropbear", ASH, "dbclient", "openssl", busybox=True),
+         lambda: comes_back("dash-dropbear", DASH, "dbclient", "wget"),
+         lambda: comes_back("bash-openssh", BASH, "ssh", "wget"),
+         lambda: signals("busybox-openssh", ASH, "ssh"),
+         lambda: signals("dash-dropbear", DASH, "dbclient"),
+         lambda: signals("bash-openssh", BASH, "ssh"),
+         lambda: hostkey("dash-openssh", DASH, "ssh", "another key", OTHER),
+         lambda: hostkey("busybox-openssh", ASH, "ssh", "none", ""),
+         lambda: hostkey("busybox-dropbear", ASH, "dbclient", "another key", OTHER),
+         lambda: hostkey("dash-dropbear", DASH, "dbclient", "none", ""))
 rig.check_logs()
 second.check_logs()
 done()

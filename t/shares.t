@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""RelayTunnelThreads: a thousand visitors of one tunnel who hang, by requests, WebSockets, slow bodies, pipelines and HTTP/2, and a
-neighbour who notices nothing, with httpd's 150 threads as Debian ships it. What is counted is given back: at the end of a
-request, of a tunnel, of a child that was killed; and requests of before a graceful restart go on counting."""
+"""RelayTunnelThreads: a thousand visitors of one tunnel who hang, by requests, WebSockets, slow
+bodies, pipelines and HTTP/2, and a neighbour who notices nothing, with httpd's 150 threads as
+Debian ships it. What is counted is given back: at the end of a request, of a tunnel, of a child
+that was killed; and requests of before a graceful restart go on counting."""
 import json
 import os
 import re
@@ -24,7 +25,9 @@ SECONDS = float(os.environ.get("RELAY_SOAK", "1"))
 
 
 def status(rig, what):
-    return int(re.search(rf"^{what}: (\d+)", rig.get(rig.domain, "/relay-status?auto")[2].decode(), re.M)[1])
+    return int(
+        re.search(rf"^{what}: (\d+)",
+                  rig.get(rig.domain, "/relay-status?auto")[2].decode(), re.M)[1])
 
 
 def under_way(rig):
@@ -33,7 +36,6 @@ def under_way(rig):
 
 class Hammered:
     """A tunnel of its own to the device that hangs, and visitors who hammer it."""
-
     def __init__(self, rig, device, kind, visitors, **options):
         self.rig, self.tunnel = rig, rig.open(device.url)
         rig.connect(self.tunnel)
@@ -48,7 +50,8 @@ class Hammered:
         wait_for(lambda: under_way(self.rig) == 0, "the end of all that was counted", 10)
 
     def held(self, limit, timeout=20):
-        """How many are with the device: `limit`, if it comes to that in time, and all others have been refused."""
+        """How many are with the device: `limit`, if it comes to that in time, and all others have
+        been refused."""
         until = time.monotonic() + timeout
         while True:
             counts = self.hammer.counts()
@@ -83,16 +86,23 @@ def test_kind(rig, device, neighbour, kind):
             if until is None and (it.settled() or time.monotonic() > began + 60):
                 until = time.monotonic() + SECONDS
         counts = it.hammer.counts()
-        if kind == "h2":  # mod_http2 has some of them wait, behind those on the same connection that hang
-            tap.ok(counts["held"] >= LIMIT and counts["refused"] > it.hammer.asked() / 2 and counts["failed"] == 0,
-                   f"{kind}: of {it.hammer.asked()} requests most are refused", counts)
+        # mod_http2 has some of them wait, behind those on the same connection that hang
+        if kind == "h2":
+            tap.ok(
+                counts["held"] >= LIMIT and counts["refused"] > it.hammer.asked() / 2 and
+                counts["failed"] == 0, f"{kind}: of {it.hammer.asked()} requests most are refused",
+                counts)
         else:
-            tap.is_((counts["held"], counts["refused"]), (LIMIT, it.hammer.asked() - LIMIT),
-                    f"{kind}: of {it.hammer.asked()} requests {LIMIT} are with the device, the others are refused")
+            tap.is_(
+                (counts["held"], counts["refused"]), (LIMIT, it.hammer.asked() - LIMIT),
+                f"{kind}: of {it.hammer.asked()} requests {LIMIT} are with the device, the others "
+                "are refused")
         tap.is_(under_way(rig), LIMIT, f"{kind}: and mod_status says so")
         tap.is_(answers, {200}, f"{kind}: a neighbour is served")
         # One of all may be this machine's, which runs other tests as well.
-        tap.ok(sorted(slow[1.1] + slow[2])[-2] < 1, f"{kind}: within a second", f"{shown(slow[1.1])}; HTTP/2: {shown(slow[2])}")
+        tap.ok(
+            sorted(slow[1.1] + slow[2])[-2] < 1, f"{kind}: within a second",
+            f"{shown(slow[1.1])}; HTTP/2: {shown(slow[2])}")
         tap.diag(f"{kind}: neighbour: {shown(slow[1.1])}; HTTP/2: {shown(slow[2])}")
         if kind == "get":
             test_page(rig, it.tunnel)
@@ -102,16 +112,21 @@ def test_kind(rig, device, neighbour, kind):
 def test_page(rig, tunnel):
     for http in (1.1, 2):
         answer, headers, body = rig.get(tunnel, headers={"Accept": "application/json"}, http=http)
-        tap.is_((answer, json.loads(body)["error"]), (503, "busy"), f"HTTP/{http}: above it 503, in JSON `busy'")
-        tap.is_((headers["Retry-After"], headers["Cache-Control"]), ("5", "no-store"), f"HTTP/{http}: with Retry-After, not to be kept")
-        tap.like(rig.get(tunnel, headers={"Accept": "text/html"}, http=http)[2].decode(), "too many requests to this device at once",
-                 f"HTTP/{http}: the page says what it is")
+        tap.is_((answer, json.loads(body)["error"]), (503, "busy"),
+                f"HTTP/{http}: above it 503, in JSON `busy'")
+        tap.is_((headers["Retry-After"], headers["Cache-Control"]), ("5", "no-store"),
+                f"HTTP/{http}: with Retry-After, not to be kept")
+        tap.like(
+            rig.get(tunnel, headers={"Accept": "text/html"}, http=http)[2].decode(),
+            "too many requests to this device at once", f"HTTP/{http}: the page says what it is")
         at = time.monotonic()
         answer = rig.get(tunnel, method="POST", body=b"x" * 10000, http=http)[0]
-        tap.ok(answer == 503 and time.monotonic() - at < 2, f"HTTP/{http}: a request with a body is told as well", answer)
-    tap.like(open(f"{rig.dir}/log/relay-error.log").read(),
-             rf"RLY148 as many requests .* RelayTunnelThreads allows: name {tunnel['routes'][0]['name']}, tunnel {tunnel['id']}",
-             "the log says which tunnel")
+        tap.ok(answer == 503 and time.monotonic() - at < 2,
+               f"HTTP/{http}: a request with a body is told as well", answer)
+    tap.like(
+        open(f"{rig.dir}/log/relay-error.log").read(),
+        r"RLY148 as many requests .* RelayTunnelThreads allows: name "
+        rf"{tunnel['routes'][0]['name']}, tunnel {tunnel['id']}", "the log says which tunnel")
 
 
 def children(rig):
@@ -146,25 +161,34 @@ def configure(rig, line):
     with open(path) as f:
         text = f.read()
     with open(path, "w") as f:
-        f.write(re.sub(r"^ *RelayEngine on\n(?: *RelayTunnelThreads .*\n)?", f"    RelayEngine on\n    {line}\n", text, flags=re.M))
+        f.write(
+            re.sub(r"^ *RelayEngine on\n(?: *RelayTunnelThreads .*\n)?",
+                   f"    RelayEngine on\n    {line}\n",
+                   text,
+                   flags=re.M))
     before = set(children(rig))
     rig.graceful()
-    wait_for(lambda: not before & set(children(rig)), "the end of the children of before, with their limit", 20)
+    wait_for(lambda: not before & set(children(rig)),
+             "the end of the children of before, with their limit", 20)
 
 
 def test_graceful(rig, device):
     with Hammered(rig, device, "websocket", 60) as it:
         tap.is_(it.held(LIMIT), LIMIT, "before a graceful restart")
         rig.graceful()
-        tap.is_((under_way(rig), it.hammer.counts()["held"]), (LIMIT, LIMIT), "a graceful restart ends no WebSocket, and they go on counting")
-        tap.is_(rig.get(it.tunnel)[0], 503, "the new children refuse what the old ones leave no room for")
+        tap.is_((under_way(rig), it.hammer.counts()["held"]), (LIMIT, LIMIT),
+                "a graceful restart ends no WebSocket, and they go on counting")
+        tap.is_(
+            rig.get(it.tunnel)[0], 503,
+            "the new children refuse what the old ones leave no room for")
 
 
 def test_directive(rig, device):
     for value, limit in (("3", 3), ("2%", 16), ("20%", 30), ("0", 50)):
         configure(rig, f"RelayTunnelThreads {value}")
         with Hammered(rig, device, "websocket", 50) as it:
-            tap.is_(it.held(limit), limit, f"RelayTunnelThreads {value}: {limit} of 50 are with the device")
+            tap.is_(it.held(limit), limit,
+                    f"RelayTunnelThreads {value}: {limit} of 50 are with the device")
 
 
 def main():

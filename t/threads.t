@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""The module's threads under ThreadSanitizer, against a real Redis: t/threads/threads.c says how and why. Seconds in CI;
-RELAY_THREADS_SECONDS=600 for longer."""
+"""The module's threads under ThreadSanitizer, against a real Redis: t/threads/threads.c says how
+and why. Seconds in CI; RELAY_THREADS_SECONDS=600 for longer."""
 import os
 import re
 import shutil
@@ -20,7 +20,10 @@ BUILD = os.environ.get("RELAY_THREADS_BUILD", f"{TOP}/build-tsan")
 def build():
     env = dict(os.environ, RELAY_BUILD=BUILD, RELAY_CC="clang")
     env.pop("MAKEFLAGS", None)
-    subprocess.run([f"{TOP}/script/build", "--enable-sanitize=thread", "CFLAGS=-g -O1"], env=env, check=True, stderr=subprocess.DEVNULL)
+    subprocess.run([f"{TOP}/script/build", "--enable-sanitize=thread", "CFLAGS=-g -O1"],
+                   env=env,
+                   check=True,
+                   stderr=subprocess.DEVNULL)
     subprocess.run(["make", "-s", "-C", BUILD, "t/threads/threads"], env=env, check=True)
     return f"{BUILD}/t/threads/threads"
 

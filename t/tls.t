@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""SSH inside TLS on the HTTPS port: bundles of `rly open --tls` with OpenSSH's and dropbear's client, by ALPN and by name alone,
-through a network that inspects TLS (a proxy that ends it and starts its own), beside HTTPS on the same port; how many are let in,
-and how it ends: tunnel closed, Apache restarted, rlyd away.
+"""SSH inside TLS on the HTTPS port: bundles of `rly open --tls` with OpenSSH's and dropbear's
+client, by ALPN and by name alone, through a network that inspects TLS (a proxy that ends it and
+starts its own), beside HTTPS on the same port; how many are let in, and how it ends: tunnel closed,
+Apache restarted, rlyd away.
 """
 import os
 import re
@@ -14,7 +15,9 @@ import sys
 import threading
 import time
 
-sys.path[:0] = [os.path.join(os.path.dirname(os.path.abspath(__file__)), d) for d in ("lib", "../script/lib")]
+sys.path[:0] = [
+    os.path.join(os.path.dirname(os.path.abspath(__file__)), d) for d in ("lib", "../script/lib")
+]
 import keeper  # noqa: E402
 import rigpki  # noqa: E402
 from box import Box  # noqa: E402
@@ -24,8 +27,12 @@ from tap import between, done, is_, like, ok, unlike  # noqa: E402
 from trap import Listener  # noqa: E402
 
 MAX = 3
-rig = Rig(rlyd=True, vhost=f"    RelaySSHTLSMax {MAX}",
-          httpd_conf="ServerLimit 2\nStartServers 1\nThreadsPerChild 25\nMaxRequestWorkers 25\nMinSpareThreads 1\nMaxSpareThreads 75")
+rig = Rig(
+    rlyd=True,
+    vhost=f"    RelaySSHTLSMax {MAX}",
+    httpd_conf=
+    "ServerLimit 2\nStartServers 1\nThreadsPerChild 25\nMaxRequestWorkers 25\nMinSpareThreads "
+    "1\nMaxSpareThreads 75")
 device = rig.device("the-device")
 PROXY = f"openssl s_client -quiet -verify_quiet -alpn ssh -servername ssh.{rig.domain} -connect 127.0.0.1:{rig.https_port}"
 
@@ -56,10 +63,10 @@ def test_openssh():
     live = rig.redis("HGET", "relay:live:relay1", t["routes"][0]["listen"])
     like(live, r'"peer":"127\.0\.0\.1:\d+"', "rlyd knows the address that the device came from")
     s.stop()
-    for what, old, new in (("by its name alone, where ALPN is lost", " -alpn ssh", ""),
-                           ("by ALPN alone", f"ssh.{rig.domain}", f"whatever.{rig.domain}"),
-                           ("by ALPN alone, without SNI", f"-servername ssh.{rig.domain}", "-noservername"),
-                           ("with TLS 1.2", "-quiet", "-quiet -tls1_2")):
+    for what, old, new in (("by its name alone, where ALPN is lost", " -alpn ssh",
+                            ""), ("by ALPN alone", f"ssh.{rig.domain}", f"whatever.{rig.domain}"),
+                           ("by ALPN alone, without SNI", f"-servername ssh.{rig.domain}",
+                            "-noservername"), ("with TLS 1.2", "-quiet", "-quiet -tls1_2")):
         t = change(tls_open(), old, new)
         s = rig.connect(t)
         ok(answers(t), f"recognised {what}" if "TLS" not in what else what)
@@ -70,11 +77,14 @@ def test_openssh():
 def test_not_ssh():
     """What is not meant for sshd stays HTTP."""
     with rig.tls(f"ssh.{rig.domain}", alpn=["http/1.1"]) as sock:
-        sock.sendall(f"GET /none HTTP/1.1\r\nHost: ssh.{rig.domain}\r\nConnection: close\r\n\r\n".encode())
+        sock.sendall(
+            f"GET /none HTTP/1.1\r\nHost: ssh.{rig.domain}\r\nConnection: close\r\n\r\n".encode())
         like(sock.recv(100).decode(), "^HTTP/1.1 ", "HTTP to ssh.DOMAIN is answered by httpd")
     with rig.tls("other", alpn=["http/1.1"]) as sock:
         sock.sendall(b"SSH-2.0-x\r\n\r\n")
-        like(sock.recv(100).decode(), "^HTTP/1.1 400 |<title>400 ", "`SSH-' inside TLS to another name is a bad request")
+        like(
+            sock.recv(100).decode(), "^HTTP/1.1 400 |<title>400 ",
+            "`SSH-' inside TLS to another name is a bad request")
 
 
 def test_command():
@@ -82,9 +92,12 @@ def test_command():
     own = f"{rig.dir}/pki/own"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", own], check=True)
     t = rig.open(device.url, key=f"{own}.pub", args=["--tls"])
-    command = t["ssh"]["command"].replace("ssh -N", f"exec ssh -N -F none -i {own} -o StrictHostKeyChecking=no "
-                                          f"-o UserKnownHostsFile=/dev/null -o ExitOnForwardFailure=yes", 1)
-    process = subprocess.Popen(["sh", "-c", command], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    command = t["ssh"]["command"].replace(
+        "ssh -N", f"exec ssh -N -F none -i {own} -o StrictHostKeyChecking=no "
+        f"-o UserKnownHostsFile=/dev/null -o ExitOnForwardFailure=yes", 1)
+    process = subprocess.Popen(["sh", "-c", command],
+                               stdin=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL)
     wait_for(lambda: rig.listening(t), f"{command} is up")
     ok(answers(t), "the command that is printed for -k --tls works")
     process.terminate()
@@ -92,29 +105,37 @@ def test_command():
 
 
 def test_run():
-    for name, shell, programs in (("busybox-dropbear", "busybox sh", ["dbclient", "openssl"]), ("dash-openssh", "dash", ["ssh", "sh", "openssl", "curl"])):
-        b = Box(rig, name, shell, programs, busybox=name.startswith("busybox"), env={"CURL_CA_BUNDLE": rig.ca, "SSL_CERT_FILE": rig.ca})
+    for name, shell, programs in (("busybox-dropbear", "busybox sh", ["dbclient", "openssl"]),
+                                  ("dash-openssh", "dash", ["ssh", "sh", "openssl", "curl"])):
+        b = Box(rig,
+                name,
+                shell,
+                programs,
+                busybox=name.startswith("busybox"),
+                env={"CURL_CA_BUNDLE": rig.ca, "SSL_CERT_FILE": rig.ca})
         r = b.run(tls_open())
         ok(answers(r.tunnel), f"{name}: DIR/run through TLS: the device answers")
         r.cut()
         started = time.monotonic()
         r.wait_up(20)
-        between(time.monotonic() - started, 0, 8, f"{name}: its session is killed: it comes back within seconds")
+        between(time.monotonic() - started, 0, 8,
+                f"{name}: its session is killed: it comes back within seconds")
         below = r.processes()
         rig.rly("close", r.tunnel["id"])
         closed = time.monotonic()
         r.wait(lambda: not r.listens & listeners(), "rlyd ends the session", 5)
-        between(time.monotonic() - closed, 0, 1.5, f"{name}: the tunnel is closed: rlyd ends the session within a second")
+        between(time.monotonic() - closed, 0, 1.5,
+                f"{name}: the tunnel is closed: rlyd ends the session within a second")
         is_(r.ended(60), 0, f"{name}: and run stops for good")
         like(r.said(), "the grant has ended, the relay says so", f"{name}: and says why")
-        r.wait(lambda: not [p for p in below if os.path.exists(f"/proc/{p}")], "no process is left on the device", 5)
+        r.wait(lambda: not [p for p in below if os.path.exists(f"/proc/{p}")],
+               "no process is left on the device", 5)
         ok(True, f"{name}: no process is left on the device, openssl neither")
 
 
 class Inspector(Listener):
-    """A network that inspects: ends TLS with a certificate of its own and starts TLS anew to where it was meant to go.
-    ALPN is lost on the way, the name is kept."""
-
+    """A network that inspects: ends TLS with a certificate of its own and starts TLS anew to where
+    it was meant to go. ALPN is lost on the way, the name is kept."""
     def __init__(self, upstream):
         self.upstream = upstream
         cert = f"{rig.dir}/pki/inspector.pem"
@@ -150,7 +171,8 @@ class Inspector(Listener):
 
 def test_inspected():
     inspector = Inspector(lambda name: rig.tls(name))
-    t = change(tls_open(), f"-connect 127.0.0.1:{rig.https_port}", f"-connect 127.0.0.1:{inspector.port}")
+    t = change(tls_open(), f"-connect 127.0.0.1:{rig.https_port}",
+               f"-connect 127.0.0.1:{inspector.port}")
     s = rig.connect(t)
     ok(answers(t), "through a network that replaces the certificate: the tunnel is up")
     is_(inspector.names, [f"ssh.{rig.domain}"], "and it was that network that it went through")
@@ -164,18 +186,25 @@ def test_inspected():
     with open(f"{rig.dir}/etc/false_config", "w") as f:
         f.write(text)
     inspector = Inspector(lambda name: false_sshd())
-    t = change(tls_open(), f"-connect 127.0.0.1:{rig.https_port}", f"-connect 127.0.0.1:{inspector.port}")
+    t = change(tls_open(), f"-connect 127.0.0.1:{rig.https_port}",
+               f"-connect 127.0.0.1:{inspector.port}")
     s = rig.connect(t, wait=False)
     s.process.wait(20)
-    like(s.output(), "(?i)host key verification failed|host identification has changed", "one that puts its own sshd there, too: "
+    like(s.output(), "(?i)host key verification failed|host identification has changed",
+         "one that puts its own sshd there, too: "
          "the pinned host key refuses it")
 
 
 def false_sshd():
     """A connection to an sshd with another host key."""
     ours, theirs = socket.socketpair()
-    subprocess.Popen(["/usr/sbin/sshd", "-i", "-f", f"{rig.dir}/etc/false_config", "-E", f"{rig.dir}/log/false.log"], stdin=theirs,
-                     stdout=theirs, stderr=subprocess.DEVNULL)
+    subprocess.Popen([
+        "/usr/sbin/sshd", "-i", "-f", f"{rig.dir}/etc/false_config", "-E",
+        f"{rig.dir}/log/false.log"
+    ],
+                     stdin=theirs,
+                     stdout=theirs,
+                     stderr=subprocess.DEVNULL)
     theirs.close()
     return ours
 
@@ -188,8 +217,11 @@ def test_limit():
     s = rig.connect(extra, wait=False)
     is_(s.process.wait(20), 255, f"the {MAX + 1}th is refused: ssh ends")
     between(time.monotonic() - started, 0, 5, "at once")
-    unlike(s.output(), "Permission denied", "before sshd has seen it: run does not take it for an answer about the grant")
-    like(log(rig, "relay-error.log") + log(rig, "httpd-error.log"), rf"RLY155 .*RelaySSHTLSMax \({MAX} in each process\)", "Apache's log says which limit")
+    unlike(s.output(), "Permission denied",
+           "before sshd has seen it: run does not take it for an answer about the grant")
+    like(
+        log(rig, "relay-error.log") + log(rig, "httpd-error.log"),
+        rf"RLY155 .*RelaySSHTLSMax \({MAX} in each process\)", "Apache's log says which limit")
     ok(all(answers(s.tunnel) for s in sessions), "the others go on")
     is_(rig.get(sessions[0].tunnel, http=2)[0], 200, "so does HTTPS")
     plain = rig.open(device.url)
@@ -204,11 +236,13 @@ def test_limit():
 
 
 def test_graceful():
-    """The second of two graceful restarts finds no room for new processes, unless the first one's sessions have ended."""
+    """The second of two graceful restarts finds no room for new processes, unless the first one's
+    sessions have ended."""
     b = Box(rig, "graceful", "dash", ["ssh", "sh", "openssl", "curl"])
     busy, idle = (b.run(tls_open()) for _ in range(2))
     answer = {}
-    visitor = threading.Thread(target=lambda: answer.update(zip(("status", "headers", "body"), rig.get(busy.tunnel, "/slow?s=8"))))
+    visitor = threading.Thread(target=lambda: answer.update(
+        zip(("status", "headers", "body"), rig.get(busy.tunnel, "/slow?s=8"))))
     visitor.start()
     wait_for(lambda: device.conns()["open"], "the request is at the device")
     httpd = set(keeper.descendants([rig.servers["httpd"].pid]))
@@ -219,8 +253,10 @@ def test_graceful():
     for r in (busy, idle):
         r.wait_for("the connection ended", 40)
         r.wait_up(20)
-        ok(answers(r.tunnel), "then its session ends at a pause, and comes back through a new process")
-    wait_for(lambda: not httpd & set(keeper.descendants([rig.servers["httpd"].pid])), "the old processes end", 20)
+        ok(answers(r.tunnel),
+           "then its session ends at a pause, and comes back through a new process")
+    wait_for(lambda: not httpd & set(keeper.descendants([rig.servers["httpd"].pid])),
+             "the old processes end", 20)
     ok(True, "the old processes end")
     rig.graceful()
     ok(answers(idle.tunnel), "so that there is room for the next restart")
@@ -237,7 +273,9 @@ def test_rlyd_away():
     s = rig.connect(t, wait=False)
     is_(s.process.wait(20), 255, "rlyd is away: ssh ends")
     between(time.monotonic() - started, 0, 5, "at once")
-    like(log(rig, "relay-error.log") + log(rig, "httpd-error.log"), "RLY154 SSH inside TLS is refused: ", "one line in Apache's log")
+    like(
+        log(rig, "relay-error.log") + log(rig, "httpd-error.log"),
+        "RLY154 SSH inside TLS is refused: ", "one line in Apache's log")
     is_(rig.get(t)[0], 503, "HTTPS is not affected")
     rig.servers["rlyd"].start()
     s = rig.connect(t)

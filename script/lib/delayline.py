@@ -4,8 +4,8 @@
     with DelayLine("127.0.0.1", port, 0.025) as line:   # 25 ms each way: a round trip takes 50 ms
         … connect to 127.0.0.1:line.port …
 
-It delays and does not narrow: bytes keep their order and distance. As a program: delayline.py HOST PORT SECONDS;
-prints its port, and ends when its standard input does.
+It delays and does not narrow: bytes keep their order and distance. As a program: delayline.py HOST
+PORT SECONDS; prints its port, and ends when its standard input does.
 """
 import asyncio
 import collections
@@ -20,10 +20,15 @@ IN_FLIGHT = 16 * 1024 * 1024
 
 class DelayLine:
     """The forwarder in a process of its own."""
-
     def __init__(self, host, port, seconds):
-        self.process = subprocess.Popen(["/usr/bin/python3", os.path.abspath(__file__), host, str(port), str(seconds)],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+        self.process = subprocess.Popen(
+            ["/usr/bin/python3",
+             os.path.abspath(__file__), host,
+             str(port),
+             str(seconds)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True)
         line = self.process.stdout.readline()
         if not line:
             raise RuntimeError("the delay line did not start")
@@ -99,7 +104,8 @@ async def serve(host, port, seconds):
             return
         for w in (writer, onward):
             w.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        await asyncio.gather(one_way(reader, onward, seconds), one_way(onward_reader, writer, seconds))
+        await asyncio.gather(one_way(reader, onward, seconds),
+                             one_way(onward_reader, writer, seconds))
         writer.close()
         onward.close()
 

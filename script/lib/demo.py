@@ -39,6 +39,7 @@ def stop_on_signals():
         for sig in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(sig, signal.SIG_IGN)
         raise Stop(number)
+
     for sig in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(sig, handler)
 
@@ -61,7 +62,9 @@ class Demo:
         return f"    {env}{' '.join(shlex.quote(str(a)) for a in argv)}"
 
     def run(self):
-        build = subprocess.run([f"{relayrig.TOP}/script/build"], stdin=subprocess.DEVNULL, stdout=sys.stderr)
+        build = subprocess.run([f"{relayrig.TOP}/script/build"],
+                               stdin=subprocess.DEVNULL,
+                               stdout=sys.stderr)
         if build.returncode:
             raise relayrig.RigError("the build failed; what it said stands above")
         self.rig = rig = relayrig.Rig(say=self.step, rlyd="auto")
@@ -99,17 +102,23 @@ class Demo:
 
     def curl(self):
         host = self.rig.host(self.tunnel)
-        return ["curl", "--cacert", self.rig.ca, "--resolve", f"{host}:{self.rig.https_port}:{self.rig.address}", self.url]
+        return [
+            "curl", "--cacert", self.rig.ca, "--resolve",
+            f"{host}:{self.rig.https_port}:{self.rig.address}", self.url
+        ]
 
     def fetch(self, stdout):
         """Gets the page as a visitor does, its bytes to the descriptor stdout, or to nowhere."""
         self.step("fetching the page through HTTPS, with the certificate checked")
         argv = self.curl()
         self.say(self.shown(*argv))
-        result = subprocess.run([argv[0], "-q", "-sS", "--fail", "--noproxy", "*", *argv[1:]], stdin=subprocess.DEVNULL,
-                                stdout=subprocess.DEVNULL if stdout is None else stdout, stderr=sys.stderr)
+        result = subprocess.run([argv[0], "-q", "-sS", "--fail", "--noproxy", "*", *argv[1:]],
+                                stdin=subprocess.DEVNULL,
+                                stdout=subprocess.DEVNULL if stdout is None else stdout,
+                                stderr=sys.stderr)
         if result.returncode:
-            raise relayrig.RigError("the page could not be fetched\n" + self.rig.tail("httpd") + self.rig.tail("sshd"))
+            raise relayrig.RigError("the page could not be fetched\n" + self.rig.tail("httpd") +
+                                    self.rig.tail("sshd"))
         return 0
 
     def pids(self):
@@ -118,11 +127,22 @@ class Demo:
     def print_json(self):
         rig = self.rig
         print(json.dumps({
-            "url": self.url, "domain": rig.domain, "https_port": rig.https_port, "ca": rig.ca, "conf": rig.conf,
-            "bundle": self.tunnel["bundle"], "redis": rig.redis_sock, "pids": self.pids(),
-            "id": self.tunnel["id"], "name": self.tunnel["routes"][0]["name"], "rly": rig.program("rly"),
-            "http_port": rig.http_port, "ssh_port": rig.ssh_port, "dir": rig.dir,
-        }), flush=True)
+            "url": self.url,
+            "domain": rig.domain,
+            "https_port": rig.https_port,
+            "ca": rig.ca,
+            "conf": rig.conf,
+            "bundle": self.tunnel["bundle"],
+            "redis": rig.redis_sock,
+            "pids": self.pids(),
+            "id": self.tunnel["id"],
+            "name": self.tunnel["routes"][0]["name"],
+            "rly": rig.program("rly"),
+            "http_port": rig.http_port,
+            "ssh_port": rig.ssh_port,
+            "dir": rig.dir,
+        }),
+              flush=True)
 
     def print_help(self):
         rig, conf = self.rig, f"RELAY_CONF={self.rig.conf} "
@@ -142,8 +162,8 @@ The device is at
   read the logs
     {rig.dir}/log
 """)
-        self.say(f"It stays for {self.options.seconds:g} s, or until Ctrl-C." if self.options.seconds is not None
-                 else "Ctrl-C ends everything.")
+        self.say(f"It stays for {self.options.seconds:g} s, or until Ctrl-C." if self.options.
+                 seconds is not None else "Ctrl-C ends everything.")
 
     def stay(self):
         end = None if self.options.seconds is None else time.monotonic() + self.options.seconds
@@ -152,7 +172,8 @@ The device is at
             time.sleep(0.2 if end is None else max(0, min(0.2, end - time.monotonic())))
             if not told and self.session.process.poll() is not None:
                 told = True
-                self.say("The device's ssh has ended: " + (self.session.output().strip().split("\n")[-1] or "no word"))
+                self.say("The device's ssh has ended: " +
+                         (self.session.output().strip().split("\n")[-1] or "no word"))
 
     def end(self):
         if self.rig is not None:

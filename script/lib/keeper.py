@@ -53,8 +53,11 @@ def descendants(roots):
 def kill_all(pids, sig=signal.SIGKILL):
     """Signals those of {pid: start time} that are still the same process; returns them."""
     table = process_table()
-    alive = {pid: start for pid, start in pids.items()
-             if pid in table and table[pid][1] == start and table[pid][2] != "Z"}
+    alive = {
+        pid: start
+        for pid, start in pids.items()
+        if pid in table and table[pid][1] == start and table[pid][2] != "Z"
+    }
     for pid in alive:
         try:
             os.kill(pid, sig)
@@ -100,7 +103,8 @@ def keep():
 
 
 def _leave(number, frame):
-    """Ends the program so that its atexit functions run; what comes after the first signal changes nothing."""
+    """Ends the program so that its atexit functions run; what comes after the first signal changes
+    nothing."""
     for sig in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(sig, signal.SIG_IGN)
     sys.exit(128 + number)
@@ -112,12 +116,14 @@ def _watch(child):
             os.kill(child, number)
         except ProcessLookupError:
             pass
+
     for sig in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(sig, pass_on)
     while True:
         pid, status = os.waitpid(-1, 0)
         if pid == child:
-            return os.waitstatus_to_exitcode(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
+            return os.waitstatus_to_exitcode(status) if os.WIFEXITED(
+                status) else 128 + os.WTERMSIG(status)
 
 
 def _clean_up(told):

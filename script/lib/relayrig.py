@@ -3,8 +3,8 @@
 
 script/demo and the tests in t/ run on it. What it starts is the real thing with the tree's own
 configuration: the files of apache-conf/ and sshd-conf/ as `make install` lays them down, with only
-paths, ports and the domain replaced (see edit() below). Programs come from an install
-under the scratch directory, never from the system's own directories.
+paths, ports and the domain replaced (see edit() below). Programs come from an install under the
+scratch directory, never from the system's own directories.
 
     rig = Rig()
     device = rig.device(id="nas")
@@ -16,8 +16,8 @@ under the scratch directory, never from the system's own directories.
 Everything ends with stop(), and also when the program dies (keeper.py).
 
 Environment: RELAY_BUILD is the build directory (default: build/ of the checkout); RELAY_ROOT is a
-directory that `make install DESTDIR=…` has filled already, so that not each rig does it again; RELAY_KEEP one
-that each rig's logs and configuration are copied to at its end.
+directory that `make install DESTDIR=…` has filled already, so that not each rig does it again;
+RELAY_KEEP one that each rig's logs and configuration are copied to at its end.
 """
 import atexit
 import itertools
@@ -42,14 +42,18 @@ from rigclient import Client
 from rigdevice import Device, Session
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-# AddressSanitizer keeps 256 MB of what was freed, to notice its use: not where what httpd itself holds is measured.
+# AddressSanitizer keeps 256 MB of what was freed, to notice its use: not where what httpd itself
+# holds is measured.
 ASAN_KEEPS_LITTLE = "quarantine_size_mb=1:thread_local_quarantine_size_kb=16"
 MODULES = "/usr/lib/apache2/modules"
 MODS_AVAILABLE = "/etc/apache2/mods-available"
 APACHE2 = "/usr/sbin/apache2"
-# What Debian's apache2 package enables, apart from the MPM; relay.load says what else the module needs.
-MODS_ENABLED = ("access_compat alias auth_basic authn_core authn_file authz_core authz_host authz_user autoindex "
-                "deflate dir env filter mime negotiation reqtimeout setenvif status").split()
+# What Debian's apache2 package enables, apart from the MPM; relay.load says what else the module
+# needs.
+MODS_ENABLED = (
+    "access_compat alias auth_basic authn_core authn_file authz_core authz_host authz_user "
+    "autoindex "
+    "deflate dir env filter mime negotiation reqtimeout setenvif status").split()
 
 HTTPD_CONF = """\
 ServerRoot "{dir}"
@@ -87,10 +91,15 @@ class RigError(Exception):
 
 def run(argv, what, **kwargs):
     """Runs a program to its end; a failure is a RigError that shows its output."""
-    result = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                            text=True, **kwargs)
+    result = subprocess.run(argv,
+                            stdin=subprocess.DEVNULL,
+                            stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT,
+                            text=True,
+                            **kwargs)
     if result.returncode:
-        raise RigError(f"{what} failed ({' '.join(argv)}, exit status {result.returncode}):\n{result.stdout}")
+        raise RigError(
+            f"{what} failed ({' '.join(argv)}, exit status {result.returncode}):\n{result.stdout}")
     return result.stdout
 
 
@@ -128,17 +137,19 @@ def listeners():
 
 
 def edit(text, changes, what):
-    """Applies (regex, replacement) pairs; one that matches nothing is an error: the drop-in has changed."""
+    """Applies (regex, replacement) pairs; one that matches nothing is an error: the drop-in has
+    changed."""
     for regex, replacement in changes:
         text, count = re.subn(regex, lambda m, r=replacement: r, text, flags=re.M)
         if not count:
-            raise RigError(f"{what} has nothing that matches {regex!r}: relayrig.py and the file have drifted apart")
+            raise RigError(
+                f"{what} has nothing that matches {regex!r}: relayrig.py and the file have "
+                "drifted apart")
     return text
 
 
 class Server:
     """One of the rig's server processes; it can be stopped, killed and started again."""
-
     def __init__(self, rig, name, argv, ready, log, env=None):
         self.rig, self.name, self.argv, self.ready, self.log = rig, name, argv, ready, log
         self.env = dict(os.environ, **(env or {}))
@@ -153,14 +164,21 @@ class Server:
 
     def start(self):
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            env=self.env, cwd=self.rig.dir, start_new_session=True)
+            self.process = subprocess.Popen(self.argv,
+                                            stdin=subprocess.DEVNULL,
+                                            stdout=log,
+                                            stderr=log,
+                                            env=self.env,
+                                            cwd=self.rig.dir,
+                                            start_new_session=True)
 
         def up():
             if not self.alive():
-                raise RigError(f"{self.name} ended at once, exit status {self.process.returncode}; its log:\n"
-                               + self.rig.tail(self.log))
+                raise RigError(
+                    f"{self.name} ended at once, exit status {self.process.returncode}; its log:\n"
+                    + self.rig.tail(self.log))
             return self.ready()
+
         try:
             wait_for(up, f"{self.name} did not come up", 20)
         except RigError as e:
@@ -195,25 +213,38 @@ class Server:
 class Rig(Client):
     """See the module's text. Parameters:
 
-    listen, cooldown    relay.conf's; the default is a random /22 of the loopback network, so that rigs
+    listen, cooldown    relay.conf's; the default is a random /22 of the loopback network, so that
+    rigs
                         that run side by side do not meet
-    relay_conf          {section: {key: value}} laid over the generated relay.conf; None as value leaves a key out
-    mpm                 event, worker or prefork
-    vhost, httpd_conf   directives added to the HTTPS vhost and at server level
-    redis_conf          lines added to redis.conf
-    sshd_conf           lines put at the top of sshd's configuration (sshd keeps the first value it meets)
-    http2               False: without mod_http2's protocols
-    rlyd                True: run rlyd, with RelaySSH on, and let devices connect to the HTTPS port; the
+    relay_conf          {section: {key: value}} laid over the generated relay.conf; None as value
+    leaves a key out mpm                 event, worker or prefork vhost, httpd_conf   directives
+    added to the HTTPS vhost and at server level redis_conf          lines added to redis.conf
+    sshd_conf           lines put at the top of sshd's configuration (sshd keeps the first value it
+    meets) http2               False: without mod_http2's protocols rlyd                True: run
+    rlyd, with RelaySSH on, and let devices connect to the HTTPS port; the
                         listening sshd is there as well, on ssh_port. "auto": if the build has it
-    address             where Apache and sshd listen
-    asan                options of AddressSanitizer for httpd, where RELAY_SANITIZER has it there
-    say                 a function that is told each step, for people
+    address             where Apache and sshd listen asan                options of AddressSanitizer
+    for httpd, where RELAY_SANITIZER has it there say                 a function that is told each
+    step, for people
     """
 
     domain = "relay.localhost"
 
-    def __init__(self, listen=None, cooldown=None, mpm="event", relay_conf=None, vhost="", httpd_conf="",
-                 sshd_conf="", http2=True, rlyd=None, address="127.0.0.1", say=None, start=True, redis_conf="", asan=""):
+    def __init__(self,
+                 listen=None,
+                 cooldown=None,
+                 mpm="event",
+                 relay_conf=None,
+                 vhost="",
+                 httpd_conf="",
+                 sshd_conf="",
+                 http2=True,
+                 rlyd=None,
+                 address="127.0.0.1",
+                 say=None,
+                 start=True,
+                 redis_conf="",
+                 asan=""):
         if os.geteuid() != 0:
             raise RigError("root is needed: sshd starts the processes of other users")
         self.say = say or (lambda text: None)
@@ -225,7 +256,8 @@ class Rig(Client):
         self.stopped = False
         keeper.keep()
         atexit.register(self.stop)
-        # sshd refuses to run an AuthorizedKeysCommand below a directory that others can write to, so not /tmp.
+        # sshd refuses to run an AuthorizedKeysCommand below a directory that others can write to,
+        # so not /tmp.
         self.dir = tempfile.mkdtemp(prefix="relay-", dir="/run")
         keeper.remove_at_end(self.dir)
         os.chmod(self.dir, 0o755)
@@ -276,12 +308,17 @@ class Rig(Client):
 
     def _write_relay_conf(self, listen, cooldown, changes):
         conf = {
-            "relay": {"name": "relay1", "domain": self.domain,
-                      "ssh": f"{self.address}:{self.https_port if self.with_rlyd else self.ssh_port}",
-                      "user": "relay", "listen": listen, "https-port": self.https_port},
+            "relay": {
+                "name": "relay1", "domain": self.domain, "ssh":
+                f"{self.address}:{self.https_port if self.with_rlyd else self.ssh_port}", "user":
+                "relay", "listen": listen, "https-port": self.https_port
+            },
             "redis": {"url": f"unix://{self.redis_sock}"},
-            "rlyd": {"socket": f"{self.dir}/run/rlyd.sock", "pid-file": f"{self.dir}/run/rlyd.pid",
-                     "sshd-config": f"{self.dir}/etc/sshd_config", "sshd-log": f"{self.dir}/log/sshd-i.log"},
+            "rlyd": {
+                "socket": f"{self.dir}/run/rlyd.sock", "pid-file": f"{self.dir}/run/rlyd.pid",
+                "sshd-config": f"{self.dir}/etc/sshd_config", "sshd-log":
+                f"{self.dir}/log/sshd-i.log"
+            },
         }
         if cooldown:
             conf["relay"]["cooldown"] = cooldown
@@ -307,8 +344,10 @@ class Rig(Client):
         self.say("starting a private Redis")
         conf = f"{self.dir}/etc/redis.conf"
         with open(conf, "w") as f:
-            f.write(f"port 0\nunixsocket {self.redis_sock}\nunixsocketperm 777\ndir {self.dir}/redis\nsave \"\"\n"
-                    f"appendonly no\nlogfile {self.dir}/log/redis.log\ndaemonize no\n{self.redis_extra}\n")
+            f.write(f"port 0\nunixsocket {self.redis_sock}\nunixsocketperm 777\ndir "
+                    f"{self.dir}/redis\nsave \"\"\n"
+                    f"appendonly no\nlogfile {self.dir}/log/redis.log\ndaemonize "
+                    f"no\n{self.redis_extra}\n")
         self._add("redis", ["/usr/bin/redis-server", conf], self._redis_ready)
 
     def _redis_ready(self):
@@ -323,9 +362,11 @@ class Rig(Client):
 
     def _start_sshd(self):
         self.say("starting a private sshd")
-        os.makedirs("/run/sshd", 0o755, exist_ok=True)  # sshd insists on it; Debian makes it at boot
+        # sshd insists on it; Debian makes it at boot
+        os.makedirs("/run/sshd", 0o755, exist_ok=True)
         hostkey = f"{self.dir}/etc/ssh_host_ed25519_key"
-        run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "relay", "-f", hostkey], "ssh-keygen")
+        run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "relay", "-f", hostkey],
+            "ssh-keygen")
         conf = f"{self.dir}/etc/sshd_config"
         self._write_sshd_conf(conf, hostkey)
         self._add("sshd", ["/usr/sbin/sshd", "-D", "-f", conf, "-E", f"{self.dir}/log/sshd.log"],
@@ -333,8 +374,10 @@ class Rig(Client):
 
     def _write_sshd_conf(self, conf, hostkey):
         """sshd-conf/'s file with paths, port and host key replaced."""
-        with open(self.installed("/etc/relay/sshd_config", "/usr/share/mod_relay/sshd-conf/sshd_config",
-                                 "/usr/share/mod_relay/sshd_config")) as f:
+        with open(
+                self.installed("/etc/relay/sshd_config",
+                               "/usr/share/mod_relay/sshd-conf/sshd_config",
+                               "/usr/share/mod_relay/sshd_config")) as f:
             text = f.read()
         text = edit(text, [
             (r"^Port \d+$", f"Port {self.ssh_port}\nListenAddress {self.address}"),
@@ -350,10 +393,14 @@ class Rig(Client):
 
     @staticmethod
     def sshd_penalties(hostkey):
-        """All devices of a rig have one address, as behind a NAT; see sshd_config's remark. OpenSSH 9.7 and older have no penalties."""
+        """All devices of a rig have one address, as behind a NAT; see sshd_config's remark. OpenSSH
+        9.7 and older have no penalties."""
         line = "PerSourcePenalties no"
-        known = subprocess.run(["/usr/sbin/sshd", "-T", "-f", "/dev/null", "-h", hostkey, "-o", line], stdin=subprocess.DEVNULL,
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        known = subprocess.run(
+            ["/usr/sbin/sshd", "-T", "-f", "/dev/null", "-h", hostkey, "-o", line],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL)
         return "" if known.returncode else line
 
     def _banner(self):
@@ -373,25 +420,36 @@ class Rig(Client):
         conf = f"{self.dir}/etc/httpd.conf"
         with open(conf, "w") as f:
             f.write(self._httpd_modules())
-            f.write(HTTPD_CONF.format(dir=self.dir, address=self.address, http_port=self.http_port,
-                                      https_port=self.https_port))
+            f.write(
+                HTTPD_CONF.format(dir=self.dir,
+                                  address=self.address,
+                                  http_port=self.http_port,
+                                  https_port=self.https_port))
             f.write(self.httpd_extra + "\n")
             f.write(self._vhost())
-        env = {"APACHE_LOG_DIR": f"{self.dir}/log", "APACHE_RUN_DIR": f"{self.dir}/run", "LANG": "C", **self._sanitizer()}
+        env = {
+            "APACHE_LOG_DIR": f"{self.dir}/log", "APACHE_RUN_DIR": f"{self.dir}/run", "LANG": "C",
+            **self._sanitizer()
+        }
         self.httpd_argv = [APACHE2, "-d", self.dir, "-f", conf]
         run(self.httpd_argv + ["-t"], "apache2 -t", env=dict(os.environ, **env))
         self._add("httpd", self.httpd_argv + ["-D", "FOREGROUND"], self._https_answers, env)
 
     def _sanitizer(self):
-        """What httpd's environment needs for a mod_relay with sanitizers: their runtime has to be loaded first. Leaks are not
-        looked for in httpd: pools hold what looks lost, and OpenSSL leaves things at its end (t/growth.t is for that)."""
+        """What httpd's environment needs for a mod_relay with sanitizers: their runtime has to be
+        loaded first. Leaks are not looked for in httpd: pools hold what looks lost, and OpenSSL
+        leaves things at its end (t/growth.t is for that)."""
         runtime = os.environ.get("RELAY_SANITIZER")
-        return {"LD_PRELOAD": runtime, "ASAN_OPTIONS": f"detect_leaks=0:{self.asan}"} if runtime else {}
+        return {"LD_PRELOAD": runtime, "ASAN_OPTIONS": f"detect_leaks=0:{self.asan}"
+                } if runtime else {}
 
     def _httpd_modules(self):
-        """LoadModule lines: Debian's usual modules, and what relay.load's Depends line asks for, as a2enmod does."""
-        lines, seen = [f"LoadModule mpm_{self.mpm}_module {MODULES}/mod_mpm_{self.mpm}.so",
-                       f"Include {MODS_AVAILABLE}/mpm_{self.mpm}.conf"], set()
+        """LoadModule lines: Debian's usual modules, and what relay.load's Depends line asks for, as
+        a2enmod does."""
+        lines, seen = [
+            f"LoadModule mpm_{self.mpm}_module {MODULES}/mod_mpm_{self.mpm}.so",
+            f"Include {MODS_AVAILABLE}/mpm_{self.mpm}.conf"
+        ], set()
 
         def load(name, path):
             if name in seen:
@@ -463,8 +521,11 @@ class Rig(Client):
 
     def rly(self, *args, check=True, stdin=None):
         """Runs rly; check=True makes another exit status than 0 an error."""
-        result = subprocess.run([self.program("rly"), *map(str, args)], text=True, capture_output=True,
-                                input=stdin if stdin is not None else "", cwd=self.dir,
+        result = subprocess.run([self.program("rly"), *map(str, args)],
+                                text=True,
+                                capture_output=True,
+                                input=stdin if stdin is not None else "",
+                                cwd=self.dir,
                                 env=dict(os.environ, RELAY_CONF=self.conf))
         if check and result.returncode:
             raise RigError(f"rly {' '.join(map(str, args))}: exit status {result.returncode}\n"
@@ -473,7 +534,8 @@ class Rig(Client):
 
     def redis(self, *args):
         """redis-cli; its output without the last newline."""
-        return run(["redis-cli", "-s", self.redis_sock, "--no-auth-warning", *map(str, args)], "redis-cli").rstrip("\n")
+        return run(["redis-cli", "-s", self.redis_sock, "--no-auth-warning", *map(str, args)],
+                   "redis-cli").rstrip("\n")
 
     def open(self, *services, name=None, ttl=None, device=None, key=None, bundle=True, args=()):
         """rly open --json, with a bundle below rig.dir; returns its JSON."""
@@ -512,8 +574,9 @@ class Rig(Client):
         """apachectl graceful; returns when new children are up."""
         before = set(keeper.descendants([self.servers["httpd"].pid]))
         self.servers["httpd"].signal(signal.SIGUSR1)
-        wait_for(lambda: set(keeper.descendants([self.servers["httpd"].pid])) - before and self._https_answers(),
-                 "httpd's graceful restart", 20)
+        wait_for(
+            lambda: set(keeper.descendants([self.servers["httpd"].pid])) - before and self.
+            _https_answers(), "httpd's graceful restart", 20)
 
     # --- the end
 
@@ -525,7 +588,8 @@ class Rig(Client):
         """A TAP check: no server wrote an error or a warning that was not declared."""
         import tap
         found = self.log_problems()
-        tap.ok(not found, "no unexpected error or warning in the servers' logs", "\n".join(found[:40]))
+        tap.ok(not found, "no unexpected error or warning in the servers' logs",
+               "\n".join(found[:40]))
 
     def log_problems(self):
         return self.problems.find(f"{self.dir}/log")
@@ -547,13 +611,15 @@ class Rig(Client):
         while (left := keeper.kill_all(below, 0)) and time.monotonic() < deadline:
             time.sleep(0.02)
         for pid in left:
-            problems.append(f"a process of the rig was still there at the end: {pid} {command_line(pid)}")
+            problems.append(
+                f"a process of the rig was still there at the end: {pid} {command_line(pid)}")
         keeper.kill_all(left)
         problems += self.log_problems()
         keep_dir = os.environ.get("RELAY_KEEP")
         if keep_dir:
             for name in ("log", "etc"):
-                shutil.copytree(f"{self.dir}/{name}", os.path.join(keep_dir, os.path.basename(self.dir), name))
+                shutil.copytree(f"{self.dir}/{name}",
+                                os.path.join(keep_dir, os.path.basename(self.dir), name))
         shutil.rmtree(self.dir, ignore_errors=True)
         return problems
 

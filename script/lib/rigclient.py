@@ -12,8 +12,8 @@ import urllib.parse
 
 
 class _Connection(http.client.HTTPSConnection):
-    """To the rig's Apache whatever the name says, with that name in SNI and checked against the certificate."""
-
+    """To the rig's Apache whatever the name says, with that name in SNI and checked against the
+    certificate."""
     def __init__(self, rig, name, timeout):
         super().__init__(name, rig.https_port, timeout=timeout, context=rig.tls_context())
         self._rig = rig
@@ -24,7 +24,6 @@ class _Connection(http.client.HTTPSConnection):
 
 class Client:
     """What Rig inherits; needs .ca, .address, .https_port and .domain."""
-
     def host(self, what):
         """The full name for a tunnel (rly open's JSON), a route's name, a URL or a full name."""
         if isinstance(what, dict):
@@ -67,10 +66,11 @@ class Client:
             connection.close()
 
     def status_after(self, what, http=1.1, timeout=1.0):
-        """The status of a tunnel that was just closed. httpd's processes learn of it by themselves: on a busy machine a request
-        may be faster, but not for longer than a second."""
+        """The status of a tunnel that was just closed. httpd's processes learn of it by themselves:
+        on a busy machine a request may be faster, but not for longer than a second."""
         deadline = time.monotonic() + timeout
-        while (status := self.get(what, http=http)[0]) in (200, 503) and time.monotonic() < deadline:
+        while (status := self.get(what,
+                                  http=http)[0]) in (200, 503) and time.monotonic() < deadline:
             time.sleep(0.01)
         return status
 
@@ -78,18 +78,23 @@ class Client:
         host = self.host(what)
         with tempfile.TemporaryDirectory(dir=self.dir) as scratch:
             head, out = os.path.join(scratch, "head"), os.path.join(scratch, "body")
-            argv = ["curl", "-q", "-sS", "--noproxy", "*", "--http2", "--path-as-is", "--cacert", self.ca,
-                    "--max-time", str(timeout), "--resolve", f"{host}:{self.https_port}:{self.address}",
-                    "-D", head, "-o", out]
+            argv = [
+                "curl", "-q", "-sS", "--noproxy", "*", "--http2", "--path-as-is", "--cacert",
+                self.ca, "--max-time",
+                str(timeout), "--resolve", f"{host}:{self.https_port}:{self.address}", "-D", head,
+                "-o", out
+            ]
             argv += ["-I"] if method == "HEAD" else ["-X", method]
             for key, value in headers.items():
                 argv += ["-H", f"{key}: {value}"]
             if body is not None:
                 argv += ["--data-binary", "@-"]
-            result = subprocess.run(argv + [f"https://{host}:{self.https_port}{path}"], input=body,
+            result = subprocess.run(argv + [f"https://{host}:{self.https_port}{path}"],
+                                    input=body,
                                     capture_output=True)
             if result.returncode:
-                raise OSError(f"curl: exit status {result.returncode}: {result.stderr.decode(errors='replace').strip()}")
+                raise OSError(f"curl: exit status {result.returncode}: "
+                              f"{result.stderr.decode(errors='replace').strip()}")
             with open(head, newline="") as f:
                 blocks = [b for b in f.read().split("\r\n\r\n") if b]
             first, _, rest = blocks[-1].partition("\r\n")
@@ -102,7 +107,8 @@ class Client:
             return int(first.split()[1]), email.parser.Parser().parsestr(rest), data
 
     def raw(self, data, name=None, timeout=10):
-        """Sends bytes as they are over TLS and returns all that comes back until the server closes."""
+        """Sends bytes as they are over TLS and returns all that comes back until the server closes.
+        """
         with self.tls(name or self.domain, timeout=timeout) as sock:
             sock.sendall(data)
             answer = b""

@@ -9,16 +9,16 @@ import urllib.request
 
 import rigpki
 
-DEVICE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "t", "lib", "device.py")
+DEVICE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "t", "lib",
+                      "device.py")
 
 
 class Device:
     """A device's web server in a process of its own: .id, .port, .url (the service), .stop().
 
-    start(…, page=FILE) serves FILE at /; tls=True: HTTPS with a self-signed certificate; port=: not a free one;
-    idle=S: closes a connection after S seconds without a request.
+    start(…, page=FILE) serves FILE at /; tls=True: HTTPS with a self-signed certificate; port=: not
+    a free one; idle=S: closes a connection after S seconds without a request.
     """
-
     def __init__(self, ident, port, scheme, process):
         self.id, self.port, self.process, self.scheme = ident, port, process, scheme
         self.url = f"{scheme}://127.0.0.1:{port}"
@@ -37,11 +37,17 @@ class Device:
             if not os.path.exists(cert):
                 rigpki.self_signed(cert)
             argv += ["--tls", cert]
-        process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+        process = subprocess.Popen(argv,
+                                   stdin=subprocess.PIPE,
+                                   stdout=subprocess.PIPE,
+                                   start_new_session=True)
         line = process.stdout.readline()
         if not line:
             raise RuntimeError("the device's web server did not start")
-        return [cls(ident, port, "https" if tls else "http", process) for ident, port in json.loads(line).items()]
+        return [
+            cls(ident, port, "https" if tls else "http", process)
+            for ident, port in json.loads(line).items()
+        ]
 
     @property
     def pid(self):
@@ -56,10 +62,11 @@ class Device:
         self.process.stdout.close()
 
     def conns(self):
-        """Asks the device directly, not through the relay: {"accepted": …, "open": …, "requests": …};
-        this question's own connection and request are not counted."""
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(
-            context=ssl._create_unverified_context()))
+        """Asks the device directly, not through the relay: {"accepted": …, "open": …, "requests":
+        …}; this question's own connection and request are not counted."""
+        opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}),
+            urllib.request.HTTPSHandler(context=ssl._create_unverified_context()))
         with opener.open(self.url + "/conns") as answer:
             counts = json.load(answer)
         self.asked = getattr(self, "asked", 0) + 1
@@ -71,14 +78,16 @@ class Device:
 
 class Session:
     """`ssh -N -F BUNDLE/config relay`: .process (Popen), .stop(), .output() (what ssh said)."""
-
     def __init__(self, rig, tunnel, args=(), bundle=None):
         self.rig, self.tunnel = rig, tunnel
         self.log = f"{rig.dir}/log/ssh-{len(rig.sessions)}-{tunnel['id']}.log"
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
                 ["ssh", "-N", "-F", f"{bundle or tunnel['bundle']}/config", *args, "relay"],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True)
 
     @property
     def pid(self):
@@ -93,10 +102,12 @@ class Session:
         deadline = time.monotonic() + timeout
         while not self.rig.listening(self.tunnel):
             if self.process.poll() is not None:
-                raise RuntimeError(f"ssh ended with status {self.process.returncode}: {self.output()}\n"
-                                   + self.rig.tail("sshd"))
+                raise RuntimeError(
+                    f"ssh ended with status {self.process.returncode}: {self.output()}\n" +
+                    self.rig.tail("sshd"))
             if time.monotonic() > deadline:
-                raise RuntimeError(f"the tunnel did not come up: {self.output()}\n" + self.rig.tail("sshd"))
+                raise RuntimeError(f"the tunnel did not come up: {self.output()}\n" +
+                                   self.rig.tail("sshd"))
             time.sleep(0.02)
         return self
 

@@ -1,5 +1,6 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""More Apaches beside a rig's own, on its Redis, sshd and certificates: without mod_relay, for comparison.
+"""More Apaches beside a rig's own, on its Redis, sshd and certificates: without mod_relay, for
+comparison.
 
     old = RewriteHttpd(rig)        # relayrewrite with apache-conf/relay-rewrite-vhost.conf
     old.get(tunnel)
@@ -12,9 +13,8 @@ from rigclient import Client
 
 
 class ExtraHttpd(Client):
-    """An Apache of its own: name (for logs), modules (Debian's names, with what they depend on), conf (the rest,
-    where {http_port} and {https_port} stand for its ports). Ends with the rig."""
-
+    """An Apache of its own: name (for logs), modules (Debian's names, with what they depend on),
+    conf (the rest, where {http_port} and {https_port} stand for its ports). Ends with the rig."""
     def __init__(self, rig, name, modules, conf, mpm="event", wait=None):
         self.rig, self.name, self.mpm = rig, name, mpm
         self.ca, self.address, self.domain, self.dir = rig.ca, rig.address, rig.domain, rig.dir
@@ -24,25 +24,32 @@ class ExtraHttpd(Client):
         self.run = f"{rig.dir}/run/{name}"
         os.mkdir(self.run)
         path = f"{rig.dir}/etc/httpd-{name}.conf"
-        text = relayrig.HTTPD_CONF.format(dir=rig.dir, address=rig.address, http_port=self.http_port,
+        text = relayrig.HTTPD_CONF.format(dir=rig.dir,
+                                          address=rig.address,
+                                          http_port=self.http_port,
                                           https_port=self.https_port)
-        text = text.replace(f"{rig.dir}/run/", f"{self.run}/").replace(f'DefaultRuntimeDir "{rig.dir}/run"',
-                                                                       f'DefaultRuntimeDir "{self.run}"')
-        text = text.replace("/log/httpd-error.log", f"/log/httpd-{name}-error.log").replace(" relay:info", "")
+        text = text.replace(f"{rig.dir}/run/",
+                            f"{self.run}/").replace(f'DefaultRuntimeDir "{rig.dir}/run"',
+                                                    f'DefaultRuntimeDir "{self.run}"')
+        text = text.replace("/log/httpd-error.log",
+                            f"/log/httpd-{name}-error.log").replace(" relay:info", "")
         with open(path, "w") as f:
-            f.write(self._load(modules) + text + conf.replace("{http_port}", str(self.http_port))
-                    .replace("{https_port}", str(self.https_port)))
+            f.write(
+                self._load(modules) + text + conf.replace("{http_port}", str(
+                    self.http_port)).replace("{https_port}", str(self.https_port)))
         env = {"APACHE_LOG_DIR": f"{rig.dir}/log", "APACHE_RUN_DIR": self.run, "LANG": "C"}
         argv = [relayrig.APACHE2, "-d", rig.dir, "-f", path]
         relayrig.run(argv + ["-t"], "apache2 -t", env=dict(os.environ, **env))
-        self.server = relayrig.Server(rig, f"httpd-{name}", argv + ["-D", "FOREGROUND"], wait or self._answers,
-                                      f"{rig.dir}/log/httpd-{name}.out", env)
+        self.server = relayrig.Server(rig, f"httpd-{name}", argv + ["-D", "FOREGROUND"], wait or
+                                      self._answers, f"{rig.dir}/log/httpd-{name}.out", env)
         rig.devices.append(self)  # what the rig stops first
         self.server.start()
 
     def _load(self, modules):
-        lines, seen = [f"LoadModule mpm_{self.mpm}_module {relayrig.MODULES}/mod_mpm_{self.mpm}.so",
-                       f"Include {relayrig.MODS_AVAILABLE}/mpm_{self.mpm}.conf"], set()
+        lines, seen = [
+            f"LoadModule mpm_{self.mpm}_module {relayrig.MODULES}/mod_mpm_{self.mpm}.so",
+            f"Include {relayrig.MODS_AVAILABLE}/mpm_{self.mpm}.conf"
+        ], set()
 
         def load(name):
             if name in seen:
@@ -75,7 +82,8 @@ class ExtraHttpd(Client):
 
 
 class RewriteHttpd(ExtraHttpd):
-    """The way without the module: relayrewrite and its virtual host. changes: (regex, replacement) pairs for it."""
+    """The way without the module: relayrewrite and its virtual host. changes: (regex, replacement)
+    pairs for it."""
 
     MODULES = ("rewrite", "proxy", "proxy_http", "proxy_wstunnel", "ssl", "http2", "headers")
 

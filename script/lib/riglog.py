@@ -7,25 +7,28 @@ import re
 SUSPECT = {
     "httpd": r"\[[\w]*:(warn|error|crit|alert|emerg)\]|Sanitizer:|runtime error:",
     "relay": r"\[[\w]*:(warn|error|crit|alert|emerg)\]",
-    "sshd": r"^(error|fatal|Warning|WARNING)|: (error|fatal): |AuthorizedKeysCommand .* failed|Bad owner|deprecated",
+    "sshd": r"^(error|fatal|Warning|WARNING)|: (error|fatal): |AuthorizedKeysCommand .* failed|Bad "
+    r"owner|deprecated",
     "redis": r"^\d+:[A-Z] .{20,30} # |^\*\*\* ",
     "rlyd": r"rlyd: (error|warning): |Sanitizer:|runtime error:",
 }
 # Lines that stand in every run and mean nothing here.
 HARMLESS = [
-    r" # (oO0OoO0OoO0Oo|Redis version=|Configuration loaded|WARNING Memory overcommit|User requested shutdown"
-    r"|Redis is now ready to exit|Server initialized|WARNING: The TCP backlog|WARNING you have Transparent Huge"
+    r" # (oO0OoO0OoO0Oo|Redis version=|Configuration loaded|WARNING Memory overcommit|User "
+    r"requested shutdown"
+    r"|Redis is now ready to exit|Server initialized|WARNING: The TCP backlog|WARNING you have "
+    r"Transparent Huge"
     r"|WARNING Your system is configured to use the)",
     # a device that went away without a good-bye; the session is gone then, which is what counts
     r"^(kex_exchange_identification|banner exchange): ",
-    # the distribution's own packages are of different ages: mod_ssl was built with a newer OpenSSL than is installed
+    # the distribution's own packages are of different ages: mod_ssl was built with a newer OpenSSL
+    # than is installed
     r" AH01882: Init: this version of mod_ssl was compiled against a newer library ",
 ]
 
 
 class Expected:
     """The declared lines of one rig."""
-
     def __init__(self):
         self.regexes = list(HARMLESS)
 
@@ -41,6 +44,7 @@ class Expected:
                 continue
             with open(os.path.join(directory, name), errors="replace") as f:
                 for line in f:
-                    if re.search(suspect, line) and not any(re.search(r, line) for r in self.regexes):
+                    if re.search(suspect,
+                                 line) and not any(re.search(r, line) for r in self.regexes):
                         found.append(f"{name}: {line.rstrip()}")
         return found

@@ -1,6 +1,7 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""What listens on this host (TCP), as the kernel's sock_diag tells it. /proc/net/tcp has all other connections, too: with
-the thousands in TIME-WAIT that a test of many requests leaves behind, a look there takes longer than what it waits for."""
+"""What listens on this host (TCP), as the kernel's sock_diag tells it. /proc/net/tcp has all other
+connections, too: with the thousands in TIME-WAIT that a test of many requests leaves behind, a look
+there takes longer than what it waits for."""
 import socket
 import struct
 
@@ -15,12 +16,15 @@ FIXED = 72  # inet_diag_msg
 
 def listening(family=socket.AF_INET):
     """[(address, port, inode)] of this network namespace."""
-    # inet_diag_req_v2: family, protocol, extensions, padding, states, and an id that a dump does not look at
+    # inet_diag_req_v2: family, protocol, extensions, padding, states, and an id that a dump does
+    # not look at
     request = struct.pack("=BBBBL48x", family, socket.IPPROTO_TCP, 0, 0, 1 << TCP_LISTEN)
     size = 4 if family == socket.AF_INET else 16
     found = []
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG) as netlink:
-        netlink.sendall(HEADER.pack(HEADER.size + len(request), SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST | NLM_F_DUMP, 1, 0) + request)
+        netlink.sendall(
+            HEADER.pack(HEADER.size + len(request), SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST
+                        | NLM_F_DUMP, 1, 0) + request)
         while True:
             data = netlink.recv(1 << 16)
             at = 0

@@ -2,7 +2,7 @@
 
 /* Fuzz target: Redis's invalidation messages, as mod_relay's watcher reads them. */
 
-#include "../../mod_relay/changes.h"
+#include "../../mod_relay/routes/changes.h"
 #include "fuzz.h"
 
 typedef struct counts {

@@ -2,7 +2,7 @@
 
 /* Fuzz target: the frames of HTTP/2 that a device sends, as mod_relay counts their headers. */
 
-#include "../../mod_relay/frames.h"
+#include "../../mod_relay/answer/frames.h"
 #include "fuzz.h"
 
 #define MOST 300

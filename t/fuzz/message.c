@@ -2,7 +2,7 @@
 
 /* What is said on rlyd's socket. */
 #include "fuzz.h"
-#include "message.h"
+#include "ground/message.h"
 
 int fuzz_message(const char *text, size_t size, apr_pool_t *p)
 {

@@ -5,7 +5,7 @@
 #include "fuzz.h"
 #include "relay_redis_policy.h"
 #include "relay_store.h"
-#include "reply.h"
+#include "ground/reply.h"
 
 static int judge_record(const redisReply *r)
 {

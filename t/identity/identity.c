@@ -2,15 +2,15 @@
 
 /*
  * Pids that come again: rlyd signals, and takes listeners from, a session's own processes only
- * (rlyd/ending.c). In a pid namespace of its own this program gives the pid of a session's process
+ * (rlyd/session/ending.c). In a pid namespace of its own this program gives the pid of a session's process
  * to another one, which looks like it but for one property, and asks ending.c to end the session.
  *
  * usage: identity DIR   (as root; t/identity.t). DIR holds copies of this program named `sshd` and
  * `other`: they are the processes, run as `PROGRAM role…`.
  */
 
-#include "listeners.h"
-#include "session.h"
+#include "session/listeners.h"
+#include "session/session.h"
 #include "../unit/tap.h"
 
 #include <arpa/inet.h>

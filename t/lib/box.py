@@ -1,5 +1,6 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""A device as far as its software goes: which programs it has, its own /etc/hosts, home and scratch directory.
+"""A device as far as its software goes: which programs it has, its own /etc/hosts, home and scratch
+directory.
 
     box = Box(rig, "router", shell="busybox sh", programs=["dbclient"], busybox=True)
     runner = box.run(tunnel)           # a copy of the bundle, DIR/run started from /
@@ -17,7 +18,8 @@ import keeper
 from relayrig import listeners
 from rlydlib import holder
 
-# What run needs of a system besides a shell, a client and something that asks over HTTPS; all of it POSIX.
+# What run needs of a system besides a shell, a client and something that asks over HTTPS; all of it
+# POSIX.
 POSIX = "awk chmod cut date dirname grep head mkdir mkfifo od rm sed sleep tail tr".split()
 
 
@@ -30,14 +32,19 @@ class Box:
         for path in (self.home, self.bin, self.tmp):
             os.makedirs(path)
         if busybox:
-            for applet in subprocess.run(["busybox", "--list"], capture_output=True, text=True, check=True).stdout.split():
+            for applet in subprocess.run(["busybox", "--list"],
+                                         capture_output=True,
+                                         text=True,
+                                         check=True).stdout.split():
                 os.symlink("/bin/busybox", f"{self.bin}/{applet}")
         for program in [*programs] if busybox else [*POSIX, *programs]:
             link = f"{self.bin}/{os.path.basename(program)}"
             if os.path.lexists(link):
                 os.unlink(link)
             os.symlink(shutil.which(program), link)
-        self.env = {"PATH": self.bin, "HOME": self.home, "TMPDIR": self.tmp, "LANG": "C", **(env or {})}
+        self.env = {
+            "PATH": self.bin, "HOME": self.home, "TMPDIR": self.tmp, "LANG": "C", **(env or {})
+        }
 
     def copy(self, tunnel, name=None):
         """The bundle in another place; the original is gone, as on a device."""
@@ -51,19 +58,28 @@ class Box:
 
 class Runner:
     """DIR/run as a process: .process, .said(), .wait_up() …"""
-
     def __init__(self, box, tunnel, bundle, wait, env, cwd):
         self.box, self.tunnel, self.bundle = box, tunnel, bundle
         self.listens = {route["listen"] for route in tunnel["routes"]}
         self.log = f"{box.rig.dir}/log/run-{box.name}-{tunnel['id']}.log"
         hosts = f"{box.dir}/hosts"
         with open(hosts, "w") as f:
-            f.write("127.0.0.1 localhost\n" + "".join(f"127.0.0.1 {r['name']}.{box.rig.domain}\n" for r in tunnel["routes"]))
-        # A mount namespace, for its own /etc/hosts. All of them exec: the process is the shell in the end.
-        argv = ["unshare", "--mount", "/bin/sh", "-c", 'mount --bind "$1" /etc/hosts && shift && exec env -i --default-signal=HUP,INT,TERM "$@"', "sh", hosts,
-                *(f"{k}={v}" for k, v in {**box.env, **env}.items()), *box.shell, f"{bundle}/run"]
+            f.write("127.0.0.1 localhost\n" + "".join(f"127.0.0.1 {r['name']}.{box.rig.domain}\n"
+                                                      for r in tunnel["routes"]))
+        # A mount namespace, for its own /etc/hosts. All of them exec: the process is the shell in
+        # the end.
+        argv = [
+            "unshare", "--mount", "/bin/sh", "-c",
+            'mount --bind "$1" /etc/hosts && shift && exec env -i --default-signal=HUP,INT,TERM '
+            '"$@"', "sh", hosts, *(f"{k}={v}" for k, v in {**box.env, **env}.items()), *box.shell,
+            f"{bundle}/run"
+        ]
         with open(self.log, "wb") as log:
-            self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=cwd,
+            self.process = subprocess.Popen(argv,
+                                            stdin=subprocess.DEVNULL,
+                                            stdout=log,
+                                            stderr=log,
+                                            cwd=cwd,
                                             start_new_session=True)
         box.rig.sessions.append(self)
         if wait:
@@ -80,7 +96,8 @@ class Runner:
         deadline = time.monotonic() + timeout
         while not condition():
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{self.box.name}: {what}: not within {timeout} s; it said:\n{self.said()}\n{self.box.rig.tail('sshd')}")
+                raise TimeoutError(f"{self.box.name}: {what}: not within {timeout} s; it "
+                                   f"said:\n{self.said()}\n{self.box.rig.tail('sshd')}")
             time.sleep(0.02)
         return self
 
@@ -88,7 +105,8 @@ class Runner:
         return self.wait(self.up, "the tunnel is up", timeout)
 
     def wait_for(self, regex, timeout=30, times=1):
-        return self.wait(lambda: len(re.findall(regex, self.said())) >= times, f"{regex} is said", timeout)
+        return self.wait(lambda: len(re.findall(regex, self.said())) >= times, f"{regex} is said",
+                         timeout)
 
     def ended(self, timeout=30):
         """Its exit status, or None if it goes on."""

@@ -16,9 +16,12 @@ import time
 
 CHROMEDRIVER = "/usr/bin/chromedriver"
 CHROMIUM = "/usr/bin/chromium"
-ARGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-quic", "--no-first-run",
-        "--no-proxy-server", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-        "--disable-default-apps", "--disable-extensions", "--window-size=1000,700"]
+ARGS = [
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-quic",
+    "--no-first-run", "--no-proxy-server", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--disable-default-apps",
+    "--disable-extensions", "--window-size=1000,700"
+]
 
 
 class BrowserError(Exception):
@@ -34,19 +37,34 @@ class Browser:
         shutil.rmtree(self.home, ignore_errors=True)
         os.makedirs(store)
         for argv in (["-N", "--empty-password"], ["-A", "-t", "C,,", "-n", "rig", "-i", rig.ca]):
-            subprocess.run(["certutil", "-d", f"sql:{store}", *argv], check=True, stdin=subprocess.DEVNULL)
+            subprocess.run(["certutil", "-d", f"sql:{store}", *argv],
+                           check=True,
+                           stdin=subprocess.DEVNULL)
         self.port = free_port()
         env = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
-        env.update(HOME=self.home, XDG_CONFIG_HOME=f"{self.home}/config", XDG_CACHE_HOME=f"{self.home}/cache",
+        env.update(HOME=self.home,
+                   XDG_CONFIG_HOME=f"{self.home}/config",
+                   XDG_CACHE_HOME=f"{self.home}/cache",
                    TMPDIR=self.home)
         with open(f"{rig.dir}/log/browser.log", "wb") as log:
-            self.driver = subprocess.Popen([CHROMEDRIVER, f"--port={self.port}"], stdin=subprocess.DEVNULL, stdout=log,
-                                           stderr=log, env=env, start_new_session=True)
+            self.driver = subprocess.Popen([CHROMEDRIVER, f"--port={self.port}"],
+                                           stdin=subprocess.DEVNULL,
+                                           stdout=log,
+                                           stderr=log,
+                                           env=env,
+                                           start_new_session=True)
         wait_for(self._ready, "chromedriver did not come up", 30)
-        answer = self._call("POST", "/session", {"capabilities": {"alwaysMatch": {
-            "browserName": "chrome",
-            "goog:chromeOptions": {"binary": CHROMIUM, "args": ARGS + [f"--user-data-dir={self.home}/profile"]},
-            "timeouts": {"pageLoad": 30000, "script": 30000}}}})
+        answer = self._call(
+            "POST", "/session", {
+                "capabilities": {
+                    "alwaysMatch": {
+                        "browserName": "chrome", "goog:chromeOptions": {
+                            "binary": CHROMIUM, "args":
+                            ARGS + [f"--user-data-dir={self.home}/profile"]
+                        }, "timeouts": {"pageLoad": 30000, "script": 30000}
+                    }
+                }
+            })
         self.session = f"/session/{answer['sessionId']}"
 
     def _ready(self):
@@ -73,7 +91,8 @@ class Browser:
 
     def run(self, script, *args):
         """Runs JavaScript in the page; `return` gives a value."""
-        return self._call("POST", f"{self.session}/execute/sync", {"script": script, "args": list(args)})
+        return self._call("POST", f"{self.session}/execute/sync",
+                          {"script": script, "args": list(args)})
 
     def wait(self, script, timeout=20):
         """Waits until the script returns something true, and returns that."""
@@ -85,7 +104,8 @@ class Browser:
         return value
 
     def text(self, selector):
-        return self.run("const e = document.querySelector(arguments[0]); return e && e.innerText", selector)
+        return self.run("const e = document.querySelector(arguments[0]); return e && e.innerText",
+                        selector)
 
     def screenshot(self, path):
         """A PNG of the window."""

@@ -1,7 +1,9 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""The world of never-wrong.t: operators that open and close, devices that come and go, visitors that ask, and faults.
+"""The world of never-wrong.t: operators that open and close, devices that come and go, visitors
+that ask, and faults.
 
-All of them are tasks of one event loop, each with random numbers of its own, so that a seed repeats what each decides.
+All of them are tasks of one event loop, each with random numbers of its own, so that a seed repeats
+what each decides.
 """
 import asyncio
 import collections
@@ -20,7 +22,7 @@ from visitor import Visitor, WebSocket
 
 OPERATORS, VISITORS, SOCKETS = 5, 6, 4
 MORE_OPERATORS = 12  # in a run that is to be long
-NAMES = 40          # chosen names, which are taken again and again
+NAMES = 40  # chosen names, which are taken again and again
 OPEN = {False: 60, True: 38}  # so many tunnels at once, by whether the space is small
 KEYS = 150
 
@@ -33,20 +35,21 @@ def expected_lines(rig):
 
 class World:
     def __init__(self, rig, seed, seconds, small, cooldown, steps):
-        """cooldown: the rig's, in seconds; steps: how far the rig's clock may be off, 0 where it cannot step."""
+        """cooldown: the rig's, in seconds; steps: how far the rig's clock may be off, 0 where it
+        cannot step."""
         self.rig, self.seed, self.seconds, self.small, self.cooldown = rig, seed, seconds, small, cooldown
         self.counted = collections.Counter()
         self.most = collections.Counter()  # the longest that something took, in ms
-        self.faults = []                   # what went wrong that is no answer to a visitor
-        self.leaks = []                    # (what must not be left, what was left)
+        self.faults = []  # what went wrong that is no answer to a visitor
+        self.leaks = []  # (what must not be left, what was left)
         self.open_tunnels = []
         self.numbers = 0
         self.names = [f"name-{i}" for i in range(NAMES)]
         self.recent = collections.deque(maxlen=60)
         self.tasks = set()
         self.stopping = False
-        self.emptied = 0.0                 # when Redis lost everything
-        self.happened = []                 # [from, to, which fault]
+        self.emptied = 0.0  # when Redis lost everything
+        self.happened = []  # [from, to, which fault]
         self.steps = faults.Steps(self, steps)
         self.env = rig.shift.env if steps else {}
         self.lag = 0.0
@@ -65,9 +68,11 @@ class World:
 
     def totals(self):
         judge = self.judge
-        return (f"{dict(sorted(self.counted.items()))}; answers {dict(sorted(judge.answers.items()))}; at most, in ms: "
-                f"{dict(self.most)}, last answer {max(0, round(judge.latest * 1000))} after an end; "
-                f"{judge.excused} excused while Redis was away")
+        return (
+            f"{dict(sorted(self.counted.items()))}; answers "
+            f"{dict(sorted(judge.answers.items()))}; at most, in ms: "
+            f"{dict(self.most)}, last answer {max(0, round(judge.latest * 1000))} after an end; "
+            f"{judge.excused} excused while Redis was away")
 
     def spawn(self, work):
         task = asyncio.get_running_loop().create_task(work)
@@ -91,7 +96,9 @@ class World:
         await faults.make_redis_lasting(self.rig)
         self.began = self.now()
         self.tick = self.spawn(self.ticker())
-        actors = [self.operator(i) for i in range(OPERATORS if self.seconds < 120 else MORE_OPERATORS)]
+        actors = [
+            self.operator(i) for i in range(OPERATORS if self.seconds < 120 else MORE_OPERATORS)
+        ]
         actors += [self.visitor(i) for i in range(VISITORS)]
         actors += [self.socket(i) for i in range(SOCKETS)]
         actors += [faults.happen(self)]
@@ -118,7 +125,8 @@ class World:
         known = {t.id for t in self.open_tunnels}
         for entry in listed["tunnels"] if isinstance(listed, dict) else listed:
             if entry["id"] not in known:
-                await self.rly("close", entry["id"])  # its open got no answer because Redis went away
+                # its open got no answer because Redis went away
+                await self.rly("close", entry["id"])
                 self.counted["orphan"] += 1
         for tunnel in list(self.open_tunnels):
             await self.close(tunnel)
@@ -147,8 +155,10 @@ class World:
         self.leaks.append(("no session's process is left", left))
         keys = rig.redis("KEYS", "*").split("\n")
         for kind in ("route", "key"):
-            self.leaks.append((f"no {kind}: is left in Redis", [k for k in keys if k.startswith(f"relay:{kind}:")]))
-        self.leaks.append(("no tunnel is listed as open", rig.redis("ZRANGE", "relay:tunnels", "0", "-1")))
+            self.leaks.append((f"no {kind}: is left in Redis",
+                               [k for k in keys if k.startswith(f"relay:{kind}:")]))
+        self.leaks.append(
+            ("no tunnel is listed as open", rig.redis("ZRANGE", "relay:tunnels", "0", "-1")))
         self.leaks.append(("nothing is live", rig.redis("HKEYS", "relay:live:relay1")))
         slots = [k for k in keys if k.startswith("relay:slot:")]
         if self.small:
@@ -158,15 +168,21 @@ class World:
             script = "local r={} for i,k in ipairs(KEYS) do r[i]=redis.call('PTTL',k) end return r"
             ttls = rig.redis("EVAL", script, len(sample), *sample).split("\n") if sample else []
             most = 1000 * (self.cooldown + 2 * self.steps.limit)
-            self.leaks.append(("each slot is given back after the cooldown", [t for t in ttls if not 0 <= int(t) <= most]))
+            self.leaks.append(("each slot is given back after the cooldown",
+                               [t for t in ttls if not 0 <= int(t) <= most]))
 
     # --- operators
 
     async def rly(self, *args):
         """rly's exit status, output and errors."""
-        process = await asyncio.create_subprocess_exec(
-            self.rig.program("rly"), *map(str, args), stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE, env=dict(os.environ, RELAY_CONF=self.rig.conf, **self.env))
+        process = await asyncio.create_subprocess_exec(self.rig.program("rly"),
+                                                       *map(str, args),
+                                                       stdin=asyncio.subprocess.DEVNULL,
+                                                       stdout=asyncio.subprocess.PIPE,
+                                                       stderr=asyncio.subprocess.PIPE,
+                                                       env=dict(os.environ,
+                                                                RELAY_CONF=self.rig.conf,
+                                                                **self.env))
         out, err = await process.communicate()
         return process.returncode, out.decode(), err.decode()
 
@@ -211,7 +227,8 @@ class World:
         if not name:
             tunnel.name = made["routes"][0]["name"]
             self.judge.add(tunnel)
-        tunnel.id, tunnel.listen, tunnel.key, tunnel.opened = made["id"], made["routes"][0]["listen"], key, now
+        tunnel.id, tunnel.listen, tunnel.key, tunnel.opened = made["id"], made["routes"][0][
+            "listen"], key, now
         tunnel.chosen = name
         tunnel.clock_from = tunnel.clock = tunnel.expires_from = tunnel.expires = 0.0
         self.steps.granted(tunnel, began, ttl / 1000)
@@ -226,7 +243,8 @@ class World:
         self.open_tunnels.append(tunnel)
         self.spawn(self.watch(tunnel))
         if ask:
-            self.spawn(self.one_request(tunnel.name, "/"))  # whoever had its address before must not answer
+            # whoever had its address before must not answer
+            self.spawn(self.one_request(tunnel.name, "/"))
         if connect:
             self.fleet.connect(tunnel, rng)
         elif at_once:
@@ -235,21 +253,25 @@ class World:
     async def not_opened(self, status, err, tunnel, key):
         refused = "rlyd on" in err or "Redis has lost" in err
         if status == 3 and not refused and self.starved(tunnel.opened_from):
-            self.counted["open unknown"] += 1  # name and key may be taken for two minutes: others instead
+            # name and key may be taken for two minutes: others instead
+            self.counted["open unknown"] += 1
             if tunnel.name:
-                tunnel.closed_from = tunnel.opened_from  # in case that it was opened: until when, nobody knows
+                # in case that it was opened: until when, nobody knows
+                tunnel.closed_from = tunnel.opened_from
                 self.names.append(f"name-{NAMES + tunnel.n}")
             return
         if tunnel.name:
             self.judge.names[tunnel.name].remove(tunnel)
             self.names.append(tunnel.name)
-        unseen = refused and (self.rlyd_away(tunnel.opened_from - 5, self.now()) or self.now() < self.emptied + 10)
+        unseen = refused and (self.rlyd_away(tunnel.opened_from - 5, self.now()) or
+                              self.now() < self.emptied + 10)
         if self.small and (unseen or status == 1 and "used up" in err):
             self.counted["open unseen" if unseen else "open full"] += 1
             self.fleet.give_key(key)
             await asyncio.sleep(0.1)
             return
-        if status == 1 and re.search(r"key.* tunnel|name.*taken|in use", err) and self.judge.troubles:
+        if status == 1 and re.search(r"key.* tunnel|name.*taken|in use",
+                                     err) and self.judge.troubles:
             self.counted["open taken"] += 1  # by one whose open got no answer
             return
         self.blame(f"rly open: exit status {status}: {err}")
@@ -280,7 +302,8 @@ class World:
                 start = self.now()
                 status = await self.ask(visitor, tunnel.name, "/")
                 if status in (404, 410):
-                    self.took("410 after an end" + self.after(tunnel.ends, start), start - tunnel.ends)
+                    self.took("410 after an end" + self.after(tunnel.ends, start),
+                              start - tunnel.ends)
                     return
                 if start - tunnel.ends > GRACE and not self.judge.troubled(tunnel.ends, self.now()):
                     self.blame(f"{tunnel}: {status} {start - tunnel.ends:.3f} s after its end")
@@ -315,7 +338,8 @@ class World:
         while not tunnel.lost:
             began = self.now()
             status, _, err = await self.rly("close", tunnel.id)
-            if status == 0 or status == 1 and ("ended" in err or "closed" in err or "expired" in err):
+            if status == 0 or status == 1 and ("ended" in err or "closed" in err or
+                                               "expired" in err):
                 tunnel.closed = min(tunnel.closed, self.now())
                 self.counted["close" if status == 0 else "close twice"] += 1
                 return
@@ -362,7 +386,8 @@ class World:
             visitor.close()
 
     def pick(self, rng):
-        """A name to ask for: mostly of open tunnels, also of such that were, and of such that never were."""
+        """A name to ask for: mostly of open tunnels, also of such that were, and of such that never
+        were."""
         choice = rng.random()
         if choice < 0.6 and (up := self.fleet.connected()):
             return rng.choice(up).name
@@ -410,12 +435,17 @@ class World:
                 if who is None:
                     return
                 if who != tunnel.secret:
-                    self.judge.blame(f"THE WRONG DEVICE on a WebSocket of {start:.3f}: {who}, not {tunnel}")
-                if asked - tunnel.ends > GRACE + 0.5 + self.lag and not self.rlyd_away(tunnel.ends, asked):
-                    self.blame(f"{tunnel} still answers on a WebSocket, {asked - tunnel.ends:.3f} s after its end")
+                    self.judge.blame(
+                        f"THE WRONG DEVICE on a WebSocket of {start:.3f}: {who}, not {tunnel}")
+                if asked - tunnel.ends > GRACE + 0.5 + self.lag and not self.rlyd_away(
+                        tunnel.ends, asked):
+                    self.blame(
+                        f"{tunnel} still answers on a WebSocket, {asked - tunnel.ends:.3f} s "
+                        "after its end")
                     return
                 if asked > tunnel.ends:
-                    self.took("WebSocket after an end" + self.after(tunnel.ends, asked), asked - tunnel.ends)
+                    self.took("WebSocket after an end" + self.after(tunnel.ends, asked),
+                              asked - tunnel.ends)
                 await asyncio.sleep(0.05)
         except asyncio.TimeoutError:
             pass  # a frozen device
@@ -425,8 +455,10 @@ class World:
             web.close()
 
     def starved(self, start):
-        """Whether Redis was away meanwhile, or this machine is too busy for its deadlines; some go by the clock that steps."""
-        return self.judge.troubled(start, self.now()) or self.lag > 0.3 or len(self.steps.since(start)) > 1
+        """Whether Redis was away meanwhile, or this machine is too busy for its deadlines; some go
+        by the clock that steps."""
+        return self.judge.troubled(start,
+                                   self.now()) or self.lag > 0.3 or len(self.steps.since(start)) > 1
 
     def calm(self, start, end):
         return not any(a <= end and start <= b for a, b, _ in self.happened[-20:])
@@ -436,4 +468,5 @@ class World:
 
     def rlyd_away(self, start, end):
         """Whether rlyd or Redis was away in that time: sessions end when both are back."""
-        return self.judge.troubled(start, end) or any(a <= end and start <= b for a, b in self.fleet.rlyd_away[-20:])
+        return self.judge.troubled(start, end) or any(a <= end and start <= b
+                                                      for a, b in self.fleet.rlyd_away[-20:])

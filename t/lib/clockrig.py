@@ -1,6 +1,7 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""A relay whose programs have a clock that steps; the machine's own, and with it devices and visitors, do not notice.
-relay-authkeys does not, either: sshd gives it an environment of its own."""
+"""A relay whose programs have a clock that steps; the machine's own, and with it devices and
+visitors, do not notice. relay-authkeys does not, either: sshd gives it an environment of its own.
+"""
 import mmap
 import os
 import struct
@@ -11,11 +12,14 @@ LIB = os.path.dirname(os.path.abspath(__file__))
 
 
 class Shift:
-    """How far the clock of those programs is off whose environment has .env (clockshift.c); .set(seconds) at any time."""
-
+    """How far the clock of those programs is off whose environment has .env (clockshift.c);
+    .set(seconds) at any time."""
     def __init__(self, directory):
         shim, self.path = f"{directory}/clockshift.so", f"{directory}/clockshift"
-        run(["gcc", "-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror", "-o", shim, f"{LIB}/clockshift.c"], "clockshift.c")
+        run([
+            "gcc", "-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-Wno-unused-parameter",
+            "-Werror", "-o", shim, f"{LIB}/clockshift.c"
+        ], "clockshift.c")
         self.env = {"LD_PRELOAD": shim, "CLOCKSHIFT": self.path}
         with open(self.path, "w+b") as f:
             f.write(bytes(8))
@@ -24,12 +28,12 @@ class Shift:
             self.memory = mmap.mmap(f.fileno(), 8)
 
     def set(self, seconds):
-        self.memory[:] = struct.pack("q", seconds)  # in place: the programs look into this very memory
+        # in place: the programs look into this very memory
+        self.memory[:] = struct.pack("q", seconds)
 
 
 class ClockRig(Rig):
     """Its programs' idea of the date is off by .step(seconds)."""
-
     def __init__(self, **options):
         super().__init__(start=False, rlyd=True, **options)
         self.shift, self.offset = Shift(self.dir), 0

@@ -2,8 +2,8 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """The web server of a device, for tests and script/demo: one process, one port for each --id.
 
-Prints one line of JSON, {"id": port, …}, when it listens; ends when its standard input does.
-All answers carry `X-Device: ID`, so that a test can judge whose answer it got.
+Prints one line of JSON, {"id": port, …}, when it listens; ends when its standard input does. All
+answers carry `X-Device: ID`, so that a test can judge whose answer it got.
 
   /                 the id; with --page FILE that file's bytes
   /echo, /echo/…    JSON: method, target, headers (list of pairs), body's length
@@ -32,9 +32,11 @@ import urllib.parse
 
 BLOCK = bytes(range(256)) * 256
 WS_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-REASONS = {101: "Switching Protocols", 200: "OK", 204: "No Content", 302: "Found", 304: "Not Modified",
-           404: "Not Found", 410: "Gone", 500: "Internal Server Error", 502: "Bad Gateway",
-           503: "Service Unavailable"}
+REASONS = {
+    101: "Switching Protocols", 200: "OK", 204: "No Content", 302: "Found", 304: "Not Modified",
+    404: "Not Found", 410: "Gone", 500: "Internal Server Error", 502: "Bad Gateway", 503:
+    "Service Unavailable"
+}
 
 
 class Bad(Exception):
@@ -47,7 +49,10 @@ class Request:
         self.reader, self.writer = reader, writer
         split = urllib.parse.urlsplit(target)
         self.path = split.path
-        self.args = {k: v[-1] for k, v in urllib.parse.parse_qs(split.query, keep_blank_values=True).items()}
+        self.args = {
+            k: v[-1]
+            for k, v in urllib.parse.parse_qs(split.query, keep_blank_values=True).items()
+        }
 
     def header(self, name, default=""):
         for key, value in self.headers:
@@ -93,7 +98,8 @@ class Device:
         try:
             while await self.one(reader, writer):
                 pass
-        except (Bad, ValueError, ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ssl.SSLError):
+        except (Bad, ValueError, ConnectionError, asyncio.IncompleteReadError,
+                asyncio.LimitOverrunError, ssl.SSLError):
             pass
         finally:
             self.open -= 1
@@ -154,21 +160,26 @@ class Device:
         if self.page:
             with open(self.page, "rb") as f:
                 data = f.read()
-            await self.answer(req, 200, data, mimetypes.guess_type(self.page)[0] or "application/octet-stream")
+            await self.answer(req, 200, data,
+                              mimetypes.guess_type(self.page)[0] or "application/octet-stream")
         else:
             await self.answer(req, 200, self.ident.encode())
 
     async def do_echo(self, req):
         size = await self.drain(req)
-        await self.json(req, {"device": self.ident, "method": req.method, "target": req.target,
-                              "version": req.version, "headers": req.headers, "body": size})
+        await self.json(
+            req, {
+                "device": self.ident, "method": req.method, "target": req.target, "version":
+                req.version, "headers": req.headers, "body": size
+            })
 
     async def do_big(self, req):
         await self.drain(req)
         left, rate = int(req.args["n"]), float(req.args.get("rate", 0))
         chunked = req.args.get("chunked") == "1"
         framing = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {left}"
-        req.writer.write(f"HTTP/1.1 200 OK\r\nX-Device: {self.ident}\r\nContent-Type: application/octet-stream\r\n"
+        req.writer.write(f"HTTP/1.1 200 OK\r\nX-Device: {self.ident}\r\nContent-Type: "
+                         "application/octet-stream\r\n"
                          f"{framing}\r\n\r\n".encode())
         while left and req.method != "HEAD":
             size = min(left, int(rate / 10) or len(BLOCK))
@@ -196,8 +207,9 @@ class Device:
 
     async def do_sse(self, req):
         await self.drain(req)
-        req.writer.write(f"HTTP/1.1 200 OK\r\nX-Device: {self.ident}\r\nContent-Type: text/event-stream\r\n"
-                         "Cache-Control: no-cache\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
+        req.writer.write(
+            f"HTTP/1.1 200 OK\r\nX-Device: {self.ident}\r\nContent-Type: text/event-stream\r\n"
+            "Cache-Control: no-cache\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
         for i in range(int(req.args.get("n", 3))):
             event = f"data: {i} {time.time():.6f}\n\n".encode()
             req.writer.write(b"%x\r\n%s\r\n" % (len(event), event))
@@ -208,8 +220,11 @@ class Device:
 
     async def do_conns(self, req):
         await self.drain(req)
-        await self.json(req, {"device": self.ident, "accepted": self.accepted, "open": self.open,
-                              "requests": self.requests})
+        await self.json(
+            req, {
+                "device": self.ident, "accepted": self.accepted, "open": self.open, "requests":
+                self.requests
+            })
 
     async def do_status(self, req):
         await self.drain(req)
@@ -223,7 +238,9 @@ class Device:
     async def do_cookie(self, req):
         await self.drain(req)
         domain = f"; Domain={req.args['domain']}" if "domain" in req.args else ""
-        await self.answer(req, 200, self.ident.encode(),
+        await self.answer(req,
+                          200,
+                          self.ident.encode(),
                           extra=[("Set-Cookie", f"device={self.ident}{domain}; Path=/; HttpOnly")])
 
     async def do_garbage(self, req):
@@ -235,7 +252,9 @@ class Device:
         return False
 
     async def do_half(self, req):
-        req.writer.write(f"HTTP/1.1 200 OK\r\nX-Device: {self.ident}\r\nContent-Length: 1000\r\n\r\nhalf".encode())
+        req.writer.write(
+            f"HTTP/1.1 200 OK\r\nX-Device: {self.ident}\r\nContent-Length: 1000\r\n\r\nhalf".encode(
+            ))
         await req.writer.drain()
         return False
 
@@ -246,8 +265,9 @@ class Device:
             await self.answer(req, 404, b"a WebSocket is here\n")
             return True
         accept = base64.b64encode(hashlib.sha1(key.encode() + WS_GUID).digest()).decode()
-        req.writer.write(f"HTTP/1.1 101 Switching Protocols\r\nX-Device: {self.ident}\r\nUpgrade: websocket\r\n"
-                         f"Connection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n".encode())
+        req.writer.write(
+            f"HTTP/1.1 101 Switching Protocols\r\nX-Device: {self.ident}\r\nUpgrade: websocket\r\n"
+            f"Connection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n".encode())
         while True:
             op, payload = await self.ws_read(req.reader)
             if op == 8:
@@ -284,13 +304,18 @@ class Device:
 
 
 async def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--id", action="append", required=True)
     parser.add_argument("--page")
     parser.add_argument("--port", type=int, default=0, help="of the first; 0: a free one")
-    parser.add_argument("--idle", type=float, help="close a connection after so many seconds without a request")
+    parser.add_argument("--idle",
+                        type=float,
+                        help="close a connection after so many seconds without a request")
     parser.add_argument("--address", default="127.0.0.1")
-    parser.add_argument("--tls", metavar="CERT", help="serve HTTPS with this certificate and key (PEM)")
+    parser.add_argument("--tls",
+                        metavar="CERT",
+                        help="serve HTTPS with this certificate and key (PEM)")
     options = parser.parse_args()
     context = None
     if options.tls:
@@ -299,8 +324,11 @@ async def main():
     ports = {}
     servers = []
     for ident in options.id:
-        server = await asyncio.start_server(Device(ident, options.page, options.idle).connection, options.address,
-                                            options.port if not ports else 0, ssl=context, backlog=512)
+        server = await asyncio.start_server(Device(ident, options.page, options.idle).connection,
+                                            options.address,
+                                            options.port if not ports else 0,
+                                            ssl=context,
+                                            backlog=512)
         servers.append(server)
         ports[ident] = server.sockets[0].getsockname()[1]
     print(json.dumps(ports), flush=True)

@@ -1,5 +1,6 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""What befalls the relay in never-wrong.t: each of its parts is ended, stopped or started again, one at a time."""
+"""What befalls the relay in never-wrong.t: each of its parts is ended, stopped or started again,
+one at a time."""
 import asyncio
 import os
 import shutil
@@ -7,7 +8,8 @@ import signal
 
 LINES = [
     # Redis went away or came back
-    r" # CONFIG REWRITE|RLY111 |RLY120 |RLY43[015] |AuthorizedKeysCommand \S*relay-authkeys .* failed, status",
+    r" # CONFIG REWRITE|RLY111 |RLY120 |RLY43[015] |AuthorizedKeysCommand \S*relay-authkeys .* "
+    r"failed, status",
     # rlyd went away
     r"RLY150 ",
     # one device that comes back again and again
@@ -47,14 +49,18 @@ async def redis_hangs(world, rng):
 
 
 async def redis_empty(world, rng):
-    """It comes back and has forgotten everything. The counter of listen addresses goes on from the clock then, and would come
-    to the same addresses once more if that was set back at the same time: what happens then is not promised."""
+    """It comes back and has forgotten everything. The counter of listen addresses goes on from the
+    clock then, and would come to the same addresses once more if that was set back at the same
+    time: what happens then is not promised."""
     await world.steps.stop_going_back()
     over = world.judge.trouble()
     server = world.rig.servers["redis"]
     await asyncio.to_thread(server.kill)
     now = world.emptied = world.now()
-    lost = [t for tunnels in world.judge.names.values() for t in tunnels if t.opened <= now and not t.lost]
+    lost = [
+        t for tunnels in world.judge.names.values() for t in tunnels
+        if t.opened <= now and not t.lost
+    ]
     for tunnel in lost:
         tunnel.closed_from = min(tunnel.closed_from, now)
         tunnel.lost = True
@@ -86,24 +92,28 @@ async def sshd(world, rng):
 
 
 class Steps:
-    """Steps of the clock that all programs of the relay have, beside all other faults. A tunnel ends when Redis's clock says so;
-    that is sooner when the clock goes forward meanwhile, later when it goes back, and who reckoned it from an earlier reading is
-    off by as much. So each of its bounds goes by the one of all readings since it was granted that takes the bound furthest,
-    and that is all that steps excuse."""
-
+    """Steps of the clock that all programs of the relay have, beside all other faults. A tunnel
+    ends when Redis's clock says so; that is sooner when the clock goes forward meanwhile, later
+    when it goes back, and who reckoned it from an earlier reading is off by as much. So each of its
+    bounds goes by the one of all readings since it was granted that takes the bound furthest, and
+    that is all that steps excuse."""
     def __init__(self, world, limit):
         self.world, self.limit = world, limit
         self.offsets = [(0.0, 0)]  # [since when, by how many seconds the clock is off]
-        self.latest = 0.0          # what the clock said before it was set back
+        self.latest = 0.0  # what the clock said before it was set back
         self.only_forward = False
 
     def since(self, start):
         """All that the clock has been off by since then."""
         known = self.offsets[-40:]
-        return [offset for (_, offset), (until, _) in zip(known, known[1:] + [(float("inf"), 0)]) if until >= start]
+        return [
+            offset for (_, offset), (until, _) in zip(known, known[1:] + [(float("inf"), 0)])
+            if until >= start
+        ]
 
     def granted(self, tunnel, began, ttl, surely=True):
-        """At some time between began and now Redis gave the tunnel so many seconds from then on; surely, or perhaps."""
+        """At some time between began and now Redis gave the tunnel so many seconds from then on;
+        surely, or perhaps."""
         now, off = self.world.now(), self.since(began)
         if tunnel.expires_from < now:
             if tunnel.expires_from:  # 0: it is new
@@ -122,14 +132,16 @@ class Steps:
         self.offsets.append((now, offset))
         for tunnels in self.world.judge.names.values():
             for tunnel in tunnels:
-                if max(tunnel.expires, tunnel.clock - offset) > now:  # a step back may wake it once more
+                # a step back may wake it once more
+                if max(tunnel.expires, tunnel.clock - offset) > now:
                     tunnel.expires_from = min(tunnel.expires_from, tunnel.clock_from - offset)
                     tunnel.expires = max(tunnel.expires, tunnel.clock - offset)
         self.world.rig.step(seconds)
         self.world.counted["clock forward" if seconds > 0 else "clock back"] += 1
 
     async def stop_going_back(self):
-        """Until only_forward is False again; returns when the clock says what it has never said before."""
+        """Until only_forward is False again; returns when the clock says what it has never said
+        before."""
         self.only_forward = True
         while self.world.now() + self.offsets[-1][1] <= self.latest:
             await asyncio.sleep(0.05)
@@ -144,11 +156,15 @@ class Steps:
             await asyncio.sleep(rng.choice((0.3, 1, 2, 4)))
 
 
-KINDS = {"graceful": (graceful, 5), "redis": (redis, 3), "redis hangs": (redis_hangs, 2), "rlyd": (rlyd, 4), "sshd": (sshd, 2)}
+KINDS = {
+    "graceful": (graceful, 5), "redis": (redis, 3), "redis hangs": (redis_hangs, 2), "rlyd":
+    (rlyd, 4), "sshd": (sshd, 2)
+}
 
 
 async def happen(world):
-    """One fault after the other; each kind early once, then by chance. Redis is emptied late, and every 40 s from then on."""
+    """One fault after the other; each kind early once, then by chance. Redis is emptied late, and
+    every 40 s from then on."""
     rng = world.rng("faults")
     await asyncio.sleep(2)
     first = list(KINDS)
@@ -159,14 +175,16 @@ async def happen(world):
             empty_at = world.now() + 40
             name, fault = "redis empty", redis_empty
         else:
-            name = first.pop() if first else rng.choices(list(KINDS), [w for _, w in KINDS.values()])[0]
+            name = first.pop() if first else rng.choices(list(KINDS),
+                                                         [w for _, w in KINDS.values()])[0]
             fault = KINDS[name][0]
         span = [world.now(), float("inf"), name]
         world.happened.append(span)
         await fault(world, rng)
         span[1] = world.now() + 1
         world.counted[name] += 1
-        for _ in range(8 if first else rng.choice((8, 15, 30))):  # on a slow machine, too, each kind shall have its turn
+        # on a slow machine, too, each kind shall have its turn
+        for _ in range(8 if first else rng.choice((8, 15, 30))):
             if world.stopping:
                 return
             await asyncio.sleep(0.1)

@@ -1,5 +1,6 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""The devices' ssh clients: real ones, a bounded number at once, that come, go, freeze, and come back."""
+"""The devices' ssh clients: real ones, a bounded number at once, that come, go, freeze, and come
+back."""
 import asyncio
 import os
 import random
@@ -18,10 +19,11 @@ class Fleet:
         self.slots = AT_ONCE
         self.logins = asyncio.Semaphore(LOGINS)
         self.tunnels = []
-        self.ways = []       # of losing a session: each once before chance decides
+        self.ways = []  # of losing a session: each once before chance decides
         self.rlyd_away = []  # [from, to] of times without rlyd
         self.hosts = f"{self.rig.dir}/etc/known_hosts"
-        with open(f"{self.rig.dir}/etc/ssh_host_ed25519_key.pub") as f, open(self.hosts, "w") as out:
+        with open(f"{self.rig.dir}/etc/ssh_host_ed25519_key.pub") as f, open(self.hosts,
+                                                                             "w") as out:
             out.write("relay " + " ".join(f.read().split()[:2]) + "\n")
 
     async def make_keys(self, count):
@@ -31,6 +33,7 @@ class Fleet:
         async def make():
             async with gate:
                 return await self.make_key()
+
         self.keys = sorted(await asyncio.gather(*(make() for _ in range(count))))
         rng = self.world.rng("keys")
         rng.shuffle(self.keys)
@@ -39,7 +42,8 @@ class Fleet:
     async def make_key(self):
         self.made += 1
         path = f"{self.rig.dir}/keys/{self.made}"
-        process = await asyncio.create_subprocess_exec("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", path)
+        process = await asyncio.create_subprocess_exec("ssh-keygen", "-q", "-t", "ed25519", "-N",
+                                                       "", "-C", "", "-f", path)
         await process.wait()
         return path
 
@@ -79,12 +83,18 @@ class Fleet:
             self.slots += 1
 
     async def log_in(self, tunnel, rng, older):
-        """Starts ssh and waits until the device is reached by it; None when it ended or took too long."""
+        """Starts ssh and waits until the device is reached by it; None when it ended or took too
+        long."""
         port = self.rig.https_port if rng.random() < 0.75 else self.rig.ssh_port
-        argv = ["ssh", "-N", "-F", "none", "-i", tunnel.key, "-p", str(port), "-R", f"{tunnel.listen}:{self.world.devices.target(tunnel.n)}"]
-        for option in ("IdentitiesOnly=yes", "IdentityAgent=none", f"UserKnownHostsFile={self.hosts}", "HostKeyAlias=relay",
-                       "StrictHostKeyChecking=yes", "ExitOnForwardFailure=yes", "ServerAliveInterval=5", "BatchMode=yes",
-                       "ConnectTimeout=10", "LogLevel=ERROR"):
+        argv = [
+            "ssh", "-N", "-F", "none", "-i", tunnel.key, "-p",
+            str(port), "-R", f"{tunnel.listen}:{self.world.devices.target(tunnel.n)}"
+        ]
+        for option in ("IdentitiesOnly=yes", "IdentityAgent=none",
+                       f"UserKnownHostsFile={self.hosts}", "HostKeyAlias=relay",
+                       "StrictHostKeyChecking=yes", "ExitOnForwardFailure=yes",
+                       "ServerAliveInterval=5", "BatchMode=yes", "ConnectTimeout=10",
+                       "LogLevel=ERROR"):
             argv += ["-o", option]
         async with self.logins:
             if self.world.now() >= tunnel.ends:
@@ -92,13 +102,18 @@ class Fleet:
             began = self.world.now()
             tunnel.log = f"{self.rig.dir}/log/ssh-{tunnel.n}-{len(older)}.log"
             with open(tunnel.log, "wb") as log:
-                client = await asyncio.create_subprocess_exec(*argv, f"relay@{self.rig.address}", stdin=asyncio.subprocess.DEVNULL,
-                                                              stderr=log, start_new_session=True)
+                client = await asyncio.create_subprocess_exec(*argv,
+                                                              f"relay@{self.rig.address}",
+                                                              stdin=asyncio.subprocess.DEVNULL,
+                                                              stderr=log,
+                                                              start_new_session=True)
             self.world.counted["login"] += 1
             self.world.spawn(self.see_off(client))
             while client.returncode is None and self.world.now() < began + 15:
-                # An older one that lives would answer for it; rlyd ends that when this one has proved its key.
-                if not any(c.returncode is None and not self.frozen(c) for c in older) and await self.reached(tunnel):
+                # An older one that lives would answer for it; rlyd ends that when this one has
+                # proved its key.
+                if not any(c.returncode is None and not self.frozen(c)
+                           for c in older) and await self.reached(tunnel):
                     tunnel.up = FOREVER
                     tunnel.up_from = self.world.now()
                     tunnel.refused = 0
@@ -113,8 +128,10 @@ class Fleet:
             why = self.why(tunnel)
             self.world.counted[f"login failed: {why}"] += 1
             tunnel.refused = tunnel.refused + 1 if why == "forwarding failed" else 0
-            # Where an older session is alive the first attempt may come to nothing, but not the next ones.
-            if self.world.calm(began - 1, self.world.now()) and self.world.now() < tunnel.ends_from and not 0 < tunnel.refused < 3:
+            # Where an older session is alive the first attempt may come to nothing, but not the
+            # next ones.
+            if self.world.calm(began - 1, self.world.now(
+            )) and self.world.now() < tunnel.ends_from and not 0 < tunnel.refused < 3:
                 self.world.blame(f"{tunnel}: a login failed: {self.said(tunnel)}")
         await client.wait()
         return None
@@ -127,7 +144,8 @@ class Fleet:
 
     def why(self, tunnel):
         said = self.said(tunnel).strip()
-        for words in ("forwarding failed", "Connection refused", "Permission denied", "closed", "reset"):
+        for words in ("forwarding failed", "Connection refused", "Permission denied", "closed",
+                      "reset"):
             if words in said:
                 return words
         return said or "silence"
@@ -137,7 +155,8 @@ class Fleet:
             return f.read()[-500:]
 
     async def reached(self, tunnel):
-        """Whether the listen address leads to the tunnel's own device; asked directly, not through Apache."""
+        """Whether the listen address leads to the tunnel's own device; asked directly, not through
+        Apache."""
         ip, port = tunnel.listen.rsplit(":", 1)
         writer = None
         try:
@@ -156,10 +175,12 @@ class Fleet:
         what, until = rng.choice(WAYS), self.world.now() + rng.choice((0.5, 1.5, 4, 10, 30))
         if self.ways:
             what, until = self.ways.pop(), self.world.now() + 0.2
-        while self.world.now() < min(until, tunnel.ends_from) and not tunnel.lost and not self.world.stopping:
+        while self.world.now() < min(
+                until, tunnel.ends_from) and not tunnel.lost and not self.world.stopping:
             if client.returncode is not None:
                 if self.world.now() < tunnel.ends_from and not tunnel.lost:
-                    self.world.blame(f"{tunnel}: its session ended though nobody ended it: {self.said(tunnel)}")
+                    self.world.blame(
+                        f"{tunnel}: its session ended though nobody ended it: {self.said(tunnel)}")
                 return
             await asyncio.sleep(0.05)
         if self.world.now() >= tunnel.ends_from or tunnel.lost or self.world.stopping:
@@ -186,14 +207,18 @@ class Fleet:
             while client.returncode is None and not self.frozen(client):
                 await asyncio.sleep(0.01)
                 away = self.world.now() - end
-                if away > GRACE + self.world.lag and not self.world.rlyd_away(end, self.world.now()):
-                    self.world.blame(f"{tunnel}: ssh {client.pid} is still connected {away:.3f} s after the end")
+                if away > GRACE + self.world.lag and not self.world.rlyd_away(
+                        end, self.world.now()):
+                    self.world.blame(
+                        f"{tunnel}: ssh {client.pid} is still connected {away:.3f} s after the end")
                     break
                 if away > 15:
-                    self.world.blame(f"{tunnel}: ssh {client.pid} is still connected 15 s after the end")
+                    self.world.blame(
+                        f"{tunnel}: ssh {client.pid} is still connected 15 s after the end")
                     break
             if end < client.exited < FOREVER:
-                self.world.took("session after an end" + self.world.after(end, client.exited), client.exited - end)
+                self.world.took("session after an end" + self.world.after(end, client.exited),
+                                client.exited - end)
             if client.returncode is None:
                 client.kill()
                 await client.wait()

@@ -1,5 +1,6 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""One HTTP/2 request with exactly the headers that a test wants, and every event of its answer seen."""
+"""One HTTP/2 request with exactly the headers that a test wants, and every event of its answer
+seen."""
 import h2.config
 import h2.connection
 import h2.events
@@ -7,9 +8,9 @@ import h2.exceptions
 
 
 class Answer:
-    """status: a number, or `reset` or `closed` when none came; headers (a dict), body, trailers (a dict);
-    ended: whether the answer came to its end; reset: the error code of the stream's reset, or None."""
-
+    """status: a number, or `reset` or `closed` when none came; headers (a dict), body, trailers (a
+    dict); ended: whether the answer came to its end; reset: the error code of the stream's reset,
+    or None."""
     def __init__(self):
         self.status, self.headers, self.body, self.trailers = "closed", {}, b"", {}
         self.ended, self.reset = False, None
@@ -30,8 +31,10 @@ def request(rig, headers, body=None, name=None, timeout=10):
     """headers: a list of pairs, pseudo-headers first. Sends, and reads until the answer is over."""
     answer = Answer()
     with rig.tls(name or rig.domain, alpn=["h2"], timeout=timeout) as sock:
-        conn = h2.connection.H2Connection(config=h2.config.H2Configuration(
-            header_encoding="latin-1", validate_outbound_headers=False, normalize_outbound_headers=False))
+        conn = h2.connection.H2Connection(
+            config=h2.config.H2Configuration(header_encoding="latin-1",
+                                             validate_outbound_headers=False,
+                                             normalize_outbound_headers=False))
         conn.initiate_connection()
         conn.send_headers(1, headers, end_stream=body is None)
         left = body

@@ -1,5 +1,6 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""Many visitors of one tunnel at once, in a process of their own, so that what a neighbour measures is the relay's time.
+"""Many visitors of one tunnel at once, in a process of their own, so that what a neighbour measures
+is the relay's time.
 
     with Hammer(rig, tunnel, "get", 1000) as hammer:
         hammer.wait()                 # until each has been answered or is under way
@@ -27,7 +28,8 @@ STREAMS = 10
 
 class Hammer:
     def __init__(self, rig, tunnel, kind, connections, again=None, path="/slow?s=100"):
-        self.host, self.address, self.port, self.ca = rig.host(tunnel), rig.address, rig.https_port, rig.ca
+        self.host, self.address, self.port, self.ca = rig.host(
+            tunnel), rig.address, rig.https_port, rig.ca
         self.kind, self.connections, self.again, self.path = kind, connections, again, path
         self.numbers = multiprocessing.Array("i", len(FIELDS))
         self.pages = multiprocessing.Queue()
@@ -60,7 +62,8 @@ class Hammer:
             self.numbers[FIELDS.index(field)] += by
 
     async def all(self):
-        # A thousand handshakes at once would keep this machine's cores for seconds, whatever the relay does with them.
+        # A thousand handshakes at once would keep this machine's cores for seconds, whatever the
+        # relay does with them.
         self.turn = asyncio.Semaphore(20)
         await asyncio.gather(*(self.visitor() for _ in range(self.connections)))
 
@@ -80,16 +83,21 @@ class Hammer:
         context = ssl.create_default_context(cafile=self.ca)
         context.set_alpn_protocols([alpn])
         async with self.turn:
-            return await asyncio.open_connection(self.address, self.port, ssl=context, server_hostname=self.host)
+            return await asyncio.open_connection(self.address,
+                                                 self.port,
+                                                 ssl=context,
+                                                 server_hostname=self.host)
 
     def head(self):
         host = f"Host: {self.host}:{self.port}\r\n"
         if self.kind == "websocket":
-            return (f"GET /ws HTTP/1.1\r\n{host}Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+            return (f"GET /ws HTTP/1.1\r\n{host}Upgrade: websocket\r\nConnection: "
+                    "Upgrade\r\nSec-WebSocket-Version: 13\r\n"
                     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n").encode()
         if self.kind == "body":
             return f"POST /upload HTTP/1.1\r\n{host}Content-Length: 1000\r\n\r\n".encode()
-        return f"GET {self.path} HTTP/1.1\r\n{host}\r\n".encode() * (10 if self.kind == "pipeline" else 1)
+        return f"GET {self.path} HTTP/1.1\r\n{host}\r\n".encode() * (10 if self.kind == "pipeline"
+                                                                     else 1)
 
     async def drip(self, writer):
         while True:
@@ -123,8 +131,10 @@ class Hammer:
         conn = h2.connection.H2Connection(config=h2.config.H2Configuration(header_encoding="utf-8"))
         conn.initiate_connection()
         for i in range(STREAMS):
-            conn.send_headers(1 + 2 * i, [(":method", "GET"), (":scheme", "https"), (":authority", f"{self.host}:{self.port}"),
-                                          (":path", self.path)], end_stream=True)
+            conn.send_headers(1 + 2 * i, [(":method", "GET"), (":scheme", "https"),
+                                          (":authority", f"{self.host}:{self.port}"),
+                                          (":path", self.path)],
+                              end_stream=True)
         open_streams = STREAMS
         self.count("held", STREAMS)
         try:

@@ -1,8 +1,9 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """Judges each answer that a visitor got against what is known of the tunnels at that time.
 
-Times are those of one clock, in seconds. What is done to a tunnel is noted before it is begun and after it is over,
-and an answer counts as wrong only if it is wrong whatever the order in between was; but the wrong device is wrong always.
+Times are those of one clock, in seconds. What is done to a tunnel is noted before it is begun and
+after it is over, and an answer counts as wrong only if it is wrong whatever the order in between
+was; but the wrong device is wrong always.
 """
 import collections
 
@@ -11,10 +12,11 @@ GRACE = 1.0  # invariant 3: within 1 s
 
 
 class Tunnel:
-    """opened_from/opened: when it was asked for, and since when it is surely open; expires_from/expires and closed_from/closed
-    likewise: from then on it may have ended, and it surely has; clock_from/clock: expires_from/expires by Redis's clock, were
-    it never off (faults.Steps); over_until: its time may have been over until an extension at that moment. up_from/up: since when, and until when, its device is surely connected."""
-
+    """opened_from/opened: when it was asked for, and since when it is surely open;
+    expires_from/expires and closed_from/closed likewise: from then on it may have ended, and it
+    surely has; clock_from/clock: expires_from/expires by Redis's clock, were it never off
+    (faults.Steps); over_until: its time may have been over until an extension at that moment.
+    up_from/up: since when, and until when, its device is surely connected."""
     def __init__(self, n, name, secret, now):
         self.n, self.name, self.secret = n, name, secret
         self.id = self.listen = self.key = None
@@ -43,8 +45,9 @@ class Tunnel:
         return self.opened <= start and end < self.ends_from and not self.lost and self.up_from <= start and end < self.up
 
     def __repr__(self):
-        return (f"tunnel {self.n} {self.id} ({self.name}, {self.listen}; open since {self.opened:.3f}, "
-                f"until {self.ends_from:.3f} or {self.ends:.3f})")
+        return (
+            f"tunnel {self.n} {self.id} ({self.name}, {self.listen}; open since {self.opened:.3f}, "
+            f"until {self.ends_from:.3f} or {self.ends:.3f})")
 
 
 class Judge:
@@ -54,9 +57,9 @@ class Judge:
         self.secrets = {}
         self.answers = collections.Counter()
         self.wrong = []
-        self.latest = 0.0      # a tunnel's answer to a request this long after its end
-        self.troubles = []     # [from, to] of times when Redis was not to be relied upon
-        self.excused = 0       # answers that would have been wrong but for such a time
+        self.latest = 0.0  # a tunnel's answer to a request this long after its end
+        self.troubles = []  # [from, to] of times when Redis was not to be relied upon
+        self.excused = 0  # answers that would have been wrong but for such a time
 
     def add(self, tunnel):
         self.names[tunnel.name].append(tunnel)
@@ -69,6 +72,7 @@ class Judge:
 
         def over(settle=GRACE):
             span[1] = self.clock() + settle
+
         return over
 
     def troubled(self, start, end):
@@ -94,7 +98,8 @@ class Judge:
                 self.excused += 1
             else:
                 self.blame("a tunnel that was up did not serve", *about)
-        elif status == 503 and not any(t.opened_from <= end and start <= t.ends + GRACE for t in tunnels):
+        elif status == 503 and not any(t.opened_from <= end and start <= t.ends + GRACE
+                                       for t in tunnels):
             if self.troubled(start, end):
                 self.excused += 1
             else:
@@ -113,7 +118,8 @@ class Judge:
     def _denied(self, status, tunnels, start, end, about):
         if any(t.surely_open(start, end) for t in tunnels):
             self.blame(f"{status} for an open tunnel", *about)
-        elif status == 410 and not any(t.ends_from <= end or start < t.over_until + GRACE for t in tunnels):
+        elif status == 410 and not any(t.ends_from <= end or start < t.over_until + GRACE
+                                       for t in tunnels):
             self.blame("410 although nothing has ended", *about)
         elif status == 404 and any(t.opened + GRACE <= start and not t.lost for t in tunnels):
             self.blame("404 for a name that there was", *about)

@@ -1,8 +1,10 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""Thousands of devices in one process: one port on every address of 127.200.0.0/13, and each address is a device.
+"""Thousands of devices in one process: one port on every address of 127.200.0.0/13, and each
+address is a device.
 
-A device answers with its own address and a secret that nobody can know who has not asked it (Devices.secret()), so
-that an answer says beyond doubt which device it came from, however its port came to be reached.
+A device answers with its own address and a secret that nobody can know who has not asked it
+(Devices.secret()), so that an answer says beyond doubt which device it came from, however its port
+came to be reached.
 
   /               who it is: `127.200.0.5 SECRET`
   /slow?s=S       the same after S seconds
@@ -35,17 +37,19 @@ def frame(payload, op=1, mask=False):
     """A WebSocket frame with a short payload."""
     if mask:
         key = os.urandom(4)
-        return bytes([128 | op, 128 | len(payload)]) + key + bytes(b ^ key[i % 4] for i, b in enumerate(payload))
+        return bytes([128 | op, 128 | len(payload)]) + key + bytes(b ^ key[i % 4]
+                                                                   for i, b in enumerate(payload))
     return bytes([128 | op, len(payload)]) + payload
 
 
 class Devices:
     """The test's side: the process with all devices."""
-
     def __init__(self):
         self.key = os.urandom(16)
-        self.process = subprocess.Popen([sys.executable, os.path.abspath(__file__)], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, start_new_session=True)
+        self.process = subprocess.Popen([sys.executable, os.path.abspath(__file__)],
+                                        stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE,
+                                        start_new_session=True)
         self.process.stdin.write(self.key.hex().encode() + b"\n")
         self.process.stdin.flush()
         self.port = int(self.process.stdout.readline())
@@ -74,7 +78,6 @@ def who(key, ip):
 
 class Visit(asyncio.Protocol):
     """One connection to one of the devices."""
-
     def __init__(self, key):
         self.key, self.data, self.upgraded, self.waiting = key, b"", False, None
 
@@ -111,16 +114,18 @@ class Visit(asyncio.Protocol):
         self.requests()
 
     def answer(self, close=False):
-        self.transport.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n%s\r\n%s"
-                             % (len(self.me), b"Connection: close\r\n" if close else b"", self.me))
+        self.transport.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n%s\r\n%s" %
+            (len(self.me), b"Connection: close\r\n" if close else b"", self.me))
         if close:
             self.transport.close()
 
     def upgrade(self, head):
         key = re.search(rb"(?i)\r\nsec-websocket-key: *(\S+)", head)
         accept = base64.b64encode(hashlib.sha1((key[1] if key else b"") + WS_GUID).digest())
-        self.transport.write(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                             b"Sec-WebSocket-Accept: %s\r\n\r\n" % accept)
+        self.transport.write(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Accept: %s\r\n\r\n" % accept)
         self.upgraded = True
         self.messages()
 
@@ -138,7 +143,8 @@ class Visit(asyncio.Protocol):
 async def main():
     key = bytes.fromhex(sys.stdin.readline())
     loop = asyncio.get_running_loop()
-    for port in range(9999, 1024, -1):  # below the ports that listen spaces have here: it is on every address
+    # below the ports that listen spaces have here: it is on every address
+    for port in range(9999, 1024, -1):
         try:
             await loop.create_server(lambda: Visit(key), "0.0.0.0", port, backlog=1024)
             break

@@ -20,8 +20,8 @@ def first():
 
 
 def challenge():
-    return (SIGNATURE + struct.pack("<IHHI", 2, 0, 0, 56) + struct.pack("<I", 0x00808205) + os.urandom(8) + bytes(8)
-            + struct.pack("<HHI", 4, 4, 56) + bytes(8) + bytes(4))
+    return (SIGNATURE + struct.pack("<IHHI", 2, 0, 0, 56) + struct.pack("<I", 0x00808205) +
+            os.urandom(8) + bytes(8) + struct.pack("<HHI", 4, 4, 56) + bytes(8) + bytes(4))
 
 
 def third(user):
@@ -30,19 +30,22 @@ def third(user):
     for size in (0, 24, 0, len(name), 0, 0):  # LM, NT, domain, user, workstation, key
         fields += struct.pack("<HHI", size, size, at)
         at += size
-    return SIGNATURE + struct.pack("<I", 3) + fields + struct.pack("<I", 0x00808205) + bytes(24) + name
+    return SIGNATURE + struct.pack("<I", 3) + fields + struct.pack("<I",
+                                                                   0x00808205) + bytes(24) + name
 
 
 def user_of(message):
     size, _, at = struct.unpack("<HHI", message[36:44])
-    return message[at:at + size].decode("utf-16-le" if struct.unpack("<I", message[60:64])[0] & 1 else "latin-1")
+    return message[at:at + size].decode("utf-16-le" if struct.unpack("<I", message[60:64])[0]
+                                        & 1 else "latin-1")
 
 
 class NtlmDevice(Listener):
-    """Every answer names the connection's user. .seen: [(number of the connection, user or None, scheme or None)]"""
-
-    def __init__(self, offers=("NTLM",), quirk=b""):
-        self.offers, self.quirk, self.seen, self.count, self.lock = offers, quirk, [], 0, threading.Lock()
+    """Every answer names the connection's user. .seen: [(number of the connection, user or None,
+    scheme or None)]"""
+    def __init__(self, offers=("NTLM", ), quirk=b""):
+        self.offers, self.quirk, self.seen, self.count, self.lock = offers, quirk, [], 0, threading.Lock(
+        )
         super().__init__()
 
     def _serve(self, connection):
@@ -68,19 +71,23 @@ class NtlmDevice(Listener):
                         kind = message[8]
                         if kind == 1:
                             user, challenged = None, True
-                            more = b"WWW-Authenticate: %s %s\r\n" % (scheme.encode(), base64.b64encode(challenge()))
+                            more = b"WWW-Authenticate: %s %s\r\n" % (scheme.encode(),
+                                                                     base64.b64encode(challenge()))
                         elif kind == 3 and challenged:
                             user, challenged = user_of(message), False
                     if user is None:
-                        more = more or b"".join(b"WWW-Authenticate: %s\r\n" % o.encode() for o in self.offers)
+                        more = more or b"".join(b"WWW-Authenticate: %s\r\n" % o.encode()
+                                                for o in self.offers)
                         self._answer(connection, b"401 Unauthorized", more, b"who?")
                     else:
-                        self._answer(connection, b"200 OK", b"X-Connection: %d\r\n" % number, user.encode() + b" " + line.split(b" ")[1])
+                        self._answer(connection, b"200 OK", b"X-Connection: %d\r\n" % number,
+                                     user.encode() + b" " + line.split(b" ")[1])
             except OSError:
                 pass
 
     def _answer(self, connection, status, more, body):
-        connection.sendall(b"HTTP/1.1 %s\r\n%s%sContent-Length: %d\r\n\r\n%s" % (status, more, self.quirk, len(body), body))
+        connection.sendall(b"HTTP/1.1 %s\r\n%s%sContent-Length: %d\r\n\r\n%s" %
+                           (status, more, self.quirk, len(body), body))
 
 
 class Visitor:
@@ -100,7 +107,8 @@ class Visitor:
     def login(self, path="/"):
         """The third leg's answer; that of the second where it was not a challenge."""
         answer = self.get(path, first())
-        return self.get(path, third(self.user)) if answer[0] == 401 and f"{self.scheme} " in (answer[1]["WWW-Authenticate"] or "") else answer
+        return self.get(path, third(self.user)) if answer[0] == 401 and f"{self.scheme} " in (
+            answer[1]["WWW-Authenticate"] or "") else answer
 
     def close(self):
         self.connection.close()

@@ -1,8 +1,10 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""Catches what programs hand to syslog(3), without a syslog daemon and without disturbing the host's.
+"""Catches what programs hand to syslog(3), without a syslog daemon and without disturbing the
+host's.
 
-PrivateLog() moves this process, and what it starts from then on, into a mount namespace with a /dev of its own, whose /dev/log
-is a socket that it reads. Make it before any thread is started. In that namespace other files can be replaced, too.
+PrivateLog() moves this process, and what it starts from then on, into a mount namespace with a /dev
+of its own, whose /dev/log is a socket that it reads. Make it before any thread is started. In that
+namespace other files can be replaced, too.
 """
 import ctypes
 import os
@@ -21,7 +23,8 @@ class PrivateLog:
     def __init__(self):
         libc = ctypes.CDLL(None, use_errno=True)
         if libc.unshare(CLONE_NEWNS) != 0:
-            raise OSError(ctypes.get_errno(), "unshare(CLONE_NEWNS), which needs root and CAP_SYS_ADMIN")
+            raise OSError(ctypes.get_errno(),
+                          "unshare(CLONE_NEWNS), which needs root and CAP_SYS_ADMIN")
         self._run("mount", "--make-rprivate", "/")
         new = tempfile.mkdtemp(prefix="relay-dev-", dir="/run")
         self._run("mount", "-t", "tmpfs", "-o", "mode=0755", "tmpfs", new)
@@ -67,11 +70,13 @@ class PrivateLog:
         return self._receive()
 
     def collect(self):
-        """Reads all the time from now on: a dozen lines that nobody reads make the next syslog(3) wait. Starts a thread."""
+        """Reads all the time from now on: a dozen lines that nobody reads make the next syslog(3)
+        wait. Starts a thread."""
         def run():
             while True:
                 select.select([self.socket], [], [])
                 self.collected += self._receive()
+
         self.collected = []
         self.collector = threading.Thread(target=run, daemon=True)
         self.collector.start()

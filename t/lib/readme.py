@@ -1,5 +1,6 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""The README's commands, as they stand there, one after the other in one shell; and what must be true afterwards.
+"""The README's commands, as they stand there, one after the other in one shell; and what must be
+true afterwards.
 
     steps = readme.steps("INSTALL A RELAY") + readme.INSTALLED
     results = readme.results(subprocess.run(…, input=readme.script(steps)).stdout)
@@ -19,51 +20,81 @@ gone() { i=0; while ss -Hltn 'src 127.64.0.0/10' | grep -q .; do i=$((i + 1)); t
 INSTALLED = [
     ("(functions)", GET, None),
     ("plain HTTP leads to HTTPS, with the path as it was",
-     """get hello.$DOMAIN "http://hello.$DOMAIN/a%2Fb%3F?c=%20" """, r"^308 https://hello\.[^/]+/a%2Fb%3F\?c=%20$"),
+     """get hello.$DOMAIN "http://hello.$DOMAIN/a%2Fb%3F?c=%20" """,
+     r"^308 https://hello\.[^/]+/a%2Fb%3F\?c=%20$"),
     ("the bare domain has the virtual host's own content",
      "get $DOMAIN https://$DOMAIN/ && cmp /tmp/answer /var/www/html/index.html", r"^200 $"),
     ("a name that was never opened", "get other.$DOMAIN https://other.$DOMAIN/", r"^404 $"),
-    ("relay-authkeys --check", "/usr/libexec/relay-authkeys --check ~/try-relay/hello/id_relay.pub", r"(?m)^Granted"),
+    ("relay-authkeys --check", "/usr/libexec/relay-authkeys --check ~/try-relay/hello/id_relay.pub",
+     r"(?m)^Granted"),
     ("rly list", "rly list", r"hello"),
-    ("httpd has as many descriptors as README says", """grep 'Max open files' /proc/$(cat /run/apache2/apache2.pid)/limits
-     sh -c 'ulimit -n 65536' || echo 'or this machine allows fewer'""", r" 65536 +65536 |allows fewer"),
+    ("httpd has as many descriptors as README says",
+     """grep 'Max open files' /proc/$(cat /run/apache2/apache2.pid)/limits
+     sh -c 'ulimit -n 65536' || echo 'or this machine allows fewer'""",
+     r" 65536 +65536 |allows fewer"),
 ]
 PRIVILEGES = [
     ("a program of www-data can connect to Redis, and do nothing there",
      "as www-data redis-cli -s /run/relay-redis/redis.sock SET relay:key:x y", r"NOAUTH"),
-    ("… nor read what is there", "as www-data redis-cli -s /run/relay-redis/redis.sock HGETALL relay:route:hello", r"NOAUTH"),
-    ("other users cannot even connect", "as nobody redis-cli -s /run/relay-redis/redis.sock PING; true", r"Permission denied"),
+    ("… nor read what is there",
+     "as www-data redis-cli -s /run/relay-redis/redis.sock HGETALL relay:route:hello", r"NOAUTH"),
+    ("other users cannot even connect",
+     "as nobody redis-cli -s /run/relay-redis/redis.sock PING; true", r"Permission denied"),
     ("no port", "! ss -Hltn 'sport = :6379' | grep .", None),
-    ("www-data can read no password", "for f in web authkeys rlyd rly admin; do ! as www-data cat /etc/relay/redis.d/$f || exit 1; done",
-     r"^(cat: \S+: Permission denied\n){5}$"),
-    ("relay-authkeys reads its own", "for f in web rlyd rly admin; do ! as relay-authkeys cat /etc/relay/redis.d/$f || exit 1; done; "
-     "as relay-authkeys cat /etc/relay/redis.d/authkeys", r"^(cat: \S+: Permission denied\n){4}[0-9a-f]{48}\n$"),
-    ("no password in Redis's files", "! grep -rlF -f <(cat /etc/relay/redis.d/*) /etc/relay/redis.acl /etc/relay/redis.conf /var/lib/relay-redis", None),
+    ("www-data can read no password",
+     "for f in web authkeys rlyd rly admin; do ! as www-data cat /etc/relay/redis.d/$f || exit "
+     "1; done", r"^(cat: \S+: Permission denied\n){5}$"),
+    ("relay-authkeys reads its own",
+     "for f in web rlyd rly admin; do ! as relay-authkeys cat /etc/relay/redis.d/$f || exit 1; "
+     "done; "
+     "as relay-authkeys cat /etc/relay/redis.d/authkeys",
+     r"^(cat: \S+: Permission denied\n){4}[0-9a-f]{48}\n$"),
+    ("no password in Redis's files",
+     "! grep -rlF -f <(cat /etc/relay/redis.d/*) /etc/relay/redis.acl /etc/relay/redis.conf "
+     "/var/lib/relay-redis", None),
     ("nor in a command line or an environment",
-     "! cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n' | grep -F -f <(cat /etc/relay/redis.d/*)", None),
-    ("nor in a log", "! grep -rlF -f <(cat /etc/relay/redis.d/*) /var/log /run/systemctl-stand-in 2>/dev/null", None),
-    ("the administrator gets in", "(printf 'AUTH relay-admin '; cat /etc/relay/redis.d/admin; echo ACL WHOAMI) | "
+     "! cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n' | grep -F -f "
+     "<(cat /etc/relay/redis.d/*)", None),
+    ("nor in a log",
+     "! grep -rlF -f <(cat /etc/relay/redis.d/*) /var/log /run/systemctl-stand-in 2>/dev/null",
+     None),
+    ("the administrator gets in",
+     "(printf 'AUTH relay-admin '; cat /etc/relay/redis.d/admin; echo ACL WHOAMI) | "
      "redis-cli -s /run/relay-redis/redis.sock", r"OK\nrelay-admin"),
     ("relay-redis-setup again changes nothing",
-     "find /etc/relay -ls >/tmp/a; cat /etc/relay/redis.d/* >/tmp/b; relay-redis-setup; find /etc/relay -ls | cmp - /tmp/a && "
+     "find /etc/relay -ls >/tmp/a; cat /etc/relay/redis.d/* >/tmp/b; relay-redis-setup; find "
+     "/etc/relay -ls | cmp - /tmp/a && "
      "cat /etc/relay/redis.d/* | cmp - /tmp/b", r"^$"),
     ("an upgrade that gives a part more rights is said",
-     "cp /usr/share/mod_relay/redis-users.conf /tmp/users; sed -i 's/^user relay-web .*/& +exists/' /usr/share/mod_relay/redis-users.conf; echo 'user other on nopass' >>/etc/relay/redis.acl; relay-redis-setup",
-     r"^relay-redis-setup: not the rights that this version ships: relay-web\. relay-redis-setup --rights"),
-    ("… and given; other users stay, passwords too", "relay-redis-setup --rights; cat /etc/relay/redis.d/* | cmp - /tmp/b; grep -c -e '^user other on nopass$' "
-     "-e '^user relay-web .*+exists #[0-9a-f]*$' -e '^user default off ' /etc/relay/redis.acl", r"systemctl restart relay-redis\n3\n$"),
-    ("(back again)", "cp /tmp/users /usr/share/mod_relay/redis-users.conf; sed -i '/^user other /d' /etc/relay/redis.acl; relay-redis-setup --rights", None),
+     "cp /usr/share/mod_relay/redis-users.conf /tmp/users; sed -i 's/^user relay-web .*/& "
+     "+exists/' /usr/share/mod_relay/redis-users.conf; echo 'user other on nopass' "
+     ">>/etc/relay/redis.acl; relay-redis-setup",
+     r"^relay-redis-setup: not the rights that this version ships: relay-web\. relay-redis-setup "
+     r"--rights"),
+    ("… and given; other users stay, passwords too",
+     "relay-redis-setup --rights; cat /etc/relay/redis.d/* | cmp - /tmp/b; grep -c -e '^user "
+     "other on nopass$' "
+     "-e '^user relay-web .*+exists #[0-9a-f]*$' -e '^user default off ' /etc/relay/redis.acl",
+     r"systemctl restart relay-redis\n3\n$"),
+    ("(back again)",
+     "cp /tmp/users /usr/share/mod_relay/redis-users.conf; sed -i '/^user other /d' "
+     "/etc/relay/redis.acl; relay-redis-setup --rights", None),
     ("a password that is to change, and Redis restarted: it has forgotten nothing",
-     "rm /etc/relay/redis.d/rly; relay-redis-setup && systemctl restart relay-redis && rly list", r"hello"),
+     "rm /etc/relay/redis.d/rly; relay-redis-setup && systemctl restart relay-redis && rly list",
+     r"hello"),
 ]
 CLOSED = [
-    ("rly close", "rly close hello && sleep 1 && get hello.$DOMAIN https://hello.$DOMAIN/", r"410 $"),
+    ("rly close", "rly close hello && sleep 1 && get hello.$DOMAIN https://hello.$DOMAIN/",
+     r"410 $"),
     ("… ended the session", "gone", None),
-    # (AH01882: the distribution's own packages are of different ages; see riglog.py. RLY111: Redis was restarted)
-    ("Apache's logs are clean", "! grep -h -E ':(warn|error|crit|alert|emerg)\\]' /var/log/apache2/relay-error.log "
+    # (AH01882: the distribution's own packages are of different ages; see riglog.py. RLY111: Redis
+    # was restarted)
+    ("Apache's logs are clean",
+     "! grep -h -E ':(warn|error|crit|alert|emerg)\\]' /var/log/apache2/relay-error.log "
      "/var/log/apache2/error.log | grep -v -E 'AH01882|RLY111'", None),
 ]
-REMOVED = [("Apache is well without", "apachectl configtest && ! apachectl -M | grep relay", r"Syntax OK"),
+REMOVED = [("Apache is well without", "apachectl configtest && ! apachectl -M | grep relay",
+            r"Syntax OK"),
            ("… and runs", "curl -q -s -o /dev/null -w '%{http_code}' http://127.0.0.1/", r"^200$")]
 
 
@@ -74,7 +105,8 @@ def steps(section):
     start = text.index(f"\n{section}\n") + len(section) + 2
     end = re.search(r"(?m)^[A-Z][A-Z .]{3,}$", text[start:])
     lines = text[start:start + end.start() if end else None].replace("\\\n", "")
-    return [(f"README: {line.strip()}", line.strip(), None) for line in lines.split("\n") if re.match(r" {4}\S", line)]
+    return [(f"README: {line.strip()}", line.strip(), None) for line in lines.split("\n")
+            if re.match(r" {4}\S", line)]
 
 
 def script(todo):

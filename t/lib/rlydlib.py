@@ -1,5 +1,6 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""What the tests of rlyd, and many others, have in common: its socket, the processes of sessions, devices in network namespaces."""
+"""What the tests of rlyd, and many others, have in common: its socket, the processes of sessions,
+devices in network namespaces."""
 import array
 import concurrent.futures
 import ctypes
@@ -20,8 +21,9 @@ import sockdiag  # noqa: E402
 
 
 def wait(condition, timeout=10.0, every=0.005):
-    """Seconds until condition() became true; None when it did not. They end where the look began that found it true: on a
-    busy machine a look, with redis-cli for instance, takes longer than what it looks for."""
+    """Seconds until condition() became true; None when it did not. They end where the look began
+    that found it true: on a busy machine a look, with redis-cli for instance, takes longer than
+    what it looks for."""
     start = time.monotonic()
     while True:
         looked = time.monotonic()
@@ -48,7 +50,8 @@ def events(rig, what=None, tunnel=None):
     found = []
     for _, fields in json.loads(rig.redis("--json", "XRANGE", "relay:events", "-", "+")):
         event = dict(zip(fields[::2], fields[1::2])) if isinstance(fields, list) else fields
-        if (what is None or event["what"] == what) and (tunnel is None or event["tunnel"] == tunnel["id"]):
+        if (what is None or event["what"] == what) and (tunnel is None or
+                                                        event["tunnel"] == tunnel["id"]):
             found.append(event)
     return found
 
@@ -83,7 +86,8 @@ def monitor_of(rig, tunnel):
 
 def holder(address):
     """The pid of the process that listens on an address; None if nobody does."""
-    inode = next((inode for ip, port, inode in sockdiag.listening() if f"{ip}:{port}" == address), None)
+    inode = next((inode for ip, port, inode in sockdiag.listening() if f"{ip}:{port}" == address),
+                 None)
     if inode is None:
         return None
     for pid in filter(str.isdigit, os.listdir("/proc")):
@@ -107,7 +111,6 @@ def rss_kb(pid):
 
 class Door:
     """A connection to rlyd's socket, as mod_relay or relay-authkeys makes it."""
-
     def __init__(self, rig):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.sock.settimeout(5)
@@ -115,7 +118,8 @@ class Door:
 
     def send(self, text, *descriptors):
         data = text if isinstance(text, bytes) else text.encode()
-        control = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
+        control = [(socket.SOL_SOCKET, socket.SCM_RIGHTS,
+                    array.array("i", descriptors))] if descriptors else []
         return self.sock.sendmsg([data], control)
 
     def answer(self):
@@ -130,7 +134,8 @@ class Door:
 
 
 def hand_over(rig, sock, way="direct", visitor=None):
-    """Hands a connection to rlyd and forgets it. visitor: by TLS, the TCP connection that it came by."""
+    """Hands a connection to rlyd and forgets it. visitor: by TLS, the TCP connection that it came
+    by."""
     door = Door(rig)
     door.send(f"relay1 handoff way={way}", sock.fileno(), *([visitor.fileno()] if visitor else []))
     door.close()
@@ -140,14 +145,17 @@ def hand_over(rig, sock, way="direct", visitor=None):
 
 
 def connection_pair(host="127.0.0.1", source=None, listen=None):
-    """(client, server): the two ends of a TCP connection to host, accepted by a socket on listen."""
+    """(client, server): the two ends of a TCP connection to host, accepted by a socket on listen.
+    """
     def bound(address, port=0):
         sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
         if sock.family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, 78, 1)  # IPV6_FREEBIND: for an address that only a route makes ours
+            # IPV6_FREEBIND: for an address that only a route makes ours
+            sock.setsockopt(socket.IPPROTO_IPV6, 78, 1)
         sock.settimeout(5)
         sock.bind((address, port))
         return sock
+
     with bound(listen or host) as listener:
         listener.listen()
         client = bound(source or ("::" if ":" in host else "0.0.0.0"))
@@ -159,16 +167,16 @@ def connection_pair(host="127.0.0.1", source=None, listen=None):
 
 
 def own_network():
-    """Puts this thread into a network namespace of its own, and all that it starts; its loopback is up."""
+    """Puts this thread into a network namespace of its own, and all that it starts; its loopback is
+    up."""
     if ctypes.CDLL(None, use_errno=True).unshare(0x40000000):  # CLONE_NEWNET
         raise OSError(ctypes.get_errno(), "unshare")
     Namespace.run("ip", "link", "set", "lo", "up")
 
 
 class Sources:
-    """Addresses that are no loopback's, to connect from: .v4(n), and .v6(n) with the last part n, :net::n. They are those of a
-    network namespace in which a thread makes the connections."""
-
+    """Addresses that are no loopback's, to connect from: .v4(n), and .v6(n) with the last part n,
+    :net::n. They are those of a network namespace in which a thread makes the connections."""
     def __init__(self):
         self.thread = concurrent.futures.ThreadPoolExecutor(1, initializer=self._begin)
 
@@ -188,22 +196,25 @@ class Sources:
 
     def pair(self, source):
         """(client, server) of a connection from there."""
-        return self.thread.submit(connection_pair, self.v6("ffff::1") if ":" in source else self.v4(254), source).result()
+        return self.thread.submit(connection_pair,
+                                  self.v6("ffff::1") if ":" in source else self.v4(254),
+                                  source).result()
 
     def close(self):
         self.thread.shutdown()
 
 
 class Namespace:
-    """A device's own network: a namespace with a veth pair; .inside and .outside are its addresses."""
-
+    """A device's own network: a namespace with a veth pair; .inside and .outside are its addresses.
+    """
     def __init__(self):
         self.name = f"rly{os.getpid()}n{random.randrange(10**6)}"
         self.net = f"10.{random.randint(200, 250)}.{random.randint(0, 255)}"
         self.inside, self.outside = f"{self.net}.2", f"{self.net}.1"
         self.veth = f"v{random.randrange(16**8):08x}"
         self.run("ip", "netns", "add", self.name)
-        self.run("ip", "link", "add", self.veth, "type", "veth", "peer", "name", "eth0", "netns", self.name)
+        self.run("ip", "link", "add", self.veth, "type", "veth", "peer", "name", "eth0", "netns",
+                 self.name)
         self.run("ip", "address", "add", f"{self.outside}/24", "dev", self.veth)
         self.run("ip", "link", "set", self.veth, "up")
         self.inside_run("ip", "link", "set", "lo", "up")
@@ -218,8 +229,10 @@ class Namespace:
         self.run("ip", "netns", "exec", self.name, *argv)
 
     def popen(self, argv, **kwargs):
-        return subprocess.Popen(["ip", "netns", "exec", self.name, *argv], stdin=subprocess.DEVNULL,
-                                start_new_session=True, **kwargs)
+        return subprocess.Popen(["ip", "netns", "exec", self.name, *argv],
+                                stdin=subprocess.DEVNULL,
+                                start_new_session=True,
+                                **kwargs)
 
     def route_to(self, address):
         """Makes an address of this host that is not .outside reachable from inside."""
@@ -233,7 +246,8 @@ class Namespace:
         self.inside_run("ip", "link", "set", "eth0", "up")
 
     def move(self, host=3):
-        """Comes back elsewhere, as behind a new NAT: with another address; the old one answers no more."""
+        """Comes back elsewhere, as behind a new NAT: with another address; the old one answers no
+        more."""
         self.inside = f"{self.net}.{host}"
         self.inside_run("ip", "address", "flush", "dev", "eth0")
         self.inside_run("ip", "address", "add", f"{self.inside}/24", "dev", "eth0")

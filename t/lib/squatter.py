@@ -1,13 +1,13 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""Somebody with an account on the relay who listens where a device would: counts who comes, keeps every byte, and answers as
-a web server does.
+"""Somebody with an account on the relay who listens where a device would: counts who comes, keeps
+every byte, and answers as a web server does.
 
     squatter = Squatter("nobody", ["127.77.0.5:10000"])
     squatter.met()                 # (connections, bytes)
     squatter.stop()
 
-Addresses are `IP:PORT`, `*:PORT` (0.0.0.0), `[::]:PORT` (with IPv4), `[::ffff:IP]:PORT`. how: `accepting`; `deaf` accepts
-nothing; `device` binds to the device lo, which the kernel prefers.
+Addresses are `IP:PORT`, `*:PORT` (0.0.0.0), `[::]:PORT` (with IPv4), `[::ffff:IP]:PORT`. how:
+`accepting`; `deaf` accepts nothing; `device` binds to the device lo, which the kernel prefers.
 """
 import json
 import pwd
@@ -62,8 +62,15 @@ for line in sys.stdin:
 
 class Squatter:
     def __init__(self, user, addresses, how="accepting"):
-        self.process = subprocess.Popen(["/usr/bin/python3", "-c", CODE, json.dumps(addresses), how, str(pwd.getpwnam(user).pw_uid)],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.process = subprocess.Popen([
+            "/usr/bin/python3", "-c", CODE,
+            json.dumps(addresses), how,
+            str(pwd.getpwnam(user).pw_uid)
+        ],
+                                        stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE,
+                                        stderr=subprocess.DEVNULL,
+                                        text=True)
         if self.process.stdout.readline() != "ready\n":
             self.stop()
             raise RuntimeError(f"the squatter cannot listen on {addresses[:3]}")

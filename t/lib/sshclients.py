@@ -1,9 +1,9 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """The device's side of a login, honest or hostile, and what sshd really did about it.
 
-Whether something was refused is not asked of the client but seen in the kernel: Watch collects what all processes below
-an sshd listen on and which programs run there. Clients: OpenSSH's ssh, dropbear's dbclient, PuTTY's plink, and paramiko
-(Raw) for messages that no client sends.
+Whether something was refused is not asked of the client but seen in the kernel: Watch collects what
+all processes below an sshd listen on and which programs run there. Clients: OpenSSH's ssh,
+dropbear's dbclient, PuTTY's plink, and paramiko (Raw) for messages that no client sends.
 """
 import logging
 import os
@@ -23,7 +23,8 @@ sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../
 import keeper  # noqa: E402
 import sockdiag  # noqa: E402
 
-logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)  # its complaints about refusals are the point here
+# its complaints about refusals are the point here
+logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)
 
 UNIX_LISTENING = 0x10000
 OWN_PROGRAMS = {"sshd", "sshd-session", "sshd-auth", "relay-authkeys"}
@@ -32,7 +33,8 @@ OWN_PROGRAMS = {"sshd", "sshd-session", "sshd-auth", "relay-authkeys"}
 def _sockets():
     """{inode: address} of all that listens on this host."""
     found = {str(inode): f"{ip}:{port}" for ip, port, inode in sockdiag.listening()}
-    found.update((str(inode), f"[{ip}]:{port}") for ip, port, inode in sockdiag.listening(socket.AF_INET6))
+    found.update(
+        (str(inode), f"[{ip}]:{port}") for ip, port, inode in sockdiag.listening(socket.AF_INET6))
     with open("/proc/net/unix") as f:
         next(f)
         for line in f:
@@ -68,11 +70,12 @@ def _held(pid):
 
 
 def look(pid, pam=False):
-    """(what the processes below pid listen on, the names of those that are no part of sshd)
-    pam: that sshd has UsePAM yes, whose modules run programs as root for every login (update-motd.d)"""
+    """(what the processes below pid listen on, the names of those that are no part of sshd) pam:
+    that sshd has UsePAM yes, whose modules run programs as root for every login (update-motd.d)"""
     below = keeper.descendants([pid])
     sockets, listens, programs = _sockets(), set(), set()
-    own = _held(pid)  # a child has the listener's sockets as well until it has closed them, right after fork()
+    # a child has the listener's sockets as well until it has closed them, right after fork()
+    own = _held(pid)
     for child in below:
         name = _program(child, pam)
         if name:
@@ -83,7 +86,6 @@ def look(pid, pam=False):
 
 class Watch:
     """Collects look()'s findings for as long as it is open: .listens, .programs."""
-
     def __init__(self, server):
         self.pid, self.pam = server.pid, getattr(server, "pam", False)
         self.listens, self.programs = set(), set()
@@ -110,14 +112,18 @@ class Watch:
 
 
 class Attempt:
-    """One run of a client: .status, .output, .listens (what came to listen below sshd), .programs (what ran there)."""
-
+    """One run of a client: .status, .output, .listens (what came to listen below sshd), .programs
+    (what ran there)."""
     def __init__(self, server, argv, seconds=4.0, stdin=b"", until=None, env=None):
         self.argv = argv
         with Watch(server) as watch:
-            process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                       start_new_session=True, env=dict(os.environ, **(env or {})))
-            reader = threading.Thread(target=self._read, args=(process,))
+            process = subprocess.Popen(argv,
+                                       stdin=subprocess.PIPE,
+                                       stdout=subprocess.PIPE,
+                                       stderr=subprocess.STDOUT,
+                                       start_new_session=True,
+                                       env=dict(os.environ, **(env or {})))
+            reader = threading.Thread(target=self._read, args=(process, ))
             self.output = ""
             reader.start()
             try:
@@ -126,7 +132,8 @@ class Attempt:
             except BrokenPipeError:
                 pass
             deadline = time.monotonic() + seconds
-            while process.poll() is None and time.monotonic() < deadline and not (until and until(watch)):
+            while process.poll() is None and time.monotonic() < deadline and not (until and
+                                                                                  until(watch)):
                 time.sleep(0.02)
             watch.see()
             self.ended = process.poll() is not None
@@ -141,40 +148,55 @@ class Attempt:
         process.stdout.close()
 
     def __repr__(self):
-        return (f"{' '.join(self.argv)}\nstatus {self.status}{'' if self.ended else ' (killed)'}, listened on "
+        return (f"{' '.join(self.argv)}\nstatus {self.status}{'' if self.ended else ' (killed)'}, "
+                "listened on "
                 f"{sorted(self.listens)}, ran {sorted(self.programs)}, said {self.output[-600:]!r}")
 
 
 class Clients:
     """Command lines of each client for one private key (OpenSSH's format) and one server."""
-
     def __init__(self, key, host, port, hostkey, user="relay"):
         self.key, self.host, self.port, self.user = key, host, port, user
-        subprocess.run(["dropbearconvert", "openssh", "dropbear", key, key + ".db"], check=True, capture_output=True)
-        subprocess.run(["puttygen", key, "-O", "private", "-o", key + ".ppk"], check=True, capture_output=True)
-        self.fingerprint = subprocess.run(["ssh-keygen", "-lf", hostkey], check=True, capture_output=True,
+        subprocess.run(["dropbearconvert", "openssh", "dropbear", key, key + ".db"],
+                       check=True,
+                       capture_output=True)
+        subprocess.run(["puttygen", key, "-O", "private", "-o", key + ".ppk"],
+                       check=True,
+                       capture_output=True)
+        self.fingerprint = subprocess.run(["ssh-keygen", "-lf", hostkey],
+                                          check=True,
+                                          capture_output=True,
                                           text=True).stdout.split()[1]
 
     def options(self, user=None):
-        return ["-F", "none", "-i", self.key, "-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none",
-                "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR",
-                "-o", "ExitOnForwardFailure=yes", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10"]
+        return [
+            "-F", "none", "-i", self.key, "-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none",
+            "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o",
+            "LogLevel=ERROR", "-o", "ExitOnForwardFailure=yes", "-o", "BatchMode=yes", "-o",
+            "ConnectTimeout=10"
+        ]
 
     def openssh(self, *args, user=None, command=()):
-        return ["ssh", *self.options(), "-p", str(self.port), *args, f"{user or self.user}@{self.host}", *command]
+        return [
+            "ssh", *self.options(), "-p",
+            str(self.port), *args, f"{user or self.user}@{self.host}", *command
+        ]
 
     def dropbear(self, *args, command=()):
-        return ["dbclient", "-y", "-y", "-o", "ExitOnForwardFailure=yes", "-i", self.key + ".db", "-p", str(self.port), *args,
-                f"{self.user}@{self.host}", *command]
+        return [
+            "dbclient", "-y", "-y", "-o", "ExitOnForwardFailure=yes", "-i", self.key + ".db", "-p",
+            str(self.port), *args, f"{self.user}@{self.host}", *command
+        ]
 
     def plink(self, *args, command=()):
-        return ["plink", "-batch", "-hostkey", self.fingerprint, "-i", self.key + ".ppk", "-P", str(self.port), *args,
-                f"{self.user}@{self.host}", *command]
+        return [
+            "plink", "-batch", "-hostkey", self.fingerprint, "-i", self.key + ".ppk", "-P",
+            str(self.port), *args, f"{self.user}@{self.host}", *command
+        ]
 
 
 class Raw:
     """A logged-in connection that says what it is told to."""
-
     def __init__(self, key, host, port, user="relay"):
         self.transport = paramiko.Transport(socket.create_connection((host, port), 10))
         self.transport.start_client(timeout=20)

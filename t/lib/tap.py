@@ -77,7 +77,8 @@ def between(value, low, high, name):
 
 
 def passes(name, function, *args):
-    """A check that passes when function does not raise; returns its result (None when it raised)."""
+    """A check that passes when function does not raise; returns its result (None when it raised).
+    """
     try:
         result = function(*args)
     except Exception:
@@ -88,13 +89,15 @@ def passes(name, function, *args):
 
 
 def together(*functions):
-    """Runs functions that make checks at the same time, each in a thread; one that dies is a failed check."""
+    """Runs functions that make checks at the same time, each in a thread; one that dies is a failed
+    check."""
     def guarded(function):
         try:
             function()
         except BaseException:
             ok(False, f"{getattr(function, '__name__', function)} died", traceback.format_exc())
-    threads = [threading.Thread(target=guarded, args=(function,)) for function in functions]
+
+    threads = [threading.Thread(target=guarded, args=(function, )) for function in functions]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -136,7 +139,8 @@ def _died(kind, value, trace):
         sys.exit(130)
     global _died_already
     _died_already = True
-    ok(False, f"the test died: {kind.__name__}", "".join(traceback.format_exception(kind, value, trace, chain=False)))
+    ok(False, f"the test died: {kind.__name__}",
+       "".join(traceback.format_exception(kind, value, trace, chain=False)))
 
 
 def _unfinished():

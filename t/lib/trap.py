@@ -1,6 +1,6 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""A device that trusts nobody: it reads what reaches it as strictly as can be, notes whatever two readers could take in
-two ways, and answers what a test tells it to.
+"""A device that trusts nobody: it reads what reaches it as strictly as can be, notes whatever two
+readers could take in two ways, and answers what a test tells it to.
 
     trap = Trap()                  # .url is the service to open
     trap.answers["/path"] = b"…"   # or a function(connection, request) that writes what it likes; else 200 and the target
@@ -27,7 +27,8 @@ class Request:
 
 
 class Listener:
-    """A server on a port of its own. Each connection has a thread, in which _serve(connection) of the class below runs."""
+    """A server on a port of its own. Each connection has a thread, in which _serve(connection) of
+    the class below runs."""
     scheme = "http"
 
     def __init__(self):
@@ -42,7 +43,7 @@ class Listener:
                 connection, _ = self.socket.accept()
             except OSError:
                 return
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+            threading.Thread(target=self._serve, args=(connection, ), daemon=True).start()
 
     def stop(self):
         self.socket.close()
@@ -91,7 +92,8 @@ class Trap(Listener):
             return answer(connection, request)
         if answer is None:
             body = b"trap " + request.target.encode("latin-1")
-            answer = b"HTTP/1.1 200 OK\r\nX-Trap: yes\r\nContent-Length: %d\r\n\r\n%s" % (len(body), b"" if request.method == "HEAD" else body)
+            answer = b"HTTP/1.1 200 OK\r\nX-Trap: yes\r\nContent-Length: %d\r\n\r\n%s" % (
+                len(body), b"" if request.method == "HEAD" else body)
         connection.sendall(answer)
         return True
 
@@ -104,7 +106,8 @@ class Trap(Listener):
                 return
             request.headers.append((field[1].decode(), field[2].decode("latin-1").strip()))
         length, coding = request.all("content-length"), request.all("transfer-encoding")
-        if len(length) + len(coding) > 1 or (length and not re.fullmatch("[0-9]+", length[0])) or (coding and coding != ["chunked"]):
+        if len(length) + len(coding) > 1 or (length and not re.fullmatch("[0-9]+", length[0])) or (
+                coding and coding != ["chunked"]):
             request.problems.append(f"framed in more ways than one: {length} {coding}")
         if len(request.all("host")) != 1:
             request.problems.append(f"Host: {request.all('host')}")

@@ -1,5 +1,6 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""A visitor for asyncio: many requests over one kept-alive HTTPS connection, for any names of a rig; WebSockets."""
+"""A visitor for asyncio: many requests over one kept-alive HTTPS connection, for any names of a
+rig; WebSockets."""
 import asyncio
 import base64
 import os
@@ -13,9 +14,8 @@ class Closed(Exception):
 
 
 class Visitor:
-    """One connection, made when it is needed. retries counts requests that met a connection that httpd was just
-    closing: RFC 9112 9.3.1 has clients send those again, and browsers do."""
-
+    """One connection, made when it is needed. retries counts requests that met a connection that
+    httpd was just closing: RFC 9112 9.3.1 has clients send those again, and browsers do."""
     def __init__(self, rig, source=None):
         self.rig, self.source = rig, source
         self.reader = self.writer = None
@@ -26,7 +26,10 @@ class Visitor:
 
     async def connect(self):
         self.reader, self.writer = await asyncio.open_connection(
-            self.rig.address, self.rig.https_port, ssl=self.context, server_hostname=self.rig.domain,
+            self.rig.address,
+            self.rig.https_port,
+            ssl=self.context,
+            server_hostname=self.rig.domain,
             local_addr=(self.source, 0) if self.source else None)
         self.connections += 1
 
@@ -53,9 +56,12 @@ class Visitor:
     async def _once(self, name, path):
         if self.writer is None:
             await self.connect()
-        self.writer.write(f"GET {path} HTTP/1.1\r\nHost: {name}.{self.rig.domain}\r\nAccept: text/plain\r\n\r\n".encode())
+        self.writer.write(
+            f"GET {path} HTTP/1.1\r\nHost: {name}.{self.rig.domain}\r\nAccept: text/plain\r\n\r\n".
+            encode())
         status, head, length = await self._head()
-        body = await self.reader.readexactly(length) if length is not None else await self.reader.read()
+        body = await self.reader.readexactly(length
+                                             ) if length is not None else await self.reader.read()
         if length is None or b"\r\nconnection: close" in head.lower():
             self.close()
         return status, head, body
@@ -77,7 +83,6 @@ class Visitor:
 
 class WebSocket(Visitor):
     """Holds a WebSocket; ask() says who answers it."""
-
     async def open(self, name, timeout=20):
         """The status: 101, or what came instead."""
         return await asyncio.wait_for(self._open(name), timeout)
@@ -85,8 +90,10 @@ class WebSocket(Visitor):
     async def _open(self, name):
         await self.connect()
         key = base64.b64encode(os.urandom(16)).decode()
-        self.writer.write(f"GET /ws HTTP/1.1\r\nHost: {name}.{self.rig.domain}\r\nUpgrade: websocket\r\n"
-                          f"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n".encode())
+        self.writer.write(
+            f"GET /ws HTTP/1.1\r\nHost: {name}.{self.rig.domain}\r\nUpgrade: websocket\r\n"
+            f"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n".
+            encode())
         return (await self._head())[0]
 
     async def ask(self):

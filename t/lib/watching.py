@@ -1,5 +1,6 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""What tests watch with while something is wrong with a part of the relay: a clock, and a visitor who keeps asking."""
+"""What tests watch with while something is wrong with a part of the relay: a clock, and a visitor
+who keeps asking."""
 import http.client
 import threading
 import time
@@ -13,11 +14,11 @@ def timed(function, *args):
 
 
 class Asker(threading.Thread):
-    """A visitor who asks a tunnel's device all the time. right(path, status, body) says whether an answer is as it should
-    be; `#` in path is the request's number.
+    """A visitor who asks a tunnel's device all the time. right(path, status, body) says whether an
+    answer is as it should be; `#` in path is the request's number.
 
-    asked: requests so far; wrong: [(path, status or what went wrong, body)] of those that were not right; slowest: seconds."""
-
+    asked: requests so far; wrong: [(path, status or what went wrong, body)] of those that were not
+    right; slowest: seconds."""
     def __init__(self, rig, tunnel, right, path="/", pause=0.02):
         super().__init__(daemon=True)
         self.rig, self.tunnel, self.right, self.path, self.pause = rig, tunnel, right, path, pause

@@ -1,7 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /* cookies.c: which cookies are hidden from whom, and Domain in all its spellings. */
-#include "../../mod_relay/cookies.h"
+#include "../../mod_relay/request/cookies.h"
 #include "tap.h"
 
 #include <apr_general.h>

@@ -4,7 +4,7 @@
  * any moment. */
 
 #include "tap.h"
-#include "counts.h"
+#include "../../mod_relay/request/counts.h"
 
 #include <signal.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /* fields.c: what a visitor may not say, and what of Connection counts. */
-#include "../../mod_relay/fields.h"
+#include "../../mod_relay/request/fields.h"
 #include "tap.h"
 
 #include <apr_general.h>

@@ -2,7 +2,7 @@
 
 /* hpack.c: how many fields a block has, and how large they are unpacked. Byte strings are blocks of
  * one connection. */
-#include "../../mod_relay/hpack.h"
+#include "../../mod_relay/answer/hpack.h"
 #include "tap.h"
 
 #define BLOCK(bytes) bytes, sizeof(bytes) - 1

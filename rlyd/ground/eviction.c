@@ -1,7 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 #include "eviction.h"
-#include "lifetime.h"
+#include "session/lifetime.h"
 #include "relay_redis_policy.h"
 #include "reply.h"
 

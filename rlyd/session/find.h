@@ -10,7 +10,7 @@
 #ifndef RLYD_FIND_H
 #define RLYD_FIND_H
 
-#include "rlyd.h"
+#include "ground/rlyd.h"
 
 void find_init(rlyd *d);
 

@@ -1,7 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-#include "refusal.h"
-#include "sshdtest.h"
+#include "outcome.h"
+#include "ground/sshdtest.h"
 
 #include <string.h>
 

@@ -9,7 +9,7 @@
 #ifndef RLYD_LIFETIME_H
 #define RLYD_LIFETIME_H
 
-#include "redis.h"
+#include "ground/redis.h"
 #include "session.h"
 
 void lifetime_init(rlyd *d);

@@ -18,9 +18,9 @@
 #ifndef RLYD_SESSION_H
 #define RLYD_SESSION_H
 
-#include "message.h"
-#include "proc.h"
-#include "rlyd.h"
+#include "ground/message.h"
+#include "ground/proc.h"
+#include "ground/rlyd.h"
 
 #include <sys/queue.h>
 

@@ -4,7 +4,7 @@
 #include "rlyd/expire_script.h"
 #include "listeners.h"
 #include "live.h"
-#include "reply.h"
+#include "ground/reply.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,18 +1,18 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 #include "session.h"
-#include "session_index.h"
+#include "sessions.h"
 #include "admission.h"
-#include "daemon.h"
+#include "ground/daemon.h"
 #include "door.h"
 #include "lifetime.h"
 #include "listeners.h"
 #include "live.h"
 #include "proof.h"
-#include "refusal.h"
-#include "sshdtest.h"
+#include "outcome.h"
+#include "ground/sshdtest.h"
 #include "takeover.h"
-#include "transport.h"
+#include "ground/transport.h"
 
 #include <errno.h>
 #include <limits.h>

@@ -4,8 +4,8 @@
  * Sessions by id, monitor, tunnel and listen address: the part of session.h that looks them up,
  * and, here, what only session.c calls to keep that right.
  */
-#ifndef RLYD_SESSION_INDEX_H
-#define RLYD_SESSION_INDEX_H
+#ifndef RLYD_SESSIONS_H
+#define RLYD_SESSIONS_H
 
 #include "session.h"
 

@@ -3,12 +3,12 @@
 #include "config.h"
 
 #include "live.h"
-#include "eviction.h"
+#include "ground/eviction.h"
 #include "lifetime.h"
 #include "listeners.h"
 #include "relay_duration.h"
 #include "relay_hostkeys.h"
-#include "reply.h"
+#include "ground/reply.h"
 #include "rlyd/seen_script.h"
 #include "taken.h"
 

@@ -8,7 +8,7 @@
 #ifndef RLYD_ADMISSION_H
 #define RLYD_ADMISSION_H
 
-#include "rlyd.h"
+#include "ground/rlyd.h"
 
 #include <sys/socket.h>
 

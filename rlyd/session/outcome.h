@@ -3,8 +3,8 @@
 /**
  * Why a login came to nothing, as far as it can be known: for the log's line about it.
  */
-#ifndef RLYD_REFUSAL_H
-#define RLYD_REFUSAL_H
+#ifndef RLYD_OUTCOME_H
+#define RLYD_OUTCOME_H
 
 #include "session.h"
 

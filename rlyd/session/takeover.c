@@ -4,8 +4,8 @@
 #include "listeners.h"
 #include "live.h"
 #include "parking.h"
-#include "session_index.h"
-#include "transport.h"
+#include "sessions.h"
+#include "ground/transport.h"
 
 #include <stdlib.h>
 #include <string.h>

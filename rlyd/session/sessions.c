@@ -1,6 +1,6 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-#include "session_index.h"
+#include "sessions.h"
 
 #include <apr_hash.h>
 #include <stdlib.h>

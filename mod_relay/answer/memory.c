@@ -26,7 +26,7 @@
  * requests from pages of other sites, where the browser keeps another storage, do not set it.
  */
 
-#include "cookie_pairs.h"
+#include "request/cookie_pairs.h"
 #include "mod_relay.h"
 
 #include <apr_optional_hooks.h>

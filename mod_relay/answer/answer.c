@@ -7,7 +7,7 @@
  */
 
 #include "mod_relay.h"
-#include "cookies.h"
+#include "request/cookies.h"
 
 #include <apr_strings.h>
 #include <util_filter.h>

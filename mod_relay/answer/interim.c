@@ -11,7 +11,7 @@
  */
 
 #include "mod_relay.h"
-#include "cookies.h"
+#include "request/cookies.h"
 
 #include <apr_lib.h>
 #include <apr_strings.h>
