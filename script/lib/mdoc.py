@@ -20,7 +20,8 @@ def macro(name, words, opening="", closing=""):
 def literal(text):
     """What stands between a backquote and a quote, as one argument of `Ql`."""
     text = text.replace("\\", r"\e").replace('"', r"\(dq")
-    return f'"{text}"' if re.search(r"\s", text) else escape(text) + (r"\&" if text[-1] in CLOSING else "")
+    return f'"{text}"' if re.search(r"\s",
+                                    text) else escape(text) + (r"\&" if text[-1] in CLOSING else "")
 
 
 def pieces(text):

@@ -4,19 +4,29 @@ import os
 import re
 import subprocess
 
-DOCUMENT = re.compile(r"\.md$|(^|/)README$|\.[1578]\.in$|\.conf\.in$|sshd_config[\w-]*\.in$|log-tags\.txt$")
-TEST = re.compile(r"^t/[\w-]+\.t$|^t/lib/.*\.py$")
+DOCUMENT = re.compile(
+    r"\.md$|(^|/)README$|\.[1578]\.in$|\.conf\.in$|sshd_config[\w-]*\.in$|log-tags\.txt$")
+TEST = re.compile(r"^t/(?!docs\.t$)[\w-]+\.t$|^t/lib/.*\.py$")  # docs.t names what is not
 PROGRAMS = re.compile(r"^(librelay|mod_relay|authkeys-cmd|rlyd?|relayrewrite|redis-conf|script)/")
+
+
+def listed(top):
+    """The paths of the tree's files: what git knows or could, else all."""
+    if os.path.exists(f"{top}/.git"):
+        argv = ["git", "-C", top, "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        said = subprocess.run(argv, stdout=subprocess.PIPE, check=True).stdout.decode()
+        return [path for path in said.split("\0") if path]
+    return [
+        os.path.relpath(f"{where}/{name}", top) for where, _, names in os.walk(top)
+        for name in names if not os.path.relpath(where, top).startswith("build")
+    ]
 
 
 class Tree:
     """The files of the tree, each read once."""
-
     def __init__(self, top):
         self.top, self.texts = top, {}
-        listed = subprocess.run(["git", "-C", top, "ls-files", "--cached", "--others", "--exclude-standard"],
-                                capture_output=True, text=True).stdout.split("\n")
-        self.files = sorted(path for path in listed if path and os.path.isfile(f"{top}/{path}"))
+        self.files = sorted(path for path in listed(top) if os.path.isfile(f"{top}/{path}"))
 
     def text(self, path):
         if path not in self.texts:
@@ -41,20 +51,23 @@ def tag_faults(tree, source):
     for tag in sorted(source.tags.keys() - source.messages.keys()):
         yield f"{tag}: librelay/log-tags.txt has it, and nothing logs it"
     for tag, message in sorted(source.messages.items()):
-        level = source.tags.get(tag, (None,))[0]
+        level = source.tags.get(tag, (None, ))[0]
         if level and message.levels:
             yield f"{tag}: librelay/log-tags.txt has a level, and C says it, too"
         elif not level and not message.levels:
             yield f"{tag}: C does not say its level beside it: write it in librelay/log-tags.txt"
     known = source.messages.keys()
-    for where, tag in tree.named(tree.some(DOCUMENT) + tree.some(TEST), r"\b(RLY[1-9]\d\d|RLY0\d\d)\b"):
+    for where, tag in tree.named(
+            tree.some(DOCUMENT) + tree.some(TEST), r"\b(RLY[1-9]\d\d|RLY0\d\d)\b"):
         if tag not in known:
             yield f"{where}: nothing logs {tag}"
 
 
 def directive_faults(tree, source):
     code = "".join(tree.text(path) for path in tree.some(re.compile(r"^mod_relay/.*\.c$")))
-    known = {directive.plain[0] for directive in source.directives} | set(re.findall(r"(Relay[A-Z]\w+): %", code))  # mod_status's
+    known = {directive.plain[0]
+             for directive in source.directives} | set(re.findall(r"(Relay[A-Z]\w+): %",
+                                                                  code))  # mod_status's
     for where, name in tree.named(tree.some(DOCUMENT), r"(?<![\w-])(Relay[A-Z][A-Za-z]+)"):
         if name not in known:
             yield f"{where}: there is no directive {name}"
@@ -104,37 +117,59 @@ def option_faults(tree, source):
 
 def place_faults(tree):
     """Files, tests and their functions, pages of the manual, and variables that documents name."""
-    folders = "|".join(sorted({path.split("/")[0] for path in tree.files if "/" in path and not path.startswith(".")}, key=len, reverse=True))
-    have = set(tree.files) | {path.removesuffix(".in") for path in tree.files} | {os.path.dirname(path) for path in tree.files}
+    folders = "|".join(
+        sorted(
+            {path.split("/")[0]
+             for path in tree.files if "/" in path and not path.startswith(".")},
+            key=len,
+            reverse=True))
+    have = set(tree.files) | {path.removesuffix(".in")
+                              for path in tree.files
+                              } | {os.path.dirname(path)
+                                   for path in tree.files}
     have |= {f"{directory.split('/')[0]}" for directory in have}
-    books = [path for path in tree.some(DOCUMENT) if re.search(r"\.md$|README$", path) and path not in ("ChangeLog", "t/RUNS.md")]
+    books = [
+        path for path in tree.some(DOCUMENT)
+        if re.search(r"\.md$|README$", path) and path not in ("ChangeLog", "t/RUNS.md")
+    ]
     for where, path in tree.named(books, rf"(?<![\w/.-])((?:{folders})/[\w./-]*\w)"):
-        if "NAME" not in path and path not in have and not any(one.startswith(f"{path}.") or one.startswith(f"{path}/") for one in have):
+        if "NAME" not in path and path not in have and not any(
+                one.startswith(f"{path}.") or one.startswith(f"{path}/") for one in have):
             yield f"{where}: there is no {path}"
     if "SECURITY.md" in tree.files:
-        for name, functions in re.findall(r"\b([a-z][a-z-]+) \[((?:test|check)_[\w, ]+)\]", tree.text("SECURITY.md")):
+        for name, functions in re.findall(r"\b([a-z][a-z-]+)\s+\[([a-z]\w*(?:,\s+\w+)*)[:\]]",
+                                          tree.text("SECURITY.md")):
             if f"t/{name}.t" not in have:
                 yield f"SECURITY.md: there is no test {name}"
                 continue
-            for function in functions.split(", "):
+            for function in re.split(r",\s+", functions):
                 if not re.search(rf"\bdef {function}\b", tree.text(f"t/{name}.t")):
                     yield f"SECURITY.md: t/{name}.t has no {function}"
-    pages = {f"{os.path.basename(path)[:-5]}({path[-4]})" for path in tree.some(re.compile(r"\.[1578]\.in$"))}
+    pages = {
+        f"{os.path.basename(path)[:-5]}({path[-4]})"
+        for path in tree.some(re.compile(r"\.[1578]\.in$"))
+    }
     ours = r"((?:rlyd?|relay[\w.-]*|mod_relay)(?:\(\d\)| \d(?=\D|$)))"
-    for where, page in [*tree.named(books, ours.replace(r"| \d(?=\D|$)", "")), *tree.named(tree.some(re.compile(r"\.[1578]\.in$")), rf"^\.Xr {ours}")]:
+    for where, page in [
+            *tree.named(books, ours.replace(r"| \d(?=\D|$)", "")),
+            *tree.named(tree.some(re.compile(r"\.[1578]\.in$")), rf"^\.Xr {ours}")
+    ]:
         page = re.sub(r" (\d)$", r"(\1)", page)
         if page not in pages:
             yield f"{where}: there is no page {page}"
-    code = "".join(tree.text(path) for path in tree.files if PROGRAMS.search(path) and not DOCUMENT.search(path))
-    for where, name in tree.named(books + tree.some(re.compile(r"\.[1578]\.in$")), r"\b(RELAY_[A-Z_]+)\b"):
-        if name not in code and not any(name in tree.text(path) for path in tree.some(re.compile(r"^t/.*\.(t|py)$"))):
+    code = "".join(
+        tree.text(path) for path in tree.files
+        if PROGRAMS.search(path) and not DOCUMENT.search(path))
+    for where, name in tree.named(books + tree.some(re.compile(r"\.[1578]\.in$")),
+                                  r"\b(RELAY_[A-Z_]+)\b"):
+        if name not in code and not any(name in tree.text(path) for path in tree.some(TEST)):
             yield f"{where}: nothing has a variable {name}"
 
 
 def faults(top, source):
     tree = Tree(top)
     found = []
-    for one in (tag_faults(tree, source), directive_faults(tree, source), key_faults(tree, source), option_faults(tree, source),
-                place_faults(tree)):
+    for one in (tag_faults(tree, source), directive_faults(tree, source), key_faults(tree, source),
+                option_faults(tree, source), place_faults(tree)):
         found += one
     return found

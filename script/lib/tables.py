@@ -8,14 +8,15 @@ import re
 
 # What an identifier between strings stands for in a file that the makefiles fill in.
 PATHS = {"RELAY_SYSCONFDIR": "@sysconfdir@", "RELAY_RUNSTATEDIR": "@runstatedir@"}
-TOKEN = re.compile(r'''\s+|/\*.*?\*/|(?P<string>"(?:\\.|[^"\\])*")|(?P<word>'.'|[A-Za-z_]\w*)|(?P<sign>.)''', re.S)
+TOKEN = re.compile(
+    r'''\s+|/\*.*?\*/|(?P<string>"(?:\\.|[^"\\])*")|(?P<word>'.'|[A-Za-z_]\w*)|(?P<sign>.)''', re.S)
 ESCAPES = {"n": "\n", "t": "\t", '"': '"', "\\": "\\", "'": "'", "0": "\0"}
 
 
 def unquote(literal):
     """The text of one string literal of C."""
-    return re.sub(r"\\(x[0-9a-fA-F]{2}|.)",
-                  lambda m: chr(int(m[1][1:], 16)) if len(m[1]) > 1 else ESCAPES[m[1]], literal[1:-1])
+    return re.sub(r"\\(x[0-9a-fA-F]{2}|.)", lambda m: chr(int(m[1][1:], 16))
+                  if len(m[1]) > 1 else ESCAPES[m[1]], literal[1:-1])
 
 
 def tokens(text):
@@ -25,7 +26,6 @@ def tokens(text):
 
 class Entry:
     """One entry: its plain arguments in order, and the named ones, `BRIEF("…")`, by their names."""
-
     def __init__(self, plain, named):
         self.plain, self.named = plain, named
 
@@ -36,7 +36,8 @@ class Entry:
 def value(argument):
     """What one argument says: the text of strings, or the words of C as they stand."""
     if any(kind == "string" for kind, _ in argument):
-        return "".join(unquote(text) if kind == "string" else PATHS.get(text, "") for kind, text in argument)
+        return "".join(
+            unquote(text) if kind == "string" else PATHS.get(text, "") for kind, text in argument)
     return " ".join(text for _, text in argument)
 
 
@@ -93,7 +94,6 @@ def struct(path, start):
 
 class Message:
     """What is logged under a tag: its longest text, the levels, and the folders of the sources."""
-
     def __init__(self):
         self.text, self.levels, self.places = "", set(), set()
 
@@ -104,13 +104,17 @@ def messages(top):
     for path in sources(top):
         with open(f"{top}/{path}", encoding="utf-8") as f:
             text = re.sub(r"/\*.*?\*/", lambda m: " " * len(m[0]), f.read(), flags=re.S)
-        for match in re.finditer(r'"(RLY\d{3})\b(?:\\.|[^"\\])*"(?:\s*(?:"(?:\\.|[^"\\])*"|[A-Z]\w*))*', text):
+        for match in re.finditer(
+                r'"(RLY\d{3})\b(?:\\.|[^"\\])*"(?:\s*(?:"(?:\\.|[^"\\])*"|[A-Z]\w*))*', text):
             message = found.setdefault(match[1], Message())
             said = value(tokens(match[0]))
             message.text = max(message.text, said[6:].lstrip(": "), key=len)
             statement = re.split(r"[;{}]", text[:match.start()])[-1]
-            message.levels |= {level.lower() for level in re.findall(r"\b(?:RELAY_LOG|APLOG)_([A-Z]+)\b", statement)
-                               if level not in ("MARK", "STARTUP")}
+            message.levels |= {
+                level.lower()
+                for level in re.findall(r"\b(?:RELAY_LOG|APLOG)_([A-Z]+)\b", statement)
+                if level not in ("MARK", "STARTUP")
+            }
             message.places.add(path.split("/")[0])
     return found
 
@@ -120,5 +124,7 @@ FOLDERS = ("librelay", "mod_relay", "authkeys-cmd", "rly", "rlyd", "relayrewrite
 
 def sources(top):
     """The C of the programs, from the top."""
-    return sorted(os.path.relpath(f"{where}/{name}", top) for folder in FOLDERS for where, _, names in os.walk(f"{top}/{folder}")
-                  for name in names if name.endswith((".c", ".h")))
+    return sorted(
+        os.path.relpath(f"{where}/{name}", top) for folder in FOLDERS
+        for where, _, names in os.walk(f"{top}/{folder}") for name in names
+        if name.endswith((".c", ".h")))
