@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
+# lane: busy
 """script/bench works: a run of seconds of some benches, and the form of what it prints. No figure
 is judged."""
 import json

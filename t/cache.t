@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
+# lane: judging
 """The cache: right at once after close, extend and expiry; bounded; no bad record gets through; no
 clock is trusted."""
 import email.utils

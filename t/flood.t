@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
+# lane: busy
 """A flood of connections to the HTTPS port that never log in, from one address and from many, while
 real devices connect: these get in, visitors are served, no thread of httpd is held, and afterwards
 nothing is left of it. And more connections than httpd has threads that say too little and stay: a

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
+# lane: busy
 """The parsers of input from outside, under libFuzzer with clang's address and undefined behaviour
 sanitizers: the kept corpora, and a second of new input each. Longer runs: script/fuzz SECONDS.
 Needs clang; make check replays without."""

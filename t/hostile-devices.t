@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
+# lane: judging
 """Hostile devices: answers that are none, that two readers take in two ways, that never end. Their
 own visitors get an error or what the device said; httpd keeps its memory and its threads; and a
 neighbour's visitors get their neighbour's answers, each his own. (A device that closes early, says

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
+# lane: busy
 """Hostile visitors: requests that two readers take in two ways (smuggling), methods and headers
 that are none of theirs, floods, and visitors who are slow on purpose. The device behind is as
 strict a reader as can be: nothing that reaches it may be ambiguous, each request that it sees has

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
+# lane: busy
 """Never the wrong device: random operations on many tunnels, and faults, while visitors keep
 asking; every answer is judged. The clock of the relay's programs steps by a second all the while
 (not with RELAY_STEPS=0, nor where RELAY_SANITIZER preloads a library of its own). In a listen space

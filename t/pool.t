@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
+# lane: judging
 """The pools of connections to devices: one round trip a request, no longer than the tunnel, no lost
 requests."""
 import os

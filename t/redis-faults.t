@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
+# lane: judging
 """mod_relay while Redis is away, stopped, refuses, or is a replica: known routes work, others get
 503 and in time."""
 import os

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
+# lane: judging
 """Redis across a network: one that drops silently, a Redis that becomes read-only or takes no more
 clients, and a failover by Sentinel behind an address that moves (haproxy, which asks Sentinel).
 What visitors, devices and operators see meanwhile, and that all is well afterwards without anyone's

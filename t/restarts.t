@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
+# lane: judging
 """Browsers and 200 tunnels on one Apache port, while Apache, rlyd, sshd and Redis are restarted in
 the middle of transfers: no session ends, no request to a tunnel that is up fails, and what has to
 end ends within a second.

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
+# lane: judging
 """relayrewrite: answers every line whatever it is and whatever Redis does, by itself and through a
 real Apache."""
 import json

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
+# lane: judging
 """A session lives as long as its tunnel: close, expiry, extension; also with rlyd or Redis away in
 between."""
 import os

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
+# lane: judging
 """TCP options of the listening sshd and of every session; and 500 logins that leave nothing behind.
 """
 import ctypes

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
+# lane: judging
 """Sessions outlive rlyd and are found again, and nobody else's process is ever taken for one."""
 import itertools
 import json

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
+# lane: judging
 """Which of a tunnel's sessions has it: the newest one that listens. A table of newcomers that do,
 and of others that do not, while visitors come all the time; rlyd's end while a listener is parked;
 two that evict each other.

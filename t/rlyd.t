@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
+# lane: judging
 """rlyd as a daemon: options, pid file, readiness, reload; its socket with good, bad and hostile
 peers; admission."""
 import os

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
+# lane: busy
 """Everything built with AddressSanitizer and UndefinedBehaviorSanitizer (gcc's): the unit tests,
 and tests of this directory with all programs and mod_relay so built. The ones below take minutes;
 RELAY_SANITIZE=all runs all that do not measure memory or time, which such a build changes;

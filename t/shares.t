@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
+# lane: busy
 """RelayTunnelThreads: a thousand visitors of one tunnel who hang, by requests, WebSockets, slow
 bodies, pipelines and HTTP/2, and a neighbour who notices nothing, with httpd's 150 threads as
 Debian ships it. What is counted is given back: at the end of a request, of a tunnel, of a child

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
+# lane: busy
 """The module's threads under ThreadSanitizer, against a real Redis: t/threads/threads.c says how
 and why. Seconds in CI; RELAY_THREADS_SECONDS=600 for longer."""
 import os
