@@ -23,13 +23,15 @@ def write_page(www):
     tags = []
     for i in range(ASSETS):
         if i < 4:
-            name, text, tag = f"{i}.css", f".c{i} {{ color: #12{i}456 }}\n" * 400, '<link rel=stylesheet href="{}">'
+            name, tag = f"{i}.css", '<link rel=stylesheet href="{}">'
+            text = f".c{i} {{ color: #12{i}456 }}\n" * 400
         elif i < 10:
-            name, text, tag = f"{i}.js", f"window.x{i} = 1;\n" * 500, '<script src="{}" defer></script>'
+            name, tag = f"{i}.js", '<script src="{}" defer></script>'
+            text = f"window.x{i} = 1;\n" * 500
         else:
-            name = f"{i}.svg"
-            text = f'<svg xmlns="http://www.w3.org/2000/svg" width="40" height="40"><rect width="{i}" height="{i}"/>{" " * 8000}</svg>'
-            tag = '<img src="{}">'
+            name, tag = f"{i}.svg", '<img src="{}">'
+            text = ('<svg xmlns="http://www.w3.org/2000/svg" width="40" height="40">'
+                    f'<rect width="{i}" height="{i}"/>{" " * 8000}</svg>')
         with open(f"{where}/{name}", "w") as f:
             f.write(text)
         tags.append(tag.format(name))
@@ -39,8 +41,9 @@ def write_page(www):
 
 def sequential(field, side, count):
     """Median milliseconds of a request, on one connection that is warm all the way."""
-    there = Client()
-    there.ca, there.address, there.https_port, there.domain = field.rig.ca, field.rig.address, side.tls, field.rig.domain
+    there, rig = Client(), field.rig
+    there.ca, there.address, there.domain = rig.ca, rig.address, rig.domain
+    there.https_port = side.tls
     connection = there.connection(side.host)
     took = []
     for _ in range(count + 2):
@@ -91,7 +94,8 @@ def at_distance(field, result, distance, rounds, count, options):
         sides = [field.static(fast), field.mod_relay(fast), field.published(stock, sshd)]
         say(f"far: {distance} ms, {rounds} rounds of {count} requests for each of {len(sides)} "
             "sides")
-        request, load = f"a request, {distance} ms away", f"a page of {ASSETS} assets, {distance} ms away"
+        request = f"a request, {distance} ms away"
+        load = f"a page of {ASSETS} assets, {distance} ms away"
         for n, side in interleaved(rounds, sides):
             result.add(side.name, request, "round trips", sequential(field, side, count) / distance)
         result.target(f"{request}: mod_relay", "<=", 1.1, result.median(OURS, request))

@@ -189,7 +189,8 @@ class Side:
     peer = False
 
     def __init__(self, name, host, plain, tls, roots, restart=None):
-        self.name, self.host, self.plain, self.tls, self.roots, self.restart = name, host, plain, tls, roots, restart
+        self.name, self.host, self.plain, self.tls = name, host, plain, tls
+        self.roots, self.restart = roots, restart
 
 
 class Field:
@@ -228,7 +229,8 @@ class Field:
         return self.has_rlyd
 
     def way_in(self):
-        return "handed from Apache's port to rlyd" if self.handed_off else "a listening sshd with TCP_NODELAY set from outside"
+        return ("handed from Apache's port to rlyd"
+                if self.handed_off else "a listening sshd with TCP_NODELAY set from outside")
 
     def open_many(self, url, count):
         """So many tunnels, by as many rly at once as there are cores."""

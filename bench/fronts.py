@@ -81,7 +81,8 @@ frontend fe
     bind {address}:{plain} backlog 4096
     bind {address}:{tls} ssl crt {pem} alpn h2,http/1.1 backlog 4096
     http-request set-var(txn.port) req.hdr(host),field(1,:),lower,map({map})
-    http-request return status 404 content-type text/plain string "no such device" if !{{ var(txn.port) -m found }}
+    acl known var(txn.port) -m found
+    http-request return status 404 content-type text/plain string "no such device" if !known
     http-request set-header X-Forwarded-Proto https if {{ ssl_fc }}
     option forwardfor
     default_backend be

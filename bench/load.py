@@ -17,7 +17,8 @@ WRK_DONE = """
 done = function(summary, latency, requests)
     local e = summary.errors
     io.write(string.format("RESULT %d %d %.1f %.1f %d\\n", summary.requests, summary.duration,
-        latency:percentile(50), latency:percentile(99), e.connect + e.read + e.write + e.status + e.timeout))
+        latency:percentile(50), latency:percentile(99),
+        e.connect + e.read + e.write + e.status + e.timeout))
 end
 """
 
@@ -34,7 +35,8 @@ class Load:
     """What one run of a load generator found: requests, seconds, rate, p50 and p99 in ms (None
     where unknown)."""
     def __init__(self, requests, seconds, p50=None, p99=None, errors=0):
-        self.requests, self.seconds, self.p50, self.p99, self.errors = requests, seconds, p50, p99, errors
+        self.requests, self.seconds, self.errors = requests, seconds, errors
+        self.p50, self.p99 = p50, p99
         self.rate = requests / seconds
 
 

@@ -17,7 +17,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path[:0] = [f"{TOP}/bench", f"{TOP}/script/lib", f"{TOP}/t/lib"]
 import keeper  # noqa: E402
 import relayrig  # noqa: E402
-from measure import say  # noqa: E402
+from measure import items, say  # noqa: E402
 
 # Of a file that --results writes, what stands before this line is kept.
 MARK = "<!-- From here on all is written by script/bench --results. -->"
@@ -181,7 +181,7 @@ def summary(results, failed, options, about, seconds):
         f"{seconds / 60:.1f} minutes"
     ]
     return f"## {len(targets) - len(missed)} of {len(targets)} targets hold\n\n" + "".join(
-        f"- {line}\n" for line in lines)
+        f"{item}\n" for item in items(lines))
 
 
 if __name__ == "__main__":

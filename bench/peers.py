@@ -12,7 +12,8 @@ from measure import say
 
 # The bundle's order. OpenSSH's own puts chacha20-poly1305 first, which costs more where the
 # processor has AES instructions.
-CIPHERS = "aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com,aes128-ctr,aes256-ctr"
+CIPHERS = ("aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com,"
+           "aes128-ctr,aes256-ctr")
 
 
 class Server:

@@ -17,8 +17,9 @@ local now = redis.call('TIME')
 local ends = now[1] * 1000 + 86400000
 for i = ARGV[1], ARGV[2] do
     local key = 'relay:route:' .. ARGV[5] .. i
-    redis.call('HSET', key, 'v', '1', 'tunnel', 'bench' .. ARGV[5] .. i, 'relay', ARGV[4], 'listen', ARGV[3], 'scheme', 'http',
-        'expires', string.format('%.0f', ends), 'device', 'device ' .. i, 'service', 'http://127.0.0.1:80')
+    redis.call('HSET', key, 'v', '1', 'tunnel', 'bench' .. ARGV[5] .. i, 'relay', ARGV[4],
+        'listen', ARGV[3], 'scheme', 'http', 'expires', string.format('%.0f', ends),
+        'device', 'device ' .. i, 'service', 'http://127.0.0.1:80')
     redis.call('PEXPIREAT', key, string.format('%.0f', ends))
 end
 """
@@ -167,6 +168,5 @@ def unknown(field, result, options, ours):
         result.add("unknown names", "requests", "1/s", found.rate)
         sizes.append(load.pss([httpd]))
         result.add("unknown names", "Apache's memory after", "MiB", sizes[-1])
-    result.target(
-        f"MiB that Apache grew by over the last three quarters of {asked:,} unknown names", "<", 5,
-        sizes[-1] - sizes[1])
+    result.target(f"MiB that Apache grew by in the last 3/4 of {asked:,} unknown names", "<", 5,
+                  sizes[-1] - sizes[1])

@@ -67,14 +67,24 @@ class Clients:
         self.process.wait()
 
 
+SLEEP = """
+import os, signal, sys
+for _ in range(int(sys.argv[1])):
+    if not os.fork():
+        signal.pause()
+print(flush=True)
+signal.pause()
+"""
+
+
 class Sleepers:
     """Processes that do nothing: what so many tunnels' processes cost the machine even if they
     never run."""
     def __init__(self, count):
-        code = f"import os, signal\nfor _ in range({count}):\n    if not os.fork():\n        signal.pause()\nprint(flush=True)\nsignal.pause()"
-        self.parent = subprocess.Popen([sys.executable, "-c", code],
-                                       stdout=subprocess.PIPE,
-                                       start_new_session=True)
+        self.parent = subprocess.Popen(
+            [sys.executable, "-c", SLEEP, str(count)],
+            stdout=subprocess.PIPE,
+            start_new_session=True)
         self.parent.stdout.readline()
 
     def __enter__(self):
@@ -265,17 +275,16 @@ def judge(result, counts, handed, usage, mergeable):
     for name, steps in ((MERGED, counts), (HANDED, handed)):
         alone = result.median(f"{name}, alone", "p99 of an active tunnel")
         if alone:
-            result.target(f"{name}: p99 of an active tunnel beside {steps[-1]} idle ones / alone",
-                          "<=", 1.1,
+            result.target(f"{name}: p99 beside {steps[-1]} idle tunnels / alone", "<=", 1.1,
                           result.median(f"{name}, {steps[-1]}", "p99 of an active tunnel") / alone)
             result.target(
-                f"{name}: the same / beside {2 * steps[-1]} sleeping processes in place of the "
-                "tunnels", "<=", 1.1,
+                f"{name}: the same / beside {2 * steps[-1]} sleeping processes", "<=", 1.1,
                 result.median(f"{name}, {steps[-1]}", "p99 of an active tunnel") /
                 result.median(f"{name}, {steps[-1]}", SLEEPING))
-    result.note(
-        f"memory: {'a cgroup of sshd and its sessions (' + usage + ', less inactive files)' if usage else 'PSS: kernel memory is not in it'}; "
-        "the listener's own is not counted")
+    memory = "PSS: kernel memory is not in it"
+    if usage:
+        memory = f"a cgroup of sshd and its sessions ({usage}, less inactive files)"
+    result.note(f"memory: {memory}; the listener's own is not counted")
     paces = [
         f"{pages} pages each {ms} ms" for pages, ms in (Merging.FAST, Merging.FASTEST, Merging.SLOW)
     ]

@@ -14,7 +14,8 @@ import relayrig
 from field import Field, Sshd
 from measure import Result, interleaved, say
 
-FILE, HELPER, HANDED = "stock sshd, static file", "mod_relay, listening sshd", "mod_relay, handed off"
+FILE = "stock sshd, static file"
+HELPER, HANDED = "mod_relay, listening sshd", "mod_relay, handed off"
 # As many may be at the door at once as there are devices: whom MaxStartups drops comes back later,
 # which measures its dice.
 ROOM = "MaxStartups 2000\nPerSourceMaxStartups none\n"
@@ -104,7 +105,8 @@ class Way:
     """One way in: its listener (None where that is Apache), the processes that sessions stand
     below, and where its log is."""
     def __init__(self, name, port, listener, parents, log):
-        self.name, self.port, self.listener, self.parents, self.log = name, port, listener, parents, log
+        self.name, self.port, self.log = name, port, log
+        self.listener, self.parents = listener, parents
 
     def refused(self):
         """Connections that were turned away for their number."""
@@ -119,7 +121,7 @@ def ways(field, tunnels):
     with open(f"{rig.dir}/etc/sshd_config") as f:
         config = f.read()
     base = re.sub(
-        r"^(Port|ListenAddress|HostKey|PidFile|AuthorizedKeysFile|AuthorizedKeysCommand\w*|MaxStartups|PerSource\w+) .*\n",
+        r"^(Port|ListenAddress|HostKey|PidFile|AuthorizedKeys\w+|MaxStartups|PerSource\w+) .*\n",
         "",
         config,
         flags=re.M)
