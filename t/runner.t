@@ -14,7 +14,8 @@ sys.path[:0] = [f"{TOP}/t/lib"]
 import tap
 
 BUILD = """#!/bin/sh
-mkdir -p "$RELAY_BUILD" && printf 'check:\\ninstall:\\n\\tmkdir $(DESTDIR)\\n' >"$RELAY_BUILD/Makefile"
+mkdir -p "$RELAY_BUILD" && cd "$RELAY_BUILD" &&
+    printf 'check:\\ninstall:\\n\\tmkdir $(DESTDIR)\\n' >Makefile
 """
 # Takes 0.5 s, so that tests of two lanes overlap.
 TEST = """#!/bin/sh
