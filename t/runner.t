@@ -6,12 +6,9 @@ has changed. It runs in a small tree here, whose tests only write down when they
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/t/lib"]
-import tap
+from lib import fixture, tap, test, TOP
 
 BUILD = """#!/bin/sh
 mkdir -p "$RELAY_BUILD" && cd "$RELAY_BUILD" &&
@@ -68,6 +65,12 @@ class Tree:
         return self.lines("bootstraps") == ["ran"]
 
 
+@fixture
+def tree():
+    with tempfile.TemporaryDirectory() as directory:
+        yield Tree(directory)
+
+
 def together(times):
     """@return the pairs of tests that ran at the same time"""
     running, pairs = set(), set()
@@ -81,7 +84,8 @@ def together(times):
     return pairs
 
 
-def test_lanes(tree):
+@test
+def lanes(tree):
     tap.is_(
         tree.run("--list").stdout, "t/a.t busy\nt/b.t judging\nt/c.t\nt/d.t busy\nt/e.t\n",
         "--list prints each test with its lane")
@@ -100,7 +104,8 @@ def test_lanes(tree):
     tree.lines("times")
 
 
-def test_wrong_lane(tree):
+@test
+def wrong_lane(tree):
     for line in ("# lane: bsy", "# lane busy", "# Lane: busy", "# lane: busy judging",
                  "#lane: busy", "# lanes: busy"):
         tree.write("t/f.t", TEST % line)
@@ -112,8 +117,9 @@ def test_wrong_lane(tree):
     os.unlink(f"{tree.dir}/t/f.t")
 
 
-def test_bootstrap(tree):
-    shutil.rmtree(f"{tree.dir}/build-test")
+@test
+def bootstrap(tree):
+    shutil.rmtree(f"{tree.dir}/build-test", ignore_errors=True)
     tree.lines("bootstraps")
     tap.ok(tree.bootstraps(), "a tree without a build bootstraps")
     tap.ok(not tree.bootstraps(), "the second time it is left out")
@@ -133,13 +139,4 @@ def test_bootstrap(tree):
     tap.is_(tree.lines("bootstraps"), ["ran", "ran"], "each time")
 
 
-def main():
-    with tempfile.TemporaryDirectory() as directory:
-        tree = Tree(directory)
-        for test in (test_lanes, test_wrong_lane, test_bootstrap):
-            tap.note(test.__name__)
-            test(tree)
-    tap.done()
-
-
-main()
+tap.run()

@@ -5,6 +5,8 @@
 #include "listeners.h"
 #include "live.h"
 #include "ground/reply.h"
+#include "relay_issue.h"
+#include "relay_keyname.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -43,12 +45,6 @@ redis_link *lifetime_link(rlyd *d)
 int64_t lifetime_redis_ms(const rlyd *d, int64_t at_ms)
 {
     return d->lifetime->offset_known ? at_ms + d->lifetime->offset_ms : 0;
-}
-
-static const char *key(rlyd *d, const char *kind, const char *id, char *buf, size_t size)
-{
-    apr_snprintf(buf, size, "%s%s%s", d->cfg->prefix, kind, id);
-    return buf;
 }
 
 /* ---- Redis's clock */
@@ -135,10 +131,11 @@ static void on_record(rlyd *d, redisReply *r, uint64_t id)
 /** Reads the record; the clock has been asked before on the same connection. */
 static int ask_record(session *s)
 {
-    char buf[160];
+    char key[RELAY_KEYNAME_SIZE];
 
     return redis_call(s->d->lifetime->link, on_record, s->id, "HGETALL",
-                      key(s->d, "tunnel:", s->tunnel, buf, sizeof(buf)));
+                      relay_keyname_format(s->d->cfg, RELAY_KEYNAME_TUNNEL, s->tunnel, key,
+                                           sizeof(key)));
 }
 
 void lifetime_offered(session *s, int64_t expires_redis_ms)
@@ -218,7 +215,7 @@ static void on_candidate(rlyd *d, redisReply *r, uint64_t id)
     /* Where addresses come back, a session that is older than the tunnel is another's. It would be
      * older by the cooldown at least: half of it is left to clocks that were put back. */
     age = lifetime_redis_ms(d, now_ms()) - record.created_ms;
-    if (d->cfg->listen->size < RELAY_LISTEN_WIDE &&
+    if (relay_issue_space(d->cfg) != RELAY_SPACE_WIDE &&
         proc_age_ms(s->child_start) > age + apr_time_as_msec(d->cfg->cooldown) / 2) {
         unidentified(s);
         return;
@@ -235,7 +232,7 @@ static void on_slot(rlyd *d, redisReply *r, uint64_t id)
     static int64_t gate;
     session *s = session_by_id(d, id);
     const char *tunnel;
-    char buf[160];
+    char key[RELAY_KEYNAME_SIZE];
 
     if (!s || !r || s->tunnel[0] || s->state != SESSION_PROVED)
         return;
@@ -249,20 +246,19 @@ static void on_slot(rlyd *d, redisReply *r, uint64_t id)
     }
     ask_time(d);
     redis_call(d->lifetime->link, on_candidate, id, "HGETALL",
-               key(d, "tunnel:", tunnel, buf, sizeof(buf)));
+               relay_keyname_format(d->cfg, RELAY_KEYNAME_TUNNEL, tunnel, key, sizeof(key)));
 }
 
 /** Asked once its listener is known; and again and again while Redis is away. */
 void lifetime_identify(session *s)
 {
-    char buf[200], addr[RELAY_LISTEN_ADDR_SIZE];
+    char key[RELAY_KEYNAME_SIZE];
 
     timer_arm(s->timer, s->nports ? 1000 : 1);
     if (!s->nports)
         return;
-    apr_snprintf(buf, sizeof(buf), "%sslot:%s:%s", s->d->cfg->prefix, s->d->cfg->name,
-                 relay_listen_addr_format(s->port, addr, sizeof(addr)));
-    redis_call(s->d->lifetime->link, on_slot, s->id, "GET", buf);
+    redis_call(s->d->lifetime->link, on_slot, s->id, "GET",
+               relay_keyname_slot(s->d->cfg, s->port, key, sizeof(key)));
 }
 
 /* ---- events */
@@ -327,13 +323,14 @@ static void on_events(rlyd *d, redisReply *r, uint64_t id)
 
 static void wait_for_events(rlyd *d)
 {
-    char buf[128], wait[16];
+    char key[RELAY_KEYNAME_SIZE], wait[16];
 
     apr_snprintf(wait, sizeof(wait), "%d", EVENTS_WAIT_MS);
     d->lifetime->asked_ms = now_ms();
     evtimer_del(d->lifetime->again);
     redis_call_waiting(d->lifetime->events, EVENTS_WAIT_MS, on_events, 0, "XREAD", "BLOCK", wait,
-                       "COUNT", "500", "STREAMS", key(d, "events", "", buf, sizeof(buf)),
+                       "COUNT", "500", "STREAMS",
+                       relay_keyname_format(d->cfg, RELAY_KEYNAME_EVENTS, "", key, sizeof(key)),
                        d->lifetime->last_event);
 }
 
@@ -374,11 +371,12 @@ static void on_last_event(rlyd *d, redisReply *r, uint64_t id)
 /** The stream is followed from its present end, and then everything is looked at once. */
 static void on_events_ready(rlyd *d)
 {
-    char buf[128];
+    char key[RELAY_KEYNAME_SIZE];
 
     evtimer_del(d->lifetime->again);
     redis_call(d->lifetime->events, on_last_event, 0, "XREVRANGE",
-               key(d, "events", "", buf, sizeof(buf)), "+", "-", "COUNT", "1");
+               relay_keyname_format(d->cfg, RELAY_KEYNAME_EVENTS, "", key, sizeof(key)), "+", "-",
+               "COUNT", "1");
 }
 
 static void on_again(evutil_socket_t fd, short what, void *arg)

@@ -3,6 +3,7 @@
 #include "listeners.h"
 #include "find.h"
 #include "live.h"
+#include "relay_issue.h"
 #include "relay_sockdiag.h"
 #include "takeover.h"
 #include "taken.h"
@@ -355,7 +356,7 @@ static void dump(rlyd *d)
     l->first_dump_done = 1;
     taken_end(d);
     settle(d);
-    if (d->cfg->listen->size >= RELAY_LISTEN_WIDE)
+    if (relay_issue_space(d->cfg) == RELAY_SPACE_WIDE)
         return;
     each_port(d, check_in_live, &all);
     if (all)

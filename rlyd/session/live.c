@@ -7,12 +7,15 @@
 #include "lifetime.h"
 #include "listeners.h"
 #include "relay_duration.h"
+#include "relay_event.h"
 #include "relay_hostkeys.h"
+#include "relay_issue.h"
+#include "relay_keyname.h"
+#include "relay_live.h"
 #include "ground/reply.h"
 #include "rlyd/seen_script.h"
 #include "taken.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,21 +34,20 @@ struct live {
 
 static const char *live_key(rlyd *d, char *buf, size_t size)
 {
-    apr_snprintf(buf, size, "%slive:%s", d->cfg->prefix, d->cfg->name);
-    return buf;
+    return relay_keyname_format(d->cfg, RELAY_KEYNAME_LIVE, d->cfg->name, buf, size);
 }
 
-/** All of its strings were checked to need no escaping. */
 static const char *print_entry(rlyd *d, session *s, char *buf, size_t size)
 {
+    relay_live entry = {.tunnel = s->tunnel,
+                        .pid = (int)s->monitor,
+                        .peer = s->peer,
+                        .way = session_way_name(s->way)};
+
     if (!s->since_redis_ms)
         s->since_redis_ms = lifetime_redis_ms(d, now_ms() - proc_age_ms(s->child_start));
-    apr_snprintf(buf, size,
-                 "{\"tunnel\":\"%s\",\"pid\":%d,\"since\":%" APR_INT64_T_FMT
-                 ",\"peer\":\"%s\",\"way\":\"%s\"}",
-                 s->tunnel, (int)s->monitor, (apr_int64_t)s->since_redis_ms, s->peer,
-                 session_way_name(s->way));
-    return buf;
+    entry.since_ms = s->since_redis_ms;
+    return relay_live_print(&entry, buf, size);
 }
 
 int live_has(const session *s)
@@ -66,7 +68,7 @@ static void on_seen(rlyd *d, redisReply *r, uint64_t at_redis_ms)
         return;
     }
     d->live->seen_ms = (int64_t)at_redis_ms;
-    if (!lost || !relay_config_is_narrow(d->cfg))
+    if (!lost || relay_issue_space(d->cfg) != RELAY_SPACE_NARROW)
         return;
     apr_pool_create(&p, d->pool);
     relay_log(RELAY_LOG_WARNING,
@@ -98,7 +100,7 @@ void live_seen(rlyd *d, int64_t at_ms)
 
 void live_up(rlyd *d, relay_listen_addr addr, session *s)
 {
-    char name[160], field[32], entry[320];
+    char name[RELAY_KEYNAME_SIZE], field[32], entry[RELAY_LIVE_SIZE];
 
     if (live_has(s))
         redis_call(lifetime_link(d), NULL, 0, "HSET", live_key(d, name, sizeof(name)),
@@ -108,35 +110,42 @@ void live_up(rlyd *d, relay_listen_addr addr, session *s)
 
 void live_down(rlyd *d, relay_listen_addr addr)
 {
-    char name[160], field[32];
+    char name[RELAY_KEYNAME_SIZE], field[32];
 
     redis_call(lifetime_link(d), NULL, 0, "HDEL", live_key(d, name, sizeof(name)),
                relay_listen_addr_format(addr, field, sizeof(field)));
 }
 
+/** @param pairs as relay_event_command() takes them, but relay and by, which are ours */
+static void append_event(rlyd *d, const char *what, const char *tunnel, const char *const more[8])
+{
+    const char *pairs[17] = {"what", what, "tunnel", tunnel, "relay", d->cfg->name, "by"};
+    const char *argv[RELAY_EVENT_ARGV_MAX];
+    char key[RELAY_KEYNAME_SIZE], by[96];
+    int argc;
+
+    apr_snprintf(by, sizeof(by), "rlyd@%s", d->cfg->name);
+    pairs[7] = by;
+    memcpy(pairs + 8, more, 8 * sizeof(*more));
+    argc = relay_event_command(
+        argv, relay_keyname_format(d->cfg, RELAY_KEYNAME_EVENTS, "", key, sizeof(key)), pairs);
+    redis_send(lifetime_link(d), 0, NULL, 0, argc, argv);
+}
+
 void live_event(rlyd *d, const char *what, const session *s, const char *field, const char *value)
 {
-    char name[160], by[96];
-
-    if (!s->tunnel[0])
-        return;
-    apr_snprintf(name, sizeof(name), "%sevents", d->cfg->prefix);
-    apr_snprintf(by, sizeof(by), "rlyd@%s", d->cfg->name);
-    redis_call(lifetime_link(d), NULL, 0, "XADD", name, "MAXLEN", "~", "10000", "*", "what", what,
-               "tunnel", s->tunnel, "relay", d->cfg->name, "by", by, "peer",
-               s->peer[0] ? s->peer : "?", "way", session_way_name(s->way), field, value);
+    if (s->tunnel[0])
+        append_event(d, what, s->tunnel,
+                     (const char *const[8]){"peer", s->peer[0] ? s->peer : "?", "way",
+                                            session_way_name(s->way), field, value});
 }
 
 void live_foreign(rlyd *d, const char *listen, uid_t uid)
 {
-    char name[160], by[96], who[16];
+    char who[16];
 
-    apr_snprintf(name, sizeof(name), "%sevents", d->cfg->prefix);
-    apr_snprintf(by, sizeof(by), "rlyd@%s", d->cfg->name);
     apr_snprintf(who, sizeof(who), "%d", (int)uid);
-    redis_call(lifetime_link(d), NULL, 0, "XADD", name, "MAXLEN", "~", "10000", "*", "what",
-               "foreign", "tunnel", "", "relay", d->cfg->name, "by", by, "listen", listen, "uid",
-               who);
+    append_event(d, "foreign", "", (const char *const[8]){"listen", listen, "uid", who});
 }
 
 /* ---- putting it right */
@@ -145,9 +154,9 @@ typedef struct batch {
     rlyd *d;
     int argc;
     const char *argv[2 + 2 * BATCH];
-    char key[160];
+    char key[RELAY_KEYNAME_SIZE];
     char fields[BATCH][32];
-    char entries[BATCH][320];
+    char entries[BATCH][RELAY_LIVE_SIZE];
 } batch;
 
 static void batch_flush(batch *b)
@@ -190,7 +199,7 @@ static void write_all(rlyd *d)
 static void on_present(rlyd *d, redisReply *r, uint64_t id)
 {
     static int64_t gate;
-    char name[160];
+    char name[RELAY_KEYNAME_SIZE];
     size_t i, n;
 
     if (!r)
@@ -217,7 +226,7 @@ static void on_present(rlyd *d, redisReply *r, uint64_t id)
 
 void live_sync(rlyd *d)
 {
-    char name[160];
+    char name[RELAY_KEYNAME_SIZE];
 
     d->live->in_sync = 0;
     if (listeners_are_settled(d))
@@ -227,19 +236,23 @@ void live_sync(rlyd *d)
 /** What was written of a session before we were restarted: the way it came in is known to nobody
  * else.
  * @param text NULL if nothing was */
-static void adopt(session *s, const char *text)
+static void adopt(rlyd *d, session *s, const char *text)
 {
-    json_t *entry = text ? json_loads(text, 0, NULL) : NULL;
-    const char *way = json_string_value(json_object_get(entry, "way"));
+    relay_live entry;
+    apr_pool_t *p;
     int i;
 
-    if (json_integer_value(json_object_get(entry, "pid")) == s->monitor) {
-        s->since_redis_ms = json_integer_value(json_object_get(entry, "since"));
-        for (i = WAY_DIRECT; way && i <= WAY_LISTENING; i++)
-            if (strcmp(way, session_way_name((session_way)i)) == 0)
+    if (!text)
+        return;
+    apr_pool_create(&p, d->pool);
+    relay_live_parse(&entry, text, p);
+    if (entry.pid == s->monitor) {
+        s->since_redis_ms = entry.since_ms;
+        for (i = WAY_DIRECT; entry.way && i <= WAY_LISTENING; i++)
+            if (strcmp(entry.way, session_way_name((session_way)i)) == 0)
                 s->way = (session_way)i;
     }
-    json_decref(entry);
+    apr_pool_destroy(p);
 }
 
 static void on_entry(rlyd *d, redisReply *r, uint64_t id)
@@ -249,7 +262,7 @@ static void on_entry(rlyd *d, redisReply *r, uint64_t id)
 
     if (!s)
         return;
-    adopt(s, reply_text(r));
+    adopt(d, s, reply_text(r));
     s->described = 1;
     for (i = 0; i < s->naddrs; i++)
         if (listeners_owner(d, s->addrs[i]) == s)
@@ -258,7 +271,7 @@ static void on_entry(rlyd *d, redisReply *r, uint64_t id)
 
 void live_identified(rlyd *d, session *s)
 {
-    char name[160], field[32];
+    char name[RELAY_KEYNAME_SIZE], field[32];
 
     s->announced = 1; /* it was up before: no event */
     redis_call(lifetime_link(d), on_entry, s->id, "HGET", live_key(d, name, sizeof(name)),
@@ -292,7 +305,7 @@ static void on_count(rlyd *d, redisReply *r, uint64_t id)
 
 static void beat(rlyd *d)
 {
-    char name[160], ssh[300], load[32] = "0", sessions[16], live[160];
+    char name[RELAY_KEYNAME_SIZE], ssh[300], load[32] = "0", sessions[16], live[RELAY_KEYNAME_SIZE];
     double average;
     struct utsname host;
     apr_pool_t *p;
@@ -303,7 +316,7 @@ static void beat(rlyd *d)
     uname(&host);
     if (getloadavg(&average, 1) == 1)
         apr_snprintf(load, sizeof(load), "%.2f", average);
-    apr_snprintf(name, sizeof(name), "%srelay:%s", d->cfg->prefix, d->cfg->name);
+    relay_keyname_format(d->cfg, RELAY_KEYNAME_RELAY, d->cfg->name, name, sizeof(name));
     apr_snprintf(ssh, sizeof(ssh), "%s:%d", d->cfg->ssh_host, d->cfg->ssh_port);
     apr_snprintf(sessions, sizeof(sessions), "%u", session_count(d));
     redis_call(lifetime_link(d), NULL, 0, "HSET", name, "v", APR_STRINGIFY(RELAY_RECORD_VERSION),

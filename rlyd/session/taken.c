@@ -4,6 +4,7 @@
 #include "lifetime.h"
 #include "listeners.h"
 #include "live.h"
+#include "relay_keyname.h"
 #include "relay_owner.h"
 
 #include <string.h>
@@ -116,15 +117,15 @@ void taken_end(rlyd *d)
 void taken_tell(rlyd *d)
 {
     struct taken *t = d->taken;
-    char name[160];
+    char key[RELAY_KEYNAME_SIZE];
 
     if (!t->complete)
         return;
-    apr_snprintf(name, sizeof(name), "%srelay:%s", d->cfg->prefix, d->cfg->name);
-    if (redis_call(lifetime_link(d), NULL, 0, "HSET", name, "v",
-                   APR_STRINGIFY(RELAY_RECORD_VERSION), "taken", t->text) == 0)
+    relay_keyname_format(d->cfg, RELAY_KEYNAME_RELAY, d->cfg->name, key, sizeof(key));
+    if (redis_call(lifetime_link(d), NULL, 0, "HSET", key, "v", APR_STRINGIFY(RELAY_RECORD_VERSION),
+                   "taken", t->text) == 0)
         memcpy(t->told, t->text, t->length + 1);
-    redis_call(lifetime_link(d), NULL, 0, "PEXPIRE", name, LIVES);
+    redis_call(lifetime_link(d), NULL, 0, "PEXPIRE", key, LIVES);
 }
 
 void taken_init(rlyd *d)
