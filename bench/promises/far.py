@@ -5,19 +5,19 @@ import os
 import statistics
 import time
 
-import fronts
+from device import nginx_device
+from field import OURS, STATIC, Field
 from lib.browser import Browser
 from lib.delayline import DelayLine
-from field import Field, StockClient
-from measure import Result, interleaved, say
 from lib.rigclient import Client
+from measure import Result, interleaved, say
+from peers.published import OLD, StockClient, published, stock_sshd
 
-STATIC, OURS, OLD = "static ProxyPass", "mod_relay", "published stack"
 ASSETS = 30
 
 
 def write_page(www):
-    """A page that needs 30 more files: style sheets, scripts, pictures, about 8 kB each."""
+    """Makes a page that needs 30 files more: style sheets, scripts, pictures, about 8 kB each."""
     where = f"{www}/page"
     os.mkdir(where, 0o755)
     tags = []
@@ -40,7 +40,7 @@ def write_page(www):
 
 
 def sequential(field, side, count):
-    """Median milliseconds of a request, on one connection that is warm all the way."""
+    """@return the median milliseconds of a request, on one connection that is warm all the way"""
     there, rig = Client(), field.rig
     there.ca, there.address, there.domain = rig.ca, rig.address, rig.domain
     there.https_port = side.tls
@@ -56,7 +56,7 @@ def sequential(field, side, count):
 
 
 def page(browser, side):
-    """Milliseconds from navigation to the load event, which waits for all assets."""
+    """@return the milliseconds from navigation to the load event, which waits for all assets"""
     browser.open(f"https://{side.host}:{side.tls}/page/index.html")
     found = browser.wait(
         "const n = performance.getEntriesByType('navigation')[0]; return n.loadEventEnd > 0 && "
@@ -82,16 +82,16 @@ def run(options):
 
 
 def at_distance(field, result, distance, rounds, count, options):
-    device, rig = fronts.device(field), field.rig
+    device, rig = nginx_device(field), field.rig
     fast, stock = rig.open(device.url, name="fast"), rig.open(device.url, name="stock")
-    sshd, key = field.stock_sshd()
+    sshd, key = stock_sshd(field)
     with DelayLine(rig.address, field.ssh_in(),
                    distance / 2000) as ours, DelayLine(rig.address, sshd.port,
                                                        distance / 2000) as theirs:
         field.connect(fast, delay=ours.port)
         StockClient(field, sshd, key, [(stock["routes"][0]["listen"], f"127.0.0.1:{device.port}")],
                     ["-p", str(theirs.port)])
-        sides = [field.static(fast), field.mod_relay(fast), field.published(stock, sshd)]
+        sides = [field.static(fast), field.mod_relay(fast), published(field, stock, sshd)]
         say(f"far: {distance} ms, {rounds} rounds of {count} requests for each of {len(sides)} "
             "sides")
         request = f"a request, {distance} ms away"
