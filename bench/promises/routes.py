@@ -1,12 +1,11 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""How the number of routes in Redis matters: hot names, cold names, and names that were never
-there."""
+"""The number of routes in Redis: hot names, cold names, and names that were never there."""
 import re
 import statistics
 import time
 
-import fronts
 import load
+from device import nginx_device
 from field import Field
 from measure import Result, say
 
@@ -17,8 +16,9 @@ local now = redis.call('TIME')
 local ends = now[1] * 1000 + 86400000
 for i = ARGV[1], ARGV[2] do
     local key = 'relay:route:' .. ARGV[5] .. i
-    redis.call('HSET', key, 'v', '1', 'tunnel', 'bench' .. ARGV[5] .. i, 'relay', ARGV[4], 'listen', ARGV[3], 'scheme', 'http',
-        'expires', string.format('%.0f', ends), 'device', 'device ' .. i, 'service', 'http://127.0.0.1:80')
+    redis.call('HSET', key, 'v', '1', 'tunnel', 'bench' .. ARGV[5] .. i, 'relay', ARGV[4],
+        'listen', ARGV[3], 'scheme', 'http', 'expires', string.format('%.0f', ends),
+        'device', 'device ' .. i, 'service', 'http://127.0.0.1:80')
     redis.call('PEXPIREAT', key, string.format('%.0f', ends))
 end
 """
@@ -41,12 +41,12 @@ def fill(field, first, last, listen, names="r"):
 
 
 def reads(field):
-    """How often Redis has read from its clients' sockets: one round trip is one read."""
+    """@return how often Redis has read from its clients' sockets: a round trip is one read"""
     return int(re.search(r"total_reads_processed:(\d+)", field.rig.redis("INFO", "stats"))[1])
 
 
 def ask(field, names):
-    """One request for each name on one connection; seconds each took."""
+    """Sends a request for each name on one connection. @return the seconds that each took"""
     took = []
     connection = field.rig.connection("hot")
     connection.connect()
@@ -63,8 +63,8 @@ def ask(field, names):
 
 
 def round_trips(field, names):
-    """Round trips to Redis that a request for each of these costs, less what goes on anyway in that
-    time."""
+    """@return the round trips to Redis that a request for each of these costs, less those that
+    others make in that time"""
     before = reads(field)
     time.sleep(2)
     background = (reads(field) - before - 1) / 2  # less our own INFO
@@ -82,7 +82,7 @@ def run(options):
     result = Result("routes", "hot, cold and unknown names with so many routes in Redis", sides)
     field = Field()
     try:
-        device = fronts.device(field)
+        device = nginx_device(field)
         hot = field.rig.open(device.url, name="hot")
         field.connect(hot)
         listen, ours = hot["routes"][0]["listen"], field.mod_relay(hot)
@@ -97,8 +97,8 @@ def run(options):
 
 
 def hot_rounds(field, result, steps, sides, ours, listen, rounds, runs):
-    """Rounds go up and down the steps by turns, so that each step is measured early and late; so
-    many runs of a second each time."""
+    """Goes up and down the steps by turns, so that each step is measured early and late, each time
+    in so many runs of a second."""
     have = 0
     load.wrk(field.rig.address, ours.tls, ours.host, 1)
     for n in range(rounds):
@@ -115,9 +115,8 @@ def hot_rounds(field, result, steps, sides, ours, listen, rounds, runs):
 
 
 def set_number(field, have, want, listen):
-    """So many routes in Redis: the missing ones are made, the others taken away. Returns when Redis
-    and httpd's watchers, which hear of each, are done with that: else the last change's work is
-    measured."""
+    """Makes the routes that are missing in Redis, and takes away the others. Returns when Redis and
+    httpd's watchers, which hear of each, are done with that: it must not be measured."""
     if have < want:
         fill(field, have, want - 1, listen)
     elif have > want:
@@ -156,7 +155,7 @@ def unknown(field, result, options, ours):
     sizes, asked = [load.pss([httpd])], 0
     for n in range(4):
         script = UNKNOWN.replace("{domain}", field.rig.domain).replace("{seed}", str(n))
-        # 404 is one there
+        # wrk counts a 404 as an error
         found = load.wrk(field.rig.address,
                          ours.tls,
                          field.rig.domain,
@@ -167,6 +166,5 @@ def unknown(field, result, options, ours):
         result.add("unknown names", "requests", "1/s", found.rate)
         sizes.append(load.pss([httpd]))
         result.add("unknown names", "Apache's memory after", "MiB", sizes[-1])
-    result.target(
-        f"MiB that Apache grew by over the last three quarters of {asked:,} unknown names", "<", 5,
-        sizes[-1] - sizes[1])
+    result.target(f"MiB that Apache grew by in the last 3/4 of {asked:,} unknown names", "<", 5,
+                  sizes[-1] - sizes[1])

@@ -1,12 +1,15 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""One tunnel without any web server before it: wrk asks the listen address itself. What sshd's
-Nagle costs, and what rlyd's TCP_NODELAY gains."""
-import fronts
+"""One tunnel without any web server before it: wrk asks the listen address itself. It shows the
+cost of sshd's Nagle, and the gain of rlyd's TCP_NODELAY."""
 import load
-from field import Field, StockClient, set_nodelay
+from device import nginx_device
+from field import Field
 from measure import Result, interleaved, say
+from peers.published import StockClient, stock_sshd
+from sshd import set_nodelay
 
-STOCK, HANDED, LISTENING, DIRECT = "stock sshd", "handed off", "listening sshd with TCP_NODELAY", "the device, no tunnel"
+STOCK, DIRECT = "stock sshd", "the device, no tunnel"
+HANDED, LISTENING = "handed off", "listening, TCP_NODELAY"
 
 
 class Way:
@@ -17,9 +20,10 @@ class Way:
 
 
 def ways(field):
-    """stock: Debian's sshd and `ssh -N -R PORT:…` as people type it. The other two: the bundle."""
-    device, rig = fronts.device(field), field.rig
-    sshd, key = field.stock_sshd()
+    """The stock way is Debian's sshd and `ssh -N -R PORT:…` as people type it. The other two use
+    the bundle."""
+    device, rig = nginx_device(field), field.rig
+    sshd, key = stock_sshd(field)
     port = field.port()
     StockClient(field, sshd, key, [(f"127.0.0.1:{port}", f"127.0.0.1:{device.port}")])
     found = [Way(STOCK, f"127.0.0.1:{port}")]
@@ -28,7 +32,7 @@ def ways(field):
         field.connect(tunnel)
         found.append(Way(HANDED, tunnel["routes"][0]["listen"]))
     tunnel = rig.open(device.url, name="listening")
-    # as rlyd does for the sshd of relay.conf's sshd-config
+    # rlyd does so for the sshd of relay.conf's sshd-config.
     set_nodelay(rig.servers["sshd"].pid, rig.ssh_port)
     field.connect(tunnel, delay=rig.ssh_port)
     found.append(Way(LISTENING, tunnel["routes"][0]["listen"]))

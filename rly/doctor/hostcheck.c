@@ -15,7 +15,7 @@
 
 #include "hostcheck.h"
 
-/* Whether this is Debian's sshd, or a relative's: only that knows the keyword DebianBanner. */
+/* Only Debian's sshd, and those built from it, know the keyword DebianBanner. */
 static int is_debians(const char *sshd)
 {
     static const char keyword[] = "debianbanner";
@@ -35,7 +35,7 @@ static int is_debians(const char *sshd)
     return found;
 }
 
-/* What Debian's sshd asks of a group that may write: one member, root. */
+/* Debian's sshd lets a group write that has one member, root. */
 static int is_roots_alone(gid_t gid)
 {
     const struct group *gr = getgrgid(gid);
@@ -64,7 +64,7 @@ static int others_can_write(const struct stat *st, int debians)
            (st->st_mode & S_IWGRP && !(debians && is_roots_alone(st->st_gid)));
 }
 
-/* One step of sshd's walk. Who owns a link, or the directory that it is in, does not count. */
+/* One step of sshd's walk. The owners of a link and of its directory do not count. */
 static apr_status_t check_step(const char *path, int is_dir, int debians, apr_pool_t *p,
                                const char **why)
 {
@@ -94,7 +94,7 @@ static apr_status_t check_step(const char *path, int is_dir, int debians, apr_po
     return APR_SUCCESS;
 }
 
-/* Which directory on the way keeps the user out. */
+/* Names the directory on the way that keeps the user out. */
 static apr_status_t explain_way(const char *path, const char *user, int error, apr_pool_t *p,
                                 const char **why)
 {

@@ -1,10 +1,10 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * relay-authkeys-check: what `relay-authkeys --check` runs. Tells a person in sentences whether a
- * key is granted, and if not, why; prints the line that sshd would get. As root it also looks at
- * what sshd demands of the host, and then goes on as the user that sshd runs relay-authkeys as, so
- * that what works here works there.
+ * relay-authkeys-check: the program that `relay-authkeys --check` runs. It tells a person whether a
+ * key is granted and why not, and prints the line that sshd would get. As root it first checks what
+ * sshd demands of the host. Then it goes on as the user that sshd runs relay-authkeys as, and so
+ * meets the same missing rights.
  *
  * Exit status: 0 granted, 1 not granted, 2 usage, 3 Redis cannot be reached.
  */
@@ -43,7 +43,7 @@ static const char *when(apr_time_t t, apr_pool_t *p)
     return apr_pstrdup(p, text);
 }
 
-/* What --check goes by. */
+/* The question as it was asked, and what was found out for it. */
 typedef struct checking {
     apr_pool_t *p;
     const char *conf;  /* -c, or what sshd gives to relay-authkeys; NULL: the default */
@@ -53,8 +53,8 @@ typedef struct checking {
     const char *own_program; /* relay-authkeys beside this one */
 } checking;
 
-/* Without -c: relay.conf is the one that sshd gives to relay-authkeys, in the configuration that
- * the default relay.conf, or where there is none the installation, says is sshd's. */
+/* Without -c, relay.conf is the file that sshd's configuration gives to relay-authkeys. The default
+ * relay.conf names sshd's configuration; without one it is the installation's. */
 static void find_conf(checking *c)
 {
     relay_config *cfg = NULL;
@@ -74,7 +74,7 @@ static void find_conf(checking *c)
                c->command.line);
 }
 
-/* What sshd runs, and as whom. @return whether it runs anything */
+/* Finds out the program that sshd runs, and its user. @return whether sshd runs anything */
 static int find_command(checking *c, const relay_config *cfg, const char **program,
                         const char **user)
 {
@@ -108,8 +108,8 @@ static int find_command(checking *c, const relay_config *cfg, const char **progr
     return c->command.user != NULL;
 }
 
-/* Whether the host lets sshd run the command; complains about all that is wrong, not only the
- * first. Becomes the user that sshd runs it as, for good. */
+/* Checks the host, and complains about all that is wrong, not only the first. Becomes the user that
+ * sshd runs the command as, for good. @return whether sshd can run it */
 static int host_is_right(checking *c, const relay_config *cfg)
 {
     const char *why = NULL, *program, *user;
@@ -159,8 +159,8 @@ static relay_tunnel *newer(relay_tunnel *tunnel, relay_store *store, const char 
     return !tunnel || found->created > tunnel->created ? found : tunnel;
 }
 
-/* A key that is not granted may have been: finds its last tunnel among those that ended less than a
- * day ago. */
+/* Finds the last tunnel of a key that is not granted, among those that ended less than a day ago.
+ */
 static relay_tunnel *last_tunnel(relay_store *store, const char *fingerprint, apr_pool_t *p)
 {
     const char *pattern = relay_store_key(store, p, RELAY_KEYNAME_TUNNEL, "*");
@@ -171,7 +171,7 @@ static relay_tunnel *last_tunnel(relay_store *store, const char *fingerprint, ap
     int steps;
 
     for (steps = 0; steps < SEARCH_STEPS_MAX; steps++) {
-        /* A Redis user without the right to look around: then nothing more is known. */
+        /* This Redis user may have no right to search; then nothing more is known. */
         if (relay_store_command(store, &page, 6, scan, NULL, p, NULL) != APR_SUCCESS)
             break;
         if (page->type == REDIS_REPLY_ARRAY && page->elements == 2 && page->element[0]->str) {
@@ -207,7 +207,7 @@ static void explain_absence(relay_store *store, const char *fingerprint, apr_poo
                tunnel->id, tunnel->state);
 }
 
-/* Says what the lookup came to. @return the exit status */
+/* Looks the grant up and says the result. @return the exit status */
 static int explain(const relay_config *cfg, const char *fingerprint, const char *public_line,
                    int loopback_only, apr_pool_t *p)
 {
@@ -244,7 +244,7 @@ static int explain(const relay_config *cfg, const char *fingerprint, const char 
     }
 }
 
-/* All of --check. @param what a fingerprint, or the path of a public key.
+/* Does all of --check. @param what a fingerprint, or the path of a public key.
  * @return the exit status */
 static int check(const char *what, checking *c)
 {

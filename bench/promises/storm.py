@@ -1,5 +1,5 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""Many devices that reconnect at once after sshd was restarted: seconds until all routes answer."""
+"""Many devices reconnect at once after sshd was restarted: seconds until all routes answer."""
 import http.client
 import os
 import re
@@ -8,21 +8,19 @@ import subprocess
 import threading
 import time
 
-import fronts
-from lib import keeper
-from lib import relayrig
-from field import Field, Sshd
+from device import nginx_device
+from field import Field
+from lib import RigError, keeper, listeners, wait_for
 from measure import Result, interleaved, say
+from sshd import ROOM, Sshd
 
-FILE, HELPER, HANDED = "stock sshd, static file", "mod_relay, listening sshd", "mod_relay, handed off"
-# As many may be at the door at once as there are devices: whom MaxStartups drops comes back later,
-# which measures its dice.
-ROOM = "MaxStartups 2000\nPerSourceMaxStartups none\n"
+FILE = "stock sshd, static file"
+HELPER, HANDED = "mod_relay, listening sshd", "mod_relay, handed off"
 
 
 class Devices:
-    """Stock ssh in a loop, as many as there are tunnels, each starting again when it has ended, as
-    a bundle's runner does."""
+    """A stock ssh for each tunnel. Each is started again when it has ended, as a bundle's runner
+    does."""
     def __init__(self, tunnels, port):
         self.tunnels, self.port, self.running, self.ended = tunnels, port, {}, False
         self.starts = 0
@@ -65,11 +63,11 @@ class Devices:
 
 
 def wait_all(tunnels, timeout):
-    """Until sshd listens for all; the seconds."""
+    """Waits until sshd listens for all. @return the seconds"""
     wanted, began = {t["routes"][0]["listen"] for t in tunnels}, time.monotonic()
-    while missing := wanted - relayrig.listeners():
+    while missing := wanted - listeners():
         if time.monotonic() - began > timeout:
-            raise relayrig.RigError(
+            raise RigError(
                 f"after {timeout} s {len(missing)} of {len(wanted)} tunnels are still down")
         time.sleep(0.05)
     return time.monotonic() - began
@@ -82,11 +80,11 @@ def drop_sessions(parents, listener):
         listener.process.kill()
         listener.process.wait()
     keeper.kill_all(below, signal.SIGKILL)
-    relayrig.wait_for(lambda: not keeper.kill_all(below, 0), "the sessions' end", 30, 0.005)
+    wait_for(lambda: not keeper.kill_all(below, 0), "the sessions' end", 30, 0.005)
 
 
 def fetch_all(field, tunnels):
-    """How many of the routes do not answer through Apache, asked on one connection."""
+    """Asks all routes through Apache, on one connection. @return how many do not answer"""
     rig, silent, connection = field.rig, 0, None
     for tunnel in tunnels:
         try:
@@ -101,10 +99,11 @@ def fetch_all(field, tunnels):
 
 
 class Way:
-    """One way in: its listener (None where that is Apache), the processes that sessions stand
-    below, and where its log is."""
+    """One way in: its listener (None where that is Apache), the parents of its sessions, and the
+    path of its log."""
     def __init__(self, name, port, listener, parents, log):
-        self.name, self.port, self.listener, self.parents, self.log = name, port, listener, parents, log
+        self.name, self.port, self.log = name, port, log
+        self.listener, self.parents = listener, parents
 
     def refused(self):
         """Connections that were turned away for their number."""
@@ -119,7 +118,7 @@ def ways(field, tunnels):
     with open(f"{rig.dir}/etc/sshd_config") as f:
         config = f.read()
     base = re.sub(
-        r"^(Port|ListenAddress|HostKey|PidFile|AuthorizedKeysFile|AuthorizedKeysCommand\w*|MaxStartups|PerSource\w+) .*\n",
+        r"^(Port|ListenAddress|HostKey|PidFile|AuthorizedKeys\w+|MaxStartups|PerSource\w+) .*\n",
         "",
         config,
         flags=re.M)
@@ -140,7 +139,8 @@ def ways(field, tunnels):
 
 
 def storm(field, way, tunnels):
-    """One storm; (seconds until all are back, routes that do not answer then, connections made)."""
+    """@return (seconds until all are back, routes that do not answer then, connections made) of one
+    storm"""
     devices = Devices(tunnels, way.port)
     try:
         wait_all(tunnels, 300)
@@ -154,9 +154,8 @@ def storm(field, way, tunnels):
         return seconds, fetch_all(field, tunnels), devices.starts - before
     finally:
         devices.stop()
-        relayrig.wait_for(
-            lambda: not {t["routes"][0]["listen"]
-                         for t in tunnels} & relayrig.listeners(), "the devices' end", 60)
+        wait_for(lambda: not {t["routes"][0]["listen"]
+                              for t in tunnels} & listeners(), "the devices' end", 60)
 
 
 def run(options):
@@ -168,7 +167,7 @@ def run(options):
         "relay_conf": {"rlyd": {"max-startups": "1000:30:2000", "per-source-startups": 0}}
     })
     try:
-        device = fronts.device(field)
+        device = nginx_device(field)
         tunnels = field.open_many(device.url, count)
         sides = ways(field, tunnels)
         for n, way in interleaved(rounds, sides):

@@ -1,15 +1,15 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * WebSocket echo at both ends, for bench/ws.py, in C so that neither end is what is measured:
+ * WebSocket echo at both ends, for ws.py, in C so that neither end is what is measured:
  *
  *   wsload serve PORT                                a device that echoes, on 127.0.0.1
  *   wsload run ADDRESS PORT HOST COUNT SECONDS SIZE  COUNT sockets over TLS; each sends a message
  *                                                    when its last one has come back. Prints:
  *                                                    messages seconds p50-us p99-us
  *
- * Messages are shorter than 126 bytes, so that a frame's head has one form. Compiled by
- * bench/ws.py, with OpenSSL.
+ * Messages are shorter than 126 bytes, so that a frame's head has one form. ws.py compiles this,
+ * with OpenSSL.
  */
 #include <arpa/inet.h>
 #include <errno.h>

@@ -1,18 +1,20 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""Peers that Debian does not package: programs named in the environment, SISH=, FRPS= with FRPC=,
-SANDHOLE=. Each is set up as its own documentation has it for this job, with logging to clients off.
-Their tunnels go straight to the same device."""
+"""Peers that Debian does not package. The environment names their programs: SISH=, FRPS= with
+FRPC=, SANDHOLE=. Each is set up as its own documentation advises for this job, with logging to
+clients off. Their tunnels go straight to the same device."""
 import os
 import shutil
 import subprocess
 
-from lib import relayrig
-from field import Side, StockClient
+from field import Side
+from lib import RigError, listeners, wait_for
 from measure import say
+from peers.published import StockClient
 
-# The bundle's order. OpenSSH's own puts chacha20-poly1305 first, which costs more where the
+# This is the bundle's order. OpenSSH's own puts chacha20-poly1305 first, which costs more where the
 # processor has AES instructions.
-CIPHERS = "aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com,aes128-ctr,aes256-ctr"
+CIPHERS = ("aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com,"
+           "aes128-ctr,aes256-ctr")
 
 
 class Server:
@@ -32,10 +34,10 @@ class Server:
         def up():
             if self.process.poll() is not None:
                 with open(self.log, errors="replace") as f:
-                    raise relayrig.RigError(f"{name} ended at once: {f.read()[-2000:]}")
+                    raise RigError(f"{name} ended at once: {f.read()[-2000:]}")
             return {str(p) for p in ports} <= listening_ports()
 
-        relayrig.wait_for(up, f"{name} did not come up", 20)
+        wait_for(up, f"{name} did not come up", 20)
 
     @property
     def pid(self):
@@ -48,8 +50,8 @@ class Server:
 
 
 def listening_ports():
-    """Of IPv4 and IPv6, as text."""
-    found = {a.rpartition(":")[2] for a in relayrig.listeners()}
+    """@return the ports of IPv4 and IPv6, as text"""
+    found = {a.rpartition(":")[2] for a in listeners()}
     with open("/proc/net/tcp6") as f:
         next(f)
         found |= {
@@ -60,7 +62,8 @@ def listening_ports():
 
 
 class SshClient(StockClient):
-    """Stock ssh to a peer, which has no listen addresses to wait for: up when the name answers."""
+    """Stock ssh to a peer. A peer has no listen address to wait for: the tunnel is up when the name
+    answers."""
     def __init__(self, field, name, port, key, forward):
         rig = field.rig
         self.log = f"{rig.dir}/log/bench-ssh-{name}.log"
@@ -79,7 +82,7 @@ class SshClient(StockClient):
 
 
 def wait_answer(field, side):
-    """Until the peer serves the device's page."""
+    """Waits until the peer serves the device's page."""
     url = f"http://{side.host}:{side.plain}/"
 
     def answers():
@@ -88,12 +91,12 @@ def wait_answer(field, side):
             f"{side.host}:{side.plain}:{field.rig.address}", url
         ]).returncode == 0
 
-    relayrig.wait_for(answers, f"{side.name}: its tunnel", 20, 0.2)
+    wait_for(answers, f"{side.name}: its tunnel", 20, 0.2)
     return side
 
 
 def directory(field, name, files):
-    """Files below the rig's directory, {path: text}; the directory's path."""
+    """Makes files below the rig's directory, {path: text}. @return the directory's path"""
     base = f"{field.rig.dir}/{name}"
     for path, text in files.items():
         full = f"{base}/{path}"
@@ -179,8 +182,8 @@ def sandhole(field, device, program):
 
 
 def sides(field, device, result):
-    """The peers whose programs the environment names. Of one that does not come up result says so,
-    and it is left out."""
+    """@return the peers whose programs the environment names. One that does not come up is left
+    out, and result says so."""
     found = []
     for name, make, variables in (("sish", sish, ["SISH"]), ("frp", frp, ["FRPS", "FRPC"]),
                                   ("sandhole", sandhole, ["SANDHOLE"])):
@@ -188,14 +191,14 @@ def sides(field, device, result):
         if not any(programs):
             continue
         if not all(p and shutil.which(p) for p in programs):
-            raise relayrig.RigError(
+            raise RigError(
                 f"{name}: {' and '.join(variables)} must each name a program that can be run")
         say(f"path: {name} joins")
         try:
             side = make(field, device, *(os.path.abspath(shutil.which(p)) for p in programs))
             side.peer = True
             found.append(side)
-        except relayrig.RigError as e:
+        except RigError as e:
             say(f"path: {name} is left out: {e}")
             result.note(f"{name} did not come up: {str(e).splitlines()[0][:200]}")
     return found

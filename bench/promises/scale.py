@@ -1,10 +1,9 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""Idle tunnels: what each takes of memory, what all take of the CPU, and what they do to one that
-is in use.
+"""Idle tunnels: the memory of each, the CPU of all, and their effect on one that is in use.
 
 The clients are one asyncssh process, which is not counted. Memory is all that sshd and its sessions
-make the kernel hold (a memory cgroup), or the shares of their pages (PSS) where there is no such
-cgroup.
+make the kernel hold (a memory cgroup). Where there is no such cgroup it is their shares of pages
+(PSS).
 """
 import os
 import re
@@ -14,14 +13,13 @@ import subprocess
 import sys
 import time
 
-import fronts
-from lib import keeper
 import load
-from lib import relayrig
-from field import Field, Sshd, merge_memory, set_nodelay
+from device import nginx_device
+from field import Field
+from lib import RigError, keeper, listeners, wait_for
 from machine import Cgroup, Merging, Setting, ksm_passes
 from measure import Result, say
-from storm import ROOM
+from sshd import ROOM, Sshd, merge_memory, set_nodelay
 
 MERGED, STOCK, HANDED = "listening -r, merging", "listening, re-exec", "handed off"
 AT_ONCE = 24
@@ -59,7 +57,7 @@ class Clients:
             if time.monotonic() - began > timeout:
                 break
         with open(self.log) as f:
-            raise relayrig.RigError(f"the idle tunnels did not come up: {f.read()[-2000:]}")
+            raise RigError(f"the idle tunnels did not come up: {f.read()[-2000:]}")
 
     def stop(self):
         if self.process.poll() is None:
@@ -67,14 +65,24 @@ class Clients:
         self.process.wait()
 
 
+SLEEP = """
+import os, signal, sys
+for _ in range(int(sys.argv[1])):
+    if not os.fork():
+        signal.pause()
+print(flush=True)
+signal.pause()
+"""
+
+
 class Sleepers:
-    """Processes that do nothing: what so many tunnels' processes cost the machine even if they
-    never run."""
+    """Processes that do nothing. They show what so many tunnels' processes cost the machine even if
+    they never run."""
     def __init__(self, count):
-        code = f"import os, signal\nfor _ in range({count}):\n    if not os.fork():\n        signal.pause()\nprint(flush=True)\nsignal.pause()"
-        self.parent = subprocess.Popen([sys.executable, "-c", code],
-                                       stdout=subprocess.PIPE,
-                                       start_new_session=True)
+        self.parent = subprocess.Popen(
+            [sys.executable, "-c", SLEEP, str(count)],
+            stdout=subprocess.PIPE,
+            start_new_session=True)
         self.parent.stdout.readline()
 
     def __enter__(self):
@@ -104,7 +112,7 @@ class Way:
         self.sshd = Sshd(field, "scale", ROOM + config, () if name == STOCK else ("-r", ),
                          self._prepare)
         self.port, self.pid = self.sshd.port, self.sshd.pid
-        # as rlyd does for the listener of relay.conf's sshd-config
+        # rlyd does so for the listener of relay.conf's sshd-config.
         set_nodelay(self.pid, self.port)
 
     def _prepare(self):
@@ -123,19 +131,18 @@ class Way:
             self.sshd.stop()
             if not orderly:
                 keeper.kill_all(sessions)
-            relayrig.wait_for(lambda: not keeper.kill_all(sessions, 0), "the sessions' end", 60,
-                              0.2)
+            wait_for(lambda: not keeper.kill_all(sessions, 0), "the sessions' end", 60, 0.2)
             self.cgroup.remove()
 
 
 def tail(field, side, seconds):
-    """The active tunnel's p99 in ms, over four connections."""
+    """@return the active tunnel's p99 in ms, over four connections"""
     return load.wrk(field.rig.address, side.tls, side.host, seconds, connections=4).p99
 
 
 def settle(way, merging, seconds):
-    """Until memory falls no more, so many seconds at most. Merging has to come round a dozen times:
-    with smart_scan ksmd skips pages for up to eight of them."""
+    """Waits until memory falls no more, so many seconds at most. Merging must come round a dozen
+    times: with smart_scan ksmd skips pages for up to eight of them."""
     passes, last, began = ksm_passes(), way.memory(), time.monotonic()
     merging.pace(Merging.FASTEST)
     while time.monotonic() - began < seconds:
@@ -148,8 +155,8 @@ def settle(way, merging, seconds):
 
 
 def idle_cpu(field, way, merging, seconds):
-    """Per cent of a core while nothing happens, of: sessions with their keepalives, ksmd, all other
-    servers."""
+    """@return the per cent of a core, while nothing happens, of: sessions with their keepalives,
+    ksmd, all other servers"""
     daemon = merging.daemon() if way.name == MERGED else None
     servers = {s.pid for s in field.rig.servers.values()} | ({way.pid} if way.sshd else set())
     groups = [set(keeper.descendants([way.pid])), {daemon} if daemon else set(), load.tree(servers)]
@@ -161,12 +168,12 @@ def idle_cpu(field, way, merging, seconds):
 
 
 def measure(field, result, name, counts, tunnels, target, options):
-    """One way, filled step by step."""
+    """Measures one way, which is filled step by step."""
     rig, merging = field.rig, Merging()
     way = Way(field, name)
     rounds, seconds = options.pick(quick=(5, 1), normal=(7, 2), tiny=(1, 1))
     try:
-        field_active = relayrig.wait_for(lambda: rig.open(target.url), "a tunnel")
+        field_active = wait_for(lambda: rig.open(target.url), "a tunnel")
         active = field.connect(field_active, delay=way.port)
         side = field.mod_relay(field_active)
         tail(field, side, 1)
@@ -188,8 +195,7 @@ def measure(field, result, name, counts, tunnels, target, options):
             result.add(f"{name}, {count}", "logins", "1/s",
                        (count - before) / (time.monotonic() - began))
             if have != count:
-                raise relayrig.RigError(
-                    f"{name}: {have} of {count} idle tunnels came up; see {clients.log}")
+                raise RigError(f"{name}: {have} of {count} idle tunnels came up; see {clients.log}")
             before = count
             settle(way, merging, options.pick(quick=30, normal=180, full=300))
             result.add(f"{name}, {count}", "memory of an idle tunnel", "MiB",
@@ -206,8 +212,7 @@ def measure(field, result, name, counts, tunnels, target, options):
                            tail(field, side, seconds))
         clients.stop()
         left = {t["routes"][0]["listen"] for t in tunnels[:have]}
-        relayrig.wait_for(lambda: not left & relayrig.listeners(), "the idle tunnels' end", 180,
-                          0.5)
+        wait_for(lambda: not left & listeners(), "the idle tunnels' end", 180, 0.5)
         for p99 in alone + [tail(field, side, seconds) for _ in range(rounds)]:
             result.add(f"{name}, alone", "p99 of an active tunnel", "ms", p99)
         active.stop()
@@ -237,7 +242,7 @@ def run(options):
         "relay_conf": {"rlyd": {"max-startups": "1000:30:2000", "per-source-startups": 0}}
     })
     try:
-        device = fronts.device(field)
+        device = nginx_device(field)
         say(f"scale: opening {counts[-1]} tunnels")
         tunnels = field.open_many(device.url, counts[-1])
         ways = [(MERGED, counts), (STOCK, few)] + ([(HANDED, handed)] if field.has_rlyd else [])
@@ -265,17 +270,16 @@ def judge(result, counts, handed, usage, mergeable):
     for name, steps in ((MERGED, counts), (HANDED, handed)):
         alone = result.median(f"{name}, alone", "p99 of an active tunnel")
         if alone:
-            result.target(f"{name}: p99 of an active tunnel beside {steps[-1]} idle ones / alone",
-                          "<=", 1.1,
+            result.target(f"{name}: p99 beside {steps[-1]} idle tunnels / alone", "<=", 1.1,
                           result.median(f"{name}, {steps[-1]}", "p99 of an active tunnel") / alone)
             result.target(
-                f"{name}: the same / beside {2 * steps[-1]} sleeping processes in place of the "
-                "tunnels", "<=", 1.1,
+                f"{name}: the same / beside {2 * steps[-1]} sleeping processes", "<=", 1.1,
                 result.median(f"{name}, {steps[-1]}", "p99 of an active tunnel") /
                 result.median(f"{name}, {steps[-1]}", SLEEPING))
-    result.note(
-        f"memory: {'a cgroup of sshd and its sessions (' + usage + ', less inactive files)' if usage else 'PSS: kernel memory is not in it'}; "
-        "the listener's own is not counted")
+    memory = "PSS: kernel memory is not in it"
+    if usage:
+        memory = f"a cgroup of sshd and its sessions ({usage}, less inactive files)"
+    result.note(f"memory: {memory}; the listener's own is not counted")
     paces = [
         f"{pages} pages each {ms} ms" for pages, ms in (Merging.FAST, Merging.FASTEST, Merging.SLOW)
     ]

@@ -1,23 +1,24 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""1 kB, 16 connections, one tunnel of stock ssh: requests/s, p99 and what the servers' CPUs do for
-each request."""
-import fronts
+"""1 kB, 16 connections, one tunnel of stock ssh: requests/s, p99, and the servers' CPU for each
+request. mod_relay beside a static ProxyPass, which is the promise, and beside all peers."""
 import load
-import peers
-from field import Field, StockClient
+from device import nginx_device
+from field import OURS, STATIC, Field
 from measure import Result, interleaved, say
+from peers import named
+from peers.packaged import NGINX, haproxy_map, nginx_regex
+from peers.published import OLD, StockClient, published, stock_sshd
 
 WHAT = "1 kB, 16 connections, one tunnel of stock ssh"
-STATIC, OURS, OLD = "static ProxyPass", "mod_relay", "published stack"
 
 
 def sides_of(field, result):
-    """static and ours over the fast tunnel, the others over the stock one, and the peers of the
-    environment."""
-    device = fronts.device(field)
+    """@return static ProxyPass and mod_relay over their tunnel, the packaged peers over a stock
+    one, and those that the environment names"""
+    device = nginx_device(field)
     fast = field.rig.open(device.url, name="fast")
     field.connect(fast)
-    sshd, key = field.stock_sshd()
+    sshd, key = stock_sshd(field)
     stock, port = field.rig.open(device.url, name="stock"), field.port()
     target = f"127.0.0.1:{device.port}"
     StockClient(field, sshd, key, [(stock["routes"][0]["listen"], target),
@@ -25,14 +26,14 @@ def sides_of(field, result):
     return [
         field.static(fast),
         field.mod_relay(fast),
-        field.published(stock, sshd),
-        field.nginx(port, sshd),
-        field.haproxy(port, sshd)
-    ] + peers.sides(field, device, result)
+        published(field, stock, sshd),
+        nginx_regex(field, port, sshd),
+        haproxy_map(field, port, sshd)
+    ] + named.sides(field, device, result)
 
 
 def one(field, side, how, seconds):
-    """One run: (Load, CPU seconds of the side's servers)."""
+    """@return (Load, CPU seconds of the side's servers) of one run"""
     address, before = field.rig.address, load.cpu(side.roots())
     if how == "http":
         run = load.wrk(address, side.plain, side.host, seconds, tls=False)
@@ -45,8 +46,8 @@ def one(field, side, how, seconds):
 
 def start_anew(field, sides, how):
     """Two Apaches that are the same in everything differ by some per cent from one start to the
-    next, and not by chance of single rounds. So those whose ratio has to be known to a few per cent
-    are started anew now and then."""
+    next, in all rounds between. So those whose ratio must be known to a few per cent are started
+    anew now and then."""
     for side in sides:
         side.restart()
     for side in sides:
@@ -54,7 +55,7 @@ def start_anew(field, sides, how):
 
 
 def speaks_http2(field, side, result):
-    """A peer need not; for all others that is an error, when they are measured."""
+    """A named peer need not; with any other side the measurement then fails."""
     if side.peer:
         try:
             one(field, side, "h2", 1)
@@ -110,10 +111,9 @@ def judge(result, names):
         rate = f"{how} requests"
         result.target_ratio(OURS, STATIC, rate, ">=", 0.97)
         result.target_ratio(OURS, OLD, rate, ">=", 3)
-        result.target_ratio(OURS, "nginx regex, stock sshd", rate, ">=", 4)
+        result.target_ratio(OURS, NGINX, rate, ">=", 4)
         for peer in names:
-            if peer not in (STATIC, OURS, OLD, "nginx regex, stock sshd") and result.median(
-                    peer, rate):
+            if peer not in (STATIC, OURS, OLD, NGINX) and result.median(peer, rate):
                 result.target_ratio(OURS, peer, rate, ">=", 1)
         if result.median(OURS, f"{how} p99"):
             result.target_ratio(OURS, OLD, f"{how} p99", "<=", 0.25)

@@ -1,8 +1,8 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * What sshd is told to run: the AuthorizedKeysCommand of its configuration, and what that gives to
- * relay-authkeys.
+ * Reads sshd's configuration for its AuthorizedKeysCommand and for the options that the command
+ * gives to relay-authkeys.
  */
 #ifndef SSHDCOMMAND_H
 #define SSHDCOMMAND_H
@@ -19,7 +19,8 @@ typedef struct sshd_command {
 } sshd_command;
 
 /**
- * @param config sshd's configuration
+ * Follows Include and Match User; a Match by anything else counts for nobody.
+ * @param config the file of sshd's configuration
  * @param login the tunnel user, for `Match User`
  * @param trouble out: the first file that could not be read, or NULL
  */

@@ -1,14 +1,15 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """From starting ssh to the bound port: relay-authkeys against the same line in an authorized_keys
-file. And what relay-authkeys itself costs, against /bin/true."""
+file. And the cost of relay-authkeys itself, against /bin/true."""
 import os
 import re
 import subprocess
 import time
 
-import fronts
-from field import Field, Sshd
+from device import nginx_device
+from field import Field
 from measure import Result, interleaved, say
+from sshd import Sshd
 
 HELPER, FILE, HANDED = "relay-authkeys", "authorized_keys", "relay-authkeys, handed off"
 
@@ -30,7 +31,7 @@ def static_copy(field, tunnel):
 
 
 def login(field, tunnel, port):
-    """Seconds until the client knows that sshd listens."""
+    """@return the seconds until the client knows that sshd listens"""
     config = f"{tunnel['bundle']}/config"
     began = time.monotonic()
     process = subprocess.Popen(["ssh", "-v", "-N", "-F", config, "-p",
@@ -55,7 +56,7 @@ def login(field, tunnel, port):
 
 
 def cost(argv):
-    """CPU seconds of one run of a program, by the kernel's own account."""
+    """@return the CPU seconds of one run of a program, by the kernel's own account"""
     null = os.open(os.devnull, os.O_RDWR)
     pid = os.posix_spawn(argv[0],
                          argv, {"PATH": "/usr/bin:/bin"},
@@ -75,7 +76,7 @@ def run(options):
     field = Field()
     try:
         rig = field.rig
-        tunnel = rig.open(fronts.device(field).url, name="login")
+        tunnel = rig.open(nginx_device(field).url, name="login")
         sshd = static_copy(field, tunnel)
         sides = [(FILE, sshd.port),
                  (HELPER, rig.ssh_port)] + ([(HANDED, rig.https_port)] if field.has_rlyd else [])

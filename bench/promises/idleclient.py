@@ -1,7 +1,7 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""Many idle tunnels from one process, for bench/scale.py: reads lines `LISTEN-ADDRESS LISTEN-PORT
-KEYFILE` from stdin, connects each to HOST PORT as USER with a forward to TARGET-PORT, a few at a
-time, prints `up N` now and then, and stays until stdin ends.
+"""Many idle tunnels from one process, for scale.py. It reads lines `LISTEN-ADDRESS LISTEN-PORT
+KEYFILE` from stdin, and connects each to HOST PORT as USER with a forward to TARGET-PORT, a few at
+a time. It prints `up N` now and then, and stays until stdin ends.
 
 usage: idleclient.py HOST PORT USER TARGET-PORT AT-ONCE
 """
@@ -16,8 +16,8 @@ async def connect(host, port, user, target, line, gate, kept):
     async with gate:
         for attempt in range(5):
             try:
-                # one key exchange and cipher that both ends do quickly; keepalives as the bundle
-                # asks for
+                # The key exchange and the cipher are quick at both ends; the keepalives are the
+                # bundle's.
                 conn = await asyncssh.connect(host,
                                               port,
                                               username=user,
@@ -45,8 +45,8 @@ async def connect(host, port, user, target, line, gate, kept):
 
 
 async def main():
-    host, port, user, target, at_once = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(
-        sys.argv[4]), int(sys.argv[5])
+    host, port, user, target, at_once = sys.argv[1:]
+    port, target, at_once = int(port), int(target), int(at_once)
     gate, kept = asyncio.Semaphore(at_once), []
     loop = asyncio.get_running_loop()
     while line := await loop.run_in_executor(None, sys.stdin.readline):

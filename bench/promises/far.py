@@ -5,31 +5,33 @@ import os
 import statistics
 import time
 
-import fronts
+from device import nginx_device
+from field import OURS, STATIC, Field
 from lib.browser import Browser
 from lib.delayline import DelayLine
-from field import Field, StockClient
-from measure import Result, interleaved, say
 from lib.rigclient import Client
+from measure import Result, interleaved, say
+from peers.published import OLD, StockClient, published, stock_sshd
 
-STATIC, OURS, OLD = "static ProxyPass", "mod_relay", "published stack"
 ASSETS = 30
 
 
 def write_page(www):
-    """A page that needs 30 more files: style sheets, scripts, pictures, about 8 kB each."""
+    """Makes a page that needs 30 files more: style sheets, scripts, pictures, about 8 kB each."""
     where = f"{www}/page"
     os.mkdir(where, 0o755)
     tags = []
     for i in range(ASSETS):
         if i < 4:
-            name, text, tag = f"{i}.css", f".c{i} {{ color: #12{i}456 }}\n" * 400, '<link rel=stylesheet href="{}">'
+            name, tag = f"{i}.css", '<link rel=stylesheet href="{}">'
+            text = f".c{i} {{ color: #12{i}456 }}\n" * 400
         elif i < 10:
-            name, text, tag = f"{i}.js", f"window.x{i} = 1;\n" * 500, '<script src="{}" defer></script>'
+            name, tag = f"{i}.js", '<script src="{}" defer></script>'
+            text = f"window.x{i} = 1;\n" * 500
         else:
-            name = f"{i}.svg"
-            text = f'<svg xmlns="http://www.w3.org/2000/svg" width="40" height="40"><rect width="{i}" height="{i}"/>{" " * 8000}</svg>'
-            tag = '<img src="{}">'
+            name, tag = f"{i}.svg", '<img src="{}">'
+            text = ('<svg xmlns="http://www.w3.org/2000/svg" width="40" height="40">'
+                    f'<rect width="{i}" height="{i}"/>{" " * 8000}</svg>')
         with open(f"{where}/{name}", "w") as f:
             f.write(text)
         tags.append(tag.format(name))
@@ -38,9 +40,10 @@ def write_page(www):
 
 
 def sequential(field, side, count):
-    """Median milliseconds of a request, on one connection that is warm all the way."""
-    there = Client()
-    there.ca, there.address, there.https_port, there.domain = field.rig.ca, field.rig.address, side.tls, field.rig.domain
+    """@return the median milliseconds of a request, on one connection that is warm all the way"""
+    there, rig = Client(), field.rig
+    there.ca, there.address, there.domain = rig.ca, rig.address, rig.domain
+    there.https_port = side.tls
     connection = there.connection(side.host)
     took = []
     for _ in range(count + 2):
@@ -53,7 +56,7 @@ def sequential(field, side, count):
 
 
 def page(browser, side):
-    """Milliseconds from navigation to the load event, which waits for all assets."""
+    """@return the milliseconds from navigation to the load event, which waits for all assets"""
     browser.open(f"https://{side.host}:{side.tls}/page/index.html")
     found = browser.wait(
         "const n = performance.getEntriesByType('navigation')[0]; return n.loadEventEnd > 0 && "
@@ -79,19 +82,20 @@ def run(options):
 
 
 def at_distance(field, result, distance, rounds, count, options):
-    device, rig = fronts.device(field), field.rig
+    device, rig = nginx_device(field), field.rig
     fast, stock = rig.open(device.url, name="fast"), rig.open(device.url, name="stock")
-    sshd, key = field.stock_sshd()
+    sshd, key = stock_sshd(field)
     with DelayLine(rig.address, field.ssh_in(),
                    distance / 2000) as ours, DelayLine(rig.address, sshd.port,
                                                        distance / 2000) as theirs:
         field.connect(fast, delay=ours.port)
         StockClient(field, sshd, key, [(stock["routes"][0]["listen"], f"127.0.0.1:{device.port}")],
                     ["-p", str(theirs.port)])
-        sides = [field.static(fast), field.mod_relay(fast), field.published(stock, sshd)]
+        sides = [field.static(fast), field.mod_relay(fast), published(field, stock, sshd)]
         say(f"far: {distance} ms, {rounds} rounds of {count} requests for each of {len(sides)} "
             "sides")
-        request, load = f"a request, {distance} ms away", f"a page of {ASSETS} assets, {distance} ms away"
+        request = f"a request, {distance} ms away"
+        load = f"a page of {ASSETS} assets, {distance} ms away"
         for n, side in interleaved(rounds, sides):
             result.add(side.name, request, "round trips", sequential(field, side, count) / distance)
         result.target(f"{request}: mod_relay", "<=", 1.1, result.median(OURS, request))

@@ -4,18 +4,18 @@ import os
 import subprocess
 
 import load
-from lib import relayrig
-from field import Field, StockClient
+from field import OURS, STATIC, Field
+from lib import listeners, wait_for
+from lib import run as run_command
 from measure import Result, interleaved, say
-
-STATIC, OURS, OLD = "static ProxyPass", "mod_relay", "published stack"
+from peers.published import OLD, three_sides
 
 
 def compile_load(field):
     program = f"{field.rig.dir}/wsload"
     source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "wsload.c")
-    relayrig.run(["cc", "-O2", "-D_GNU_SOURCE", "-o", program, source, "-lssl", "-lcrypto"],
-                 "compiling wsload.c")
+    run_command(["cc", "-O2", "-D_GNU_SOURCE", "-o", program, source, "-lssl", "-lcrypto"],
+                "compiling wsload.c")
     return program
 
 
@@ -27,8 +27,7 @@ class Echo:
                                         stdin=subprocess.DEVNULL)
         self.url = f"http://127.0.0.1:{self.port}"
         field.rig.devices.append(self)
-        relayrig.wait_for(lambda: f"127.0.0.1:{self.port}" in relayrig.listeners(),
-                          "the echo device")
+        wait_for(lambda: f"127.0.0.1:{self.port}" in listeners(), "the echo device")
 
     def stop(self):
         self.process.terminate()
@@ -65,12 +64,7 @@ def run(options):
     try:
         program = compile_load(field)
         device = Echo(field, program)
-        fast, stock = field.rig.open(device.url, name="fast"), field.rig.open(device.url,
-                                                                              name="stock")
-        field.connect(fast)
-        sshd, key = field.stock_sshd()
-        StockClient(field, sshd, key, [(stock["routes"][0]["listen"], f"127.0.0.1:{device.port}")])
-        sides = [field.static(fast), field.mod_relay(fast), field.published(stock, sshd)]
+        sides = three_sides(field, device)
         say(f"ws: {rounds} rounds of {seconds} s for each of {len(sides)} sides")
         for n, side in interleaved(rounds, sides, more):
             before = load.cpu(side.roots())
