@@ -127,6 +127,8 @@ def for_people(host):
         written,
         r"(?s)targets hold.*machine: .*command: .*## bulk: .*\| static ProxyPass +\|.*## storm: ",
         "it writes all that is printed")
+    tap.is_([line for line in written.split("\n") if len(line) > 100], [],
+            "no line is longer than 100 columns")
     tap.like(
         run.stdout,
         r"(?s)## bulk: .*\| static ProxyPass +\|.*## storm: .*\d+ of \d+ targets hold.*machine: "

@@ -276,7 +276,7 @@ def redis():
                                 redis={"url": f"redis://127.0.0.1:{hung.getsockname()[1]}/"})
         refused("Redis that does not answer", UNREACHABLE, "", "open", "80", conf=conf)
 
-    locked = Redis(store.dir, "locked", "--requirepass", "geheim")
+    locked = Redis(store, "locked", "--requirepass", "geheim")
     for what, url, error in (("a wrong password", f"unix://:falsch@{locked.sock}",
                               r"password.*wrong"), ("no password", f"unix://{locked.sock}",
                                                     "wants a password")):
@@ -287,7 +287,7 @@ def redis():
     is_(locked("DBSIZE", password="geheim"), "0", "nothing was written")
     locked.stop()
 
-    replica = Redis(store.dir, "replica", "--replicaof", "127.0.0.1", "1")
+    replica = Redis(store, "replica", "--replicaof", "127.0.0.1", "1")
     conf = store.write_conf("replica.conf", redis={"url": f"unix://{replica.sock}"})
     refused("a read-only replica",
             UNREACHABLE,

@@ -9,17 +9,7 @@ import signal
 import socket
 import time
 
-from lib import fixture, keeper, log, Rig, run, tap, test, wait
-
-
-def read(path):
-    with open(path) as f:
-        return f.read()
-
-
-def write(path, text):
-    with open(path, "w") as f:
-        f.write(text)
+from lib import fixture, keeper, log, read, Rig, run, tap, test, wait, write
 
 
 def key(rig, name):

@@ -13,7 +13,7 @@ import subprocess
 import time
 
 from lib import (alive, connection_pair, Door, fds, fixture, hand_over, live, log, monitor_of,
-                 processes, Rig, run, Sources, tap, test, wait, within)
+                 processes, read, Rig, run, Sources, tap, test, wait, within, write)
 
 REFUSED = "relay1 refused key=SHA256:" + "A" * 43
 LOGIN = ("relay1 login tunnel=abcdefghijklmnop key=SHA256:" + "A" * 43 +
@@ -27,18 +27,6 @@ def rlyd(rig, *args, conf=None, **kwargs):
                           stdin=subprocess.DEVNULL,
                           timeout=20,
                           **kwargs)
-
-
-def write(path, text):
-    with open(path, "w") as f:
-        f.write(text)
-    os.chmod(path, 0o644)
-    return path
-
-
-def read(path):
-    with open(path) as f:
-        return f.read()
 
 
 @fixture

@@ -58,10 +58,10 @@ READERS = [
 ]
 WRITERS = [
     ("librelay/relay_live.c", "live", r'json_pack\("[^"]*", ([^;]*);'),
-    ("rlyd/session/live.c", "relay", r'"HSET", name, ([^;]*);'),
+    ("rlyd/session/heartbeat.c", "relay", r'"HSET", name, ([^;]*);'),
     ("rlyd/session/taken.c", "relay", r'"HSET", key, ([^;]*?)\) == 0'),
-    ("rlyd/session/live.c", "events", r"\*pairs\[17\] = \{([^}]*)\}"),
-    ("rlyd/session/live.c", "events", r"const\[8\]\)\{([^}]*)\}"),
+    ("rlyd/session/events.c", "events", r"\*pairs\[8 \+ MORE \+ 1\] = \{([^}]*)\}"),
+    ("rlyd/session/events.c", "events", r"const\[MORE\]\)\{([^}]*)\}"),
 ]
 COMMANDS = r'"(?:HGET|HMGET|HSET|HSETNX|XADD)"'
 
@@ -95,9 +95,11 @@ def read_c():
         ok(found, f"{path} names fields that it writes of {kind}")
         written[kind].update(found)
     sources = "".join(text_of(f) for f in c_files() if f.startswith("rlyd/"))
-    written["events"].update(re.findall(r'\blive_event\([^;]*?, "(\w+)", [^;"]*;', sources))
-    written["events"].update(re.findall(r'\blive_event\([^;"]*"\w+", [^;"]*"(\w+)"', sources))
-    rooms = {path for path, _, _ in READERS + WRITERS} | {"librelay/relay_event.c"}
+    written["events"].update(re.findall(r'\bevent_of\([^;]*?, "(\w+)", [^;"]*;', sources))
+    written["events"].update(re.findall(r'\bevent_of\([^;"]*"\w+", [^;"]*"(\w+)"', sources))
+    # live.c names no field: those of live: are addresses.
+    rooms = {path for path, _, _ in READERS + WRITERS}
+    rooms |= {"librelay/relay_event.c", "rlyd/session/live.c"}
     strangers, composers = [], []
     for path in c_files():
         text = text_of(path)

@@ -58,3 +58,28 @@ def free_port(taken=()):
 def listeners():
     """The set of addresses, `127.0.0.1:80`, that something listens on (IPv4)."""
     return {f"{ip}:{port}" for ip, port, _ in sockdiag.listening()}
+
+
+def tail(directory, path, lines=30):
+    """The last lines of a log and of all others in the directory that belong to it."""
+    text, stem = "", os.path.basename(path).split(".")[0]
+    for name in sorted(os.listdir(directory)):
+        if name.startswith(stem) and os.path.isfile(f"{directory}/{name}"):
+            with open(f"{directory}/{name}", errors="replace") as f:
+                last = f.read().split("\n")[-lines:]
+            if any(last):
+                text += f"--- {name}\n" + "\n".join(last).strip("\n") + "\n"
+    return text or "(its log is empty)"
+
+
+def read(path):
+    with open(path, encoding="utf-8", errors="surrogateescape") as f:
+        return f.read()
+
+
+def write(path, text, mode=0o644):
+    """Writes a file that all may read; returns its path."""
+    with open(path, "w", encoding="utf-8", errors="surrogateescape") as f:
+        f.write(text)
+    os.chmod(path, mode)
+    return path

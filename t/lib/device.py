@@ -2,8 +2,8 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """The web server of a device, for tests and script/demo: one process, one port for each --id.
 
-Prints one line of JSON, {"id": port, …}, when it listens; ends when its standard input does. All
-answers carry `X-Device: ID`, so that a test can judge whose answer it got.
+Prints one line of JSON, {"id": port, …}, when it listens; ends when its standard input does.
+All answers carry `X-Device: ID`, so that a test can judge whose answer it got.
 
   /                 the id; with --page FILE that file's bytes
   /echo, /echo/…    JSON: method, target, headers (list of pairs), body's length

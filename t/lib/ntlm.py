@@ -2,7 +2,7 @@
 """NTLM as devices and visitors speak it: three messages, and the connection is logged in.
 
     device = NtlmDevice()          # strict: a login counts for the connection that it was made on
-    Visitor(rig, tunnel, "anna")   # a browser that keeps one connection: .login(), .get(path)
+    NtlmVisitor(rig, tunnel, "anna")   # a browser that keeps one connection: .login(), .get(path)
 """
 import base64
 import os
@@ -90,7 +90,8 @@ class NtlmDevice(Listener):
                            (status, more, self.quirk, len(body), body))
 
 
-class Visitor:
+class NtlmVisitor:
+    """A browser that keeps one connection."""
     def __init__(self, rig, tunnel, user, scheme="NTLM"):
         self.connection, self.user, self.scheme = rig.connection(tunnel), user, scheme
         self.host = f"{rig.host(tunnel)}:{rig.https_port}"

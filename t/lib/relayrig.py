@@ -35,9 +35,10 @@ import tempfile
 import time
 
 from . import keeper, riglog, rigpki, tap
-from .basics import free_port, listeners, RigError, run, TOP, wait_for
+from .basics import RigError, TOP, free_port, listeners, run, tail, wait_for
 from .rigclient import Client
 from .rigdevice import Device, Session
+from .server import Server, redis_answers, redis_cli
 
 # AddressSanitizer keeps 256 MB of what was freed, to notice its use: not where what httpd itself
 # holds is measured.
@@ -101,84 +102,25 @@ def edit(text, changes, what):
     return text
 
 
-class Server:
-    """One of the rig's server processes; it can be stopped, killed and started again."""
-    def __init__(self, rig, name, argv, ready, log, env=None):
-        self.rig, self.name, self.argv, self.ready, self.log = rig, name, argv, ready, log
-        self.env = dict(os.environ, **(env or {}))
-        self.process = None
-
-    @property
-    def pid(self):
-        return self.process.pid
-
-    def alive(self):
-        return self.process is not None and self.process.poll() is None
-
-    def start(self):
-        with open(self.log, "ab") as log:
-            self.process = subprocess.Popen(self.argv,
-                                            stdin=subprocess.DEVNULL,
-                                            stdout=log,
-                                            stderr=log,
-                                            env=self.env,
-                                            cwd=self.rig.dir,
-                                            start_new_session=True)
-
-        def up():
-            if not self.alive():
-                raise RigError(
-                    f"{self.name} ended at once, exit status {self.process.returncode}; its log:\n"
-                    + self.rig.tail(self.log))
-            return self.ready()
-
-        try:
-            wait_for(up, f"{self.name} did not come up", 20)
-        except RigError as e:
-            raise RigError(f"{e}\n{self.rig.tail(self.log)}") from None
-        return self
-
-    def signal(self, number):
-        self.process.send_signal(number)
-
-    def stop(self, timeout=10):
-        """SIGTERM, and SIGKILL when that was not enough."""
-        if self.alive():
-            self.process.terminate()
-            try:
-                self.process.wait(timeout)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
-                return False
-        return True
-
-    def kill(self):
-        """SIGKILL."""
-        self.process.kill()
-        self.process.wait()
-
-    def restart(self):
-        self.stop()
-        return self.start()
-
-
 class Rig(Client):
     """See the module's text. Parameters:
 
     listen, cooldown    relay.conf's; the default is a random /22 of the loopback network, so that
-    rigs
-                        that run side by side do not meet
+                        rigs that run side by side do not meet
     relay_conf          {section: {key: value}} laid over the generated relay.conf; None as value
-    leaves a key out mpm                 event, worker or prefork vhost, httpd_conf   directives
-    added to the HTTPS vhost and at server level redis_conf          lines added to redis.conf
+                        leaves a key out
+    mpm                 event, worker or prefork
+    vhost, httpd_conf   directives added to the HTTPS vhost and at server level
+    redis_conf          lines added to redis.conf
     sshd_conf           lines put at the top of sshd's configuration (sshd keeps the first value it
-    meets) http2               False: without mod_http2's protocols rlyd                True: run
-    rlyd, with RelaySSH on, and let devices connect to the HTTPS port; the
-                        listening sshd is there as well, on ssh_port. "auto": if the build has it
-    address             where Apache and sshd listen asan                options of AddressSanitizer
-    for httpd, where RELAY_SANITIZER has it there say                 a function that is told each
-    step, for people
+                        meets)
+    http2               False: without mod_http2's protocols
+    rlyd                True: run rlyd, with RelaySSH on, and let devices connect to the HTTPS port;
+                        the listening sshd is there as well, on ssh_port. "auto": if the build has
+                        it
+    address             where Apache and sshd listen
+    asan                options of AddressSanitizer for httpd, where RELAY_SANITIZER has it there
+    say                 a function that is told each step, for people
     """
 
     domain = "relay.localhost"
@@ -302,17 +244,7 @@ class Rig(Client):
                     f"{self.dir}/redis\nsave \"\"\n"
                     f"appendonly no\nlogfile {self.dir}/log/redis.log\ndaemonize "
                     f"no\n{self.redis_extra}\n")
-        self._add("redis", ["/usr/bin/redis-server", conf], self._redis_ready)
-
-    def _redis_ready(self):
-        try:
-            with socket.socket(socket.AF_UNIX) as s:
-                s.settimeout(2)
-                s.connect(self.redis_sock)
-                s.sendall(b"PING\r\n")
-                return s.recv(100).startswith((b"+PONG", b"-NOAUTH"))
-        except OSError:
-            return False
+        self._add("redis", ["/usr/bin/redis-server", conf], lambda: redis_answers(self.redis_sock))
 
     def _start_sshd(self):
         self.say("starting a private sshd")
@@ -365,10 +297,14 @@ class Rig(Client):
         except OSError:
             return b""
 
+    def _rlyd_listens(self):
+        """The socket's file alone may be the last rlyd's."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as s:
+            return s.connect_ex(f"{self.dir}/run/rlyd.sock") == 0
+
     def _start_rlyd(self):
         self.say("starting rlyd")
-        self._add("rlyd", [self.program("rlyd"), "-f", "-c", self.conf],
-                  lambda: os.path.exists(f"{self.dir}/run/rlyd.sock"))
+        self._add("rlyd", [self.program("rlyd"), "-f", "-c", self.conf], self._rlyd_listens)
 
     def _start_httpd(self):
         self.say(f"starting a private Apache ({self.mpm}) with mod_relay")
@@ -463,16 +399,7 @@ class Rig(Client):
         return {name: server.pid for name, server in self.servers.items() if server.alive()}
 
     def tail(self, path, lines=30):
-        """The last lines of a log and of all other logs that belong to it."""
-        text = ""
-        stem = os.path.basename(path).split(".")[0]
-        for name in sorted(os.listdir(f"{self.dir}/log")):
-            if name.startswith(stem):
-                with open(f"{self.dir}/log/{name}", errors="replace") as f:
-                    last = f.read().split("\n")[-lines:]
-                if any(last):
-                    text += f"--- {name}\n" + "\n".join(last).strip("\n") + "\n"
-        return text or "(its log is empty)"
+        return tail(f"{self.dir}/log", path, lines)
 
     def rly(self, *args, check=True, stdin=None):
         """Runs rly; check=True makes another exit status than 0 an error."""
@@ -488,8 +415,7 @@ class Rig(Client):
 
     def redis(self, *args):
         """redis-cli; its output without the last newline."""
-        return run(["redis-cli", "-s", self.redis_sock, "--no-auth-warning", *map(str, args)],
-                   "redis-cli").stdout.rstrip("\n")
+        return redis_cli(self.redis_sock, *args)
 
     def open(self, *services, name=None, ttl=None, device=None, key=None, bundle=True, args=()):
         """rly open --json, with a bundle below rig.dir; returns its JSON."""

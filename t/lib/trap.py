@@ -51,6 +51,32 @@ class Listener:
         self.socket.close()
 
 
+def frame(kind, flags, stream, payload=b""):
+    """A frame of HTTP/2."""
+    head = len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big")
+    return head + payload
+
+
+class H2Listener(Listener):
+    """A device that speaks HTTP/2 (h2c): answer(connection, stream) of the class below says what it
+    likes to each request, and whether another one is waited for."""
+    scheme = "h2c"
+
+    def _serve(self, connection):
+        with connection, connection.makefile("rb") as stream:
+            connection.settimeout(15)
+            try:
+                stream.read(24)
+                connection.sendall(frame(4, 0, 0) + frame(4, 1, 0))
+                while len(head := stream.read(9)) == 9:
+                    stream.read(int.from_bytes(head[:3], "big"))
+                    if head[3] == 1 and not self.answer(connection, int.from_bytes(head[5:],
+                                                                                   "big")):
+                        return
+            except OSError:
+                pass
+
+
 class Trap(Listener):
     def __init__(self):
         self.seen, self.answers, self.lock = [], {}, threading.Lock()
