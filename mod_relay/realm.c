@@ -117,6 +117,38 @@ static apr_pool_t *make_locked_pool(apr_pool_t *p)
     return pool;
 }
 
+/* ---- what the watcher tells; its thread */
+
+static void on_change(void *baton, const char *name)
+{
+    mod_relay_realm *realm = baton;
+
+    mod_relay_backends_doubt(realm->backends, name);
+}
+
+static void on_answers(void *baton)
+{
+    mod_relay_realm *realm = baton;
+
+    mod_relay_lookups_resume(realm->lookups);
+}
+
+static void on_tick(void *baton)
+{
+    mod_relay_realm *realm = baton;
+
+    mod_relay_backends_sweep(realm->backends);
+    mod_relay_lookups_sweep(realm->lookups);
+}
+
+static apr_status_t start_watcher(mod_relay_realm *realm)
+{
+    mod_relay_watch_calls calls = {on_change, on_answers, on_tick, realm};
+
+    return mod_relay_watch_start(&realm->watch, realm->relay, realm->cache, &calls, realm->server,
+                                 realm->pool);
+}
+
 static void child_init(apr_pool_t *p, server_rec *s)
 {
     int i;
@@ -139,9 +171,10 @@ static void child_init(apr_pool_t *p, server_rec *s)
             continue;
         }
         mod_relay_cache_create(&realm->cache, realm->pool);
-        mod_relay_lookups_create(&realm->lookups, realm, realm->pool);
+        mod_relay_lookups_create(&realm->lookups, realm->relay, realm->cache, realm->server,
+                                 realm->pool);
         mod_relay_backends_create(&realm->backends, realm->pool);
-        if ((rv = mod_relay_watch_start(realm, realm->pool)) != APR_SUCCESS)
+        if ((rv = start_watcher(realm)) != APR_SUCCESS)
             ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s,
                          "RLY102 cannot start the thread that watches Redis");
     }
