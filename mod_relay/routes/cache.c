@@ -7,7 +7,6 @@
  */
 
 #include "cache.h"
-#include "mod_relay.h"
 
 #include <apr_atomic.h>
 #include <apr_hash.h>

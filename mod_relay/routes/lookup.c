@@ -7,7 +7,6 @@
  */
 
 #include "lookup.h"
-#include "mod_relay.h"
 
 #include <apr_thread_mutex.h>
 

@@ -8,7 +8,6 @@
 
 #include "watch.h"
 #include "changes.h"
-#include "mod_relay.h"
 
 #include <apr_atomic.h>
 #include <apr_thread_proc.h>

@@ -11,7 +11,6 @@
  *
  * usage: threads RELAY.CONF SECONDS
  */
-#include "mod_relay.h"
 #include "routes/cache.h"
 #include "routes/lookup.h"
 #include "routes/watch.h"
@@ -181,7 +180,7 @@ static int writer(relay_store *s, apr_interval_time_t span, apr_pool_t *p)
     return done;
 }
 
-/* As realm.c makes it. */
+/* As setup.c makes it. */
 static apr_pool_t *make_locked_pool(void)
 {
     apr_allocator_t *allocator;
