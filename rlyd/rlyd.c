@@ -2,24 +2,15 @@
 
 #include "config.h"
 
-#include "ground/rlyd.h"
-#include "session/admission.h"
 #include "ground/daemon.h"
-#include "door.h"
-#include "session/find.h"
-#include "session/lifetime.h"
-#include "session/listeners.h"
-#include "session/live.h"
-#include "ground/nodelay.h"
+#include "ground/loop.h"
 #include "ground/notify.h"
-#include "session/proof.h"
-#include "relay_process.h"
-#include "session/session.h"
 #include "ground/spawn.h"
 #include "ground/sshdtest.h"
-#include "session/takeover.h"
-#include "session/taken.h"
-#include "usher.h"
+#include "ground/store.h"
+#include "relay_process.h"
+#include "session/admission.h"
+#include "wiring.h"
 
 #include <apr_general.h>
 #include <apr_getopt.h>
@@ -31,7 +22,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <syslog.h>
-#include <time.h>
 #include <unistd.h>
 
 static const struct {
@@ -70,55 +60,6 @@ static void print_usage(FILE *out)
         "SIGHUP reads the configuration again. SIGTERM stops rlyd; sessions go on, and are found\n"
         "again at the next start.\n",
         out);
-}
-
-int64_t now_ms(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
-static void out_of_memory(void)
-{
-    relay_log(RELAY_LOG_ERR, "RLY400 out of memory");
-    abort();
-}
-
-void *must_alloc(size_t size)
-{
-    void *mem = malloc(size ? size : 1);
-
-    if (!mem)
-        out_of_memory();
-    return mem;
-}
-
-struct event *timer_new(rlyd *d, event_callback_fn fn, void *arg)
-{
-    struct event *timer = evtimer_new(d->base, fn, arg);
-
-    if (!timer)
-        out_of_memory();
-    return timer;
-}
-
-void timer_arm(struct event *timer, int64_t ms)
-{
-    struct timeval tv = {.tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
-
-    evtimer_add(timer, &tv);
-}
-
-int gate_open(int64_t *gate, int64_t every)
-{
-    int64_t now = now_ms();
-
-    if (*gate && now - *gate < every)
-        return 0;
-    *gate = now;
-    return 1;
 }
 
 /** The foreground's log. */
@@ -167,7 +108,7 @@ static void report_status(rlyd *d)
     char text[128];
 
     apr_snprintf(text, sizeof(text), "%u sessions, %u logging in, Redis %s", session_count(d),
-                 admission_count(d), redis_link_is_ready(lifetime_link(d)) ? "connected" : "away");
+                 admission_count(d), redis_link_is_ready(store_link(d)) ? "connected" : "away");
     notify_ready(text);
 }
 
@@ -187,11 +128,7 @@ static void on_hup(evutil_socket_t sig, short what, void *arg)
                   why ? why : "?");
     }
     else {
-        if (door_reload(d, p, &why) != APR_SUCCESS)
-            relay_log(RELAY_LOG_ERR, "RLY452 %s", why);
-        lifetime_reload(d);
-        listeners_reload(d);
-        sshdtest_start(d, "reloaded");
+        wiring_reload(d, p);
         relay_log(RELAY_LOG_NOTICE, "RLY453 configuration reloaded from %s", d->cfg->file);
     }
     report_status(d);
@@ -225,23 +162,6 @@ static void start_watchdog(rlyd *d)
 
 /* ---- running */
 
-static void log_from_libevent(int severity, const char *text)
-{
-    if (severity >= EVENT_LOG_WARN)
-        relay_log(RELAY_LOG_ERR, "RLY455 libevent: %s", text);
-}
-
-static int make_base(rlyd *d)
-{
-    struct event_config *config = event_config_new();
-
-    event_set_log_callback(log_from_libevent);
-    event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER);
-    d->base = event_base_new_with_config(config);
-    event_config_free(config);
-    return d->base ? 0 : -1;
-}
-
 static void watch_signal(rlyd *d, int sig, event_callback_fn fn)
 {
     event_add(evsignal_new(d->base, sig, fn, d), NULL);
@@ -253,30 +173,18 @@ static apr_status_t start(rlyd *d, apr_pool_t *p, const char **why)
 
     if ((rv = daemon_pidfile(d->cfg->rlyd_pidfile, p, why)) != APR_SUCCESS)
         return rv;
-    if (make_base(d) < 0) {
+    if (loop_make(d) < 0) {
         RELAY_WHY(why, p, "cannot make an event loop: %s", strerror(errno));
         return APR_EGENERAL;
     }
     if (d->cfg->merge && spawn_merge_pages() < 0)
         relay_log(RELAY_LOG_WARNING, "RLY456 [rlyd] merge: this kernel cannot merge pages: %s",
                   strerror(errno));
-    sessions_init(d);
-    admission_init(d);
-    find_init(d);
-    lifetime_init(d);
-    live_init(d);
-    sshdtest_init(d);
-    takeover_init(d);
-    proof_init(d);
-    taken_init(d);
-    listeners_init(d);
-    nodelay_init(d);
-    usher_init(d);
     watch_signal(d, SIGHUP, on_hup);
     watch_signal(d, SIGTERM, on_stop);
     watch_signal(d, SIGINT, on_stop);
     start_watchdog(d);
-    return door_open(d, p, why);
+    return wiring_start(d, p, why);
 }
 
 static int run(rlyd *d, int foreground)
@@ -307,10 +215,9 @@ static int run(rlyd *d, int foreground)
     report_status(d);
     daemon_is_ready();
     event_base_dispatch(d->base);
-    takeover_stop(d);
-    door_close(d);
+    wiring_stop(d);
     daemon_pidfile_remove(d->cfg->rlyd_pidfile);
-    /* What is known of sessions ends here, and they do not: there is nothing to take apart. */
+    /* The sessions go on without rlyd, so nothing is taken apart here. */
     _exit(d->stopping ? 0 : 1);
 }
 
