@@ -3,15 +3,11 @@
 """The schema in relay_store.h against all that C and Lua name, in both directions: each key, each
 field that is written or read; and against what a real Redis holds after open, extend and close."""
 import collections
-import os
 import re
 import subprocess
-import sys
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path.insert(0, f"{TOP}/t/lib")
-from store import Store  # noqa: E402
-from tap import ok, is_, done  # noqa: E402
+from lib import Store, TOP, tap, test
+from lib.tap import is_, ok
 
 
 def text_of(path):
@@ -197,7 +193,8 @@ def read_lua():
 # ---- what is compared
 
 
-def test_source():
+@test
+def source():
     read_c()
     read_lua()
     is_(sorted(key_names["C"] | key_names["Lua"]), sorted(SCHEMA),
@@ -217,14 +214,16 @@ def test_source():
             f"prelude.lua and {path} have the same {name}")
 
 
-def test_rights():
+@test
+def rights():
     """Each key in the rights of Redis's users is one of the schema, and rly and rlyd reach all."""
     users = re.findall(r"(?m)^user .*", text_of("librelay/redis-users.conf.in"))
     named = set(re.findall(r"~relay:(\w+)", "\n".join(users)))
     is_(sorted(named), sorted(SCHEMA), "redis-users.conf has the keys of the schema and no others")
 
 
-def test_redis():
+@test
+def redis():
     store = Store()
     chosen = store.open("-n", "nas", "-d", "NAS", "80", "tcp://127.0.0.1:22")
     store.open("-d", "other", "80")
@@ -246,7 +245,4 @@ def test_redis():
     is_(sorted(set(SCHEMA) - seen), ["live", "relay", "seen"], "all kinds but rlyd's were there")
 
 
-test_source()
-test_rights()
-test_redis()
-done()
+tap.run()
