@@ -60,8 +60,8 @@ WRITERS = [
     ("librelay/relay_live.c", "live", r'json_pack\("[^"]*", ([^;]*);'),
     ("rlyd/session/live.c", "relay", r'"HSET", name, ([^;]*);'),
     ("rlyd/session/taken.c", "relay", r'"HSET", key, ([^;]*?)\) == 0'),
-    ("rlyd/session/live.c", "events", r"\*pairs\[17\] = \{([^}]*)\}"),
-    ("rlyd/session/live.c", "events", r"const\[8\]\)\{([^}]*)\}"),
+    ("librelay/relay_event.c", "events", r'"\*",\s*([^}]*)\}'),
+    ("rlyd/session/live.c", "events", r"const\[\]\)\{([^}]*), NULL\}"),
 ]
 COMMANDS = r'"(?:HGET|HMGET|HSET|HSETNX|XADD)"'
 
@@ -97,7 +97,7 @@ def read_c():
     sources = "".join(text_of(f) for f in c_files() if f.startswith("rlyd/"))
     written["events"].update(re.findall(r'\blive_event\([^;]*?, "(\w+)", [^;"]*;', sources))
     written["events"].update(re.findall(r'\blive_event\([^;"]*"\w+", [^;"]*"(\w+)"', sources))
-    rooms = {path for path, _, _ in READERS + WRITERS} | {"librelay/relay_event.c"}
+    rooms = {path for path, _, _ in READERS + WRITERS}
     strangers, composers = [], []
     for path in c_files():
         text = text_of(path)

@@ -116,19 +116,17 @@ void live_down(rlyd *d, relay_listen_addr addr)
                relay_listen_addr_format(addr, field, sizeof(field)));
 }
 
-/** @param pairs as relay_event_command() takes them, but relay and by, which are ours */
-static void append_event(rlyd *d, const char *what, const char *tunnel, const char *const more[8])
+/** @param more as relay_event_command() takes it */
+static void append_event(rlyd *d, const char *what, const char *tunnel, const char *const *more)
 {
-    const char *pairs[17] = {"what", what, "tunnel", tunnel, "relay", d->cfg->name, "by"};
     const char *argv[RELAY_EVENT_ARGV_MAX];
     char key[RELAY_KEYNAME_SIZE], by[96];
+    relay_event event = {what, tunnel, d->cfg->name, by};
     int argc;
 
     apr_snprintf(by, sizeof(by), "rlyd@%s", d->cfg->name);
-    pairs[7] = by;
-    memcpy(pairs + 8, more, 8 * sizeof(*more));
-    argc = relay_event_command(
-        argv, relay_keyname_format(d->cfg, RELAY_KEYNAME_EVENTS, "", key, sizeof(key)), pairs);
+    relay_keyname_format(d->cfg, RELAY_KEYNAME_EVENTS, "", key, sizeof(key));
+    argc = relay_event_command(argv, key, &event, more);
     redis_send(lifetime_link(d), 0, NULL, 0, argc, argv);
 }
 
@@ -136,8 +134,8 @@ void live_event(rlyd *d, const char *what, const session *s, const char *field, 
 {
     if (s->tunnel[0])
         append_event(d, what, s->tunnel,
-                     (const char *const[8]){"peer", s->peer[0] ? s->peer : "?", "way",
-                                            session_way_name(s->way), field, value});
+                     (const char *const[]){"peer", s->peer[0] ? s->peer : "?", "way",
+                                           session_way_name(s->way), field, value, NULL});
 }
 
 void live_foreign(rlyd *d, const char *listen, uid_t uid)
@@ -145,7 +143,7 @@ void live_foreign(rlyd *d, const char *listen, uid_t uid)
     char who[16];
 
     apr_snprintf(who, sizeof(who), "%d", (int)uid);
-    append_event(d, "foreign", "", (const char *const[8]){"listen", listen, "uid", who});
+    append_event(d, "foreign", "", (const char *const[]){"listen", listen, "uid", who, NULL});
 }
 
 /* ---- putting it right */
