@@ -1,6 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 #include "door.h"
+#include "ground/loop.h"
 #include "ground/daemon.h"
 #include "ground/message.h"
 #include "session/outcome.h"
@@ -30,7 +31,7 @@ typedef struct peer {
     struct event *ev;
     struct ucred who;
     int fd;
-    int waits; /* with a hand-off, for an usher */
+    int waits; /* it has a hand-off, and waits for an usher */
 } peer;
 
 struct door {
@@ -44,7 +45,7 @@ struct door {
     int64_t stranger_gate, broken_gate;
 };
 
-/** Its descriptor goes elsewhere. */
+/** Forgets the peer; its descriptor is somebody else's from now on. */
 static void peer_forget(peer *p)
 {
     *p->at = p->next;
@@ -82,11 +83,11 @@ static const char *monitor_of(const peer *p, proc_info *monitor)
     if (proc_read(p->who.pid, &self) < 0 || self.euid != p->who.uid ||
         proc_read(self.ppid, monitor) < 0)
         return "the process that asks is gone";
-    /* As long as it holds its end open the pid is still its own, and so is its parent. */
+    /* The peer still holds its end open, so its pid is still its own, and its parent, too. */
     if (poll(&pfd, 1, 0) != 0)
         return "the process that asks did not wait";
-    /* Not its euid: sshd takes on AuthorizedKeysCommandUser's for a while (auth2-pubkey.c,
-     * temporarily_use_uid()). */
+    /* The monitor's euid says nothing: sshd takes on AuthorizedKeysCommandUser's for a while
+     * (auth2-pubkey.c, temporarily_use_uid()). */
     if (monitor->ruid != getuid() || !proc_is_sshd(monitor->pid, p->d->cfg->sshd))
         return "its parent is no sshd";
     return NULL;
@@ -106,7 +107,7 @@ static void take_login(peer *p, const message *m)
         return;
     }
     if (m->verb == MESSAGE_REFUSED)
-        refusal_reported(p->d, &monitor, m);
+        outcome_refused(p->d, &monitor, m);
     else
         session_offered(p->d, &monitor, p->who.pid, m);
     answer(p, RELAY_RLYD_PROTOCOL " ok");
@@ -128,7 +129,7 @@ static peer_fate take_message(peer *p, const message *m)
     char waste[RELAY_RLYD_MESSAGE_MAX];
 
     if (m->verb == MESSAGE_HANDOFF) {
-        /* First: epoll would go on with a socket that another process has open. */
+        /* The event goes first: epoll would go on with a socket that another process has open. */
         event_del(p->ev);
         if (usher_receive(p->d, p->fd, &p->who, m) == 0)
             return PEER_IS_GIVEN;
@@ -236,7 +237,7 @@ static void peer_new(rlyd *d, int fd)
         abort();
 }
 
-/** Out of descriptors or crowded: leave them in the queue for a moment. */
+/** Leaves new peers in the queue for a moment: descriptors are scarce, or the room is full. */
 static void pause_accepting(rlyd *d, const char *why)
 {
     struct door *door = d->door;

@@ -1,8 +1,8 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * The socket that mod_relay and relay-authkeys speak to (relay_rlyd.h). A peer is who the kernel
- * says it is; what breaks a rule is dropped, and only that.
+ * The socket that mod_relay and relay-authkeys speak to (relay_rlyd.h). The kernel says who a peer
+ * is. A peer that breaks a rule is dropped, and no other.
  */
 #ifndef RLYD_DOOR_H
 #define RLYD_DOOR_H
@@ -13,15 +13,15 @@
  * @return APR_SUCCESS, or an error with *why */
 apr_status_t door_open(rlyd *d, apr_pool_t *p, const char **why);
 
-/** After a reload: who may speak, and where the socket is. */
+/** After a reload: reads anew who may speak, and moves the socket where its path is another. */
 apr_status_t door_reload(rlyd *d, apr_pool_t *p, const char **why);
 
 void door_close(rlyd *d);
 
-/** Takes in all reports that wait now, and begins with all hand-offs. */
+/** Hook: takes in all reports that wait now, and begins with all hand-offs. */
 void door_drain(rlyd *d);
 
-/** There is room for hand-offs again (usher.h). */
+/** Hook: there is room for hand-offs again (usher.h). */
 void door_resume(rlyd *d);
 
 #endif

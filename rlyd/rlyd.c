@@ -2,24 +2,15 @@
 
 #include "config.h"
 
-#include "ground/rlyd.h"
-#include "session/admission.h"
 #include "ground/daemon.h"
-#include "door.h"
-#include "session/find.h"
-#include "session/lifetime.h"
-#include "session/listeners.h"
-#include "session/live.h"
-#include "ground/nodelay.h"
+#include "ground/loop.h"
 #include "ground/notify.h"
-#include "session/proof.h"
-#include "relay_process.h"
-#include "session/session.h"
 #include "ground/spawn.h"
 #include "ground/sshdtest.h"
-#include "session/takeover.h"
-#include "session/taken.h"
-#include "usher.h"
+#include "ground/store.h"
+#include "relay_process.h"
+#include "session/admission.h"
+#include "wiring.h"
 
 #include <apr_general.h>
 #include <apr_getopt.h>
@@ -31,74 +22,44 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <syslog.h>
-#include <time.h>
 #include <unistd.h>
 
-static const char usage[] =
-    "usage: rlyd [-f] [-t] [-c FILE]\n"
-    "       rlyd --merge-exec PROGRAM [ARGUMENT...]\n"
-    "\n"
-    "One per relay host: hands SSH connections to sshd, knows every session and ends it when its "
-    "grant ends.\n"
-    "\n"
-    "  -c, --config FILE   relay.conf, instead of %s\n"
-    "  -f, --foreground    stay in the foreground and log to stderr\n"
-    "  -t, --test          check the configuration, sshd's included, and exit\n"
-    "  --merge-exec        run PROGRAM with samepage merging: for the listening sshd, `sshd -D "
-    "-r`\n"
-    "  -h, --help          this\n"
-    "  -V, --version       the version\n"
-    "\n"
-    "SIGHUP reads the configuration again. SIGTERM stops rlyd; sessions go on, and are found again "
-    "at the next start.\n";
+static const struct {
+    char letter;
+    const char *name, *argument, *help;
+} all_options[] = {
+#define BRIEF(text) text
+#define OPTION(letter, name, argument, brief, ...) {letter, name, argument, brief},
+#include "options.def"
+};
+#define NOPTIONS (sizeof(all_options) / sizeof(all_options[0]))
 
-int64_t now_ms(void)
+static void print_usage(FILE *out)
 {
-    struct timespec ts;
+    char words[40];
 
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
+    fputs(
+        "usage: rlyd [-f] [-t] [-c FILE]\n"
+        "       rlyd --merge-exec [--] PROGRAM [ARGUMENT...]\n"
+        "\n"
+        "One per relay host: hands SSH connections to sshd, knows every session and ends it when\n"
+        "its grant ends.\n"
+        "\n",
+        out);
+    for (size_t i = 0; i < NOPTIONS; i++) {
+        const char *argument = all_options[i].argument;
 
-static void out_of_memory(void)
-{
-    relay_log(RELAY_LOG_ERR, "RLY400 out of memory");
-    abort();
-}
-
-void *must_alloc(size_t size)
-{
-    void *mem = malloc(size ? size : 1);
-
-    if (!mem)
-        out_of_memory();
-    return mem;
-}
-
-struct event *timer_new(rlyd *d, event_callback_fn fn, void *arg)
-{
-    struct event *timer = evtimer_new(d->base, fn, arg);
-
-    if (!timer)
-        out_of_memory();
-    return timer;
-}
-
-void timer_arm(struct event *timer, int64_t ms)
-{
-    struct timeval tv = {.tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
-
-    evtimer_add(timer, &tv);
-}
-
-int gate_open(int64_t *gate, int64_t every)
-{
-    int64_t now = now_ms();
-
-    if (*gate && now - *gate < every)
-        return 0;
-    *gate = now;
-    return 1;
+        snprintf(words, sizeof(words), "--%s%s%s", all_options[i].name, argument ? " " : "",
+                 argument ? argument : "");
+        fprintf(out, "  -%c, %-16s%s\n", all_options[i].letter, words, all_options[i].help);
+    }
+    fputs(
+        "  --merge-exec        run PROGRAM with samepage merging: for the listening sshd,\n"
+        "                      `sshd -D -r'\n"
+        "\n"
+        "SIGHUP reads the configuration again. SIGTERM stops rlyd; sessions go on, and are found\n"
+        "again at the next start.\n",
+        out);
 }
 
 /** The foreground's log. */
@@ -147,7 +108,7 @@ static void report_status(rlyd *d)
     char text[128];
 
     apr_snprintf(text, sizeof(text), "%u sessions, %u logging in, Redis %s", session_count(d),
-                 admission_count(d), redis_link_is_ready(lifetime_link(d)) ? "connected" : "away");
+                 admission_count(d), redis_link_is_ready(store_link(d)) ? "connected" : "away");
     notify_ready(text);
 }
 
@@ -167,11 +128,7 @@ static void on_hup(evutil_socket_t sig, short what, void *arg)
                   why ? why : "?");
     }
     else {
-        if (door_reload(d, p, &why) != APR_SUCCESS)
-            relay_log(RELAY_LOG_ERR, "RLY452 %s", why);
-        lifetime_reload(d);
-        listeners_reload(d);
-        sshdtest_start(d, "reloaded");
+        wiring_reload(d, p);
         relay_log(RELAY_LOG_NOTICE, "RLY453 configuration reloaded from %s", d->cfg->file);
     }
     report_status(d);
@@ -205,23 +162,6 @@ static void start_watchdog(rlyd *d)
 
 /* ---- running */
 
-static void log_from_libevent(int severity, const char *text)
-{
-    if (severity >= EVENT_LOG_WARN)
-        relay_log(RELAY_LOG_ERR, "RLY455 libevent: %s", text);
-}
-
-static int make_base(rlyd *d)
-{
-    struct event_config *config = event_config_new();
-
-    event_set_log_callback(log_from_libevent);
-    event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER);
-    d->base = event_base_new_with_config(config);
-    event_config_free(config);
-    return d->base ? 0 : -1;
-}
-
 static void watch_signal(rlyd *d, int sig, event_callback_fn fn)
 {
     event_add(evsignal_new(d->base, sig, fn, d), NULL);
@@ -233,30 +173,18 @@ static apr_status_t start(rlyd *d, apr_pool_t *p, const char **why)
 
     if ((rv = daemon_pidfile(d->cfg->rlyd_pidfile, p, why)) != APR_SUCCESS)
         return rv;
-    if (make_base(d) < 0) {
+    if (loop_make(d) < 0) {
         RELAY_WHY(why, p, "cannot make an event loop: %s", strerror(errno));
         return APR_EGENERAL;
     }
     if (d->cfg->merge && spawn_merge_pages() < 0)
         relay_log(RELAY_LOG_WARNING, "RLY456 [rlyd] merge: this kernel cannot merge pages: %s",
                   strerror(errno));
-    sessions_init(d);
-    admission_init(d);
-    find_init(d);
-    lifetime_init(d);
-    live_init(d);
-    sshdtest_init(d);
-    takeover_init(d);
-    proof_init(d);
-    taken_init(d);
-    listeners_init(d);
-    nodelay_init(d);
-    usher_init(d);
     watch_signal(d, SIGHUP, on_hup);
     watch_signal(d, SIGTERM, on_stop);
     watch_signal(d, SIGINT, on_stop);
     start_watchdog(d);
-    return door_open(d, p, why);
+    return wiring_start(d, p, why);
 }
 
 static int run(rlyd *d, int foreground)
@@ -287,17 +215,16 @@ static int run(rlyd *d, int foreground)
     report_status(d);
     daemon_is_ready();
     event_base_dispatch(d->base);
-    takeover_stop(d);
-    door_close(d);
+    wiring_stop(d);
     daemon_pidfile_remove(d->cfg->rlyd_pidfile);
-    /* What is known of sessions ends here, and they do not: there is nothing to take apart. */
+    /* The sessions go on without rlyd, so nothing is taken apart here. */
     _exit(d->stopping ? 0 : 1);
 }
 
 static int merge_exec(char **argv)
 {
     if (!argv[0]) {
-        fprintf(stderr, usage, relay_config_default_path());
+        print_usage(stderr);
         return 2;
     }
     if (spawn_merge_pages() < 0)
@@ -310,10 +237,7 @@ static int merge_exec(char **argv)
 
 int main(int argc, char **argv)
 {
-    static const apr_getopt_option_t options[] = {
-        {"config", 'c', 1, NULL}, {"foreground", 'f', 0, NULL}, {"test", 't', 0, NULL},
-        {"help", 'h', 0, NULL},   {"version", 'V', 0, NULL},    {NULL, 0, 0, NULL},
-    };
+    apr_getopt_option_t options[NOPTIONS + 1] = {{NULL, 0, 0, NULL}};
     rlyd d = {.cfg_path = NULL};
     int foreground = 0, test = 0, opt;
     const char *arg, *why = NULL;
@@ -326,19 +250,25 @@ int main(int argc, char **argv)
     apr_initialize();
     apr_pool_create(&d.pool, NULL);
     relay_log_install(log_to_stderr, NULL);
+    for (size_t i = 0; i < NOPTIONS; i++)
+        options[i] =
+            (apr_getopt_option_t){all_options[i].name, (unsigned char)all_options[i].letter,
+                                  all_options[i].argument != NULL, NULL};
     apr_getopt_init(&os, d.pool, argc, (const char *const *)argv);
     while ((rv = apr_getopt_long(os, options, &opt, &arg)) == APR_SUCCESS) {
         if (opt == 'c')
             d.cfg_path = arg;
         foreground |= opt == 'f';
         test |= opt == 't';
-        if (opt == 'h')
-            return printf(usage, relay_config_default_path()) < 0;
+        if (opt == 'h') {
+            print_usage(stdout);
+            return 0;
+        }
         if (opt == 'V')
             return puts("rlyd " PACKAGE_VERSION) < 0;
     }
     if (rv != APR_EOF || os->ind < argc) {
-        fprintf(stderr, usage, relay_config_default_path());
+        print_usage(stderr);
         return 2;
     }
     if (configure(&d, d.pool, &why) != APR_SUCCESS) {

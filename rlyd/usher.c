@@ -1,9 +1,9 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 #include "usher.h"
+#include "ground/loop.h"
 #include "session/admission.h"
 #include "ground/daemon.h"
-#include "door.h"
 #include "ground/foreign.h"
 #include "session/session.h"
 #include "ground/spawn.h"
@@ -24,11 +24,12 @@
 #define DISPOSE_AFTER_MS 20
 #define FLOOD_MS 10000
 
-/* Where an usher has its end of the channel, and the socket that it serves. */
+/* The descriptors of an usher: its end of the channel to rlyd, and the socket that it serves. */
 #define CHANNEL_FD 3
 #define SOCK_FD 4
 
-/* CHECKS has not said yet what came, STARTS becomes sshd, ENDS has only to be reaped. */
+/* CHECKS: it has not said yet what came. STARTS: it becomes sshd. ENDS: it has only to be reaped.
+ */
 typedef enum { USHER_CHECKS, USHER_STARTS, USHER_ENDS } usher_state;
 
 typedef struct usher {
@@ -46,14 +47,15 @@ typedef struct usher {
 
 struct ushers {
     usher *first;
-    unsigned count, refused; /* refused: since the last line about it */
+    unsigned count, refused; /* refused: how many since the last line about it */
     int full;                /* somebody waits for a place */
+    rlyd_hook *room;         /* hears that there is a place */
     struct event *tick, *dispose;
     int disposed[DISPOSE_MAX], ndisposed;
     int64_t refused_gate, broken_gate, spawn_gate, hang_gate;
 };
 
-/** What an usher says, once. why: what is wrong, or "" */
+/** What an usher says, once. why is what is wrong, or "". */
 typedef struct finding {
     char why[120];
     foreign what;
@@ -61,8 +63,8 @@ typedef struct finding {
 
 /* ---- in the usher's own process */
 
-/** Leaves itself nothing of rlyd's but two descriptors: the lock of the pid file above all, which
- * the next rlyd wants. */
+/** Keeps two of rlyd's descriptors and closes all others. The next rlyd wants the lock of the pid
+ * file above all. */
 static void settle_in(int channel, int sock)
 {
     int sig, a = fcntl(channel, F_DUPFD_CLOEXEC, SOCK_FD + 1),
@@ -97,8 +99,8 @@ static _Noreturn void serve(const rlyd *d, relay_rlyd_way way)
     int err;
 
     memset(&found, 0, sizeof(found));
-    if (listen_to_rlyd() !=
-        'r') /* rlyd has closed the socket: what is in its queue is ours to close */
+    /* `r': rlyd has closed the socket, and the usher closes what is in its queue. */
+    if (listen_to_rlyd() != 'r')
         _exit(1);
     if ((why = foreign_take(SOCK_FD, way, &found.what)) != NULL)
         apr_cpystrn(found.why, why, sizeof(found.why));
@@ -138,7 +140,7 @@ static void usher_free(usher *one)
     free(one);
     if (u->full) {
         u->full = 0;
-        door_resume(d);
+        u->room(d);
     }
 }
 
@@ -193,7 +195,8 @@ static void take_finding(usher *one, const finding *found)
     }
     one->state = USHER_STARTS;
     /* From now on the process is the session's, which reaps it, too. */
-    session_started(d, one->pid, one->way == RELAY_RLYD_TLS ? WAY_TLS : WAY_DIRECT, one->from,
+    admission_holds(session_started(d, one->pid, one->way == RELAY_RLYD_TLS ? WAY_TLS : WAY_DIRECT,
+                                    one->from),
                     source);
     send(one->channel, "g", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
@@ -221,12 +224,12 @@ static void on_word(evutil_socket_t fd, short what, void *arg)
         if (n == (ssize_t)sizeof(word.err) && gate_open(&one->d->ushers->spawn_gate, FLOOD_MS))
             relay_log(RELAY_LOG_ERR, "RLY403 cannot start %s for %s: %s", one->d->cfg->sshd,
                       one->from, strerror(word.err));
-        usher_free(one); /* it is an sshd, or will be gone: the session sees to it */
+        usher_free(one); /* it is an sshd, or will be gone; the session reaps it */
     }
 }
 
-/** Whether its pid is still its own: nobody but us reaps it, and where its session does it has not
- * let go of the channel. */
+/** Whether its pid is still its own. Only rlyd reaps it, and once its session may have done so the
+ * channel is closed. */
 static int is_there(const usher *one)
 {
     char byte;
@@ -265,7 +268,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     }
     if (u->full && u->count < USHERS_MAX) { /* there was no process to be had */
         u->full = 0;
-        door_resume(d);
+        u->room(d);
     }
     if (u->first || u->full)
         arm_tick(u);
@@ -331,8 +334,8 @@ void usher_prepare(int sock)
 {
     static const int on = 1;
 
-    /* Each message has its sender's credentials with it then, and so an empty one is told from the
-     * end. */
+    /* With SO_PASSCRED each message has its sender's credentials, so an empty message differs from
+     * the end. */
     setsockopt(sock, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
 }
 
@@ -340,8 +343,8 @@ head_kind usher_look(int sock, char *buf, size_t size, size_t *len)
 {
     union {
         struct cmsghdr align;
-        char room[CMSG_SPACE(sizeof(
-            struct ucred))]; /* none for descriptors: they are counted as cut off, and not made */
+        /* No room for descriptors: the kernel counts them as cut off, and makes none. */
+        char room[CMSG_SPACE(sizeof(struct ucred))];
     } control;
     struct iovec iov = {.iov_base = buf, .iov_len = size};
     struct msghdr msg = {.msg_iov = &iov,
@@ -350,9 +353,8 @@ head_kind usher_look(int sock, char *buf, size_t size, size_t *len)
                          .msg_controllen = sizeof(control)};
     ssize_t n = recvmsg(sock, &msg, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
-    if (n < 0 &&
-        errno ==
-            ECONNRESET) /* said once, before what waits, of a peer that has not read its answer */
+    /* The kernel says so once, ahead of what waits, of a peer that has not read its answer. */
+    if (n < 0 && errno == ECONNRESET)
         n = recvmsg(sock, &msg, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     *len = n > 0 ? (size_t)n : 0;
     if (n < 0)
@@ -377,8 +379,8 @@ static void on_dispose(evutil_socket_t fd, short what, void *arg)
     if ((pid = fork()) == 0) {
         char end;
 
-        /* It has them, too, until rlyd has let go; a process that ends does not linger
-         * (inet_release(), PF_EXITING). */
+        /* This process has the sockets, too, until rlyd has let go. A process that ends does not
+         * linger (inet_release(), PF_EXITING). */
         close(channel[0]);
         _exit(recv(channel[1], &end, 1, 0) < 0);
     }
@@ -423,10 +425,11 @@ void usher_close(rlyd *d, int sock)
         usher_dispose(d, sock);
 }
 
-void usher_init(rlyd *d)
+void usher_init(rlyd *d, rlyd_hook *room)
 {
     struct ushers *u = d->ushers = apr_pcalloc(d->pool, sizeof(*u));
 
     u->tick = timer_new(d, on_tick, d);
     u->dispose = timer_new(d, on_dispose, d);
+    u->room = room;
 }

@@ -53,15 +53,15 @@ READERS = [
     ("rly/links.c", "relay", r'RELAY_KEYNAME_RELAY, relay\),\s*("[^}]*)\}'),
     ("librelay/relay_tunnel.c", "route", r'"HGET", [^"]*"(\w+)"'),
     ("librelay/relay_tunnel.c", "gone", r'"HGET", [^"]*"(\w+)"'),
-    ("authkeys-cmd/relay_authkeys_check.c", "tunnel", r'"HGET", [^"]*"(\w+)"'),
+    ("rly/doctor/authkeys_check.c", "tunnel", r'"HGET", [^"]*"(\w+)"'),
     ("librelay/relay_record.c", None, FIELD),  # v
 ]
 WRITERS = [
     ("librelay/relay_live.c", "live", r'json_pack\("[^"]*", ([^;]*);'),
-    ("rlyd/session/live.c", "relay", r'"HSET", name, ([^;]*);'),
+    ("rlyd/session/heartbeat.c", "relay", r'"HSET", name, ([^;]*);'),
     ("rlyd/session/taken.c", "relay", r'"HSET", key, ([^;]*?)\) == 0'),
     ("librelay/relay_event.c", "events", r'"\*",\s*([^}]*)\}'),
-    ("rlyd/session/live.c", "events", r"const\[\]\)\{([^}]*), NULL\}"),
+    ("rlyd/session/events.c", "events", r"const\[\]\)\{([^}]*), NULL\}"),
 ]
 COMMANDS = r'"(?:HGET|HMGET|HSET|HSETNX|XADD)"'
 
@@ -95,9 +95,11 @@ def read_c():
         ok(found, f"{path} names fields that it writes of {kind}")
         written[kind].update(found)
     sources = "".join(text_of(f) for f in c_files() if f.startswith("rlyd/"))
-    written["events"].update(re.findall(r'\blive_event\([^;]*?, "(\w+)", [^;"]*;', sources))
-    written["events"].update(re.findall(r'\blive_event\([^;"]*"\w+", [^;"]*"(\w+)"', sources))
+    written["events"].update(re.findall(r'\bevent_of\([^;]*?, "(\w+)", [^;"]*;', sources))
+    written["events"].update(re.findall(r'\bevent_of\([^;"]*"\w+", [^;"]*"(\w+)"', sources))
+    # live.c names no field: those of live: are addresses.
     rooms = {path for path, _, _ in READERS + WRITERS}
+    rooms.add("rlyd/session/live.c")
     strangers, composers = [], []
     for path in c_files():
         text = text_of(path)

@@ -28,8 +28,8 @@ apr_status_t daemon_start(apr_pool_t *p, const char **why)
         close(ends[1]);
         if (read(ends[0], &byte, 1) == 1)
             _exit(0);
-        /* As it ends its end of the pipe may close before the pid file, and who tried again would
-         * find that locked. */
+        /* Its end of the pipe may close before the pid file does, and a second attempt would find
+         * the file locked. */
         waitpid(pid, NULL, 0);
         _exit(1);
     }
@@ -50,7 +50,7 @@ void daemon_is_ready(void)
     if (ready_fd < 0)
         return;
     if (write(ready_fd, "", 1) < 0) {
-        /* Whoever waited has gone. */
+        /* The process that waited has gone. */
     }
     close(ready_fd);
     ready_fd = -1;

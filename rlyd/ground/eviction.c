@@ -1,7 +1,8 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 #include "eviction.h"
-#include "session/lifetime.h"
+#include "loop.h"
+#include "store.h"
 #include "relay_redis_policy.h"
 #include "reply.h"
 
@@ -17,7 +18,7 @@ static void on_info(rlyd *d, redisReply *r, uint64_t id)
     if (!r)
         return;
     if (!text) {
-        redis_odd(lifetime_link(d), &gate, "INFO");
+        redis_odd(store_link(d), &gate, "INFO");
         return;
     }
     apr_pool_create(&p, d->pool);
@@ -37,5 +38,5 @@ static void on_info(rlyd *d, redisReply *r, uint64_t id)
 
 void eviction_check(rlyd *d)
 {
-    redis_call(lifetime_link(d), on_info, 0, "INFO", "memory");
+    redis_call(store_link(d), on_info, 0, "INFO", "memory");
 }

@@ -7,8 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* SCM_MAX_FD of the kernel (include/net/scm.h): with room for so many it never has to close one
- * itself (MSG_CTRUNC). */
+/* SCM_MAX_FD of the kernel (include/net/scm.h): with room for so many the kernel never has to close
+ * one itself (MSG_CTRUNC). */
 #define FDS_MAX 253
 
 #ifndef IPPROTO_MPTCP
@@ -45,8 +45,8 @@ static int receive(int sock, int *fds)
     return msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC) ? -1 : n;
 }
 
-/** @return the option's value; -1 if fd is no socket. The kernel answers these without the socket's
- * lock (sk_getsockopt()). */
+/** @return the option's value; -1 if fd is no socket. The kernel answers these options without the
+ * socket's lock (sk_getsockopt()). */
 static int property(int fd, int option)
 {
     int value = -1;
@@ -82,8 +82,8 @@ static int is_unnamed(int fd, int (*name)(int, struct sockaddr *, socklen_t *))
     return name(fd, (struct sockaddr *)&addr, &len) == 0 && len <= sizeof(sa_family_t);
 }
 
-/** Of a pair: a connection to somebody's socket would have sshd, as root, speak there for whoever
- * handed it over. */
+/** Checks that it is one end of a pair. On a connection to somebody's socket sshd, as root, would
+ * speak there in the name of the peer that handed it over. */
 static const char *check_pair(int fd)
 {
     if (property(fd, SO_DOMAIN) != AF_UNIX || property(fd, SO_TYPE) != SOCK_STREAM)
@@ -110,8 +110,8 @@ const char *foreign_take(int sock, relay_rlyd_way way, foreign *out)
         return check_tcp(fds[0], out, "what it hands over is no TCP connection");
     if ((why = check_pair(fds[0])) == NULL)
         why = check_tcp(fds[1], out, "what it hands over second, for TLS, is no TCP connection");
-    /* httpd has it open, too, and goes on with it: no shutdown(), and not kept, or it would outlive
-     * httpd's end. */
+    /* httpd has this connection open, too, and goes on with it: so no shutdown(). Kept here, it
+     * would outlive httpd's end. */
     close(fds[1]);
     return why;
 }

@@ -1,14 +1,14 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * Descriptors that somebody else made: what comes with a hand-off is taken here, and looked at
- * before anything is done with it. Every call on one may wait for as long as its maker likes:
- * close() for SO_LINGER or for a FUSE file's server, getpeername() for a lock that a sender holds
- * who waits for a page of such a file. So nothing here runs in rlyd itself, but in a process of its
- * own (usher.h), which may hang.
+ * Descriptors that somebody else made: they come with a hand-off, and are looked at before anything
+ * is done with them. Any call on one may wait for as long as its maker likes. close() waits for
+ * SO_LINGER, or for a FUSE file's server; getpeername() waits for a lock, whose holder may wait for
+ * a page of such a file. So nothing here runs in rlyd itself, but in a process of its own
+ * (usher.h), which may hang.
  */
-#ifndef RLYD_FOREIGN_H
-#define RLYD_FOREIGN_H
+#ifndef RLYD_GROUND_FOREIGN_H
+#define RLYD_GROUND_FOREIGN_H
 
 #include "relay_rlyd.h"
 
@@ -16,8 +16,8 @@
 
 typedef struct foreign {
     int fd;                       /* what sshd is to speak on */
-    struct sockaddr_storage peer; /* where the visitor is, by the kernel's word */
-    int gone;                     /* it was a connection, and has ended: nothing to complain of */
+    struct sockaddr_storage peer; /* where the device is, by the kernel's word */
+    int gone;                     /* it was a connection, and has ended: that is no fault */
 } foreign;
 
 /**

@@ -69,10 +69,10 @@ static int parse_way(message *m, int *seen, const char *value)
     return m->way == RELAY_RLYD_TLS || strcmp(value, "direct") == 0 ? 0 : -1;
 }
 
-/** Takes one NAME=VALUE. @param seen the caller's own. @return 0, or -1 */
+/** Takes one NAME=VALUE. @param seen belongs to the caller. @return 0, or -1 */
 typedef int take_fn(message *m, int *seen, const char *name, char *value);
 
-/** All the rest of a message. @param bad what is said of a word that is not taken */
+/** Takes all the rest of a message. @param bad the sentence for a word that is not taken */
 static int parse_words(message *m, char *rest, take_fn *take, int *seen, const char *bad,
                        const char **why)
 {

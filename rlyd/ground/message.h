@@ -1,11 +1,10 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * The messages of rlyd's socket, as relay_rlyd.h describes them: from bytes to a struct. Pure;
- * takes any bytes.
+ * Parses the messages of rlyd's socket (relay_rlyd.h). Pure, and takes any bytes.
  */
-#ifndef RLYD_MESSAGE_H
-#define RLYD_MESSAGE_H
+#ifndef RLYD_GROUND_MESSAGE_H
+#define RLYD_GROUND_MESSAGE_H
 
 #include "relay_rlyd.h"
 #include "relay_tunnel.h"
@@ -17,7 +16,7 @@ typedef struct message {
     message_verb verb;
     /* handoff */
     relay_rlyd_way way;
-    /* login; refused has the key, and a tunnel or "" */
+    /* login; a refused one has the key, and a tunnel or "" */
     char tunnel[RLYD_TUNNEL_MAX];
     char fingerprint[RLYD_FINGERPRINT_MAX];
     relay_rlyd_refusal refusal;

@@ -1,6 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 #include "nodelay.h"
+#include "loop.h"
 #include "proc.h"
 #include "sshdconf.h"
 #include "transport.h"
@@ -39,7 +40,7 @@ static int tune(void *baton, int fd, uint32_t inode)
     return 0;
 }
 
-/** The pid that sshd wrote where its configuration says. @return 0 if there is none */
+/** The pid that sshd wrote into the PidFile of its configuration. @return 0 if there is none */
 static pid_t listening_sshd(const rlyd *d)
 {
     char path[256], text[32] = "";

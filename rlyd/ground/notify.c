@@ -24,7 +24,7 @@ void notify_init(void)
         memcpy(target.sun_path, path, strlen(path));
         target_len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
         if (*path == '@')
-            target.sun_path[0] = '\0'; /* an abstract one */
+            target.sun_path[0] = '\0'; /* an abstract socket */
     }
     if (usec)
         watchdog_ms = strtoll(usec, NULL, 10) / 1000;
@@ -41,7 +41,7 @@ void notify_send(const char *state)
         return;
     if (sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&target, target_len) <
         0) {
-        /* Nobody listens: there is nobody to tell about it, either. */
+        /* Nobody listens, so nobody can be told. */
     }
     close(fd);
 }

@@ -1,15 +1,16 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * Tells systemd how we are (sd_notify(3)'s protocol, which is one datagram). Without NOTIFY_SOCKET
+ * Tells systemd how rlyd is, by sd_notify(3)'s protocol: one datagram. Without NOTIFY_SOCKET
  * nothing happens.
  */
-#ifndef RLYD_NOTIFY_H
-#define RLYD_NOTIFY_H
+#ifndef RLYD_GROUND_NOTIFY_H
+#define RLYD_GROUND_NOTIFY_H
 
 #include <stdint.h>
 
-/** Takes NOTIFY_SOCKET and WATCHDOG_USEC out of the environment: they are not for our children. */
+/** Reads NOTIFY_SOCKET and WATCHDOG_USEC, and takes them out of the environment: they are not for
+ * our children. */
 void notify_init(void);
 
 /** Sends `READY=1` and the like, several lines at once if need be. */

@@ -40,11 +40,11 @@ static ssize_t slurp(pid_t pid, const char *name, char *buf, size_t size)
     return len;
 }
 
-/* <linux/sched.h> of the kernel, which is not among those that programs get: it is in do_exit(). */
+/* From the kernel's own <linux/sched.h>, which programs do not get: the process is in do_exit(). */
 #define PF_EXITING 0x4
 
-/** Fields 3 (state), 4 (ppid), 9 (flags) and 22 (start time) of /proc/PID/stat; the second, the
- * name, may hold anything. */
+/** Fields 3 (state), 4 (ppid), 9 (flags) and 22 (start time) of /proc/PID/stat; field 2, the name,
+ * may hold anything. */
 static int read_stat(pid_t pid, proc_info *info)
 {
     char buf[1024], *at;
@@ -139,7 +139,7 @@ static int program_of(pid_t pid, char *name, size_t size)
     if ((n = readlink(path, exe, sizeof(exe) - 1)) <= 0)
         return 0;
     exe[n] = '\0';
-    /* What runs on after its package was upgraded. */
+    /* The program runs on after its package was upgraded. */
     if ((size_t)n > sizeof(deleted) && strcmp(exe + n - (sizeof(deleted) - 1), deleted) == 0)
         exe[(size_t)n - (sizeof(deleted) - 1)] = '\0';
     base = strrchr(exe, '/');
@@ -242,7 +242,7 @@ static int is_listening(void *baton, int fd, uint32_t inode)
     socklen_t size = sizeof(listens);
 
     if (copy < 0)
-        return errno != EBADF; /* closed meanwhile; else nobody knows */
+        return errno != EBADF; /* EBADF: closed meanwhile; else it may listen */
     if (getsockopt(copy, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) < 0)
         listens = 1;
     close(copy);

@@ -1,11 +1,11 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * Processes as /proc shows them. A pid alone names nobody: pid and start time together do, and only
- * what was read while a pidfd of the process was open can be relied upon for a signal through it.
+ * Processes as /proc shows them. A pid alone names nobody; pid and start time together do. A signal
+ * through a pidfd may rely only on what was read while that pidfd was open.
  */
-#ifndef RLYD_PROC_H
-#define RLYD_PROC_H
+#ifndef RLYD_GROUND_PROC_H
+#define RLYD_GROUND_PROC_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -22,21 +22,21 @@ typedef struct proc_info {
 /** Reads the process's stat and status. @return 0, or -1 with errno (ENOENT, ESRCH: it is gone) */
 int proc_read(pid_t pid, proc_info *info);
 
-/** Only its start time. @return 0, or -1 */
+/** Reads its start time only. @return 0, or -1 */
 int proc_start(pid_t pid, uint64_t *start);
 
 /** Whether it is the process with that start time, and no zombie. */
 int proc_is_alive(pid_t pid, uint64_t start);
 
-/** Whether it is alive and its end has not begun: a process closes its descriptors, of which others
- * take notice, some time before it is a zombie. */
+/** Whether it is alive and its end has not begun. A process that ends closes its descriptors, which
+ * others notice, some time before it is a zombie. */
 int proc_is_staying(pid_t pid, uint64_t start);
 
 /** How long ago a process with that start time was started, in ms. */
 int64_t proc_age_ms(uint64_t start);
 
-/** Whether its program is sshd or a part of it (sshd-session, sshd-auth), also one replaced by an
- * upgrade.
+/** Whether its program is sshd or a part of it (sshd-session, sshd-auth). One that an upgrade has
+ * replaced counts, too.
  * @param sshd relay.conf's path of sshd */
 int proc_is_sshd(pid_t pid, const char *sshd);
 
@@ -57,8 +57,8 @@ int proc_each_socket(pid_t pid, int (*fn)(void *baton, int fd, uint32_t inode), 
 /** Whether one of its descriptors is that socket. */
 int proc_holds_socket(pid_t pid, uint32_t inode);
 
-/** Whether one of its descriptors is a socket that listens, as far as can be seen: what cannot be
- * looked at counts. */
+/** Whether one of its descriptors is a socket that listens. A descriptor that cannot be looked at
+ * counts as one. */
 int proc_is_listening(pid_t pid);
 
 int proc_pidfd_open(pid_t pid);

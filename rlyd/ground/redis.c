@@ -1,6 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 #include "redis.h"
+#include "loop.h"
 #include "reply.h"
 
 #include <arpa/inet.h>
@@ -14,7 +15,7 @@
 
 #define BACKOFF_MIN_MS 20
 #define BACKOFF_MAX_MS 250
-#define ARRAY_MAX (1 << 20) /* of rlyd's commands none has so many elements in its answer */
+#define ARRAY_MAX (1 << 20) /* no answer to a command of rlyd's has so many elements */
 #define ODD_EVERY_MS 60000
 
 typedef enum { LINK_DOWN, LINK_RESOLVING, LINK_CONNECTING, LINK_READY } link_state;
@@ -38,7 +39,7 @@ struct redis_link {
     struct event *retry, *check;
     int64_t backoff_ms, connecting_until_ms, refused_gate;
     unsigned logins_left;
-    int unasked;            /* it said something that is no answer to anything */
+    int unasked;            /* it said something that answers nothing */
     pending *first, **last; /* Redis answers in order */
 };
 
@@ -49,7 +50,7 @@ static int64_t timeout_ms(const redis_link *link)
     return apr_time_as_msec(link->d->cfg->redis_timeout);
 }
 
-/** The connection is gone, or will not come up. */
+/** Gives the connection up: it is gone, or will not come up. */
 static void link_failed(redis_link *link, const char *reason)
 {
     redisAsyncContext *ac = link->ac;
@@ -125,10 +126,9 @@ static void on_answer(redisAsyncContext *ac, void *reply, void *priv)
 /* ---- what is read
  *
  * hiredis ends the program by an assertion when something comes that nobody has asked for
- * (redisProcessCallbacks()), and an array has room for as many elements as its first line says. So
- * our own functions stand before those that make the objects of a reply: what they refuse breaks
- * the connection.
- */
+ * (redisProcessCallbacks()). It also makes an array as large as the array's first line says. So our
+ * own functions stand before those that make the objects of a reply. What they refuse breaks the
+ * connection. */
 
 #if HIREDIS_MAJOR >= 1
 typedef size_t reply_count;
@@ -138,7 +138,7 @@ typedef int reply_count;
 
 static redisReplyObjectFunctions makers;
 
-/** @return whether an object that begins a reply was asked for; parts of one were with it */
+/** @return whether an object was asked for. One that is part of a reply was asked for with that */
 static int is_asked_for(const redisReadTask *task)
 {
     redis_link *link = task->privdata;
@@ -206,14 +206,13 @@ void redis_odd(redis_link *link, int64_t *gate, const char *command)
     if (gate_open(gate, ODD_EVERY_MS))
         relay_log(RELAY_LOG_ERR,
                   "RLY458 Redis at %s answers %s with something that is no answer to it: is it "
-                  "Redis? Nothing is "
-                  "concluded from that",
+                  "Redis? Nothing is concluded from that",
                   link->d->cfg->redis->shown, command);
 }
 
 /* ---- commands */
 
-/** When we have waited long enough; 0: we wait for nothing. Redis answers in order: the first
+/** When we have waited long enough; 0: we wait for nothing. Redis answers in order, so the first
  * command is due first. */
 static int64_t due_ms(const redis_link *link)
 {
@@ -303,7 +302,8 @@ static void on_pong(rlyd *d, redisReply *r, uint64_t id)
     take_login_answer(d, r, id, "PONG");
 }
 
-/** AUTH and SELECT where they are needed, then a PING, which fails while Redis is still loading. */
+/** Sends AUTH and SELECT where they are needed, then a PING, which fails while Redis is still
+ * loading. */
 static void link_login(redis_link *link)
 {
     const relay_redis_url *url = link->d->cfg->redis;
@@ -384,7 +384,7 @@ static int is_address(const char *host)
            evutil_inet_pton(AF_INET6, host, room) == 1;
 }
 
-/** hiredis itself would wait for a resolver: names are looked up in the loop. */
+/** Looks a name up in the loop: hiredis itself would wait for the resolver. */
 static void link_resolve(redis_link *link)
 {
     struct evutil_addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};

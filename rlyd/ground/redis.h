@@ -1,12 +1,12 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * A connection to Redis in the loop: made by itself, logged in, made again when it breaks, and with
- * a deadline on each command. A command whose deadline passes breaks the connection, as its answer
- * could come at any time.
+ * A connection to Redis in the loop. It makes itself, logs in, and makes itself again when it
+ * breaks. Each command has a deadline. One that passes breaks the connection, as the answer could
+ * still come at any time.
  */
-#ifndef RLYD_REDIS_H
-#define RLYD_REDIS_H
+#ifndef RLYD_GROUND_REDIS_H
+#define RLYD_GROUND_REDIS_H
 
 #include "rlyd.h"
 
@@ -14,15 +14,14 @@
 
 typedef struct redis_link redis_link;
 
-/** The answer. r is NULL when none came or Redis refused; it is freed afterwards, and of any form:
- * see reply.h. id is the caller's. */
+/** Hears the answer. r is NULL when none came or Redis refused. It is freed afterwards, and may
+ * have any form: see reply.h. id is the caller's. */
 typedef void redis_answer_fn(rlyd *d, redisReply *r, uint64_t id);
 
-/** Called each time the connection has been made and Redis serves. */
+/** Hears each time that the connection has been made and Redis serves. */
 typedef void redis_ready_fn(rlyd *d);
 
-/** @param name for the log; @param report whether this link is the one to say that Redis went and
- * came back */
+/** @param name for the log. @param report whether this link logs that Redis went and came back */
 redis_link *redis_link_open(rlyd *d, const char *name, int report, redis_ready_fn *ready);
 
 /** Breaks the connection and makes it again, with d->cfg as it is now. */
@@ -30,14 +29,14 @@ void redis_link_restart(redis_link *link);
 
 int redis_link_is_ready(const redis_link *link);
 
-/** Says that an answer was of a form that the command has none of. @param gate the caller's,
+/** Logs that an answer has a form that the command never answers with. @param gate the caller's,
  * static, 0 at first */
 void redis_odd(redis_link *link, int64_t *gate, const char *command);
 
 /**
  * Sends a command; its strings are copied. A NULL among them ends it.
- * @param wait_ms how much longer than others it may take, as it waits in Redis
- * @param fn called once, later, never from within this call; NULL: the answer does not matter
+ * @param wait_ms how much longer than others the command may take, as it waits in Redis
+ * @param fn called once, later, and never from within this call. NULL: the answer does not matter
  * @return 0; -1 when the link is not ready, and then fn is never called
  */
 int redis_send(redis_link *link, int64_t wait_ms, redis_answer_fn *fn, uint64_t id, int argc,

@@ -1,12 +1,12 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * What Redis answers, from a reply of any form to values that can be relied upon. Pure. Whoever
- * answers may be no Redis, or a broken one: nothing but these functions looks into a reply. What
- * they return lives as long as the reply.
+ * Takes values that can be relied upon out of a reply of any form. Pure. The other end may be no
+ * Redis, or a broken one, so only these functions look into a reply. What they return lives as long
+ * as the reply.
  */
-#ifndef RLYD_REPLY_H
-#define RLYD_REPLY_H
+#ifndef RLYD_GROUND_REPLY_H
+#define RLYD_GROUND_REPLY_H
 
 #include "relay_tunnel_record.h"
 #include "rlyd.h"

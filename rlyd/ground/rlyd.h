@@ -2,47 +2,24 @@
 
 /**
  * rlyd, one per relay host: hands SSH connections to sshd, knows every session and ends it when its
- * grant ends. One process, one thread, one libevent loop; nothing in the loop waits for anything.
- * This header is what its parts share; each part has a file of its own:
+ * grant ends. It is one process with one thread and one libevent loop. Nothing in the loop waits.
  *
- *   door           the socket: hand-offs and login reports
- *   message        what is said there
- *   usher          processes that take in what is handed over
- *   foreign        what such a process looks at
- *   admission      who may start to log in
- *   spawn          sshd for a connection
- *   session        what is known of each session
- *   ending         signals, to verified processes only
- *   session_index  looks sessions up
- *   proc           /proc
- *   proof          notices that a login has been authenticated
- *   transport      a session's TCP connection
- *   listeners      the kernel's listen table, mirrored
- *   taken          what others listen on
- *   find           which process holds an unexpected listener
- *   nodelay        the listening sshd's socket
- *   refusal        why a login came to nothing
- *   sshdtest       whether sshd can let anybody in
- *   takeover       which of a tunnel's sessions has it
- *   parking        a listener's way back
- *   redis          connections to Redis with deadlines
- *   reply          what Redis answers, checked
- *   lifetime       close, expiry, extension
- *   eviction       a Redis that throws records away
- *   live           what Redis is told: live:, events, relay:
- *   sshdconf       values of sshd's configuration
- *   daemon         background, pid file, limits
- *   notify         systemd
+ * The files lie in three layers. A file uses its own layer and those below, and no two files use
+ * each other (t/layers.t).
  *
- * Times named *_ms are milliseconds of CLOCK_MONOTONIC unless the name says redis.
+ *   ground/    the loop, Redis, processes, the listen table, sshd: knows nothing of sessions
+ *   session/   what becomes of a session (session.h), and the parts that hear of it
+ *   rlyd/      the program, its socket, and who hears what, in which order (wiring.c)
+ *
+ * This header has what all of them share. Times named *_ms are milliseconds of CLOCK_MONOTONIC,
+ * unless the name says redis.
  */
-#ifndef RLYD_H
-#define RLYD_H
+#ifndef RLYD_GROUND_RLYD_H
+#define RLYD_GROUND_RLYD_H
 
 #include "relay_config.h"
 #include "relay_log.h"
 
-#include <event2/event.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -57,40 +34,42 @@ typedef struct rlyd {
     const relay_config *cfg;
     const char *cfg_path;
     uid_t tunnel_uid; /* of cfg->user */
-    int stopping;
-    unsigned unwatched; /* sessions without a pidfd */
-    struct door *door;
-    struct ushers *ushers;
-    struct admission *admission;
+    int stopping;     /* by SIGTERM or SIGINT */
+
+    /* What each file keeps for itself, made by its own init; closed to all others. */
+    struct store *store;
+    struct connector *connector;
+    struct ports *ports;
+    struct nodelay *nodelay;
+    struct sshdtest *sshdtest;
     struct sessions *sessions;
+    struct machine *machine;
+    struct admission *admission;
     struct proofs *proofs;
     struct listeners *listeners;
-    struct taken *taken;
-    struct finder *finder;
     struct lifetimes *lifetime;
     struct live *live;
-    struct nodelay *nodelay;
+    struct heartbeat *heartbeat;
     struct takeovers *takeovers;
-    struct sshdtest *sshdtest;
+    struct taken *taken;
+    struct finder *finder;
+    struct ushers *ushers;
+    struct door *door;
 } rlyd;
 
-int64_t now_ms(void);
+/** Something that is to be told, or done, at a certain moment. wiring.c has the lists of them. */
+typedef void rlyd_hook(rlyd *d);
 
-/** A timer of the loop that calls fn(…, arg) after ms; made once, armed with timer_arm(). */
-struct event *timer_new(rlyd *d, event_callback_fn fn, void *arg);
-void timer_arm(struct event *timer, int64_t ms);
+/* So many have room in a list; NULL ends one that is shorter. */
+#define RLYD_HOOKS_MAX 10
 
-/** The loop's memory runs out only when the host's does: give up with a message. */
-void *must_alloc(size_t size);
-
-/** A listen address as the key of a hash. */
-static inline uint64_t addr_key(relay_listen_addr addr)
+/** Calls all of a list, in its order. */
+static inline void rlyd_tell(rlyd *d, rlyd_hook *const hooks[RLYD_HOOKS_MAX])
 {
-    return (uint64_t)addr.ip << 16 | addr.port;
-}
+    int i;
 
-/** For lines that could come in floods: true at most once in `every` ms for one such gate (start it
- * at 0). */
-int gate_open(int64_t *gate, int64_t every);
+    for (i = 0; i < RLYD_HOOKS_MAX && hooks[i]; i++)
+        hooks[i](d);
+}
 
 #endif

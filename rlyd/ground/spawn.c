@@ -1,13 +1,14 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 #include "spawn.h"
-#include "sshdtest.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #ifndef PR_SET_MEMORY_MERGE
@@ -19,9 +20,37 @@ int spawn_merge_pages(void)
     return prctl(PR_SET_MEMORY_MERGE, 1, 0, 0, 0);
 }
 
-/* Nothing of ours: NOTIFY_SOCKET above all, which Debian's sshd would answer. */
+/* sshd gets nothing of our environment, above all no NOTIFY_SOCKET, which Debian's sshd would
+ * answer. */
 static char *const env[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
                             NULL};
+
+/* Debian's; the path is compiled into sshd. Another sshd's own complaint says which it is:
+ * spawn_learn_directory(). */
+static char directory[256] = "/run/sshd";
+
+void spawn_make_directory(void)
+{
+    if (mkdir(directory, 0755) < 0 && errno != EEXIST && errno != ENOENT)
+        relay_log(RELAY_LOG_DEBUG, "RLY464 cannot make %s: %s", directory, strerror(errno));
+}
+
+int spawn_learn_directory(const char *said)
+{
+    static const char complaint[] = "Missing privilege separation directory: ";
+    const char *at = strstr(said, complaint);
+    size_t len;
+
+    if (!at)
+        return 0;
+    at += sizeof(complaint) - 1;
+    len = strcspn(at, "\r\n");
+    if (len >= sizeof(directory) || strncmp(at, "/run/", 5) != 0 || memmem(at, len, "/..", 3))
+        return 0;
+    memcpy(directory, at, len);
+    directory[len] = '\0';
+    return mkdir(directory, 0755) == 0;
+}
 
 static int spawn(const char *program, char *const *argv, posix_spawn_file_actions_t *files,
                  pid_t *pid)
@@ -79,11 +108,10 @@ int spawn_become_sshd(const relay_config *cfg, int fd, int keep)
         argv[4] = "-E";
         argv[5] = (char *)cfg->sshd_log;
     }
-    /* What httpd accepted is non-blocking; sshd expects to set that itself, on
-     * what it was given. */
+    /* A connection that httpd accepted is non-blocking; sshd expects to set that itself. */
     if (flags < 0 || fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) < 0)
         return errno;
-    sshdtest_make_directory();
+    spawn_make_directory();
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     setsid();

@@ -1,12 +1,11 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * The few lines of sshd's configuration that rlyd needs to know: a value by its keyword, as
- * sshd_config(5) reads them: the first one counts, keywords in any case, what follows a Match line
- * is left out.
+ * A value of sshd's configuration by its keyword, read as sshd_config(5) says. The first one
+ * counts, and keywords have any case. What follows a Match line is left out.
  */
-#ifndef RLYD_SSHDCONF_H
-#define RLYD_SSHDCONF_H
+#ifndef RLYD_GROUND_SSHDCONF_H
+#define RLYD_GROUND_SSHDCONF_H
 
 #include <stddef.h>
 

@@ -1,6 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 #include "sshdtest.h"
+#include "loop.h"
 #include "spawn.h"
 #include "sshdconf.h"
 
@@ -12,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -21,7 +21,7 @@
 #define REAP_EVERY_MS 10
 #define SAID_MAX 1000
 #define AGAIN_MS 30000
-#define SUDDEN_MS 2000 /* an sshd that a mistake ends has not waited for anybody */
+#define SUDDEN_MS 2000 /* an sshd that a mistake ends has waited for nobody */
 
 /** One `sshd -t`. */
 typedef struct test {
@@ -40,37 +40,6 @@ struct sshdtest {
     int64_t gate, signal_gate;
 };
 
-/* ---- the directory */
-
-/* Compiled into sshd; Debian's. What another sshd is called by, its own complaint says:
- * learn_directory(). */
-static char directory[256] = "/run/sshd";
-
-void sshdtest_make_directory(void)
-{
-    if (mkdir(directory, 0755) < 0 && errno != EEXIST && errno != ENOENT)
-        relay_log(RELAY_LOG_DEBUG, "RLY464 cannot make %s: %s", directory, strerror(errno));
-}
-
-/** Debian's ssh.service takes /run/sshd away with it when it is stopped. @return 1 when it has been
- * made now */
-static int learn_directory(const char *said)
-{
-    static const char complaint[] = "Missing privilege separation directory: ";
-    const char *at = strstr(said, complaint);
-    size_t len;
-
-    if (!at)
-        return 0;
-    at += sizeof(complaint) - 1;
-    len = strcspn(at, "\r\n");
-    if (len >= sizeof(directory) || strncmp(at, "/run/", 5) != 0 || memmem(at, len, "/..", 3))
-        return 0;
-    memcpy(directory, at, len);
-    directory[len] = '\0';
-    return mkdir(directory, 0755) == 0;
-}
-
 /* ---- the account */
 
 static int is_yes(const char *config, const char *keyword)
@@ -80,7 +49,7 @@ static int is_yes(const char *config, const char *keyword)
     return sshdconf_value(config, keyword, value, sizeof(value)) && strcasecmp(value, "yes") == 0;
 }
 
-/** Its entry in the host's own file: a look at a directory server could take its time. */
+/** Reads the user's entry from the host's own file: a directory server could take its time. */
 static const struct spwd *shadow_of(const char *user)
 {
     FILE *f = fopen("/etc/shadow", "re");
@@ -100,7 +69,7 @@ const char *sshdtest_account(const relay_config *cfg)
     static char text[300];
     const struct spwd *sp = shadow_of(cfg->user);
 
-    /* auth.c, allowed_user(): what it looks at when there is no PAM. */
+    /* sshd looks at the account only without PAM (auth.c, allowed_user()). */
     if (!sp || is_yes(cfg->sshd_config, "UsePAM"))
         return NULL;
     if (sp->sp_pwdp && *sp->sp_pwdp == '!')
@@ -230,7 +199,7 @@ apr_status_t sshdtest_now(const relay_config *cfg, apr_pool_t *p, const char **w
     int tries, status = 0;
     test t = {.fd = -1};
 
-    sshdtest_make_directory();
+    spawn_make_directory();
     for (tries = 0; tries < 2; tries++) {
         int err = begin(&t, cfg);
 
@@ -241,7 +210,7 @@ apr_status_t sshdtest_now(const relay_config *cfg, apr_pool_t *p, const char **w
         if ((status = wait_now(&t)) == 0)
             break;
         describe(&t, cfg, status, text, sizeof(text));
-        if (!learn_directory(t.said))
+        if (!spawn_learn_directory(t.said))
             break;
     }
     if (status != 0 || account) {
@@ -266,7 +235,7 @@ static void finish(rlyd *d)
     if (status == 0)
         return;
     describe(&s->now, d->cfg, status, text, sizeof(text));
-    if (learn_directory(s->now.said) && !s->again++)
+    if (spawn_learn_directory(s->now.said) && !s->again++)
         sshdtest_start(d, s->prompted);
     else
         relay_log(RELAY_LOG_ERR, "RLY463 %s: no device can log in: %s", s->prompted, text);
@@ -310,7 +279,7 @@ void sshdtest_start(rlyd *d, const char *prompted)
     s->prompted = prompted;
     if (account)
         relay_log(RELAY_LOG_ERR, "RLY465 %s", account);
-    sshdtest_make_directory();
+    spawn_make_directory();
     if ((err = begin(&s->now, d->cfg)) != 0) {
         relay_log(RELAY_LOG_ERR, "RLY463 %s: no device can log in: cannot start %s: %s", prompted,
                   d->cfg->sshd, strerror(err));

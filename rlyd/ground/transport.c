@@ -10,10 +10,10 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The kernel's probes wake no process, neither here nor at the client, and keep a NAT's mapping; so
+/* The kernel's probes wake no process, neither here nor at the client, and keep a NAT's mapping. So
  * ssh's own keepalives can be rarer. Probes go out at 16, 24 and 32 s of silence, and at the last
- * the kernel gives up. Data that is sent before then keeps the probes back, but has the same time
- * to be acknowledged: nothing half-open lives for longer than 60 s. */
+ * the kernel gives up. Data on its way keeps the probes back, but has the same time to be
+ * acknowledged. So nothing half-open lives for longer than 60 s. */
 #define KEEP_IDLE_S 16
 #define KEEP_INTERVAL_S 8
 #define USER_TIMEOUT_MS TRANSPORT_SILENCE_MS

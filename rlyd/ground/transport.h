@@ -1,20 +1,20 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * The TCP connection that a session's SSH runs over: its options, its peer, whether anybody is
+ * The TCP connection that a session's SSH runs over: its options, its peer, and whether the peer is
  * still there.
  */
-#ifndef RLYD_TRANSPORT_H
-#define RLYD_TRANSPORT_H
+#ifndef RLYD_GROUND_TRANSPORT_H
+#define RLYD_GROUND_TRANSPORT_H
 
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
 
 /**
- * What a connection, or a listener for the connections it will accept, needs: TCP_NODELAY, which
- * sshd does not set for sessions without a channel of their own, and an end for a peer that is
- * gone. Harmless on other sockets.
+ * Sets what a connection needs: TCP_NODELAY, which sshd does not set for a session without a
+ * channel, and an end for a peer that is gone. A listener passes both on to what it accepts.
+ * Harmless on other sockets.
  */
 void transport_tune(int fd);
 
@@ -22,12 +22,13 @@ void transport_tune(int fd);
 int transport_is_tuned(int fd);
 
 /**
- * A copy of the connection's socket out of a monitor process, which has just the one.
- * @return it, to be closed; -1 when there is none
+ * Copies the connection's socket out of a monitor process, which has only that one.
+ * @return the copy, to be closed by the caller; -1 when there is none
  */
 int transport_open(int monitor, int pidfd);
 
-/** `ADDR:PORT` of the other end; an IPv4 address in IPv6 clothes as plain IPv4. @return 0, or -1 */
+/** Prints `ADDR:PORT` of the other end; an IPv4-mapped IPv6 address as plain IPv4. @return 0, or -1
+ */
 int transport_peer(int fd, char *out, size_t size);
 void transport_print(const struct sockaddr *addr, char *out, size_t size);
 

@@ -1,6 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 #include "admission.h"
+#include "ground/loop.h"
 
 #include <apr_hash.h>
 #include <netinet/in.h>
@@ -9,8 +10,8 @@
 #include <sys/random.h>
 
 struct source {
-    /* 4 and an IPv4 address, or 6 and the upper half of an IPv6 address. Loopback is one source:
-     * whoever is on this host has all of 127.0.0.0/8 to choose from. */
+    /* 4 and an IPv4 address, or 6 and the upper half of an IPv6 address. Loopback is one source: a
+     * process of this host may choose from all of 127.0.0.0/8. */
     unsigned char prefix[9];
     int count;
 };
@@ -61,8 +62,8 @@ static void prefix_of(unsigned char *prefix, const struct sockaddr *peer)
     }
 }
 
-/** The rule of sshd's MaxStartups: between start and full a share that grows from rate to 100 per
- * cent is refused. */
+/** The rule of sshd's MaxStartups: from start to full a growing share is refused, from rate to 100
+ * per cent. */
 static int drops(const relay_config *cfg, int count)
 {
     int start = cfg->max_startups_start, full = cfg->max_startups_full, share;
@@ -106,11 +107,22 @@ struct source *admission_enter(rlyd *d, const struct sockaddr *peer, const char 
     return source;
 }
 
-void admission_leave(rlyd *d, struct source *source)
+void admission_holds(session *s, struct source *source)
 {
-    d->admission->count--;
+    s->admission.source = source;
+}
+
+void admission_over(session *s)
+{
+    struct admission *a = s->d->admission;
+    struct source *source = s->admission.source;
+
+    s->admission.source = NULL;
+    if (!source)
+        return;
+    a->count--;
     if (--source->count > 0)
         return;
-    apr_hash_set(d->admission->sources, source->prefix, sizeof(source->prefix), NULL);
+    apr_hash_set(a->sources, source->prefix, sizeof(source->prefix), NULL);
     free(source);
 }

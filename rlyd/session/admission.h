@@ -1,14 +1,14 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * Who may start to log in: sshd's MaxStartups (start:rate:full, random early drop) and a limit for
- * each source, as `sshd -i` knows neither. A connection counts from the hand-off until it has
- * authenticated or is gone.
+ * Decides who may start to log in, by sshd's MaxStartups (start:rate:full, random early drop) and
+ * by a limit for each source; `sshd -i` knows neither. A connection counts from the hand-off until
+ * it has authenticated or is gone.
  */
-#ifndef RLYD_ADMISSION_H
-#define RLYD_ADMISSION_H
+#ifndef RLYD_SESSION_ADMISSION_H
+#define RLYD_SESSION_ADMISSION_H
 
-#include "ground/rlyd.h"
+#include "session.h"
 
 #include <sys/socket.h>
 
@@ -18,15 +18,19 @@ struct source;
 void admission_init(rlyd *d);
 
 /**
- * Asks for one more from that address.
+ * Asks whether one more from that address may log in.
  * @param why out: set to a constant when the answer is no
- * @return what to give to admission_leave() in the end; NULL when it is refused
+ * @return what to give to admission_holds(); NULL when it is refused
  */
 struct source *admission_enter(rlyd *d, const struct sockaddr *peer, const char **why);
 
-void admission_leave(rlyd *d, struct source *source);
+/** The session that was admitted counts from now on. */
+void admission_holds(session *s, struct source *source);
 
-/** How many count now. */
+/** Hook: it has authenticated, or is gone. */
+void admission_over(session *s);
+
+/** How many are logging in now. */
 unsigned admission_count(const rlyd *d);
 
 #endif

@@ -1,19 +1,11 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/*
- * Signals go to a process only through a pidfd, and only after everything that makes it the
- * session's was read while that pidfd was open: its start time, its parent, its uids, its program.
- * A pid that has been used again fails this.
- */
-
-#include "session.h"
-#include "listeners.h"
+#include "ending.h"
+#include "ground/loop.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define CHILDREN_MAX 16
@@ -32,7 +24,7 @@ static int is_child(const session *s, const proc_info *p)
         return p->ruid == s->uid && p->euid == s->uid &&
                (p->ppid == s->monitor || s->monitor == s->child ||
                 !proc_is_alive(s->monitor, s->monitor_start));
-    /* Before the login is complete the monitor has a child that speaks with the network, under
+    /* Until the login is complete another child of the monitor speaks with the network, under
      * sshd's own user. */
     return p->ppid == s->monitor;
 }
@@ -49,37 +41,6 @@ int ending_open_child(const session *s)
         return pidfd;
     close(pidfd);
     return -1;
-}
-
-typedef struct releasing {
-    session *s;
-    int pidfd;
-} releasing;
-
-static int release_one(void *baton, int fd, uint32_t inode)
-{
-    releasing *r = baton;
-    struct stat st;
-    int copy;
-
-    if (!listeners_is_held(r->s, inode) || (copy = proc_pidfd_getfd(r->pidfd, fd)) < 0)
-        return 0;
-    /* A listener that is shut down leaves the kernel's table at once (tcp_set_state()), whoever
-     * still has it open. */
-    if (fstat(copy, &st) == 0 && st.st_ino == inode)
-        shutdown(copy, SHUT_RDWR);
-    close(copy);
-    return 0;
-}
-
-void ending_release(session *s)
-{
-    releasing r = {.s = s};
-
-    if (!s->nports || (r.pidfd = ending_open_child(s)) < 0)
-        return;
-    proc_each_socket(s->child, release_one, &r);
-    close(r.pidfd);
 }
 
 /** @return 1 when the process is there and is the session's */
@@ -123,26 +84,41 @@ int ending_signal(session *s, int sig)
     return there;
 }
 
-int ending_is_alive(const session *s)
+static int is_alive(const session *s)
 {
     return proc_is_alive(s->monitor, s->monitor_start) ||
            (s->child && proc_is_alive(s->child, s->child_start));
 }
 
-void ending_step(session *s)
+static void on_step(evutil_socket_t fd, short what, void *arg)
 {
-    int64_t since = now_ms() - s->ending_ms;
+    session *s = arg;
+    int64_t since = now_ms() - s->ending.since_ms;
 
-    if (!ending_is_alive(s)) {
+    if (!is_alive(s)) {
         session_gone(s);
         return;
     }
     if (since >= KILL_AFTER_MS) {
-        s->killed = 1;
+        s->ending.killed = 1;
         ending_signal(s, SIGKILL);
     }
     if (since >= STUCK_MS && since < STUCK_MS + 1000)
         relay_log(RELAY_LOG_ERR, "RLY422 tunnel %s: process %d does not end", s->tunnel,
                   (int)s->monitor);
-    timer_arm(s->timer, since >= STUCK_MS ? 1000 : STEP_MS);
+    timer_arm(s->ending.timer, since >= STUCK_MS ? 1000 : STEP_MS);
+}
+
+void ending_begin(session *s)
+{
+    s->ending.since_ms = now_ms();
+    ending_signal(s, SIGTERM);
+    s->ending.timer = timer_new(s->d, on_step, s);
+    timer_arm(s->ending.timer, STEP_MS);
+}
+
+void ending_over(session *s)
+{
+    timer_free(s->ending.timer);
+    s->ending.timer = NULL;
 }

@@ -1,15 +1,22 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 #include "find.h"
+#include "ground/loop.h"
+#include "ground/connector.h"
 #include "listeners.h"
+#include "proof.h"
 
 #include <dirent.h>
+#include <limits.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define SLICE_MS 3
-/* Where unknown listeners stay unknown the searches must not follow each other closely. */
+/* Unknown listeners may stay unknown: then searches must not follow each other closely. */
 #define PAUSE_MS 100
-#define STRAY_MS 10000 /* a session of nobody knows whom has so long to listen */
+#define STRAY_MS 10000 /* a session whose owner nobody knows has so long to begin to listen */
 #define STRAYS_FIRST_MS 11000
 #define STRAYS_EVERY_MS 60000
 
@@ -17,7 +24,7 @@ struct finder {
     DIR *dir;
     struct event *timer, *round;
     int pending;
-    int strays; /* this search is for them, too */
+    int strays; /* this search is for strays, too */
 };
 
 typedef struct match {
@@ -27,6 +34,74 @@ typedef struct match {
     int others; /* it is a session, but another relay's */
 } match;
 
+static int is_same_file(const char *a, const char *b)
+{
+    struct stat x, y;
+
+    return strcmp(a, b) == 0 ||
+           (stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino);
+}
+
+/**
+ * Whether a monitor with that parent can be ours. Two relays on one host may use the same user and
+ * listen space by mistake. Neither must end the other's sessions.
+ */
+static int is_our_parent(rlyd *d, pid_t parent)
+{
+    char config[PATH_MAX];
+
+    if (proc_is_sshd(parent, d->cfg->sshd))
+        return !proc_sshd_config(parent, config, sizeof(config)) ||
+               is_same_file(config, d->cfg->sshd_config);
+    return parent == getpid() || !proc_is_program(parent, "rlyd");
+}
+
+/** The session of processes that nobody reported; makes it where need be. */
+static session *adopt(rlyd *d, const proc_info *child, int *others)
+{
+    proc_info monitor;
+    session *s;
+
+    if (proc_read(child->ppid, &monitor) < 0 || monitor.ruid != getuid() ||
+        !proc_is_sshd(monitor.pid, d->cfg->sshd)) {
+        /* A child whose monitor has died is still a session. */
+        s = session_by_monitor(d, child->pid);
+        return s && s->monitor_start == child->start ? s
+                                                     : session_adopted(d, child, child, WAY_DIRECT);
+    }
+    if (!is_our_parent(d, monitor.ppid)) {
+        *others = 1;
+        return NULL;
+    }
+    return session_adopted(d, &monitor, child,
+                           proc_is_sshd(monitor.ppid, d->cfg->sshd) ? WAY_LISTENING : WAY_DIRECT);
+}
+
+/**
+ * The session of a process of the tunnel user's; finds or makes it.
+ * @param others out: set to 1 when it is a session, but one of another sshd's or rlyd's
+ * @return NULL if it is none of ours
+ */
+static session *session_with(rlyd *d, const proc_info *child, int *others)
+{
+    session *s;
+    uint64_t id;
+
+    connector_drain(d); /* logins have to be taken in the order in which they succeeded */
+    s = session_by_monitor(d, child->ppid);
+    if (child->euid != d->tunnel_uid || child->ruid != d->tunnel_uid ||
+        !proc_is_sshd(child->pid, d->cfg->sshd))
+        return NULL;
+    if (s && s->state < SESSION_PROVED && proc_is_alive(s->monitor, s->monitor_start)) {
+        id = s->id;
+        proof_succeeded(s, child);
+        return session_by_id(d, id);
+    }
+    if (s && s->child == child->pid && s->child_start == child->start)
+        return s;
+    return adopt(d, child, others);
+}
+
 static int on_socket(void *baton, int fd, uint32_t inode)
 {
     match *m = baton;
@@ -35,7 +110,7 @@ static int on_socket(void *baton, int fd, uint32_t inode)
     if (!p)
         return 0;
     if (!m->s && !m->others)
-        m->s = session_found(m->d, m->child, &m->others);
+        m->s = session_with(m->d, m->child, &m->others);
     if (m->others && (p = listeners_unknown(m->d, inode)))
         listeners_disown(m->d, p);
     if (!m->s)
@@ -51,14 +126,14 @@ static void end_stray(rlyd *d, const proc_info *child)
     session *s = session_by_monitor(d, child->ppid);
     int others = 0;
 
-    if ((s && (s->tunnel[0] || s->nports)) || session_by_monitor(d, child->pid) ||
+    if ((s && (s->tunnel[0] || s->listeners.count)) || session_by_monitor(d, child->pid) ||
         proc_age_ms(child->start) < STRAY_MS)
         return;
-    /* One that listens outside our space is another relay's. */
+    /* A session that listens outside our space is another relay's. */
     if (proc_is_listening(child->pid))
         return;
-    s = session_found(d, child, &others);
-    if (s && s->state == SESSION_PROVED && !s->tunnel[0] && !s->nports)
+    s = session_with(d, child, &others);
+    if (s && s->state == SESSION_PROVED && !s->tunnel[0] && !s->listeners.count)
         session_end(s, "nobody reported its key, and it listens nowhere");
 }
 
@@ -108,7 +183,7 @@ static void on_round(evutil_socket_t fd, short what, void *arg)
     struct finder *f = d->finder;
 
     timer_arm(f->round, STRAYS_EVERY_MS);
-    if (f->dir) /* a search under way has passed over some */
+    if (f->dir) /* a search under way has passed over some strays */
         closedir(f->dir);
     f->dir = NULL;
     f->strays = f->pending = 1;

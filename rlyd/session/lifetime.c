@@ -1,12 +1,12 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 #include "lifetime.h"
-#include "rlyd/expire_script.h"
-#include "listeners.h"
-#include "live.h"
+#include "ground/loop.h"
 #include "ground/reply.h"
+#include "ground/store.h"
 #include "relay_issue.h"
 #include "relay_keyname.h"
+#include "rlyd/expire_script.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,59 +17,44 @@
 #define SWEEP_ROUND_MIN 16
 #define SWEEP_ROUND_MAX 128
 #define SWEEP_AT_ONCE 25
-#define SWEEP_ALL 20   /* so few are asked about each time */
+#define SWEEP_ALL 20   /* so few sessions are all asked about each time */
 #define EXPIRE_EVERY 2 /* sweeps */
-#define MISSING_AGAIN_MS \
-    300 /* a record that is not there is asked for once more before its session ends */
-#define LAST_WORD_MS \
-    250 /* at a deadline: how long to wait for word of an extension that was missed */
-#define EVENTS_AGAIN_MS \
-    500 /* after an answer that is none, or one that came without waiting and says nothing */
+/* A record that is not there is asked for once more, after this, before its session ends. */
+#define MISSING_AGAIN_MS 300
+/* At a deadline: an extension that was missed has so long to be told. */
+#define LAST_WORD_MS 250
+/* After an answer that is none, or that came without waiting and says nothing. */
+#define EVENTS_AGAIN_MS 500
 
 struct lifetimes {
-    redis_link *link, *events;
+    redis_link *events;
     struct event *sweep, *again;
-    int64_t asked_ms;  /* when XREAD was sent last */
-    int64_t offset_ms; /* Redis's clock minus ours */
-    int offset_known;
+    int64_t asked_ms; /* when XREAD was sent last */
     char last_event[48];
     unsigned sweeps;
     int64_t record_gate;
 };
 
-redis_link *lifetime_link(rlyd *d)
-{
-    return d->lifetime->link;
-}
-
-int64_t lifetime_redis_ms(const rlyd *d, int64_t at_ms)
-{
-    return d->lifetime->offset_known ? at_ms + d->lifetime->offset_ms : 0;
-}
-
-/* ---- Redis's clock */
-
-static void on_time(rlyd *d, redisReply *r, uint64_t id)
-{
-    static int64_t gate;
-    int64_t ms;
-
-    if (!r)
-        return;
-    if (reply_time(r, &ms) < 0) {
-        redis_odd(d->lifetime->link, &gate, "TIME");
-        return;
-    }
-    d->lifetime->offset_ms = ms - now_ms();
-    d->lifetime->offset_known = 1;
-}
-
-static void ask_time(rlyd *d)
-{
-    redis_call(d->lifetime->link, on_time, 0, "TIME");
-}
-
 /* ---- one session's record */
+
+static void on_timer(evutil_socket_t fd, short what, void *arg);
+
+/** Has on_timer() look at the session. */
+static void wake_in(session *s, int64_t ms)
+{
+    if (!s->lifetime.timer)
+        s->lifetime.timer = timer_new(s->d, on_timer, s);
+    timer_arm(s->lifetime.timer, ms);
+}
+
+/** (Re)sets the end of the session. */
+static void set_deadline(session *s, int64_t deadline_ms)
+{
+    int64_t left = deadline_ms - now_ms();
+
+    s->lifetime.deadline_ms = deadline_ms;
+    wake_in(s, left > 0 ? left : 0);
+}
 
 static void report_record(session *s, const char *what)
 {
@@ -81,10 +66,10 @@ static void report_record(session *s, const char *what)
 
 static void record_missing(session *s)
 {
-    if (++s->missing > 1)
+    if (++s->lifetime.missing > 1)
         session_end(s, "its tunnel has no record");
     else
-        timer_arm(s->timer, MISSING_AGAIN_MS);
+        wake_in(s, MISSING_AGAIN_MS);
 }
 
 /** Judges a session by its tunnel's record. */
@@ -93,10 +78,10 @@ static void judge(session *s, record_state state, const reply_record *record)
     static int64_t gate;
 
     if (state != RECORD_MISSING && state != RECORD_NONE)
-        s->missing = 0;
+        s->lifetime.missing = 0;
     switch (state) {
     case RECORD_NONE:
-        redis_odd(s->d->lifetime->link, &gate, "HGETALL");
+        redis_odd(store_link(s->d), &gate, "HGETALL");
         break;
     case RECORD_MISSING:
         record_missing(s);
@@ -112,8 +97,8 @@ static void judge(session *s, record_state state, const reply_record *record)
         break;
     case RECORD_OPEN:
         session_set_addrs(s, record->naddrs, record->addrs);
-        session_set_deadline(s, record->expires_ms - s->d->lifetime->offset_ms);
-        if (s->deadline_ms <= now_ms())
+        set_deadline(s, store_local_ms(s->d, record->expires_ms));
+        if (s->lifetime.deadline_ms <= now_ms())
             session_end(s, "expired");
         break;
     }
@@ -124,60 +109,78 @@ static void on_record(rlyd *d, redisReply *r, uint64_t id)
     session *s = session_by_id(d, id);
     reply_record record;
 
-    if (s && r && s->state == SESSION_PROVED && d->lifetime->offset_known)
+    if (s && r && s->state == SESSION_PROVED && store_knows_time(d))
         judge(s, reply_tunnel(r, &record), &record);
 }
 
-/** Reads the record; the clock has been asked before on the same connection. */
+/** Reads the record; the clock has been asked for before, on the same connection. */
 static int ask_record(session *s)
 {
     char key[RELAY_KEYNAME_SIZE];
 
-    return redis_call(s->d->lifetime->link, on_record, s->id, "HGETALL",
+    return redis_call(store_link(s->d), on_record, s->id, "HGETALL",
                       relay_keyname_format(s->d->cfg, RELAY_KEYNAME_TUNNEL, s->tunnel, key,
                                            sizeof(key)));
 }
 
-void lifetime_offered(session *s, int64_t expires_redis_ms)
+void lifetime_offered(session *s, pid_t asker, const message *login)
 {
-    if (s->d->lifetime->offset_known)
-        s->deadline_ms = expires_redis_ms - s->d->lifetime->offset_ms;
+    if (store_knows_time(s->d))
+        s->lifetime.deadline_ms = store_local_ms(s->d, login->expires_redis_ms);
 }
 
-void lifetime_check(session *s)
+void lifetime_entered(session *s)
 {
-    /* Redis has just granted it by its own clock. One that seems to be long over means that the
-     * clock was put back since we asked for it: the record has the last word, see below. */
-    if (s->deadline_ms)
-        session_set_deadline(s, s->deadline_ms > now_ms() ? s->deadline_ms : now_ms());
-    ask_time(s->d);
+    if (!s->tunnel[0]) /* the report may be about another key */
+        s->lifetime.deadline_ms = 0;
+}
+
+void lifetime_proved(session *s)
+{
+    int64_t deadline_ms = s->lifetime.deadline_ms;
+
+    /* Redis has just granted it by its own clock. If it seems to be long over, that clock was put
+     * back since we asked for it: the record has the last word, see below. */
+    if (deadline_ms)
+        set_deadline(s, deadline_ms > now_ms() ? deadline_ms : now_ms());
+    store_ask_time(s->d);
     ask_record(s);
 }
 
-void lifetime_deadline(session *s)
+static void identify(session *s);
+
+/** The deadline is here, or another look is wanted. */
+static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
-    int64_t over = s->deadline_ms ? now_ms() - s->deadline_ms : -1;
+    session *s = arg;
+    int64_t deadline_ms = s->lifetime.deadline_ms, over = deadline_ms ? now_ms() - deadline_ms : -1;
 
     if (!s->tunnel[0]) {
-        lifetime_identify(s);
+        identify(s);
         return;
     }
     if (over < 0) { /* another look was wanted: record_missing() */
-        if (s->deadline_ms)
-            timer_arm(s->timer, -over);
-        ask_time(s->d);
+        if (deadline_ms)
+            wake_in(s, -over);
+        store_ask_time(s->d);
         ask_record(s);
         return;
     }
-    /* The clock's tick and an extension on its way: the record has the last word, if it comes
-     * quickly. */
+    /* The clock may be a tick off, or an extension on its way: the record has the last word, if it
+     * comes quickly. */
     if (over < LAST_WORD_MS) {
-        timer_arm(s->timer, LAST_WORD_MS - over + 1);
-        ask_time(s->d);
+        wake_in(s, LAST_WORD_MS - over + 1);
+        store_ask_time(s->d);
         if (ask_record(s) == 0)
             return;
     }
     session_end(s, "expired");
+}
+
+void lifetime_ending(session *s)
+{
+    timer_free(s->lifetime.timer);
+    s->lifetime.timer = NULL;
 }
 
 /* ---- whose is a found session */
@@ -187,7 +190,7 @@ static void unidentified(session *s)
     session_end(s, "no tunnel has its address");
 }
 
-/** The tunnel that holds the address now: is it the one that the session began with? */
+/** Here is the tunnel that holds the address now: is it the one that the session began with? */
 static void on_candidate(rlyd *d, redisReply *r, uint64_t id)
 {
     static int64_t gate;
@@ -196,11 +199,11 @@ static void on_candidate(rlyd *d, redisReply *r, uint64_t id)
     record_state state;
     int64_t age;
 
-    if (!s || !r || s->tunnel[0] || s->state != SESSION_PROVED || !d->lifetime->offset_known)
+    if (!s || !r || s->tunnel[0] || s->state != SESSION_PROVED || !store_knows_time(d))
         return;
     state = reply_tunnel(r, &record);
     if (state == RECORD_NONE) {
-        redis_odd(d->lifetime->link, &gate, "HGETALL");
+        redis_odd(store_link(d), &gate, "HGETALL");
         return;
     }
     if (state == RECORD_MISSING) {
@@ -208,23 +211,21 @@ static void on_candidate(rlyd *d, redisReply *r, uint64_t id)
         return;
     }
     if (!record.id || !record.created_ms || !record.fingerprint || record.naddrs < 0) {
-        report_record(s,
-                      "is malformed"); /* it is asked for again, as long as the session listens */
+        /* It is asked for again, as long as the session listens. */
+        report_record(s, "is malformed");
         return;
     }
-    /* Where addresses come back, a session that is older than the tunnel is another's. It would be
-     * older by the cooldown at least: half of it is left to clocks that were put back. */
-    age = lifetime_redis_ms(d, now_ms()) - record.created_ms;
+    /* Where addresses come back, a session that is older than the tunnel is another's. It is older
+     * by the cooldown at least; half of that is left to clocks that were put back. */
+    age = store_redis_ms(d, now_ms()) - record.created_ms;
     if (relay_issue_space(d->cfg) != RELAY_SPACE_WIDE &&
         proc_age_ms(s->child_start) > age + apr_time_as_msec(d->cfg->cooldown) / 2) {
         unidentified(s);
         return;
     }
     session_identify(s, record.id, record.fingerprint, record.naddrs, record.addrs);
-    if (s->state != SESSION_PROVED)
-        return;
-    live_identified(d, s);
-    judge(s, state, &record);
+    if (s->state == SESSION_PROVED) /* else a newer session of its tunnel is there */
+        judge(s, state, &record);
 }
 
 static void on_slot(rlyd *d, redisReply *r, uint64_t id)
@@ -237,28 +238,34 @@ static void on_slot(rlyd *d, redisReply *r, uint64_t id)
     if (!s || !r || s->tunnel[0] || s->state != SESSION_PROVED)
         return;
     if (r->type != REDIS_REPLY_NIL && r->type != REDIS_REPLY_STRING) {
-        redis_odd(d->lifetime->link, &gate, "GET");
+        redis_odd(store_link(d), &gate, "GET");
         return;
     }
     if (!(tunnel = reply_tunnel_id(r))) {
         unidentified(s);
         return;
     }
-    ask_time(d);
-    redis_call(d->lifetime->link, on_candidate, id, "HGETALL",
+    store_ask_time(d);
+    redis_call(store_link(d), on_candidate, id, "HGETALL",
                relay_keyname_format(d->cfg, RELAY_KEYNAME_TUNNEL, tunnel, key, sizeof(key)));
 }
 
-/** Asked once its listener is known; and again and again while Redis is away. */
-void lifetime_identify(session *s)
+/** Asks whose a found session is, once its listener is known, and again and again while Redis is
+ * away. */
+static void identify(session *s)
 {
     char key[RELAY_KEYNAME_SIZE];
 
-    timer_arm(s->timer, s->nports ? 1000 : 1);
-    if (!s->nports)
+    wake_in(s, s->listeners.count ? 1000 : 1);
+    if (!s->listeners.count)
         return;
-    redis_call(s->d->lifetime->link, on_slot, s->id, "GET",
-               relay_keyname_slot(s->d->cfg, s->port, key, sizeof(key)));
+    redis_call(store_link(s->d), on_slot, s->id, "GET",
+               relay_keyname_slot(s->d->cfg, s->listeners.last, key, sizeof(key)));
+}
+
+void lifetime_found(session *s)
+{
+    identify(s);
 }
 
 /* ---- events */
@@ -277,13 +284,13 @@ static void check_tunnel(rlyd *d, const char *tunnel)
 static void take_event(rlyd *d, const reply_event *event)
 {
     apr_cpystrn(d->lifetime->last_event, event->id, sizeof(d->lifetime->last_event));
-    /* What we and our like write ourselves needs no answer. */
+    /* An event of rlyd's own needs no answer. */
     if (event->tunnel && event->what && strcmp(event->what, "up") != 0 &&
         strcmp(event->what, "down") != 0)
         check_tunnel(d, event->tunnel);
 }
 
-/** @return whether that brought us forward: else we would be told the same at once, for ever */
+/** @return whether that brought us forward; if not we would be told the same at once, for ever */
 static int take_events(rlyd *d, const redisReply *entries)
 {
     char before[sizeof(d->lifetime->last_event)];
@@ -293,7 +300,7 @@ static int take_events(rlyd *d, const redisReply *entries)
     if (reply_entries(entries, &n) < 0)
         return 0;
     memcpy(before, d->lifetime->last_event, sizeof(before));
-    ask_time(d);
+    store_ask_time(d);
     for (i = 0; i < n; i++)
         if (reply_entry(entries, i, &event) == 0)
             take_event(d, &event);
@@ -317,7 +324,7 @@ static void on_events(rlyd *d, redisReply *r, uint64_t id)
     }
     if (r && r->type != REDIS_REPLY_NIL)
         redis_odd(l->events, &gate, "XREAD");
-    /* When the link is broken it is made anew, and begins again by itself. */
+    /* A broken link is made anew, and begins again by itself. */
     timer_arm(l->again, EVENTS_AGAIN_MS);
 }
 
@@ -341,12 +348,12 @@ static void check_one(session *s, void *baton)
     if (s->tunnel[0])
         ask_record(s);
     else
-        lifetime_identify(s);
+        identify(s);
 }
 
 static void check_all(rlyd *d)
 {
-    ask_time(d);
+    store_ask_time(d);
     session_each(d, check_one, NULL);
 }
 
@@ -365,10 +372,10 @@ static void on_last_event(rlyd *d, redisReply *r, uint64_t id)
     }
     apr_cpystrn(l->last_event, last.id, sizeof(l->last_event));
     wait_for_events(d);
-    check_all(d); /* what happened while nobody listened */
+    check_all(d); /* something may have happened while nobody listened */
 }
 
-/** The stream is followed from its present end, and then everything is looked at once. */
+/** Follows the stream from its present end, and then looks at everything once. */
 static void on_events_ready(rlyd *d)
 {
     char key[RELAY_KEYNAME_SIZE];
@@ -384,10 +391,8 @@ static void on_again(evutil_socket_t fd, short what, void *arg)
     on_events_ready(arg);
 }
 
-static void on_ready(rlyd *d)
+void lifetime_ready(rlyd *d)
 {
-    ask_time(d);
-    live_ready(d);
     check_all(d);
 }
 
@@ -413,13 +418,13 @@ static void on_sweep(evutil_socket_t fd, short what, void *arg)
     char by[96];
 
     timer_arm(l->sweep, SWEEP_EVERY_MS);
-    if (!redis_link_is_ready(l->link))
+    if (!redis_link_is_ready(store_link(d)))
         return;
-    ask_time(d);
+    store_ask_time(d);
     session_turn(d, sweep_size(session_count(d)), check_one, NULL);
     if (l->sweeps++ % EXPIRE_EVERY == 0) {
         apr_snprintf(by, sizeof(by), "rlyd@%s", d->cfg->name);
-        redis_call(l->link, NULL, 0, "EVAL", rlyd_script_expire, "1", d->cfg->prefix, by);
+        redis_call(store_link(d), NULL, 0, "EVAL", rlyd_script_expire, "1", d->cfg->prefix, by);
     }
 }
 
@@ -429,13 +434,11 @@ void lifetime_init(rlyd *d)
 
     l->sweep = timer_new(d, on_sweep, d);
     l->again = timer_new(d, on_again, d);
-    l->link = redis_link_open(d, "commands", 1, on_ready);
     l->events = redis_link_open(d, "events", 0, on_events_ready);
     timer_arm(l->sweep, SWEEP_EVERY_MS);
 }
 
 void lifetime_reload(rlyd *d)
 {
-    redis_link_restart(d->lifetime->link);
     redis_link_restart(d->lifetime->events);
 }

@@ -1,43 +1,45 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * The kernel's listen table is the truth about which tunnels are up: this mirrors the part of it
- * that lies in our listen space. A whole dump twice a second; the addresses of logins that have
- * just succeeded are looked up singly and much more often.
+ * Which session holds which listener. The kernel's listen table (ground/ports.h) is the truth about
+ * which tunnels are up. It is read whole twice a second; the addresses of logins that have just
+ * succeeded are looked up singly and much more often.
  */
-#ifndef RLYD_LISTENERS_H
-#define RLYD_LISTENERS_H
+#ifndef RLYD_SESSION_LISTENERS_H
+#define RLYD_SESSION_LISTENERS_H
 
+#include "ground/ports.h"
 #include "session.h"
 
+/** A port's kind. */
 typedef enum {
-    PORT_UNKNOWN, /* to be found: `find` looks for the process */
-    PORT_OWNED,   /* a session of ours holds it */
-    PORT_FOREIGN  /* somebody else: reported, never touched */
+    PORT_FOREIGN, /* somebody else's, or not judged yet: reported, never touched */
+    PORT_UNKNOWN, /* to be found: the process is searched for */
+    PORT_OWNED    /* a session of ours holds it, the port's owner */
 } port_kind;
 
-/** A listener in our space. */
-typedef struct port {
-    uint64_t key;
-    relay_listen_addr addr;
-    uint32_t inode;
-    uid_t uid;
-    port_kind kind;
-    session *owner;
-    unsigned seen;  /* in which dump, last */
-    unsigned scans; /* how many whole searches did not find its process */
-} port;
+/** Who hears of the table as a whole; session_up() and session_down() tell of single listeners. */
+typedef struct listeners_hooks {
+    /** It is going to be read. */
+    rlyd_hook *looking[RLYD_HOOKS_MAX];
+    /** A listener on all addresses has been met. */
+    void (*wildcard)(rlyd *d, const relay_socket *found);
+    /** It has been read whole, and what is gone is forgotten. */
+    rlyd_hook *looked[RLYD_HOOKS_MAX];
+    /** There are listeners of which it is not known whose they are. */
+    rlyd_hook *unknown[RLYD_HOOKS_MAX];
+    /** For the first time since the start all listeners are accounted for. */
+    rlyd_hook *settled[RLYD_HOOKS_MAX];
+} listeners_hooks;
 
-void listeners_init(rlyd *d);
+void listeners_init(rlyd *d, const listeners_hooks *hooks);
 
-/** After a reload. */
-void listeners_reload(rlyd *d);
+/* Hooks. */
 
-/** A session has authenticated: watch its addresses closely for a while. */
+/** It has authenticated: its addresses are watched closely for a while. */
 void listeners_await(session *s);
-
 /** Its processes are gone, and so are its listeners. */
-void listeners_session_gone(session *s);
+void listeners_gone(session *s);
 
 /** The session that holds an address now, or NULL. */
 session *listeners_owner(rlyd *d, relay_listen_addr addr);
@@ -54,21 +56,26 @@ void listeners_each_owned(rlyd *d, void (*fn)(const port *p, void *baton), void 
 /** The same for each that is known to be somebody else's. */
 void listeners_each_foreign(rlyd *d, void (*fn)(const port *p, void *baton), void *baton);
 
-/** Looks at the whole table soon, and not only when it is time. */
+/** Reads the whole table soon, and not only when it is time. */
 void listeners_look(rlyd *d);
 
-/** How many there are, whether there ever were any, and whether all of them have been accounted for
- * once since the start. */
+/** When it was read last. */
+int64_t listeners_looked_ms(const rlyd *d);
+
+/** How many a session holds, whether there ever were any, and whether all of them have been
+ * accounted for once since the start. */
 unsigned listeners_owned(const rlyd *d);
 int listeners_were_owned(const rlyd *d);
 int listeners_are_settled(const rlyd *d);
 
-/* for find.c */
+/** How many there are of which it is not known whose they are. */
+unsigned listeners_unknowns(const rlyd *d);
+
+/* ---- for find.c */
 
 /** The unknown listener with that inode, or NULL. */
 port *listeners_unknown(rlyd *d, uint32_t inode);
-/** How many are unknown. */
-unsigned listeners_unknowns(const rlyd *d);
+/** It is that session's. */
 void listeners_claim(rlyd *d, port *p, session *s);
 /** It is another relay's session. */
 void listeners_disown(rlyd *d, port *p);

@@ -1,35 +1,25 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-#include "config.h"
-
 #include "live.h"
-#include "ground/eviction.h"
-#include "lifetime.h"
+#include "events.h"
+#include "ground/loop.h"
+#include "ground/reply.h"
+#include "ground/store.h"
 #include "listeners.h"
 #include "relay_duration.h"
-#include "relay_event.h"
-#include "relay_hostkeys.h"
 #include "relay_issue.h"
 #include "relay_keyname.h"
 #include "relay_live.h"
-#include "ground/reply.h"
 #include "rlyd/seen_script.h"
-#include "taken.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/utsname.h>
 
-#define HEARTBEAT_MS 15000
-#define LIVES "60000" /* ms: four heartbeats */
 #define BATCH 200
 
 struct live {
-    struct event *heartbeat;
     int in_sync;     /* live: has been put right on this connection */
     int64_t seen_ms; /* what Redis has confirmed of seen:, by its clock; 0: nothing yet */
-    int64_t hostkeys_gate;
 };
 
 static const char *live_key(rlyd *d, char *buf, size_t size)
@@ -44,15 +34,16 @@ static const char *print_entry(rlyd *d, session *s, char *buf, size_t size)
                         .peer = s->peer,
                         .way = session_way_name(s->way)};
 
-    if (!s->since_redis_ms)
-        s->since_redis_ms = lifetime_redis_ms(d, now_ms() - proc_age_ms(s->child_start));
-    entry.since_ms = s->since_redis_ms;
+    if (!s->live.since_redis_ms)
+        s->live.since_redis_ms = store_redis_ms(d, now_ms() - proc_age_ms(s->child_start));
+    entry.since_ms = s->live.since_redis_ms;
     return relay_live_print(&entry, buf, size);
 }
 
-int live_has(const session *s)
+/** Whether a listener of this session can be written to live: yet. */
+static int is_writable(const session *s)
 {
-    return s->tunnel[0] && s->described;
+    return s->tunnel[0] && !s->live.unread;
 }
 
 static void on_seen(rlyd *d, redisReply *r, uint64_t at_redis_ms)
@@ -64,7 +55,7 @@ static void on_seen(rlyd *d, redisReply *r, uint64_t at_redis_ms)
     if (!r)
         return;
     if (reply_number(r, &lost) < 0) {
-        redis_odd(lifetime_link(d), &gate, "EVAL");
+        redis_odd(store_link(d), &gate, "EVAL");
         return;
     }
     d->live->seen_ms = (int64_t)at_redis_ms;
@@ -73,77 +64,149 @@ static void on_seen(rlyd *d, redisReply *r, uint64_t at_redis_ms)
     apr_pool_create(&p, d->pool);
     relay_log(RELAY_LOG_WARNING,
               "RLY435 Redis has lost what it knew of %s, whose listen space is narrow: no tunnel "
-              "is opened "
-              "here for the cooldown of %s",
+              "is opened here for the cooldown of %s",
               d->cfg->name, relay_duration_print(d->cfg->cooldown, p));
     apr_pool_destroy(p);
 }
 
-void live_seen(rlyd *d, int64_t at_ms)
+/** At `at_ms` by our clock all listeners were accounted for, and each one of a session was written
+ * to live:. */
+static void tell_seen(rlyd *d, int64_t at_ms)
 {
-    int64_t at_redis_ms = lifetime_redis_ms(d, at_ms), known = d->live->seen_ms;
+    int64_t at_redis_ms = store_redis_ms(d, at_ms), known = d->live->seen_ms;
     char when[32], before[32], cooldown[32];
 
     if (!d->live->in_sync || !at_redis_ms)
         return;
-    /* Whoever has met a session knows that Redis once knew of its tunnel, even when it was another
-     * rlyd that said so. */
+    /* An rlyd that has met a session knows that Redis once knew its tunnel, even when another rlyd
+     * wrote that. */
     if (!known && listeners_were_owned(d))
         known = 1;
     apr_snprintf(when, sizeof(when), "%" APR_INT64_T_FMT, (apr_int64_t)at_redis_ms);
     apr_snprintf(before, sizeof(before), "%" APR_INT64_T_FMT, (apr_int64_t)known);
     apr_snprintf(cooldown, sizeof(cooldown), "%" APR_INT64_T_FMT,
                  apr_time_as_msec(d->cfg->cooldown));
-    redis_call(lifetime_link(d), on_seen, (uint64_t)at_redis_ms, "EVAL", rlyd_script_seen, "1",
+    redis_call(store_link(d), on_seen, (uint64_t)at_redis_ms, "EVAL", rlyd_script_seen, "1",
                d->cfg->prefix, d->cfg->name, when, before, cooldown);
 }
 
-void live_up(rlyd *d, relay_listen_addr addr, session *s)
+static void check(const port *p, void *all)
+{
+    if (!is_writable(p->owner))
+        *(int *)all = 0;
+}
+
+void live_looked(rlyd *d)
+{
+    int all = listeners_unknowns(d) == 0;
+
+    if (relay_issue_space(d->cfg) == RELAY_SPACE_WIDE)
+        return;
+    listeners_each_owned(d, check, &all);
+    if (all)
+        tell_seen(d, listeners_looked_ms(d));
+}
+
+/* ---- one session */
+
+void live_up(session *s, relay_listen_addr addr)
 {
     char name[RELAY_KEYNAME_SIZE], field[32], entry[RELAY_LIVE_SIZE];
 
-    if (live_has(s))
-        redis_call(lifetime_link(d), NULL, 0, "HSET", live_key(d, name, sizeof(name)),
+    if (is_writable(s))
+        redis_call(store_link(s->d), NULL, 0, "HSET", live_key(s->d, name, sizeof(name)),
                    relay_listen_addr_format(addr, field, sizeof(field)),
-                   print_entry(d, s, entry, sizeof(entry)));
+                   print_entry(s->d, s, entry, sizeof(entry)));
 }
 
-void live_down(rlyd *d, relay_listen_addr addr)
+void live_announce(session *s, relay_listen_addr addr)
+{
+    char text[32];
+
+    if (!s->tunnel[0] || s->live.announced)
+        return;
+    s->live.announced = 1;
+    event_of(s, "up", "listen", relay_listen_addr_format(addr, text, sizeof(text)));
+    relay_log(RELAY_LOG_INFO, "RLY412 tunnel %s: up on %s; peer %s, way in %s", s->tunnel, text,
+              s->peer, session_way_name(s->way));
+}
+
+void live_down(session *s, relay_listen_addr addr)
 {
     char name[RELAY_KEYNAME_SIZE], field[32];
 
-    redis_call(lifetime_link(d), NULL, 0, "HDEL", live_key(d, name, sizeof(name)),
+    redis_call(store_link(s->d), NULL, 0, "HDEL", live_key(s->d, name, sizeof(name)),
                relay_listen_addr_format(addr, field, sizeof(field)));
+    if (s->listeners.count == 0 && s->live.announced && s->state != SESSION_ENDING &&
+        !s->takeover.parked && proc_is_alive(s->child, s->child_start)) {
+        event_of(s, "down", "why", "it stopped listening");
+        s->live.announced = 0;
+    }
 }
 
-/** @param more as relay_event_command() takes it */
-static void append_event(rlyd *d, const char *what, const char *tunnel, const char *const *more)
+void live_gone(session *s)
 {
-    const char *argv[RELAY_EVENT_ARGV_MAX];
-    char key[RELAY_KEYNAME_SIZE], by[96];
-    relay_event event = {what, tunnel, d->cfg->name, by};
-    int argc;
-
-    apr_snprintf(by, sizeof(by), "rlyd@%s", d->cfg->name);
-    relay_keyname_format(d->cfg, RELAY_KEYNAME_EVENTS, "", key, sizeof(key));
-    argc = relay_event_command(argv, key, &event, more);
-    redis_send(lifetime_link(d), 0, NULL, 0, argc, argv);
+    if (s->live.announced)
+        event_of(s, "down", "why", s->why ? s->why : "disconnected");
 }
 
-void live_event(rlyd *d, const char *what, const session *s, const char *field, const char *value)
+void live_found(session *s)
 {
-    if (s->tunnel[0])
-        append_event(d, what, s->tunnel,
-                     (const char *const[]){"peer", s->peer[0] ? s->peer : "?", "way",
-                                           session_way_name(s->way), field, value, NULL});
+    s->live.unread = 1;
 }
 
-void live_foreign(rlyd *d, const char *listen, uid_t uid)
-{
-    char who[16];
+/* ---- a session that was there before our start */
 
-    apr_snprintf(who, sizeof(who), "%d", (int)uid);
-    append_event(d, "foreign", "", (const char *const[]){"listen", listen, "uid", who, NULL});
+/** Takes over what was written of a session before we were restarted. Nobody else knows the way
+ * that it came in by.
+ * @param text NULL if nothing was written */
+static void adopt(session *s, const char *text)
+{
+    relay_live entry;
+    apr_pool_t *p;
+    int i;
+
+    if (!text)
+        return;
+    apr_pool_create(&p, s->d->pool);
+    relay_live_parse(&entry, text, p);
+    if (entry.pid == s->monitor) {
+        s->live.since_redis_ms = entry.since_ms;
+        for (i = WAY_DIRECT; entry.way && i <= WAY_LISTENING; i++)
+            if (strcmp(entry.way, session_way_name((session_way)i)) == 0)
+                session_set_way(s, (session_way)i);
+    }
+    apr_pool_destroy(p);
+}
+
+static void on_entry(rlyd *d, redisReply *r, uint64_t id)
+{
+    session *s = session_by_id(d, id);
+    int i;
+
+    if (!s)
+        return;
+    adopt(s, reply_text(r));
+    s->live.unread = 0;
+    for (i = 0; i < s->naddrs; i++)
+        if (listeners_owner(d, s->addrs[i]) == s)
+            live_up(s, s->addrs[i]);
+}
+
+static void ask_before(session *s)
+{
+    char name[RELAY_KEYNAME_SIZE], field[32];
+
+    redis_call(store_link(s->d), on_entry, s->id, "HGET", live_key(s->d, name, sizeof(name)),
+               relay_listen_addr_format(s->listeners.last, field, sizeof(field)));
+}
+
+void live_identified(session *s)
+{
+    if (s->state != SESSION_PROVED)
+        return;
+    s->live.announced = 1; /* it was up before: no event */
+    ask_before(s);
 }
 
 /* ---- putting it right */
@@ -160,23 +223,24 @@ typedef struct batch {
 static void batch_flush(batch *b)
 {
     if (b->argc > 2)
-        redis_send(lifetime_link(b->d), 0, NULL, 0, b->argc, b->argv);
+        redis_send(store_link(b->d), 0, NULL, 0, b->argc, b->argv);
     b->argc = 2;
 }
 
 static void batch_add(const port *p, void *baton)
 {
     batch *b = baton;
+    session *s = p->owner;
     int n = (b->argc - 2) / 2;
 
-    if (!p->owner->tunnel[0])
+    if (!s->tunnel[0])
         return;
-    if (!p->owner->described) { /* the answer about it was lost */
-        live_identified(b->d, p->owner);
+    if (s->live.unread) { /* the answer about it was lost */
+        ask_before(s);
         return;
     }
     b->argv[b->argc++] = relay_listen_addr_format(p->addr, b->fields[n], sizeof(b->fields[n]));
-    b->argv[b->argc++] = print_entry(b->d, p->owner, b->entries[n], sizeof(b->entries[n]));
+    b->argv[b->argc++] = print_entry(b->d, s, b->entries[n], sizeof(b->entries[n]));
     if (n + 1 == BATCH)
         batch_flush(b);
 }
@@ -203,7 +267,7 @@ static void on_present(rlyd *d, redisReply *r, uint64_t id)
     if (!r)
         return;
     if (reply_array(r, &n) < 0) {
-        redis_odd(lifetime_link(d), &gate, "HKEYS");
+        redis_odd(store_link(d), &gate, "HKEYS");
         return;
     }
     live_key(d, name, sizeof(name));
@@ -212,14 +276,14 @@ static void on_present(rlyd *d, redisReply *r, uint64_t id)
         relay_listen_addr addr;
 
         if (!field)
-            redis_odd(lifetime_link(d), &gate, "HKEYS");
+            redis_odd(store_link(d), &gate, "HKEYS");
         else if (relay_listen_addr_parse(&addr, field) != APR_SUCCESS || !listeners_owner(d, addr))
-            redis_call(lifetime_link(d), NULL, 0, "HDEL", name, field);
+            redis_call(store_link(d), NULL, 0, "HDEL", name, field);
     }
     write_all(d);
-    redis_call(lifetime_link(d), NULL, 0, "PEXPIRE", name, LIVES);
+    redis_call(store_link(d), NULL, 0, "PEXPIRE", name, LIVE_EXPIRES);
     d->live->in_sync = 1;
-    listeners_look(d); /* who opens a tunnel may be waiting for seen: */
+    listeners_look(d); /* an `rly open` may be waiting for seen: */
 }
 
 void live_sync(rlyd *d)
@@ -228,127 +292,39 @@ void live_sync(rlyd *d)
 
     d->live->in_sync = 0;
     if (listeners_are_settled(d))
-        redis_call(lifetime_link(d), on_present, 0, "HKEYS", live_key(d, name, sizeof(name)));
+        redis_call(store_link(d), on_present, 0, "HKEYS", live_key(d, name, sizeof(name)));
 }
 
-/** What was written of a session before we were restarted: the way it came in is known to nobody
- * else.
- * @param text NULL if nothing was */
-static void adopt(rlyd *d, session *s, const char *text)
-{
-    relay_live entry;
-    apr_pool_t *p;
-    int i;
-
-    if (!text)
-        return;
-    apr_pool_create(&p, d->pool);
-    relay_live_parse(&entry, text, p);
-    if (entry.pid == s->monitor) {
-        s->since_redis_ms = entry.since_ms;
-        for (i = WAY_DIRECT; entry.way && i <= WAY_LISTENING; i++)
-            if (strcmp(entry.way, session_way_name((session_way)i)) == 0)
-                s->way = (session_way)i;
-    }
-    apr_pool_destroy(p);
-}
-
-static void on_entry(rlyd *d, redisReply *r, uint64_t id)
-{
-    session *s = session_by_id(d, id);
-    int i;
-
-    if (!s)
-        return;
-    adopt(d, s, reply_text(r));
-    s->described = 1;
-    for (i = 0; i < s->naddrs; i++)
-        if (listeners_owner(d, s->addrs[i]) == s)
-            live_up(d, s->addrs[i], s);
-}
-
-void live_identified(rlyd *d, session *s)
-{
-    char name[RELAY_KEYNAME_SIZE], field[32];
-
-    s->announced = 1; /* it was up before: no event */
-    redis_call(lifetime_link(d), on_entry, s->id, "HGET", live_key(d, name, sizeof(name)),
-               relay_listen_addr_format(s->port, field, sizeof(field)));
-}
-
-/* ---- heartbeat */
-
-static const char *hostkeys(rlyd *d, apr_pool_t *p)
-{
-    apr_array_header_t *lines;
-    const char *why = NULL;
-
-    if (relay_hostkeys_read(&lines, d->cfg, p, &why) == APR_SUCCESS)
-        return apr_array_pstrcat(p, lines, '\n');
-    if (gate_open(&d->live->hostkeys_gate, 3600000))
-        relay_log(RELAY_LOG_WARNING, "RLY434 %s", why ? why : "no host keys to publish");
-    return "";
-}
-
+/** Compares live: with the listeners. */
 static void on_count(rlyd *d, redisReply *r, uint64_t id)
 {
     static int64_t gate;
     int64_t n;
 
     if (r && reply_number(r, &n) < 0)
-        redis_odd(lifetime_link(d), &gate, "HLEN");
+        redis_odd(store_link(d), &gate, "HLEN");
     else if (r && n != (int64_t)listeners_owned(d))
         live_sync(d);
 }
 
-static void beat(rlyd *d)
+void live_refresh(rlyd *d)
 {
-    char name[RELAY_KEYNAME_SIZE], ssh[300], load[32] = "0", sessions[16], live[RELAY_KEYNAME_SIZE];
-    double average;
-    struct utsname host;
-    apr_pool_t *p;
+    char name[RELAY_KEYNAME_SIZE];
 
-    if (!redis_link_is_ready(lifetime_link(d)))
-        return;
-    apr_pool_create(&p, d->pool);
-    uname(&host);
-    if (getloadavg(&average, 1) == 1)
-        apr_snprintf(load, sizeof(load), "%.2f", average);
-    relay_keyname_format(d->cfg, RELAY_KEYNAME_RELAY, d->cfg->name, name, sizeof(name));
-    apr_snprintf(ssh, sizeof(ssh), "%s:%d", d->cfg->ssh_host, d->cfg->ssh_port);
-    apr_snprintf(sessions, sizeof(sessions), "%u", session_count(d));
-    redis_call(lifetime_link(d), NULL, 0, "HSET", name, "v", APR_STRINGIFY(RELAY_RECORD_VERSION),
-               "ssh", ssh, "hostkeys", hostkeys(d, p), "load", load, "sessions", sessions,
-               "versions",
-               apr_psprintf(p, "rlyd %s, %s %s", PACKAGE_VERSION, host.sysname, host.release));
-    redis_call(lifetime_link(d), NULL, 0, "PEXPIRE", name, LIVES);
-    redis_call(lifetime_link(d), NULL, 0, "PEXPIRE", live_key(d, live, sizeof(live)), LIVES);
-    redis_call(lifetime_link(d), on_count, 0, "HLEN", live);
-    taken_tell(d);
-    eviction_check(d);
-    apr_pool_destroy(p);
-}
-
-static void on_heartbeat(evutil_socket_t fd, short what, void *arg)
-{
-    rlyd *d = arg;
-
-    beat(d);
-    timer_arm(d->live->heartbeat, HEARTBEAT_MS);
+    redis_call(store_link(d), NULL, 0, "PEXPIRE", live_key(d, name, sizeof(name)), LIVE_EXPIRES);
+    redis_call(store_link(d), on_count, 0, "HLEN", name);
 }
 
 void live_ready(rlyd *d)
 {
-    /* What was written last may not have arrived, or be lost. At once, as nobody may be given an
-     * address that is in use. */
-    if (listeners_are_settled(d) && lifetime_redis_ms(d, now_ms()))
+    /* What was written last may not have arrived, or be lost. It is written at once, as nobody may
+     * be given an address that is in use. */
+    if (listeners_are_settled(d) && store_redis_ms(d, now_ms()))
         write_all(d);
     live_sync(d);
-    timer_arm(d->live->heartbeat, 0);
 }
 
 void live_init(rlyd *d)
 {
     d->live = apr_pcalloc(d->pool, sizeof(*d->live));
-    d->live->heartbeat = timer_new(d, on_heartbeat, d);
 }

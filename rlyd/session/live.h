@@ -1,38 +1,46 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * What others learn of this relay through Redis: `live:<relay>` (which listen address is up, and by
- * whom), the events up, down and foreign, and `relay:<name>` (a heartbeat with the host keys). What
- * cannot be written because Redis is away is made good when it comes back: `live:` is written anew,
- * from the listeners.
+ * Tells others through Redis which listen address is up, and by whom: `live:<relay>`, the events up
+ * and down, and, where addresses come back, `seen:<relay>`. When Redis comes back `live:` is
+ * written anew, from the listeners.
  */
-#ifndef RLYD_LIVE_H
-#define RLYD_LIVE_H
+#ifndef RLYD_SESSION_LIVE_H
+#define RLYD_SESSION_LIVE_H
 
 #include "session.h"
 
+/* ms: what rlyd tells of this relay outlives it for four heartbeats */
+#define LIVE_EXPIRES "60000"
+
 void live_init(rlyd *d);
 
-/** Redis has come (back). */
+/** Redis serves (again). */
 void live_ready(rlyd *d);
 
 /** Makes live:<relay> what it should be, once all listeners are accounted for. */
 void live_sync(rlyd *d);
 
-/** A session listens there. */
-void live_up(rlyd *d, relay_listen_addr addr, session *s);
-/** Nobody listens there any more. */
-void live_down(rlyd *d, relay_listen_addr addr);
-/** Whether a listener of this session can be written to live: yet. */
-int live_has(const session *s);
-/** At `at_ms` by our clock all listeners were accounted for, and each one of a session was given to
- * live_up(). */
-void live_seen(rlyd *d, int64_t at_ms);
-/** The tunnel of a found session has become known. */
-void live_identified(rlyd *d, session *s);
+/** With each heartbeat: keeps live:<relay>, and puts it right where it is not. */
+void live_refresh(rlyd *d);
 
-/** Writes to `events`; field and value may be NULL. */
-void live_event(rlyd *d, const char *what, const session *s, const char *field, const char *value);
-void live_foreign(rlyd *d, const char *listen, uid_t uid);
+/** The listen table has been read. In a space where addresses come back, `rly open` has to know
+ * when that was, and that live: has it all. */
+void live_looked(rlyd *d);
+
+/* Hooks. */
+
+/** It holds a listener there: writes it to live:. */
+void live_up(session *s, relay_listen_addr addr);
+/** Says that its tunnel is up, once. */
+void live_announce(session *s, relay_listen_addr addr);
+/** Nobody listens there any more. */
+void live_down(session *s, relay_listen_addr addr);
+/** It is one that was there before our start. */
+void live_found(session *s);
+/** Its tunnel has become known: asks what live: said of it. */
+void live_identified(session *s);
+/** Says that its tunnel is down. */
+void live_gone(session *s);
 
 #endif

@@ -13,6 +13,8 @@
  */
 
 #include "parking.h"
+#include "ground/loop.h"
+#include "ending.h"
 #include "listeners.h"
 #include "relay_sockdiag.h"
 
@@ -64,8 +66,8 @@ static int listen_again(int fd)
     socklen_t len = sizeof(error);
 
     disconnect(fd);
-    getsockopt(fd, SOL_SOCKET, SO_ERROR, &error,
-               &len); /* the reset that it sent to itself: poll() would report it */
+    /* It has sent a reset to itself, which poll() would report. */
+    getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len);
     return listen(fd, BACKLOG);
 }
 
@@ -77,7 +79,7 @@ static int become_its_own_peer(int fd)
     if (getsockname(fd, (struct sockaddr *)&self, &len) < 0 || self.sin_family != AF_INET ||
         disconnect(fd) < 0)
         return -1;
-    /* It is non-blocking: EINPROGRESS is said of what is done already. */
+    /* The socket is non-blocking: EINPROGRESS means that it is done already. */
     if ((connect(fd, (struct sockaddr *)&self, sizeof(self)) == 0 || errno == EINPROGRESS) &&
         is_its_own_peer(fd))
         return 0;
@@ -216,7 +218,7 @@ static int recover_one(void *baton, int fd, uint32_t inode)
         if (relay_listen_contains(r->d->cfg->listen, addr)) {
             if (!r->stopped)
                 r->stopped = stop(r->pid, r->pidfd);
-            listen_again(copy); /* where a newer session listens it fails, as it should */
+            listen_again(copy); /* this fails where a newer session listens, as it should */
         }
     }
     close(copy);
@@ -234,7 +236,7 @@ static void recover_process(rlyd *d, pid_t pid)
     if (proc_read(pid, &info) == 0 && info.euid == d->tunnel_uid && info.ruid == d->tunnel_uid &&
         proc_is_sshd(pid, d->cfg->sshd)) {
         proc_each_socket(pid, recover_one, &r);
-        /* It may have been killed while its process was stopped. */
+        /* rlyd may have been killed while it had stopped the process. */
         if (r.stopped || info.state == 'T')
             proc_pidfd_signal(r.pidfd, SIGCONT);
     }

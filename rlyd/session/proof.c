@@ -1,31 +1,19 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 #include "proof.h"
-#include "door.h"
-#include "session.h"
+#include "ground/connector.h"
+#include "ground/loop.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <linux/cn_proc.h>
-#include <linux/connector.h>
-#include <linux/filter.h>
-#include <linux/netlink.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #define LOOK_MS 50 /* without the connector */
-#define LOOK_CLOSELY_MS \
-    2 /* the same, at logins whose key has been reported: they may last milliseconds */
+/* The same, at logins whose key has been reported: they may last milliseconds. */
+#define LOOK_CLOSELY_MS 2
 #define CLOSELY_FOR_MS 1000
 #define LOOK_ANYWAY_MS 1000 /* with it, which says when it has lost messages */
 #define CHILDREN_MAX 16
-/* So many monitors are in the filter: two of that size, the old one and the new, fit into the 20 kB
- * of net.core.optmem_max of older kernels. While there are more logins the forks of all processes
- * are let through. */
-#define FILTER_MAX 100
 
 /*
  * What the connector told of the children of a monitor whose login is under way. When we come to
@@ -46,20 +34,17 @@ typedef struct login {
 #define UNSEEN ((pid_t)-1)
 
 struct proofs {
-    int fd, reading;
-    struct event *ev, *timer, *closely;
-    TAILQ_HEAD(logins, login)
-    logins; /* each is its session's: there are as many as admission and the listening sshd let
-               begin */
-    int nlogins;
-    int64_t filter_gate;
+    struct event *timer, *closely;
+    /* Each is its session's: there are as many as admission and the listening sshd let begin. */
+    TAILQ_HEAD(logins, login) logins;
+    unsigned nlogins;
 };
 
 static login *login_of(const rlyd *d, pid_t monitor)
 {
     session *s = session_by_monitor((rlyd *)d, monitor);
 
-    return s ? s->login : NULL;
+    return s ? s->proof.login : NULL;
 }
 
 static login *login_with_child(struct proofs *p, pid_t pid)
@@ -72,12 +57,35 @@ static login *login_with_child(struct proofs *p, pid_t pid)
     return NULL;
 }
 
+/** Whether the last look-up of a key for that login is one whose report was heard: only then is it
+ * known which key did it. Where nothing is known of it the answer is no. */
+static int is_reported(const session *s)
+{
+    const login *l = s->proof.login;
+
+    return l && (!l->asked || l->asked == l->reported);
+}
+
 /** Whether this process is the authenticated child of a session's monitor. */
 static int is_proof(const session *s, pid_t pid, proc_info *info)
 {
     return proc_read(pid, info) == 0 && info->ppid == s->monitor &&
            info->euid == s->d->tunnel_uid && info->ruid == s->d->tunnel_uid &&
            proc_is_sshd(pid, s->d->cfg->sshd);
+}
+
+void proof_succeeded(session *s, const proc_info *child)
+{
+    rlyd *d = s->d;
+    uint64_t id = s->id;
+
+    if (s->state >= SESSION_PROVED)
+        return;
+    /* The report of the key that did it may still wait at the door, and it decides whose this
+     * session is. */
+    session_hear_reports(d);
+    if ((s = session_by_id(d, id)))
+        session_proved(s, child, is_reported(s));
 }
 
 /** Looks whether a session's login has succeeded by now. The kernel's list may leave one out while
@@ -93,7 +101,7 @@ static void look(session *s, void *baton)
     n = proc_children(s->monitor, children, CHILDREN_MAX);
     for (i = 0; i < n; i++)
         if (is_proof(s, children[i], &info)) {
-            session_proved(s, &info);
+            proof_succeeded(s, &info);
             return;
         }
 }
@@ -102,9 +110,9 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
     rlyd *d = arg;
 
-    proof_drain(d); /* logins have to be taken in the order in which they succeeded */
+    connector_drain(d); /* logins have to be taken in the order in which they succeeded */
     session_each(d, look, NULL);
-    timer_arm(d->proofs->timer, d->proofs->fd < 0 ? LOOK_MS : LOOK_ANYWAY_MS);
+    timer_arm(d->proofs->timer, connector_is_there(d) ? LOOK_ANYWAY_MS : LOOK_MS);
 }
 
 /** Without the connector. */
@@ -155,7 +163,7 @@ static void on_ended_child(rlyd *d, pid_t pid)
     /* Whoever has its pid by now, no start time makes it that process. */
     info =
         (proc_info){.pid = pid, .ppid = s->monitor, .ruid = d->tunnel_uid, .euid = d->tunnel_uid};
-    session_proved(s, &info);
+    proof_succeeded(s, &info);
 }
 
 static void on_uid(rlyd *d, pid_t pid, uid_t ruid, uid_t euid)
@@ -174,11 +182,11 @@ static void on_uid(rlyd *d, pid_t pid, uid_t ruid, uid_t euid)
     }
     if (proc_read(pid, &info) == 0) {
         if (!(s = session_by_monitor(d, info.ppid))) {
-            door_drain(d); /* the report of its key may still wait there */
+            session_hear_reports(d); /* the report of its key may still wait there */
             s = session_by_monitor(d, info.ppid);
         }
         if (s && is_proof(s, pid, &info)) {
-            session_proved(s, &info);
+            proof_succeeded(s, &info);
             return;
         }
     }
@@ -186,200 +194,82 @@ static void on_uid(rlyd *d, pid_t pid, uid_t ruid, uid_t euid)
         on_ended_child(d, pid);
 }
 
-static void take_event(rlyd *d, const struct proc_event *ev)
-{
-    if (ev->what == PROC_EVENT_FORK)
-        on_fork(d, ev->event_data.fork.parent_tgid, ev->event_data.fork.child_tgid);
-    else if (ev->what == PROC_EVENT_UID)
-        on_uid(d, ev->event_data.id.process_tgid, ev->event_data.id.r.ruid,
-               ev->event_data.id.e.euid);
-}
-
 /** Events were lost: looks at all, and believes no report that a look-up
  * unseen may have followed. */
-static void lose_sight(struct proofs *p)
+static void on_lost(rlyd *d)
 {
     login *l;
 
-    TAILQ_FOREACH(l, &p->logins, entry)
+    TAILQ_FOREACH(l, &d->proofs->logins, entry)
     {
         l->asked = UNSEEN;
     }
-    timer_arm(p->timer, 0);
+    timer_arm(d->proofs->timer, 0);
 }
 
-void proof_drain(rlyd *d)
+/** The monitors whose logins are under way are watched for forks: from now on nothing that a login
+ * does is missed. */
+static void watch(rlyd *d)
 {
-    _Alignas(8) char buf[4096];
-    struct proofs *p = d->proofs;
-    ssize_t n;
-
-    if (p->fd < 0 || p->reading)
-        return;
-    p->reading = 1;
-    while ((n = recv(p->fd, buf, sizeof(buf), MSG_DONTWAIT)) > 0) {
-        struct nlmsghdr *nlh = (void *)buf;
-        struct proc_event ev;
-
-        if ((size_t)n < NLMSG_LENGTH(sizeof(struct cn_msg)) + sizeof(ev))
-            continue;
-        memcpy(&ev, (char *)NLMSG_DATA(nlh) + offsetof(struct cn_msg, data), sizeof(ev));
-        take_event(d, &ev);
-    }
-    if (n < 0 && errno == ENOBUFS)
-        lose_sight(p);
-    p->reading = 0;
-}
-
-static void on_connector(evutil_socket_t fd, short what, void *arg)
-{
-    proof_drain(arg);
-}
-
-/** Lets through only changes of uid, and the forks of monitors with a login under way: those of a
- * busy host are many. */
-static int filter(const struct proofs *p, int fd)
-{
-    const unsigned event = NLMSG_LENGTH(0) + offsetof(struct cn_msg, data);
-    const struct sock_filter head[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, event + offsetof(struct proc_event, what)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htonl(PROC_EVENT_UID), 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, 0xffffffff),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htonl(PROC_EVENT_FORK), 1, 0),
-        BPF_STMT(BPF_RET | BPF_K, 0),
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-                 event + offsetof(struct proc_event, event_data.fork.parent_tgid)),
-    };
-    struct sock_filter code[sizeof(head) / sizeof(head[0]) + 2UL * FILTER_MAX + 1];
-    unsigned short n = sizeof(head) / sizeof(head[0]);
-    struct sock_fprog prog = {.filter = code};
+    pid_t monitors[CONNECTOR_PARENTS_MAX];
+    unsigned n = 0;
     const login *l;
 
-    memcpy(code, head, sizeof(head));
-    if (p->nlogins > FILTER_MAX) {
-        code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, 0xffffffff);
+    TAILQ_FOREACH(l, &d->proofs->logins, entry)
+    {
+        if (n < CONNECTOR_PARENTS_MAX)
+            monitors[n] = l->s->monitor;
+        n++;
     }
-    else {
-        TAILQ_FOREACH(l, &p->logins, entry)
-        {
-            code[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K,
-                                                     htonl((uint32_t)l->s->monitor), 0, 1);
-            code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, 0xffffffff);
-        }
-        code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, 0);
-    }
-    prog.len = n;
-    return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof(prog));
+    connector_watch(d, monitors, n);
 }
 
-/** From now on nothing that this login does is missed. Without a filter it is not either, only more
- * is read. */
-static void refilter(struct proofs *p)
-{
-    static const int none = 0;
-
-    if (p->fd < 0 || p->nlogins > FILTER_MAX + 1 || filter(p, p->fd) == 0)
-        return;
-    if (gate_open(&p->filter_gate, 3600000))
-        relay_log(RELAY_LOG_WARNING,
-                  "RLY446 the filter of the proc connector cannot be set: %s; rlyd is told of "
-                  "every process that "
-                  "begins",
-                  strerror(errno));
-    setsockopt(p->fd, SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof(none));
-}
-
-void proof_expect(session *s, pid_t asker)
+void proof_offered(session *s, pid_t asker, const message *report)
 {
     struct proofs *p = s->d->proofs;
-    login *l = s->login;
+    login *l = s->proof.login;
 
     if (!l) {
-        l = s->login = must_alloc(sizeof(*l));
+        l = s->proof.login = must_alloc(sizeof(*l));
         memset(l, 0, sizeof(*l));
         l->s = s;
         TAILQ_INSERT_TAIL(&p->logins, l, entry);
-        p->nlogins++;
-        refilter(p);
+        if (++p->nlogins <= CONNECTOR_PARENTS_MAX + 1)
+            watch(s->d);
     }
     l->reported = asker;
     if (l->asked == UNSEEN) /* it waits for our answer: sshd has asked nobody else since */
         l->asked = asker;
     l->at_ms = now_ms();
-    if (p->fd < 0)
+    if (!connector_is_there(s->d))
         timer_arm(p->closely, LOOK_CLOSELY_MS);
 }
 
-int proof_is_reported(const session *s)
-{
-    const login *l = s->login;
-
-    return l && (!l->asked || l->asked == l->reported);
-}
-
-void proof_forget(session *s)
+void proof_over(session *s)
 {
     struct proofs *p = s->d->proofs;
 
-    if (!s->login)
+    if (!s->proof.login)
         return;
-    TAILQ_REMOVE(&p->logins, s->login, entry);
-    free(s->login);
-    s->login = NULL;
-    if (--p->nlogins == FILTER_MAX)
-        refilter(p);
-}
-
-static int subscribe(int fd)
-{
-    struct {
-        struct nlmsghdr nlh;
-        char body[sizeof(struct cn_msg) + sizeof(enum proc_cn_mcast_op)];
-    } msg;
-    struct cn_msg head = {.id = {.idx = CN_IDX_PROC, .val = CN_VAL_PROC},
-                          .len = sizeof(enum proc_cn_mcast_op)};
-    enum proc_cn_mcast_op op = PROC_CN_MCAST_LISTEN;
-
-    memset(&msg, 0, sizeof(msg));
-    msg.nlh.nlmsg_len = NLMSG_LENGTH(sizeof(msg.body));
-    msg.nlh.nlmsg_type = NLMSG_DONE;
-    memcpy(msg.body, &head, sizeof(head));
-    memcpy(msg.body + sizeof(head), &op, sizeof(op));
-    return send(fd, &msg, msg.nlh.nlmsg_len, 0) < 0 ? -1 : 0;
-}
-
-static int connector_open(const struct proofs *p)
-{
-    struct sockaddr_nl addr = {.nl_family = AF_NETLINK, .nl_groups = CN_IDX_PROC};
-    int fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_CONNECTOR);
-
-    if (fd < 0)
-        return -1;
-    if (filter(p, fd) < 0 || bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ||
-        subscribe(fd) < 0) {
-        close(fd);
-        return -1;
-    }
-    return fd;
+    TAILQ_REMOVE(&p->logins, s->proof.login, entry);
+    free(s->proof.login);
+    s->proof.login = NULL;
+    if (--p->nlogins == CONNECTOR_PARENTS_MAX)
+        watch(s->d);
 }
 
 void proof_init(rlyd *d)
 {
+    static const connector_hooks hooks = {.forked = on_fork, .uid = on_uid, .lost = on_lost};
     struct proofs *p = d->proofs = apr_pcalloc(d->pool, sizeof(*p));
 
     TAILQ_INIT(&p->logins);
     p->timer = timer_new(d, on_timer, d);
     p->closely = timer_new(d, on_closely, d);
-    p->fd = connector_open(p);
-    if (p->fd < 0) {
+    if (connector_init(d, &hooks) < 0)
         relay_log(RELAY_LOG_NOTICE,
                   "RLY443 the kernel's proc connector is not to be had: %s; logins are watched by "
                   "polling",
                   strerror(errno));
-    }
-    else {
-        p->ev = event_new(d->base, p->fd, EV_READ | EV_PERSIST, on_connector, d);
-        event_add(p->ev, NULL);
-    }
     timer_arm(p->timer, LOOK_MS);
 }

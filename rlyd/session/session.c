@@ -1,35 +1,75 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 #include "session.h"
-#include "sessions.h"
-#include "admission.h"
 #include "ground/daemon.h"
-#include "door.h"
-#include "lifetime.h"
-#include "listeners.h"
-#include "live.h"
-#include "proof.h"
-#include "outcome.h"
-#include "ground/sshdtest.h"
-#include "takeover.h"
+#include "ground/loop.h"
 #include "ground/transport.h"
 
 #include <errno.h>
-#include <limits.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-const char *session_way_name(session_way way)
-{
-    static const char *const names[] = {
-        [WAY_DIRECT] = "direct", [WAY_TLS] = "tls", [WAY_LISTENING] = "listening"};
+struct machine {
+    const session_hooks *hooks;
+    unsigned unwatched; /* sessions without a pidfd */
+};
 
-    return names[way];
+/* ---- the states */
+
+#define TO(state) (1U << SESSION_##state)
+
+/** What may follow what. A session may be gone from every state. */
+static const unsigned may_follow[] = {
+    [SESSION_STARTED] = TO(OFFERED) | TO(PROVED),
+    [SESSION_OFFERED] = TO(OFFERED) | TO(PROVED), /* offered again: another key */
+    [SESSION_PROVED] = TO(ENDING),
+    [SESSION_ENDING] = 0,
+};
+
+static int may_become(const session *s, session_state next)
+{
+    return may_follow[s->state] >> next & 1;
 }
+
+/** The only place where a state changes. @return 0 when it may not */
+static int become(session *s, session_state next)
+{
+    if (!may_become(s, next))
+        return 0;
+    if (s->state == SESSION_PROVED)
+        sessions_forget(s);
+    s->state = next;
+    if (next == SESSION_PROVED)
+        sessions_expect(s);
+    return 1;
+}
+
+static void tell(session *s, session_hook *const hooks[RLYD_HOOKS_MAX])
+{
+    int i;
+
+    for (i = 0; i < RLYD_HOOKS_MAX && hooks[i]; i++)
+        hooks[i](s);
+}
+
+/** The same for those that hear of a listener. */
+static void tell_where(session *s, session_listener_hook *const hooks[RLYD_HOOKS_MAX],
+                       relay_listen_addr addr)
+{
+    int i;
+
+    for (i = 0; i < RLYD_HOOKS_MAX && hooks[i]; i++)
+        hooks[i](s, addr);
+}
+
+static const session_hooks *hooks_of(const session *s)
+{
+    return s->d->machine->hooks;
+}
+
+/* ---- how it begins */
 
 static void on_exited(evutil_socket_t fd, short what, void *arg)
 {
@@ -37,20 +77,9 @@ static void on_exited(evutil_socket_t fd, short what, void *arg)
     rlyd *d = s->d;
     uint64_t id = s->id;
 
-    /* Its login may have succeeded before that, if only for a moment. */
-    proof_drain(d);
+    rlyd_tell(d, d->machine->hooks->before_exit);
     if ((s = session_by_id(d, id)))
         session_gone(s);
-}
-
-static void on_timer(evutil_socket_t fd, short what, void *arg)
-{
-    session *s = arg;
-
-    if (s->state == SESSION_ENDING)
-        ending_step(s);
-    else
-        lifetime_deadline(s);
 }
 
 static void watch_exit(session *s)
@@ -65,7 +94,7 @@ static void watch_exit(session *s)
         errno = EMFILE;
     }
     if (s->pidfd < 0) {
-        d->unwatched++;
+        d->machine->unwatched++;
         if (errno != ESRCH && gate_open(&pidfd_gate, 60000))
             relay_log(RELAY_LOG_WARNING,
                       "RLY420 no pidfd for process %d: %s; sessions are watched by polling",
@@ -77,7 +106,7 @@ static void watch_exit(session *s)
         event_add(s->exited, NULL);
 }
 
-static session *session_make(rlyd *d, pid_t monitor, uint64_t monitor_start, session_way way)
+static session *make(rlyd *d, pid_t monitor, uint64_t monitor_start, session_way way)
 {
     session *s = must_alloc(sizeof(*s)), *stale = session_by_monitor(d, monitor);
 
@@ -88,29 +117,26 @@ static session *session_make(rlyd *d, pid_t monitor, uint64_t monitor_start, ses
     s->monitor = monitor;
     s->monitor_start = monitor_start;
     s->way = way;
-    s->described = 1;
+    s->status = -1;
     s->began_ms = now_ms();
-    s->timer = timer_new(d, on_timer, s);
-    session_index_add(s);
+    sessions_add(s);
     watch_exit(s);
     return s;
 }
 
-session *session_started(rlyd *d, pid_t pid, session_way way, const char *peer,
-                         struct source *source)
+session *session_started(rlyd *d, pid_t pid, session_way way, const char *peer)
 {
     uint64_t start = 0;
     session *s;
 
     proc_start(pid, &start); /* it is our child: the pid cannot be another's yet */
-    s = session_make(d, pid, start, way);
+    s = make(d, pid, start, way);
     s->our_child = 1;
-    s->source = source;
     apr_cpystrn(s->peer, peer, sizeof(s->peer));
     return s;
 }
 
-/** Looks into the connection: who is there; and sees to its options, whoever accepted it. */
+/** Looks into the connection for its peer, and sets its options, whoever accepted it. */
 static void learn_transport(session *s)
 {
     int fd = transport_open(s->monitor, s->pidfd);
@@ -123,17 +149,6 @@ static void learn_transport(session *s)
     close(fd);
 }
 
-static int is_silent(session *s)
-{
-    int fd = transport_open(s->monitor, s->pidfd), silent;
-
-    if (fd < 0)
-        return 0;
-    silent = transport_is_silent(fd);
-    close(fd);
-    return silent;
-}
-
 session *session_of_monitor(rlyd *d, const proc_info *monitor)
 {
     session *s = session_by_monitor(d, monitor->pid);
@@ -143,7 +158,7 @@ session *session_of_monitor(rlyd *d, const proc_info *monitor)
         s = NULL;
     }
     if (!s) {
-        s = session_make(d, monitor->pid, monitor->start, WAY_LISTENING);
+        s = make(d, monitor->pid, monitor->start, WAY_LISTENING);
         learn_transport(s);
     }
     return s;
@@ -151,240 +166,165 @@ session *session_of_monitor(rlyd *d, const proc_info *monitor)
 
 void session_offered(rlyd *d, const proc_info *monitor, pid_t asker, const message *login)
 {
-    session *s = session_of_monitor(d, monitor), *other, *next;
+    session *s = session_of_monitor(d, monitor);
+    session_offer_hook *const *hooks = hooks_of(s)->offered;
+    int i;
 
-    if (s->state > SESSION_OFFERED)
+    if (!become(s, SESSION_OFFERED))
         return;
-    s->refusal = 0;
-    s->state = SESSION_OFFERED;
-    proof_expect(s, asker);
-    session_index_join(s, login->tunnel, login->fingerprint);
+    sessions_join(s, login->tunnel, login->fingerprint);
     session_set_addrs(s, login->naddrs, login->addrs);
-    lifetime_offered(s, login->expires_redis_ms);
-
-    for (other = session_of_tunnel(d, s->tunnel); other; other = next) {
-        next = other->next_of_tunnel;
-        if (other != s && other->state == SESSION_PROVED && is_silent(other))
-            session_end(other, "silent");
-    }
-    takeover_offered(s);
+    for (i = 0; i < RLYD_HOOKS_MAX && hooks[i]; i++)
+        hooks[i](s, asker, login);
 }
 
-static void become_proved(session *s, const proc_info *child)
+void session_hear_reports(rlyd *d)
+{
+    rlyd_tell(d, d->machine->hooks->before_proof);
+}
+
+static void enter(session *s, const proc_info *child)
 {
     s->child = child->pid;
     s->child_start = child->start;
     s->uid = child->euid;
-    s->state = SESSION_PROVED;
-    if (s->source)
-        admission_leave(s->d, s->source);
-    s->source = NULL;
-    session_index_expect(s);
+    become(s, SESSION_PROVED);
+    tell(s, hooks_of(s)->entered);
 }
 
-/** The last report was lost: the key that did it may be another than the one that was offered
- * before. */
+/** The last report was lost: another key than the reported one may have made the login. */
 static void unreport(session *s)
 {
     relay_log(RELAY_LOG_NOTICE,
               "RLY413 tunnel %s: its key was offered, but no report says whether it made this "
-              "login; peer %s, "
-              "way in %s",
+              "login; peer %s, way in %s",
               s->tunnel, s->peer[0] ? s->peer : "(unknown)", session_way_name(s->way));
-    session_index_leave(s);
+    sessions_leave(s);
     s->naddrs = 0;
-    s->deadline_ms = 0;
 }
 
-void session_proved(session *s, const proc_info *child)
+void session_proved(session *s, const proc_info *child, int reported)
 {
-    if (s->state >= SESSION_PROVED)
+    if (!may_become(s, SESSION_PROVED))
         return;
-    /* The report of the key that did it may still wait at the door, and it decides whose this
-     * session is. */
-    door_drain(s->d);
-    if (s->tunnel[0] && !proof_is_reported(s))
+    if (s->tunnel[0] && !reported)
         unreport(s);
-    proof_forget(s);
-    become_proved(s, child);
-    if (!s->tunnel[0])
-        return; /* nobody reported: its listener will tell */
-    takeover_proved(s);
-    listeners_await(s);
-    lifetime_check(s);
+    enter(s, child);
+    if (s->tunnel[0]) /* else nobody reported: its listener will tell */
+        tell(s, hooks_of(s)->proved);
 }
 
-static int is_same_file(const char *a, const char *b)
+session *session_adopted(rlyd *d, const proc_info *monitor, const proc_info *child, session_way way)
 {
-    struct stat x, y;
+    session *s = make(d, monitor->pid, monitor->start, way);
 
-    return strcmp(a, b) == 0 ||
-           (stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino);
-}
-
-/**
- * Whether a monitor with that parent can be ours. Two relays on one host, for a trial say, may use
- * the same user and listen space by mistake: neither must end the other's sessions.
- */
-static int is_our_parent(rlyd *d, pid_t parent)
-{
-    char config[PATH_MAX];
-
-    if (proc_is_sshd(parent, d->cfg->sshd))
-        return !proc_sshd_config(parent, config, sizeof(config)) ||
-               is_same_file(config, d->cfg->sshd_config);
-    return parent == getpid() || !proc_is_program(parent, "rlyd");
-}
-
-session *session_found(rlyd *d, const proc_info *child, int *others)
-{
-    proc_info monitor;
-    session *s;
-    int orphan = 0;
-
-    proof_drain(d); /* logins have to be taken in the order in which they succeeded */
-    s = session_by_monitor(d, child->ppid);
-    if (child->euid != d->tunnel_uid || child->ruid != d->tunnel_uid ||
-        !proc_is_sshd(child->pid, d->cfg->sshd))
-        return NULL;
-    if (s && s->state < SESSION_PROVED && proc_is_alive(s->monitor, s->monitor_start)) {
-        session_proved(s, child);
-        return s;
-    }
-    if (s && s->child == child->pid && s->child_start == child->start)
-        return s;
-    if (proc_read(child->ppid, &monitor) < 0 || monitor.ruid != getuid() ||
-        !proc_is_sshd(monitor.pid, d->cfg->sshd)) {
-        /* A child whose monitor has died is still a session. */
-        s = session_by_monitor(d, child->pid);
-        if (s && s->monitor_start == child->start)
-            return s;
-        monitor = *child;
-        orphan = 1;
-    }
-    else if (!is_our_parent(d, monitor.ppid)) {
-        *others = 1;
-        return NULL;
-    }
-    s = session_make(d, monitor.pid, monitor.start,
-                     !orphan && proc_is_sshd(monitor.ppid, d->cfg->sshd) ? WAY_LISTENING
-                                                                         : WAY_DIRECT);
-    s->described = 0;
     learn_transport(s);
-    become_proved(s, child);
-    lifetime_identify(s);
+    enter(s, child);
+    tell(s, hooks_of(s)->found);
     return s;
 }
 
 void session_identify(session *s, const char *tunnel, const char *fingerprint, int naddrs,
                       const relay_listen_addr *addrs)
 {
-    session *other, *next;
-
-    session_index_join(s, tunnel, fingerprint);
+    sessions_join(s, tunnel, fingerprint);
     session_set_addrs(s, naddrs, addrs);
-    for (other = session_of_tunnel(s->d, tunnel); other; other = next) {
-        next = other->next_of_tunnel;
-        if (other == s || other->state != SESSION_PROVED)
-            continue;
-        session_end(other->child_start < s->child_start ? other : s, "superseded");
-    }
+    tell(s, hooks_of(s)->identified);
 }
 
-void session_set_deadline(session *s, int64_t deadline_ms)
+void session_set_way(session *s, session_way way)
 {
-    int64_t left = deadline_ms - now_ms();
-
-    s->deadline_ms = deadline_ms;
-    if (s->state != SESSION_ENDING)
-        timer_arm(s->timer, left > 0 ? left : 0);
+    s->way = way;
 }
+
+/* ---- while it lasts */
+
+void session_up(session *s, relay_listen_addr addr)
+{
+    tell_where(s, hooks_of(s)->up, addr);
+}
+
+void session_down(session *s, relay_listen_addr addr)
+{
+    tell_where(s, hooks_of(s)->down, addr);
+}
+
+void session_expects(session *s)
+{
+    sessions_expect(s);
+}
+
+static void look_after(session *s, void *baton)
+{
+    if (s->pidfd < 0 && s->state != SESSION_ENDING && !proc_is_alive(s->monitor, s->monitor_start))
+        session_gone(s);
+}
+
+void session_poll(rlyd *d)
+{
+    if (d->machine->unwatched)
+        session_each(d, look_after, NULL);
+}
+
+/* ---- how it ends */
 
 void session_end(session *s, const char *why)
 {
-    if (s->state == SESSION_ENDING)
+    if (!become(s, SESSION_ENDING))
         return;
-    if (s->state == SESSION_PROVED)
-        session_index_forget(s);
-    s->state = SESSION_ENDING;
     s->why = why;
-    s->ending_ms = now_ms();
-    /* In this order: a child that has no word of its end yet would log a failed accept() for each
-     * turn of its loop. */
-    ending_signal(s, SIGTERM);
-    ending_release(s);
-    takeover_over(s);
-    timer_arm(s->timer, 10);
+    tell(s, hooks_of(s)->ending);
 }
 
-static void log_end(const session *s)
-{
-    double seconds = (double)(now_ms() - s->began_ms) / 1000;
-    char why[400];
-
-    if (s->child_start)
-        seconds = (double)proc_age_ms(s->child_start) / 1000;
-    if (s->child || s->state == SESSION_ENDING)
-        relay_log(RELAY_LOG_NOTICE,
-                  "RLY410 tunnel %s: session ended: %s%s; peer %s, way in %s, %.1f s",
-                  s->tunnel[0] ? s->tunnel : "(unknown)", s->why ? s->why : "disconnected",
-                  s->killed ? " (had to be killed)" : "", s->peer[0] ? s->peer : "(unknown)",
-                  session_way_name(s->way), seconds);
-    else
-        relay_log(RELAY_LOG_INFO,
-                  "RLY411 %s%s: login not completed: %s; peer %s, way in %s, %.1f s",
-                  s->tunnel[0] ? "tunnel " : "no tunnel", s->tunnel,
-                  refusal_print(s, why, sizeof(why)), s->peer[0] ? s->peer : "(unknown)",
-                  session_way_name(s->way), seconds);
-}
-
-/** The monitor is gone, its child lives on: a session of one process from now on. After a client
- * has disconnected that is for a moment: the monitor ends when the child has closed its
- * descriptors, and may well be the first of the two to be gone. */
+/** The monitor is gone and its child lives on: the session has one process from now on. After a
+ * client has disconnected that lasts for a moment only: the monitor ends when the child has closed
+ * its descriptors, and may well be gone first. */
 static void become_orphan(session *s)
 {
     const char *why =
         proc_is_staying(s->child, s->child_start) ? "its monitor process was ended" : NULL;
 
-    session_index_monitor(s, s->child);
+    sessions_set_monitor(s, s->child);
     s->monitor_start = s->child_start;
     s->our_child = 0;
     watch_exit(s);
     session_end(s, s->why ? s->why : why);
 }
 
-void session_gone(session *s)
+/** Lets go of the monitor, which has ended. */
+static void unwatch(session *s)
 {
-    rlyd *d = s->d;
     int status;
 
     if (s->exited)
         event_free(s->exited);
     s->exited = NULL;
-    if (s->our_child && waitpid(s->monitor, &status, WNOHANG) == s->monitor &&
-        s->state == SESSION_STARTED)
-        sshdtest_ended(d, s->peer, status, now_ms() - s->began_ms);
+    if (s->our_child && waitpid(s->monitor, &status, WNOHANG) == s->monitor)
+        s->status = status;
     if (s->pidfd >= 0)
         close(s->pidfd);
     else
-        d->unwatched--;
+        s->d->machine->unwatched--;
     s->pidfd = -1;
+}
+
+void session_gone(session *s)
+{
+    unwatch(s);
     if (s->child && s->child != s->monitor && proc_is_alive(s->child, s->child_start)) {
         become_orphan(s);
         return;
     }
     if (s->state == SESSION_PROVED)
-        session_index_forget(s);
-    takeover_over(s);
-    proof_forget(s);
-    listeners_session_gone(s);
-    log_end(s);
-    if (s->announced)
-        live_event(d, "down", s, "why", s->why ? s->why : "disconnected");
-    if (s->source)
-        admission_leave(d, s->source);
-    session_index_remove(s);
-    event_free(s->timer);
+        sessions_forget(s);
+    tell(s, hooks_of(s)->gone);
+    sessions_remove(s);
     free(s->addrs);
     free(s);
+}
+
+void session_init(rlyd *d, const session_hooks *hooks)
+{
+    d->machine = apr_pcalloc(d->pool, sizeof(*d->machine));
+    d->machine->hooks = hooks;
 }

@@ -1,157 +1,104 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * Sessions: what is known of each SSH login on this relay, from the first sign of it until its
- * processes are gone.
- *
- *   STARTED   we started sshd on a connection that was handed over; nobody has said for which
- *             tunnel
- *   OFFERED   relay-authkeys reported: somebody offers the key of that tunnel, and may not have it
- *   PROVED    the monitor has a child with the tunnel user's uid: the login succeeded, and the last
- *             key that was reported is the one that did it. Only now does the session count as the
- *             tunnel's
- *   ENDING    its processes are being ended
- *
- * A session that was found (after a restart of ours) enters as PROVED without a tunnel; lifetime
- * asks Redis whose the address is where it listens.
+ * What becomes of a session: it goes from one state to the next (session.c has the table), and here
+ * is everything that moves it. The parts that live by that are told through one list of hooks,
+ * which wiring.c fills; session.c itself calls none of them.
  */
-#ifndef RLYD_SESSION_H
-#define RLYD_SESSION_H
+#ifndef RLYD_SESSION_SESSION_H
+#define RLYD_SESSION_SESSION_H
 
-#include "ground/message.h"
-#include "ground/proc.h"
-#include "ground/rlyd.h"
+#include "sessions.h"
 
-#include <sys/queue.h>
+/** Hears of a session. It may end this session or another one (session_end()), and frees none. */
+typedef void session_hook(session *s);
+typedef void session_offer_hook(session *s, pid_t asker, const message *login);
+typedef void session_listener_hook(session *s, relay_listen_addr addr);
 
-typedef enum { SESSION_STARTED, SESSION_OFFERED, SESSION_PROVED, SESSION_ENDING } session_state;
-typedef enum { WAY_DIRECT, WAY_TLS, WAY_LISTENING } session_way;
+/** Who hears what. Each list is called in its order. */
+typedef struct session_hooks {
+    /** Before a session counts as gone: logins that succeeded until now are taken in. */
+    rlyd_hook *before_exit[RLYD_HOOKS_MAX];
+    /** Before it is said which key made a login: reports that wait are taken in. */
+    rlyd_hook *before_proof[RLYD_HOOKS_MAX];
 
-/* So many changes of hands within a minute are no accident. */
-#define TAKEOVERS_MAX 3
+    /** relay-authkeys, with the pid asker, has reported a key of its tunnel. */
+    session_offer_hook *offered[RLYD_HOOKS_MAX];
+    /** It is PROVED, by a login or because it was found; its tunnel may not be known. */
+    session_hook *entered[RLYD_HOOKS_MAX];
+    /** It is PROVED by a login that was reported: it is its tunnel's. */
+    session_hook *proved[RLYD_HOOKS_MAX];
+    /** It was found, and is PROVED; its tunnel is not known yet. */
+    session_hook *found[RLYD_HOOKS_MAX];
+    /** The tunnel of a session that was found has become known. */
+    session_hook *identified[RLYD_HOOKS_MAX];
 
-typedef struct session session;
-struct session {
-    rlyd *d;
-    uint64_t id; /* never used again: what callbacks hold instead of a pointer */
-    session_state state;
-    session_way way;
-    pid_t monitor,
-        child; /* child 0: not authenticated. Equal: the monitor has died, the child lives */
-    uint64_t monitor_start,
-        child_start; /* child_start 0: the child was gone before we could look */
-    uid_t uid;       /* of the child */
-    int pidfd; /* of the monitor; -1: the kernel had none left, then `listeners` looks after it */
-    int our_child;                /* we are its parent: reap it */
-    struct event *exited;         /* pidfd became readable */
-    struct event *timer;          /* deadline; while ENDING the next look */
-    char tunnel[RLYD_TUNNEL_MAX]; /* "" while unknown */
-    char fingerprint[RLYD_FINGERPRINT_MAX];
-    char peer[RLYD_PEER_MAX];
-    /* What relay-authkeys said of the last key; 0: nothing, or that it is granted. */
-    relay_rlyd_refusal refusal;
-    char refused_key[RLYD_FINGERPRINT_MAX], refused_tunnel[RLYD_TUNNEL_MAX];
-    struct source *source; /* counted in admission while set */
-    struct login *login;   /* what `proof` knows of it while it has been offered, and not proved */
-    int64_t began_ms;
-    int64_t since_redis_ms; /* when it began, for `live:`; 0: not worked out yet */
-    int64_t deadline_ms;    /* 0: not known yet */
-    int64_t ending_ms;
-    int killed;      /* SIGKILL was needed */
-    int missing;     /* how often its record was not there, in a row */
-    int described;   /* all that `live:` says of it is known */
-    int announced;   /* an `up` event was written */
-    const char *why; /* it ends; constant */
-    int naddrs;
-    relay_listen_addr *addrs; /* its tunnel's listen addresses */
-    int nports;               /* listeners it holds now: `listeners` counts */
-    relay_listen_addr port;   /* the last one of them that came up */
-    int parked;               /* its listeners are, see takeover.h */
-    int idle;                 /* it was let in beside one that serves, and did not listen in time */
-    int fruitless;            /* how often its listeners were parked for nothing lately */
-    int64_t fruitless_ms;     /* when that was last */
-    int64_t reserved_ms; /* until then the next login that is reported has its listeners parked; 0:
-                            none has */
-    int64_t won_ms[TAKEOVERS_MAX]; /* when its tunnel changed hands, last first; 0: not as often as
-                                      that */
-    int64_t contested_ms;          /* when that was last said; 0: never */
-    session *next_of_tunnel;
-    TAILQ_ENTRY(session) in_turn;
-};
+    /** It holds a listener there; it holds it no longer. */
+    session_listener_hook *up[RLYD_HOOKS_MAX];
+    session_listener_hook *down[RLYD_HOOKS_MAX];
 
-void sessions_init(rlyd *d);
+    /** It is ENDING from now on. */
+    session_hook *ending[RLYD_HOOKS_MAX];
+    /** Its processes are gone; it is freed after this. It keeps the state that it had: a session
+     * that is not ENDING has ended by itself. */
+    session_hook *gone[RLYD_HOOKS_MAX];
+} session_hooks;
 
-/** sshd was started on a handed-over connection. */
-session *session_started(rlyd *d, pid_t pid, session_way way, const char *peer,
-                         struct source *source);
+void session_init(rlyd *d, const session_hooks *hooks);
+
+/* ---- how a session begins */
+
+/** sshd was started on a connection that was handed over. */
+session *session_started(rlyd *d, pid_t pid, session_way way, const char *peer);
 
 /** The session of that monitor, whose identity has been checked; makes it. */
 session *session_of_monitor(rlyd *d, const proc_info *monitor);
 
-/**
- * relay-authkeys, with the pid asker, asked on behalf of that monitor, whose identity has been
- * checked. Ends a session of the same tunnel whose peer has been silent for too long to be alive.
- */
+/** relay-authkeys, with the pid asker, asked on behalf of that monitor, whose identity has been
+ * checked. */
 void session_offered(rlyd *d, const proc_info *monitor, pid_t asker, const message *login);
 
-/** The monitor has an authenticated child, or had one: its start is 0 then. Makes room for it, see
- * takeover.h. */
-void session_proved(session *s, const proc_info *child);
+/** Takes in the reports that wait at the door: one may be about a login that is just being judged.
+ */
+void session_hear_reports(rlyd *d);
 
 /**
- * A process of the tunnel user's that nobody reported, see find.h; finds or makes its session.
- * @param others out: set to 1 when it is a session, but one of another sshd's or rlyd's
- * @return NULL if it is none of ours
+ * The monitor has an authenticated child, or had one: its start is 0 then.
+ * @param reported whether it is known which key did it: that of the last report
  */
-session *session_found(rlyd *d, const proc_info *child, int *others);
+void session_proved(session *s, const proc_info *child, int reported);
 
-/** Says whose a found session is. Of two sessions of a tunnel the newer one stays. */
+/** Makes a session of processes that nobody reported; their identity has been checked. The child
+ * may be its own monitor. */
+session *session_adopted(rlyd *d, const proc_info *monitor, const proc_info *child,
+                         session_way way);
+
+/** Says whose a found session is. */
 void session_identify(session *s, const char *tunnel, const char *fingerprint, int naddrs,
                       const relay_listen_addr *addrs);
 
-/** The tunnel's listen addresses as its record has them. */
-void session_set_addrs(session *s, int naddrs, const relay_listen_addr *addrs);
+/** The way that it came in by, as it was known before our start. */
+void session_set_way(session *s, session_way way);
 
-/** (Re)sets the end of the session; ends it when that has passed. */
-void session_set_deadline(session *s, int64_t deadline_ms);
+/* ---- while it lasts */
 
-/** Begins to end it: its processes get SIGTERM now, SIGKILL soon. @param why a constant: closed,
+/** listeners.c: it holds a listener there; or not any more. */
+void session_up(session *s, relay_listen_addr addr);
+void session_down(session *s, relay_listen_addr addr);
+
+/** It is the one to be expected on its addresses, once more. */
+void session_expects(session *s);
+
+/** Looks after sessions without a pidfd, whose exit the kernel does not tell. */
+void session_poll(rlyd *d);
+
+/* ---- how it ends */
+
+/** Begins to end a session that is PROVED; others are sshd's to end. @param why a constant: closed,
  * expired, …; NULL: its client has disconnected */
 void session_end(session *s, const char *why);
 
-/** Its processes are gone: forgets it, with a log line. */
+/** Its monitor is gone. Forgets the session, or ends what is left of it. */
 void session_gone(session *s);
-
-session *session_by_id(rlyd *d, uint64_t id);
-session *session_by_monitor(rlyd *d, pid_t monitor);
-/** The first of a tunnel's sessions; next_of_tunnel has the others. */
-session *session_of_tunnel(rlyd *d, const char *tunnel);
-/** The newest authenticated session whose tunnel has that address, or NULL. */
-session *session_expecting(rlyd *d, relay_listen_addr addr);
-/** Whether a tunnel with a listen address on that port has been seen since the start. */
-int session_uses_port(const rlyd *d, uint16_t n);
-unsigned session_count(const rlyd *d);
-/** Calls fn for each session that there is now and that is still there when its turn comes. */
-void session_each(rlyd *d, void (*fn)(session *s, void *baton), void *baton);
-/** Calls fn for so many sessions, each time for those whose turn was longest ago; fn may end the
- * one it is given. */
-void session_turn(rlyd *d, unsigned count, void (*fn)(session *s, void *baton), void *baton);
-
-const char *session_way_name(session_way way);
-
-/* ending.c */
-
-/** Takes its listeners away at once, before its processes come round to ending: a newer session can
- * bind the addresses there and then, and no visitor is let in any more. */
-void ending_release(session *s);
-/** @return a pidfd of its child, once that has proved to be its own; -1 when it is gone */
-int ending_open_child(const session *s);
-/** Sends the signal to each process of the session that proves to be its own. @return how many
- * there were */
-int ending_signal(session *s, int sig);
-/** Whether one of its processes is still there. */
-int ending_is_alive(const session *s);
-/** The timer's turn while a session is ENDING. */
-void ending_step(session *s);
 
 #endif

@@ -1,6 +1,8 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 #include "sessions.h"
+#include "ground/loop.h"
+#include "ground/ports.h"
 
 #include <apr_hash.h>
 #include <stdlib.h>
@@ -23,6 +25,14 @@ void sessions_init(rlyd *d)
     all->by_addr = apr_hash_make(d->pool);
     TAILQ_INIT(&all->turns);
     d->sessions = all;
+}
+
+const char *session_way_name(session_way way)
+{
+    static const char *const names[] = {
+        [WAY_DIRECT] = "direct", [WAY_TLS] = "tls", [WAY_LISTENING] = "listening"};
+
+    return names[way];
 }
 
 session *session_by_id(rlyd *d, uint64_t id)
@@ -53,7 +63,7 @@ void session_each(rlyd *d, void (*fn)(session *s, void *baton), void *baton)
     apr_hash_index_t *hi;
     const void *id;
 
-    /* By id: fn may change the table. */
+    /* fn may change the table, so it is called by id. */
     apr_pool_create(&scratch, d->pool);
     for (hi = apr_hash_first(scratch, d->sessions->by_id); hi && n < count;
          hi = apr_hash_next(hi)) {
@@ -83,7 +93,7 @@ void session_turn(rlyd *d, unsigned count, void (*fn)(session *s, void *baton), 
     }
 }
 
-/** Addresses as keys of a hash: one holder an address, the newest. */
+/** An address and its holder, the newest one. */
 typedef struct addr_entry {
     uint64_t key;
     session *s;
@@ -91,18 +101,18 @@ typedef struct addr_entry {
 
 session *session_expecting(rlyd *d, relay_listen_addr addr)
 {
-    uint64_t key = addr_key(addr);
+    uint64_t key = ports_key(addr);
     addr_entry *entry = apr_hash_get(d->sessions->by_addr, &key, sizeof(key));
 
     return entry ? entry->s : NULL;
 }
 
-void session_index_expect(session *s)
+void sessions_expect(session *s)
 {
     int i;
 
     for (i = 0; i < s->naddrs; i++) {
-        uint64_t key = addr_key(s->addrs[i]);
+        uint64_t key = ports_key(s->addrs[i]);
         addr_entry *entry = apr_hash_get(s->d->sessions->by_addr, &key, sizeof(key));
 
         if (!entry) {
@@ -114,12 +124,12 @@ void session_index_expect(session *s)
     }
 }
 
-void session_index_forget(session *s)
+void sessions_forget(session *s)
 {
     int i;
 
     for (i = 0; i < s->naddrs; i++) {
-        uint64_t key = addr_key(s->addrs[i]);
+        uint64_t key = ports_key(s->addrs[i]);
         addr_entry *entry = apr_hash_get(s->d->sessions->by_addr, &key, sizeof(key));
 
         if (entry && entry->s == s) {
@@ -141,7 +151,7 @@ void session_set_addrs(session *s, int naddrs, const relay_listen_addr *addrs)
     if (naddrs == s->naddrs && memcmp(addrs, s->addrs, (size_t)naddrs * sizeof(*addrs)) == 0)
         return;
     if (expected)
-        session_index_forget(s);
+        sessions_forget(s);
     free(s->addrs);
     s->addrs = must_alloc((size_t)naddrs * sizeof(*addrs));
     memcpy(s->addrs, addrs, (size_t)naddrs * sizeof(*addrs));
@@ -149,10 +159,10 @@ void session_set_addrs(session *s, int naddrs, const relay_listen_addr *addrs)
     for (i = 0; i < naddrs; i++)
         s->d->sessions->ports[addrs[i].port / 8] |= (unsigned char)(1 << addrs[i].port % 8);
     if (expected)
-        session_index_expect(s);
+        sessions_expect(s);
 }
 
-void session_index_leave(session *s)
+void sessions_leave(session *s)
 {
     apr_hash_t *by_tunnel = s->d->sessions->by_tunnel;
     session *first, **at;
@@ -165,7 +175,7 @@ void session_index_leave(session *s)
             *at = s->next_of_tunnel;
             break;
         }
-    /* The key of the entry is memory of the first session: take it out before it may go. */
+    /* The entry's key is memory of the first session: it is taken out before that may go. */
     apr_hash_set(by_tunnel, s->tunnel, APR_HASH_KEY_STRING, NULL);
     if (first)
         apr_hash_set(by_tunnel, first->tunnel, APR_HASH_KEY_STRING, first);
@@ -173,14 +183,14 @@ void session_index_leave(session *s)
     s->tunnel[0] = '\0';
 }
 
-void session_index_join(session *s, const char *tunnel, const char *fingerprint)
+void sessions_join(session *s, const char *tunnel, const char *fingerprint)
 {
     session *first;
 
     apr_cpystrn(s->fingerprint, fingerprint, sizeof(s->fingerprint));
     if (strcmp(s->tunnel, tunnel) == 0)
         return;
-    session_index_leave(s);
+    sessions_leave(s);
     first = session_of_tunnel(s->d, tunnel);
     apr_cpystrn(s->tunnel, tunnel, sizeof(s->tunnel));
     if (first) {
@@ -192,7 +202,7 @@ void session_index_join(session *s, const char *tunnel, const char *fingerprint)
     }
 }
 
-void session_index_add(session *s)
+void sessions_add(session *s)
 {
     s->id = ++s->d->sessions->last_id;
     apr_hash_set(s->d->sessions->by_id, &s->id, sizeof(s->id), s);
@@ -200,16 +210,16 @@ void session_index_add(session *s)
     TAILQ_INSERT_TAIL(&s->d->sessions->turns, s, in_turn);
 }
 
-void session_index_monitor(session *s, pid_t monitor)
+void sessions_set_monitor(session *s, pid_t monitor)
 {
     apr_hash_set(s->d->sessions->by_monitor, &s->monitor, sizeof(s->monitor), NULL);
     s->monitor = monitor;
     apr_hash_set(s->d->sessions->by_monitor, &s->monitor, sizeof(s->monitor), s);
 }
 
-void session_index_remove(session *s)
+void sessions_remove(session *s)
 {
-    session_index_leave(s);
+    sessions_leave(s);
     TAILQ_REMOVE(&s->d->sessions->turns, s, in_turn);
     apr_hash_set(s->d->sessions->by_id, &s->id, sizeof(s->id), NULL);
     apr_hash_set(s->d->sessions->by_monitor, &s->monitor, sizeof(s->monitor), NULL);

@@ -1,7 +1,9 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 #include "taken.h"
-#include "lifetime.h"
+#include "ground/loop.h"
+#include "events.h"
+#include "ground/store.h"
 #include "listeners.h"
 #include "live.h"
 #include "relay_keyname.h"
@@ -9,7 +11,6 @@
 
 #include <string.h>
 
-#define LIVES "60000" /* ms: four heartbeats */
 #define ENTRY_MAX (RELAY_LISTEN_ADDR_SIZE + 1)
 
 #define PORTS 65536
@@ -30,7 +31,7 @@ struct taken {
     int complete; /* there was a whole look */
 };
 
-void taken_begin(rlyd *d)
+void taken_looking(rlyd *d)
 {
     d->taken->look++;
     d->taken->nports = 0;
@@ -49,7 +50,7 @@ static void warn(rlyd *d, apr_uint16_t n)
               "[relay] listen; `ss -ltnp sport = :%u' shows it",
               (int)e->uid, n, n);
     apr_snprintf(listen, sizeof(listen), "0.0.0.0:%u", n);
-    live_foreign(d, listen, e->uid);
+    event_foreign(d, listen, e->uid);
 }
 
 void taken_wildcard(rlyd *d, const relay_socket *found)
@@ -57,7 +58,7 @@ void taken_wildcard(rlyd *d, const relay_socket *found)
     struct taken *t = d->taken;
     everywhere *e = &t->by_port[found->addr.port];
 
-    /* There can be one of IPv4 and one of IPv6. */
+    /* A port can have one of IPv4 and one of IPv6. */
     if (t->nports == RELAY_OWNER_TAKEN_MAX || e->look == t->look)
         return;
     e->look = t->look;
@@ -96,7 +97,7 @@ static void add_foreign(const port *p, void *baton)
     add(baton, relay_listen_addr_format(p->addr, text, sizeof(text)));
 }
 
-void taken_end(rlyd *d)
+void taken_looked(rlyd *d)
 {
     struct taken *t = d->taken;
     char word[16];
@@ -122,15 +123,15 @@ void taken_tell(rlyd *d)
     if (!t->complete)
         return;
     relay_keyname_format(d->cfg, RELAY_KEYNAME_RELAY, d->cfg->name, key, sizeof(key));
-    if (redis_call(lifetime_link(d), NULL, 0, "HSET", key, "v", APR_STRINGIFY(RELAY_RECORD_VERSION),
+    if (redis_call(store_link(d), NULL, 0, "HSET", key, "v", APR_STRINGIFY(RELAY_RECORD_VERSION),
                    "taken", t->text) == 0)
         memcpy(t->told, t->text, t->length + 1);
-    redis_call(lifetime_link(d), NULL, 0, "PEXPIRE", key, LIVES);
+    redis_call(store_link(d), NULL, 0, "PEXPIRE", key, LIVE_EXPIRES);
 }
 
 void taken_init(rlyd *d)
 {
-    static everywhere by_port[PORTS]; /* of which few pages are ever touched */
+    static everywhere by_port[PORTS]; /* few of its pages are ever touched */
     struct taken *t = d->taken = apr_pcalloc(d->pool, sizeof(*t));
 
     t->by_port = by_port;

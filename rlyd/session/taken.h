@@ -1,12 +1,12 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * Where in our listen space somebody else listens: the field `taken` of relay:<name>, which `rly
- * open` passes over. A listener on all addresses takes its port at every address. Told as it
- * changes, and again with each heartbeat.
+ * Tells `rly open` where in our listen space somebody else listens: the field `taken` of
+ * relay:<name>. Such positions are passed over. A listener on all addresses takes its port at every
+ * address. The field is written as it changes, and again with each heartbeat.
  */
-#ifndef RLYD_TAKEN_H
-#define RLYD_TAKEN_H
+#ifndef RLYD_SESSION_TAKEN_H
+#define RLYD_SESSION_TAKEN_H
 
 #include "session.h"
 
@@ -14,16 +14,16 @@
 
 void taken_init(rlyd *d);
 
-/** A look at the listen table begins; it meets a listener on all addresses; it has met all that
- * there are. */
-void taken_begin(rlyd *d);
+/** Hooks: the listen table is going to be read; a listener on all addresses was met; the table has
+ * been read. */
+void taken_looking(rlyd *d);
 void taken_wildcard(rlyd *d, const relay_socket *found);
-void taken_end(rlyd *d);
+void taken_looked(rlyd *d);
 
-/** A session has authenticated: says so where it will not be able to listen. */
+/** Hook: a session has authenticated. Warns of a listener that will keep it from listening. */
 void taken_warn(session *s);
 
-/** Writes it; the heartbeat calls this, too. */
+/** Writes the field. */
 void taken_tell(rlyd *d);
 
 #endif

@@ -1,11 +1,11 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 #include "takeover.h"
-#include "listeners.h"
-#include "live.h"
-#include "parking.h"
-#include "sessions.h"
+#include "ground/loop.h"
+#include "events.h"
 #include "ground/transport.h"
+#include "listeners.h"
+#include "parking.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -36,6 +36,17 @@ struct takeovers {
     struct event *timer;
 };
 
+static int is_silent(const session *s)
+{
+    int fd = transport_open(s->monitor, s->pidfd), silent;
+
+    if (fd < 0)
+        return 0;
+    silent = transport_is_silent(fd);
+    close(fd);
+    return silent;
+}
+
 static int64_t patience(const session *s)
 {
     int fd = transport_open(s->monitor, s->pidfd), rtt;
@@ -50,20 +61,21 @@ static int64_t patience(const session *s)
                                                           : WAIT_MAX_MS;
 }
 
-/** Its listeners listen again, if they can. @return 0; -1 when not: somebody else has an address,
+/** Its listeners listen again, if they can. @return 0; -1 when another session has an address,
  * maybe the newcomer after all */
 static int give_back(session *older)
 {
-    if (!older->parked || older->state != SESSION_PROVED)
+    if (!older->takeover.parked || older->state != SESSION_PROVED)
         return 0;
     if (parking_restore(older) < 0) {
         listeners_look(older->d);
         return -1;
     }
-    older->parked = 0;
-    older->fruitless = now_ms() - older->fruitless_ms < FRUITLESS_MS ? older->fruitless + 1 : 1;
-    older->fruitless_ms = now_ms();
-    session_index_expect(older);
+    older->takeover.parked = 0;
+    older->takeover.fruitless =
+        now_ms() - older->takeover.fruitless_ms < FRUITLESS_MS ? older->takeover.fruitless + 1 : 1;
+    older->takeover.fruitless_ms = now_ms();
+    session_expects(older);
     return 0;
 }
 
@@ -96,29 +108,29 @@ static void wait_for(session *newcomer, session *older)
 /** @return whether its listeners are parked now */
 static int park(session *older)
 {
-    if (older->parked)
+    if (older->takeover.parked)
         return 1;
-    if (older->fruitless >= FRUITLESS_MAX && now_ms() - older->fruitless_ms < FRUITLESS_MS)
+    if (older->takeover.fruitless >= FRUITLESS_MAX &&
+        now_ms() - older->takeover.fruitless_ms < FRUITLESS_MS)
         return 0;
     if (parking_park(older) < 0) {
         /* Then the newcomer has the tunnel, as it is the newest. */
         session_end(older, "superseded");
         return 0;
     }
-    return older->parked = 1;
+    return older->takeover.parked = 1;
 }
 
 static void tell_idle(session *s, const session *older)
 {
-    s->idle = 1;
+    s->takeover.idle = 1;
     relay_log(RELAY_LOG_WARNING,
               "RLY460 tunnel %s: a login from %s does not listen on its address; the session from "
-              "%s goes on "
-              "serving. Such a client asks for no forward, or for another than the bundle's `ssh "
-              "-N -F DIR/config relay'",
+              "%s goes on serving. Such a client asks for no forward, or for another than the "
+              "bundle's `ssh -N -F DIR/config relay'",
               s->tunnel, s->peer[0] ? s->peer : "(unknown)",
               older->peer[0] ? older->peer : "(unknown)");
-    live_event(s->d, "idle", s, "serving", older->peer);
+    event_of(s, "idle", "serving", older->peer);
 }
 
 /** @return 1 when that wait is over, and forgotten */
@@ -133,8 +145,8 @@ static int step(rlyd *d, waiting **at)
     if (older && give_back(older) < 0)
         return 0; /* again at the next tick */
     if (older && older->state == SESSION_PROVED && newcomer && newcomer->state == SESSION_PROVED) {
-        /* It may have asked too early and been refused, and not have left for that. */
-        older->reserved_ms = now_ms() + RESERVED_MS;
+        /* It may have asked too early, been refused, and stayed all the same. */
+        older->takeover.reserved_ms = now_ms() + RESERVED_MS;
         tell_idle(newcomer, older);
     }
     forget(at);
@@ -153,17 +165,24 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
         timer_arm(d->takeovers->timer, TICK_MS);
 }
 
-void takeover_offered(session *s)
+void takeover_offered(session *s, pid_t asker, const message *login)
 {
     session *other, *next;
 
     for (other = session_of_tunnel(s->d, s->tunnel); other; other = next) {
         next = other->next_of_tunnel;
-        if (other == s || other->state != SESSION_PROVED || !other->nports || !other->reserved_ms)
+        if (other != s && other->state == SESSION_PROVED && is_silent(other))
+            session_end(other, "silent");
+    }
+
+    for (other = session_of_tunnel(s->d, s->tunnel); other; other = next) {
+        next = other->next_of_tunnel;
+        if (other == s || other->state != SESSION_PROVED || !other->listeners.count ||
+            !other->takeover.reserved_ms)
             continue;
-        if (now_ms() < other->reserved_ms && park(other))
+        if (now_ms() < other->takeover.reserved_ms && park(other))
             wait_for(s, other);
-        other->reserved_ms = 0;
+        other->takeover.reserved_ms = 0;
     }
 }
 
@@ -175,17 +194,19 @@ void takeover_proved(session *s)
         next = other->next_of_tunnel;
         if (other == s || other->state != SESSION_PROVED)
             continue;
-        if (!other->nports)
-            listeners_look_at(other);         /* it may have begun to a moment ago */
-        if (other->nports && !s->child_start) /* s is over already */
-            other->reserved_ms = now_ms() + RESERVED_MS;
-        else if (other->nports && park(other))
+        if (!other->listeners.count)
+            listeners_look_at(other);                  /* it may have begun to a moment ago */
+        if (other->listeners.count && !s->child_start) /* s is over already */
+            other->takeover.reserved_ms = now_ms() + RESERVED_MS;
+        else if (other->listeners.count && park(other))
             wait_for(s, other);
     }
-    /* Last: who waits for a parked session now is s, and nothing has to be given back for these. */
+    /* These end last: s is the one that waits for a parked session by now, so nothing is given back
+     * for them. */
     for (other = session_of_tunnel(s->d, s->tunnel); other; other = next) {
         next = other->next_of_tunnel;
-        if (other != s && other->state == SESSION_PROVED && !other->nports && !other->parked)
+        if (other != s && other->state == SESSION_PROVED && !other->listeners.count &&
+            !other->takeover.parked)
             session_end(other, "superseded");
     }
 }
@@ -195,22 +216,35 @@ static void change_hands(session *to, const session *from)
 {
     int64_t now = now_ms();
 
-    memmove(to->won_ms + 1, from->won_ms, sizeof(to->won_ms) - sizeof(*to->won_ms));
-    to->won_ms[0] = now;
-    to->contested_ms = from->contested_ms;
-    if (!to->won_ms[TAKEOVERS_MAX - 1] || now - to->won_ms[TAKEOVERS_MAX - 1] > CONTESTED_MS ||
-        (to->contested_ms && now - to->contested_ms < CONTESTED_AGAIN_MS))
+    memmove(to->takeover.won_ms + 1, from->takeover.won_ms,
+            sizeof(to->takeover.won_ms) - sizeof(*to->takeover.won_ms));
+    to->takeover.won_ms[0] = now;
+    to->takeover.contested_ms = from->takeover.contested_ms;
+    if (!to->takeover.won_ms[TAKEOVERS_MAX - 1] ||
+        now - to->takeover.won_ms[TAKEOVERS_MAX - 1] > CONTESTED_MS ||
+        (to->takeover.contested_ms && now - to->takeover.contested_ms < CONTESTED_AGAIN_MS))
         return;
-    to->contested_ms = now;
+    to->takeover.contested_ms = now;
     relay_log(RELAY_LOG_WARNING,
               "RLY461 tunnel %s: %d times within a minute a new login took it from one that "
-              "served; last %s from "
-              "%s. Does its bundle run in two places? Only one may",
+              "served; last %s from %s. Does its bundle run in two places? Only one may",
               to->tunnel, TAKEOVERS_MAX, to->peer, from->peer);
-    live_event(to->d, "contested", to, "from", from->peer);
+    event_of(to, "contested", "from", from->peer);
 }
 
-void takeover_listens(session *s)
+void takeover_identified(session *s)
+{
+    session *other, *next;
+
+    for (other = session_of_tunnel(s->d, s->tunnel); other; other = next) {
+        next = other->next_of_tunnel;
+        if (other == s || other->state != SESSION_PROVED)
+            continue;
+        session_end(other->child_start < s->child_start ? other : s, "superseded");
+    }
+}
+
+void takeover_up(session *s, relay_listen_addr addr)
 {
     session *other, *next;
 
@@ -219,9 +253,9 @@ void takeover_listens(session *s)
     for (other = session_of_tunnel(s->d, s->tunnel); other; other = next) {
         next = other->next_of_tunnel;
         if (other == s || other->state != SESSION_PROVED ||
-            (!other->nports && !other->parked && !other->idle))
+            (!other->listeners.count && !other->takeover.parked && !other->takeover.idle))
             continue;
-        if (other->parked || other->nports)
+        if (other->takeover.parked || other->listeners.count)
             change_hands(s, other);
         session_end(other, "superseded");
     }
@@ -239,10 +273,10 @@ void takeover_over(session *s)
             continue;
         }
         if (older && (*at)->newcomer == s->id) {
-            /* It may have left because rlyd parked too late for it: the next one shall find the
+            /* It may have left because rlyd parked too late for it. The next one shall find the
              * address free. */
             if (s->state == SESSION_PROVED)
-                older->reserved_ms = now_ms() + RESERVED_MS;
+                older->takeover.reserved_ms = now_ms() + RESERVED_MS;
             (*at)->newcomer = 0;
             if (step(s->d, at))
                 continue;

@@ -2,15 +2,17 @@
 
 /*
  * Pids that come again: rlyd signals, and takes listeners from, a session's own processes only
- * (rlyd/session/ending.c). In a pid namespace of its own this program gives the pid of a session's process
- * to another one, which looks like it but for one property, and asks ending.c to end the session.
+ * (rlyd/session/ending.c, release.c). In a pid namespace of its own this program gives the pid of a session's process
+ * to another one, which looks like it but for one property, and asks them to end the session.
  *
  * usage: identity DIR   (as root; t/identity.t). DIR holds copies of this program named `sshd` and
  * `other`: they are the processes, run as `PROGRAM role…`.
  */
 
+#include "ground/loop.h"
+#include "session/ending.h"
 #include "session/listeners.h"
-#include "session/session.h"
+#include "session/release.h"
 #include "../unit/tap.h"
 
 #include <arpa/inet.h>
@@ -32,7 +34,7 @@ static char sshd[256], other[256];
 static relay_config config;
 static rlyd daemon_;
 
-/* ---- what ending.c calls of the rest of rlyd */
+/* ---- what these files call of the rest of rlyd */
 
 static uint32_t held; /* the inode of the listener that the session holds */
 
@@ -44,6 +46,15 @@ int listeners_is_held(const session *s, uint32_t inode)
 void session_gone(session *s)
 {
     s->state = SESSION_ENDING;
+}
+
+struct event *timer_new(rlyd *d, event_callback_fn fn, void *arg)
+{
+    return NULL;
+}
+
+void timer_free(struct event *timer)
+{
 }
 
 void timer_arm(struct event *timer, int64_t ms)
@@ -291,25 +302,25 @@ static void test_release(void)
     pid_t pid = start(sshd, "listen", "uid=1234", 0);
     session s = make_session(getpid(), pid);
 
-    s.nports = 1;
+    s.listeners.count = 1;
     proc_each_socket(pid, note_socket, &found);
     ok(found.n == 1 && is_listening(pid), "a session's child listens");
     held = found.inode[0] + 1;
-    ending_release(&s);
+    release_listeners(&s);
     ok(is_listening(pid), "a listener that is not among the session's is left alone");
     held = found.inode[0];
-    ending_release(&s);
+    release_listeners(&s);
     ok(!is_listening(pid), "one that is the session's is taken away");
     end(pid);
 
     found.n = 0;
     pid = start(sshd, "listen-swap", "uid=1234", 0);
     s = make_session(getpid(), pid);
-    s.nports = 1;
+    s.listeners.count = 1;
     proc_each_socket(pid, note_socket, &found);
     held = found.inode[0];
     swaps = pid;
-    ending_release(&s);
+    release_listeners(&s);
     swaps = 0;
     ok(found.n == 2 && is_listening(pid),
        "inode: a socket that took the descriptor's place goes on listening");
@@ -324,13 +335,13 @@ static void test_release_of_another(void)
 
     s.monitor = s.child; /* its monitor has died */
     s.monitor_start = s.child_start;
-    s.nports = 1;
+    s.listeners.count = 1;
     end(pid);
     ok(start(sshd, "listen", "uid=1234", pid) == pid,
        "another session's child has its pid now, and listens");
     proc_each_socket(pid, note_socket, &found);
     held = found.inode[0];
-    ending_release(&s);
+    release_listeners(&s);
     ok(is_listening(pid), "start time: its listener is left alone");
     ok(ending_signal(&s, SIGTERM) == 0 && !was_ended(pid), "start time: and it gets no signal");
 }
