@@ -16,7 +16,7 @@ import time
 
 from . import keeper
 from .basics import listeners, run
-from .rlydlib import holder
+from .sessions import holder
 
 # What run needs of a system besides a shell, a client and something that asks over HTTPS; all of it
 # POSIX.
