@@ -131,7 +131,7 @@ def relay_conf(name, sshd_config, **changes):
 
 
 def sshd_accepts(sshd_config):
-    """Whether a real sshd with that configuration takes the key, and what it logs."""
+    """Asks a real sshd with that configuration: (whether it takes the key, its log)."""
     os.makedirs("/run/sshd", 0o755, exist_ok=True)
     sshd_log = f"{rig.dir}/agree.log"
     open(sshd_log, "w").close()
@@ -156,7 +156,7 @@ def hostkey():
 
 @test
 def agrees_with_sshd(hostkey):
-    """What --check says of owners and modes is what a real sshd does, in every row."""
+    """--check and a real sshd agree about owners and modes, in every row."""
     grant()
     base = f"{rig.dir}/agree"
     top, place = f"{base}/top", f"{base}/top/place"

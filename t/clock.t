@@ -13,7 +13,7 @@ from lib.clockrig import ClockRig
 
 
 def ask_all(rig, tunnels):
-    """What is wrong with the answers of tunnels that are up."""
+    """Asks tunnels that are up. Returns what is wrong with their answers."""
     wrong = []
     for tunnel, ident in tunnels:
         status, _, body = rig.get(tunnel)
@@ -110,7 +110,7 @@ def forward(rig, devices, tunnels, sessions):
 
 @test
 def rlyd_away(rig, devices):
-    """What rlyd finds when it starts is judged by its age; a clock that was put back makes tunnels
+    """rlyd judges what it finds at its start by its age. A clock that was put back makes tunnels
     younger than they are."""
     tunnel = rig.open(devices[0].url)
     session = rig.connect(tunnel)

@@ -47,7 +47,7 @@ class Copy:
         return run("/usr/bin/python3", f"{self.path}/script/docs", *options)
 
     def changed(self, file, old, new):
-        """What script/docs --check says when this is changed; (exit status, what it said)."""
+        """Runs script/docs --check with this change: (exit status, what it said)."""
         with open(f"{self.path}/{file}", encoding="utf-8") as f:
             before = f.read()
         after = re.sub(old, new, before, count=1)
@@ -184,7 +184,7 @@ def options_of_text(text):
 
 @test
 def programs():
-    """What a program says of its options is what its page has."""
+    """A program's help and its page have the same options."""
     commands = re.findall(r"(?m)^  rly (\w+)", run(f"{BUILD}/rly/rly", "help").stdout)
     tap.is_(len(commands), 6, "rly has six commands")
     lists = "".join(

@@ -153,7 +153,7 @@ def tcp():
     return server.detach()
 
 
-# What is said, and which of the descriptors that come with it are of the kind under test.
+# A message, and the descriptors that come with it; make() makes one of the kind under test.
 WAYS = {
     "direct": ("relay1 handoff way=direct", lambda make: [make()]),
     "direct, two": ("relay1 handoff way=direct", lambda make: [tcp(), make()]),
@@ -175,8 +175,8 @@ GOOD = {("a Unix stream pair", "TLS, first"), ("a lingering TCP connection", "TL
 
 
 def reacts(rig):
-    """How long rlyd takes to answer somebody else; one that is frozen is started anew, for the
-    tests that follow."""
+    """Returns how long rlyd takes to answer somebody else. One that is frozen is started anew, for
+    the tests that follow."""
     start = time.monotonic()
     door = Door(rig)
     door.send(LOGIN)

@@ -9,9 +9,8 @@ import random
 from lib import fixture, Rig, tap, test, wait_for
 from lib.sshclients import Attempt, Clients, look, Raw, Watch
 
-# What clients send for which spelling was seen with DEBUG3 of sshd 9.2p1: OpenSSH, dropbear and
-# PuTTY say `localhost` for a port alone; `:PORT` is the empty address with all three, and so is
-# `*:PORT` with OpenSSH.
+# sshd 9.2p1 with DEBUG3 shows what clients send: OpenSSH, dropbear and PuTTY say `localhost` for a
+# port alone; `:PORT` is the empty address with all three, and so is `*:PORT` with OpenSSH.
 ALWAYS = ["localhost", "127.0.0.1", "LOCALHOST"]
 NEVER = [
     "*", "0.0.0.0", "::", "::1", "ip6-localhost", "127.0.0.2", "127.1", "0", "0x7f000001",

@@ -38,9 +38,9 @@ class Bait:
 
 
 class Place:
-    """What both sshds have in common: a relay, a device, baits, and a folder in which whatever ran
-    on the relay could leave a file. The tunnel user has a real shell and home here: what is refused
-    must not be owed to nologin."""
+    """Both sshds share it: a relay, a device, baits, and a folder in which whatever ran on the
+    relay could leave a file. The tunnel user has a real shell and home here: no refusal must be
+    owed to nologin."""
     def __init__(self):
         self.namespace = PrivateLog()
         with open("/etc/passwd") as f:

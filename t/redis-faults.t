@@ -220,7 +220,7 @@ def passwords(rig, unseen):
 
 @test
 def acl(rig, device):
-    """What mod_relay needs of Redis, and what it does with less."""
+    """mod_relay needs a few rights in Redis; it says so when it has less."""
     rig.redis("ACL", "SETUSER", "httpd", "reset", "on", ">pw", "%R~relay:route:*",
               "%R~relay:gone:*", "&__redis__:invalidate", "+hgetall", "+pttl", "+ping",
               "+subscribe", "+client|id", "+client|tracking")

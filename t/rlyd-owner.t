@@ -30,7 +30,7 @@ def ssh(tunnel, *args):
 
 
 def retry_loop(tunnel):
-    """What a device without our runner does."""
+    """A device without our runner tries on like that."""
     return ["/bin/sh", "-c", 'while :; do "$@"; sleep 1; done', "sh", *ssh(tunnel)]
 
 
@@ -68,7 +68,7 @@ def takeover(rig, tunnel, args, old, most):
 
 
 def history(rig, tunnel, lines=40):
-    """What rlyd said of a tunnel last."""
+    """Returns rlyd's last words about a tunnel."""
     return "rlyd's log:\n" + "\n".join(
         [line for line in log(rig).split("\n") if tunnel["id"] in line][-lines:])
 
@@ -470,7 +470,7 @@ def silent(rig, ns, cut_off):
 
 @test(thread="lonely")
 def half_open(rig, device, lonely):
-    """Nobody comes back: a half-open session ends by itself."""
+    """The device does not come back: a half-open session ends by itself."""
     tunnel = rig.open(device.url)
     client = lonely.popen(ssh(tunnel), stderr=subprocess.DEVNULL)
     pids = processes(monitor_of(rig, tunnel) or 0)

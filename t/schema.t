@@ -136,7 +136,7 @@ def arguments(text, at):
 
 
 def kinds_of_variables(path, text):
-    """What key a local variable names: local route, gone = key.route(…), key.gone(…)."""
+    """Returns the kinds of keys that local variables name: local route = key.route(…)."""
     found = {}
     for names, values in re.findall(r"local ([\w, ]+) = (key\.[^\n]*)", text):
         for name, kind in zip(names.split(", "), re.findall(r"key\.(\w+)\(", values)):

@@ -149,7 +149,7 @@ def echo(rig):
 
 @test
 def authorization(rig, trap, tunnel):
-    """Which Authorization a device gets, by the place it is asked for."""
+    """A device gets an Authorization, or none, by the place that is asked for."""
     cases = [("/basic/x", STAFF, []), ("/basic/open", STAFF, []), ("/basic/open", OTHER, []),
              ("/anybody", STAFF, []), ("/anybody", OTHER, []),
              ("/anon", "Basic " + base64.b64encode(b"anonymous:a@b.c").decode(), []),
@@ -337,7 +337,7 @@ def ntlm(rig):
 
 
 def rejoined(device, one):
-    """Whether a request without a login came on a connection after somebody's login there."""
+    """Says whether a request without a login came on a connection after somebody's login there."""
     return False if one[1] else any(s[0] == one[0] and s[1]
                                     for s in device.seen[:device.seen.index(one)])
 

@@ -1,5 +1,5 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""What the tests have in common: one package. `from lib import …` is all they need, as Python finds
+"""The tests share this package. `from lib import …` is all they need, as Python finds
 what lies beside the program that it runs. script/demo and script/bench name t/ in PYTHONPATH.
 
 The names below are what most tests want. The others are taken from their modules, as in `from

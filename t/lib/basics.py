@@ -1,5 +1,5 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""What the other modules stand on: programs that come to their end, waiting, ports, files."""
+"""The other modules stand on this one: programs that come to their end, waiting, ports, files."""
 import os
 import random
 import socket

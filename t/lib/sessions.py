@@ -1,6 +1,6 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""What rlyd knows and does, seen from outside: `live:`, events, the log; a session's processes; and
-rlyd's socket."""
+"""rlyd as it is seen from outside: `live:`, events, its log, its socket, the processes of sessions.
+"""
 import array
 import json
 import os
