@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""relay-authkeys --check: why a key is or is not let in, told to a person."""
+"""relay-authkeys --check tells a person why a key is let in, or is not."""
 import os
 import re
 import shutil

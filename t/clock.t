@@ -1,9 +1,12 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""The machine's clock steps, for all programs of the relay at once (devices and visitors have
-clocks of their own): to and fro by a second all the time, forward by an hour, back by an hour. What
-ends is what that clock says has ended; no session ends that should not, nobody sees another's
-device, no listen address comes twice. (httpd's clock alone: cache.t.)"""
+"""The machine's clock steps, for all programs of the relay at once: to and fro by a second all the
+time, forward by an hour, back by an hour. (Devices and visitors have clocks of their own. httpd's
+clock alone: cache.t.)
+
+A tunnel ends when that clock says so, and no session ends before. Nobody sees another's device, and
+no listen address comes twice.
+"""
 import os
 import random
 import time

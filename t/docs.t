@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""Documents say what the code has: script/docs finds nothing on the tree, and finds each kind of
-drift in a copy of it. And what the programs say of themselves is what their pages say; the pages
-are clean mdoc."""
+"""Documents say what the code has. script/docs finds nothing on the tree, and finds each kind of
+drift in a copy of it. The programs' help says what their pages say, and the pages are clean mdoc.
+"""
 import os
 import re
 import subprocess

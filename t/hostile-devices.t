@@ -1,10 +1,13 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 # lane: judging
-"""Hostile devices: answers that are none, that two readers take in two ways, that never end. Their
-own visitors get an error or what the device said; httpd keeps its memory and its threads; and a
+"""Hostile devices answer with what is no answer, with what two readers take in two ways, or without
+end.
+
+Their own visitors get an error or what the device said. httpd keeps its memory and its threads. A
 neighbour's visitors get their neighbour's answers, each his own. (A device that closes early, says
-nothing or hangs: answers.t. Redirects to inner addresses, cookies: routing.t.)"""
+nothing or hangs: answers.t. Redirects to inner addresses, cookies: routing.t.)
+"""
 import concurrent.futures
 import os
 import re

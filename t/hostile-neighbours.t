@@ -1,9 +1,10 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 # lane: judging
-"""rlyd among broken neighbours: what www-data, relay-authkeys or any local user hands over,
-whatever they claim, and a Redis that answers with other things than it should. rlyd lives, serves
-the others meanwhile, and believes only the kernel."""
+"""rlyd among broken neighbours: www-data, relay-authkeys or any local user hand over whatever they
+like and claim whatever they like, and a Redis answers with other things than it should. rlyd lives,
+serves the others meanwhile, and believes only the kernel.
+"""
 import array
 import ctypes
 import os

@@ -1,8 +1,10 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""Listen spaces on 127.0.0.1, where clients spell loopback in several ways: what means it works and
-ends up on loopback only, nothing else works; with sshd_config as it is installed, with its lines
-for `GatewayPorts no`, and with half of those forgotten.
+"""Listen spaces on 127.0.0.1, where clients spell loopback in several ways.
+
+A spelling that means 127.0.0.1 works, and ends up on loopback only. Nothing else works. So it is
+with sshd_config as it is installed, with its lines for `GatewayPorts no', and with half of those
+forgotten.
 """
 import random
 

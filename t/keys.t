@@ -1,8 +1,10 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""Invariant 2: a key opens its own door only. Everything a holder of a valid key can try, on the
-sshd of sshd-conf/ and on an administrators' sshd with sshd-conf/'s Match block. A refusal is seen
-in what listens and runs, not in what the client says.
+"""Invariant 2: a key opens its own door only.
+
+The holder of a valid key tries everything, on the sshd of sshd-conf/ and on an administrators' sshd
+with sshd-conf/'s Match block. A refusal is seen in what listens and runs, not in what the client
+says.
 """
 import http.client
 import os

@@ -1,9 +1,12 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """Browsers remember things of a name. They have to forget them after its tunnel's end, and when it
-is another device's. In Chromium: a service worker that answers by itself, pages and scripts that are
-cached for a year, cookies, localStorage. By plain requests: who is told to forget what, which
-cookies reach a device, which answers may be cached."""
+is another device's.
+
+In Chromium: a service worker that answers by itself, pages and scripts that are cached for a year,
+cookies, localStorage. By plain requests: who is told to forget what, which cookies reach a device,
+which answers may be cached.
+"""
 import http.server
 import re
 import threading

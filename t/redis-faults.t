@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 # lane: judging
-"""mod_relay while Redis is away, stopped, refuses, or is a replica: known routes work, others get
-503 and in time."""
+"""Redis is away, stopped, refuses, or is a replica: mod_relay goes on with known routes, and
+answers 503 to others, in time.
+"""
 import os
 import shutil
 import re

@@ -1,10 +1,11 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 # lane: judging
-"""Redis across a network: one that drops silently, a Redis that becomes read-only or takes no more
-clients, and a failover by Sentinel behind an address that moves (haproxy, which asks Sentinel).
-What visitors, devices and operators see meanwhile, and that all is well afterwards without anyone's
-help."""
+"""Redis across a network: the network drops silently, Redis becomes read-only or takes no more
+clients, and Sentinel fails over behind an address that moves (haproxy, which asks Sentinel).
+Visitors, devices and operators see what is promised, and all is well afterwards without anyone's
+help.
+"""
 import json
 import os
 import re

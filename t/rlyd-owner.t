@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 # lane: judging
-"""Newest owner wins: a device that comes back gets its tunnel; who has only the public key gets
-nothing and ends nothing."""
+"""Newest owner wins: a device that comes back gets its tunnel. Somebody with only the public key
+gets nothing and ends nothing.
+"""
 import base64
 import ctypes
 import os

@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""Secrets stay with whom they were given to: what a visitor proves to httpd reaches no device, what
-he proves to a device serves no other visitor, what a device sets in a browser is for its own name
-alone; and no rule for a path is got round by another spelling."""
+"""A secret stays with whom it was given to. What a visitor proves to httpd reaches no device; what
+he proves to a device serves no other visitor; what a device sets in a browser is for its own name
+alone. No other spelling of a path gets round a rule for it.
+"""
 import base64
 import concurrent.futures
 import hashlib

@@ -1,10 +1,12 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 # lane: busy
-"""RelayTunnelThreads: a thousand visitors of one tunnel who hang, by requests, WebSockets, slow
-bodies, pipelines and HTTP/2, and a neighbour who notices nothing, with httpd's 150 threads as
-Debian ships it. What is counted is given back: at the end of a request, of a tunnel, of a child
-that was killed; and requests of before a graceful restart go on counting."""
+"""RelayTunnelThreads: a thousand visitors of one tunnel hang, by requests, WebSockets, slow bodies,
+pipelines and HTTP/2, and a neighbour notices nothing, with httpd's 150 threads as Debian ships it.
+
+A share is given back at the end of a request, of a tunnel, and of a child that was killed. Requests
+from before a graceful restart go on counting.
+"""
 import json
 import os
 import re
