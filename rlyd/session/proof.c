@@ -215,12 +215,9 @@ static void watch(rlyd *d)
     unsigned n = 0;
     const login *l;
 
-    TAILQ_FOREACH(l, &d->proofs->logins, entry)
-    {
+    for (l = TAILQ_FIRST(&d->proofs->logins); l; l = TAILQ_NEXT(l, entry), n++)
         if (n < CONNECTOR_PARENTS_MAX)
             monitors[n] = l->s->monitor;
-        n++;
-    }
     connector_watch(d, monitors, n);
 }
 
