@@ -70,7 +70,7 @@ apr_status_t authkeys_grant_find(relay_grant *grant, relay_store *store, const r
     int i;
 
     memset(grant, 0, sizeof(*grant));
-    rv = relay_store_grant(store, fingerprint, grant, p, why);
+    rv = relay_grant_find(grant, store, fingerprint, p, why);
     if (rv != APR_SUCCESS)
         return rv;
     if (strcmp(grant->relay, cfg->name)) {

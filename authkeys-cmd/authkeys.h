@@ -7,7 +7,7 @@
 #ifndef AUTHKEYS_H
 #define AUTHKEYS_H
 
-#include "relay_store.h"
+#include "relay_grant.h"
 
 /** The user that sshd runs the command as: AuthorizedKeysCommandUser in sshd-conf/. */
 #define AUTHKEYS_USER "relay-authkeys"

@@ -153,7 +153,7 @@ static void report_unknown(const relay_config *cfg, relay_store *store, const ch
 
     if (access(cfg->rlyd_socket, F_OK))
         return;
-    if (relay_store_key_ended(store, fingerprint, &tunnel, &closed, p, &why) == APR_SUCCESS &&
+    if (relay_grant_ended(&tunnel, &closed, store, fingerprint, p, &why) == APR_SUCCESS &&
         is_id(tunnel))
         refusal = closed ? RELAY_RLYD_CLOSED : RELAY_RLYD_EXPIRED;
     report_refused(cfg, refusal, fingerprint, refusal == RELAY_RLYD_UNKNOWN ? NULL : tunnel, p);

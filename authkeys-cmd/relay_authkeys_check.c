@@ -145,7 +145,7 @@ static const char *own_program(apr_pool_t *p)
 static relay_tunnel *newer(relay_tunnel *tunnel, relay_store *store, const char *id,
                            const char *fingerprint, apr_pool_t *p)
 {
-    const char *get[] = {"HGET", relay_store_key(store, p, "tunnel:", id), "key"};
+    const char *get[] = {"HGET", relay_store_key(store, p, RELAY_KEYNAME_TUNNEL, id), "key"};
     relay_tunnel *found = NULL;
     redisReply *key;
     int same;
@@ -163,7 +163,7 @@ static relay_tunnel *newer(relay_tunnel *tunnel, relay_store *store, const char 
  * day ago. */
 static relay_tunnel *last_tunnel(relay_store *store, const char *fingerprint, apr_pool_t *p)
 {
-    const char *pattern = relay_store_key(store, p, "tunnel:", "*");
+    const char *pattern = relay_store_key(store, p, RELAY_KEYNAME_TUNNEL, "*");
     const char *scan[] = {"SCAN", "0", "MATCH", pattern, "COUNT", "1000"};
     size_t prefix = strlen(pattern) - 1, i;
     relay_tunnel *tunnel = NULL;

@@ -6,11 +6,11 @@ import statistics
 import time
 
 import fronts
-from browser import Browser
-from delayline import DelayLine
+from lib.browser import Browser
+from lib.delayline import DelayLine
 from field import Field, StockClient
 from measure import Result, interleaved, say
-from rigclient import Client
+from lib.rigclient import Client
 
 STATIC, OURS, OLD = "static ProxyPass", "mod_relay", "published stack"
 ASSETS = 30

@@ -19,11 +19,11 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 import fronts
-import relayrig
+from lib import relayrig
 from measure import say
-from relayrig import Rig, RigError, wait_for
-from righttpd import ExtraHttpd, RewriteHttpd
-from rigdevice import Session
+from lib.relayrig import Rig, RigError, wait_for
+from lib.righttpd import ExtraHttpd, RewriteHttpd
+from lib.rigdevice import Session
 
 # The same for every Apache, and as it serves best: one child, over which a tunnel's connections
 # cannot be spread by chance, with room for 200 WebSockets; and without mod_status's accounts, for

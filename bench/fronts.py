@@ -3,7 +3,7 @@
 Each is set up as its makers advise for this job."""
 import os
 
-import relayrig
+from lib import relayrig
 
 NGINX = """\
 daemon off; master_process on; worker_processes {workers};

@@ -5,11 +5,11 @@ import re
 import threading
 import time
 
-import keeper
+from lib import keeper
 import load
 from measure import Result, say
-from relayrig import Rig
-from trap import Trap
+from lib.relayrig import Rig
+from lib.trap import Trap
 
 # One process, so that its memory can be watched; heads of 64 kB, where httpd's own limits are 8 kB
 # a field.

@@ -7,8 +7,8 @@ import subprocess
 import tempfile
 import time
 
-import keeper
-from relayrig import RigError
+from lib import keeper
+from lib.relayrig import RigError
 
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")

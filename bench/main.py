@@ -14,9 +14,7 @@ import time
 import traceback
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/bench", f"{TOP}/script/lib", f"{TOP}/t/lib"]
-import keeper  # noqa: E402
-import relayrig  # noqa: E402
+from lib import keeper, relayrig
 from measure import say  # noqa: E402
 
 # Of a file that --results writes, what stands before this line is kept.

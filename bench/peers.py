@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 
-import relayrig
+from lib import relayrig
 from field import Side, StockClient
 from measure import say
 

@@ -15,9 +15,9 @@ import sys
 import time
 
 import fronts
-import keeper
+from lib import keeper
 import load
-import relayrig
+from lib import relayrig
 from field import Field, Sshd, merge_memory, set_nodelay
 from machine import Cgroup, Merging, Setting, ksm_passes
 from measure import Result, say

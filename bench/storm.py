@@ -9,8 +9,8 @@ import threading
 import time
 
 import fronts
-import keeper
-import relayrig
+from lib import keeper
+from lib import relayrig
 from field import Field, Sshd
 from measure import Result, interleaved, say
 

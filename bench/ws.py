@@ -4,7 +4,7 @@ import os
 import subprocess
 
 import load
-import relayrig
+from lib import relayrig
 from field import Field, StockClient
 from measure import Result, interleaved, say
 

@@ -459,8 +459,3 @@ apr_status_t relay_config_load(relay_config **out, const char *path, const char 
     *out = cfg;
     return APR_SUCCESS;
 }
-
-int relay_config_is_narrow(const relay_config *cfg)
-{
-    return cfg->listen->size < 10 * (apr_uint64_t)apr_time_as_msec(cfg->cooldown);
-}

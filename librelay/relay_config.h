@@ -66,10 +66,4 @@ const char *relay_config_default_path(void);
 apr_status_t relay_config_load(relay_config **out, const char *path, const char *part,
                                apr_pool_t *p, const char **why);
 
-/**
- * Whether a listen space is so narrow that who walks it, an address a millisecond, comes round
- * within ten times the cooldown.
- */
-int relay_config_is_narrow(const relay_config *cfg);
-
 #endif

@@ -1,7 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 #include "relay_handover.h"
-#include "relay_store.h"
+#include "relay_record.h"
 
 #include <string.h>
 #include <time.h>

@@ -16,9 +16,6 @@
 
 #define RELAY_LISTEN_BLOCKS_MAX 16
 
-/** A space of this many positions or more is wide: in human time no address comes back in it. */
-#define RELAY_LISTEN_WIDE APR_UINT64_C(4294967296)
-
 /** Where sshd binds a route: an IPv4 loopback address and a port, both in host byte order. */
 typedef struct relay_listen_addr {
     apr_uint32_t ip;

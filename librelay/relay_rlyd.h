@@ -27,7 +27,7 @@
 #ifndef RELAY_RLYD_H
 #define RELAY_RLYD_H
 
-#include "relay_store.h"
+#include "relay_grant.h"
 
 #define RELAY_RLYD_PROTOCOL "relay1"
 #define RELAY_RLYD_MESSAGE_MAX 2048

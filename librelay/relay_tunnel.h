@@ -9,9 +9,8 @@
 
 #include "relay_handover.h"
 #include "relay_service.h"
-#include "relay_store.h"
+#include "relay_tunnel_record.h"
 
-#define RELAY_TUNNEL_ROUTES_MAX 32
 #define RELAY_TUNNEL_ID_LEN 16
 #define RELAY_DEVICE_MAX 200
 
@@ -54,7 +53,7 @@ typedef struct relay_tunnel_request {
 /**
  * Opens a tunnel: names, listen addresses, records and the grant, all at once or not at all. Where
  * addresses come back it waits up to 2 s for rlyd's word on which of them are in use, if that is
- * wanting or too old.
+ * wanting or too old (lua/may_issue.lua). In librelay_json.
  * @return APR_SUCCESS; RELAY_EINPUT, RELAY_EREFUSED or RELAY_EUNREACHABLE with *why
  */
 apr_status_t relay_tunnel_open(relay_tunnel **out, relay_store *s, const relay_config *cfg,
@@ -68,6 +67,10 @@ apr_status_t relay_tunnel_open(relay_tunnel **out, relay_store *s, const relay_c
 apr_status_t relay_tunnel_find(relay_tunnel **out, relay_store *s, const char *id_or_name,
                                apr_pool_t *p, const char **why);
 
+/** The same by a name alone, though that may be the id of another tunnel. */
+apr_status_t relay_tunnel_find_named(relay_tunnel **out, relay_store *s, const char *name,
+                                     apr_pool_t *p, const char **why);
+
 /**
  * Ends a tunnel now.
  * @return APR_SUCCESS; RELAY_ENOTFOUND; RELAY_EGONE when it had ended before; RELAY_ERECORD or
@@ -75,6 +78,11 @@ apr_status_t relay_tunnel_find(relay_tunnel **out, relay_store *s, const char *i
  */
 apr_status_t relay_tunnel_close(relay_store *s, const relay_config *cfg, const char *id,
                                 const char *by, apr_pool_t *p, const char **why);
+
+/** Whether a TTL is within relay.conf's limit: the rule that open and extend share.
+ * @return APR_SUCCESS, or RELAY_EREFUSED with *why */
+apr_status_t relay_tunnel_ttl_check(const relay_config *cfg, apr_interval_time_t ttl, apr_pool_t *p,
+                                    const char **why);
 
 /**
  * Sets the end of an open tunnel to ttl from now. Never makes it shorter.

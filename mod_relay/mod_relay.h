@@ -62,7 +62,7 @@
 #include <mod_proxy.h>
 
 #include "relay_owner.h"
-#include "relay_store.h"
+#include "relay_route.h"
 
 extern module AP_MODULE_DECLARE_DATA relay_module;
 APLOG_USE_MODULE(relay);
@@ -228,7 +228,7 @@ void mod_relay_watch_stop(mod_relay_watch *w);
 void mod_relay_lookups_create(mod_relay_lookups **out, mod_relay_realm *realm, apr_pool_t *p);
 /**
  * Cache, else Redis.
- * @return as relay_store_route(), without *why: trouble is logged here, each kind at most once in a
+ * @return as relay_route_find(), without *why: trouble is logged here, each kind at most once in a
  * few seconds
  */
 apr_status_t mod_relay_lookup(mod_relay_realm *realm, const mod_relay_server *conf,

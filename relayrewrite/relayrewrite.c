@@ -25,8 +25,8 @@
 #include "relay_log.h"
 #include "relay_name.h"
 #include "relay_process.h"
+#include "relay_route.h"
 #include "relay_service.h"
-#include "relay_store.h"
 
 #define USAGE \
     "usage: relayrewrite [-c FILE] [-s SCHEME]      (by Apache: RewriteMap NAME " \
@@ -97,12 +97,12 @@ static apr_status_t look_up(resolver *rs, const char *name, relay_route *route)
 {
     const char *why = NULL, *gone;
     apr_time_t asked = now();
-    apr_status_t rv = relay_store_route(rs->store, name, route, &gone, rs->scratch, &why);
+    apr_status_t rv = relay_route_find(route, rs->store, name, &gone, rs->scratch, &why);
 
     if (rv == RELAY_EUNREACHABLE)
         rs->try_again = now() + HOLD_OFF_TIMES * (now() - asked);
     if (rv == APR_SUCCESS)
-        rv = relay_store_route_check(rs->conf, route, rs->scratch, &why);
+        rv = relay_route_check(route, rs->conf, rs->scratch, &why);
     if (rv == RELAY_EUNREACHABLE || rv == RELAY_ERECORD)
         complain(rs, apr_psprintf(rs->scratch, "RLY502 route %s cannot be looked up: ", name), why);
     return rv;

@@ -2,6 +2,7 @@
 
 #include "find.h"
 #include "output.h"
+#include "relay_grant.h"
 #include "relay_key.h"
 #include "relay_log.h"
 #include "relay_name.h"
@@ -39,20 +40,9 @@ static apr_status_t load(relay_tunnel **out, const rly_finder *f, const char *id
 static apr_status_t by_name(relay_tunnel **out, const rly_finder *f, const char *name,
                             const char **why)
 {
-    static const char *const kinds[] = {"route:", "gone:"};
-    apr_status_t rv = RELAY_ENOTFOUND;
     apr_pool_t *p = f->r->p;
+    apr_status_t rv = relay_tunnel_find_named(out, f->r->store, name, p, why);
 
-    for (int i = 0; i < 2 && rv == RELAY_ENOTFOUND; i++) {
-        const char *argv[] = {"HGET", relay_store_key(f->r->store, p, kinds[i], name), "tunnel"};
-        redisReply *reply;
-
-        if ((rv = relay_store_command(f->r->store, &reply, 3, argv, NULL, p, why)) != APR_SUCCESS)
-            return rv;
-        rv = reply->type == REDIS_REPLY_STRING ? load(out, f, apr_pstrdup(p, reply->str), why)
-                                               : RELAY_ENOTFOUND;
-        freeReplyObject(reply);
-    }
     if (rv == RELAY_ENOTFOUND)
         RELAY_WHY(why, p,
                   "there is no tunnel with the name `%s'; `rly list' shows those that are open",
@@ -64,7 +54,7 @@ static apr_status_t by_key(relay_tunnel **out, const rly_finder *f, const char *
                            const char **why)
 {
     relay_grant grant;
-    apr_status_t rv = relay_store_grant(f->r->store, fingerprint, &grant, f->r->p, why);
+    apr_status_t rv = relay_grant_find(&grant, f->r->store, fingerprint, f->r->p, why);
 
     if (rv == APR_SUCCESS)
         rv = load(out, f, grant.tunnel, why);

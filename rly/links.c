@@ -1,15 +1,16 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 #include "describe.h"
+#include "relay_live.h"
 
 #include <string.h>
 
-/* One relay's `live:` record. */
-typedef struct relay_live {
+/* What one relay's rlyd reports. */
+typedef struct relay_links {
     int known;
     const char *taken;      /* of relay:, or NULL */
     apr_hash_t *by_address; /* text of the listen address -> text of the JSON */
-} relay_live;
+} relay_links;
 
 rly_links *rly_links_create(rly *r)
 {
@@ -22,9 +23,10 @@ rly_links *rly_links_create(rly *r)
 
 /* Whether that relay's rlyd is there: it keeps `relay:<name>` alive with its heartbeat. And where
  * it sees others listen. */
-static apr_status_t ask_relay(relay_live *live, rly *r, const char *relay, const char **why)
+static apr_status_t ask_relay(relay_links *live, rly *r, const char *relay, const char **why)
 {
-    const char *argv[] = {"HMGET", relay_store_key(r->store, r->p, "relay:", relay), "v", "taken"};
+    const char *argv[] = {"HMGET", relay_store_key(r->store, r->p, RELAY_KEYNAME_RELAY, relay), "v",
+                          "taken"};
     redisReply *reply;
     apr_status_t rv = relay_store_command(r->store, &reply, 4, argv, NULL, r->p, why);
 
@@ -52,10 +54,10 @@ static int is_taken(const char *words, const char *address, apr_pool_t *p)
     return 0;
 }
 
-static apr_status_t load(relay_live **out, rly *r, const char *relay, const char **why)
+static apr_status_t load(relay_links **out, rly *r, const char *relay, const char **why)
 {
-    const char *argv[] = {"HGETALL", relay_store_key(r->store, r->p, "live:", relay)};
-    relay_live *live = apr_pcalloc(r->p, sizeof(*live));
+    const char *argv[] = {"HGETALL", relay_store_key(r->store, r->p, RELAY_KEYNAME_LIVE, relay)};
+    relay_links *live = apr_pcalloc(r->p, sizeof(*live));
     redisReply *reply;
     apr_status_t rv;
 
@@ -75,26 +77,24 @@ static apr_status_t load(relay_live **out, rly *r, const char *relay, const char
     return APR_SUCCESS;
 }
 
-/* Fills a link from rlyd's JSON, if that is about this tunnel. */
+/* Fills a link from rlyd's entry, if that is about this tunnel. */
 static void read_link(rly_link *out, const char *text, const char *tunnel, apr_pool_t *p)
 {
-    json_t *json = json_loads(text, 0, NULL);
-    const char *owner = json_string_value(json_object_get(json, "tunnel"));
-    const char *peer = json_string_value(json_object_get(json, "peer"));
+    relay_live entry;
 
-    if (owner && strcmp(owner, tunnel) == 0) {
+    relay_live_parse(&entry, text, p);
+    if (entry.tunnel && strcmp(entry.tunnel, tunnel) == 0) {
         out->up = 1;
-        out->since = apr_time_from_msec(json_integer_value(json_object_get(json, "since")));
-        out->peer = peer ? apr_pstrdup(p, peer) : NULL;
+        out->since = apr_time_from_msec(entry.since_ms);
+        out->peer = entry.peer;
     }
-    json_decref(json);
 }
 
 apr_status_t rly_link_of(rly_link *out, rly_links *links, const relay_tunnel *t, int route,
                          const char **why)
 {
     rly *r = links->r;
-    relay_live *live = apr_hash_get(links->relays, t->relay, APR_HASH_KEY_STRING);
+    relay_links *live = apr_hash_get(links->relays, t->relay, APR_HASH_KEY_STRING);
     const char *text, *address = relay_listen_addr_print(t->routes[route].listen, r->p);
     apr_status_t rv;
 

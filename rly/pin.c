@@ -2,6 +2,7 @@
 
 #include "pin.h"
 #include "relay_hostkeys.h"
+#include "relay_record.h"
 
 #include <string.h>
 
@@ -21,18 +22,15 @@ static int is_key_line(const char *line)
 static apr_status_t read_record(apr_array_header_t *lines, const redisReply *record,
                                 const char *key, rly *r, const char **why)
 {
-    apr_status_t rv = relay_reply_version(record, key, r->p, why);
-    const char *text = relay_reply_field(record, "hostkeys");
+    const char *text = relay_record_field(record, "hostkeys");
     char *rest = NULL;
 
-    if (rv != APR_SUCCESS || !text)
-        return rv;
+    if (!text)
+        return APR_SUCCESS;
     for (char *line = apr_strtok(apr_pstrdup(r->p, text), "\n", &rest); line;
          line = apr_strtok(NULL, "\n", &rest)) {
-        if (!is_key_line(line)) {
-            RELAY_WHY(why, r->p, "record %s is malformed: field hostkeys", key);
-            return RELAY_ERECORD;
-        }
+        if (!is_key_line(line))
+            return relay_record_malformed(key, "hostkeys", r->p, why);
         APR_ARRAY_PUSH(lines, const char *) = line;
     }
     return APR_SUCCESS;
@@ -40,19 +38,19 @@ static apr_status_t read_record(apr_array_header_t *lines, const redisReply *rec
 
 apr_status_t rly_hostkeys(apr_array_header_t **lines, rly *r, const char **why)
 {
-    const char *key = relay_store_key(r->store, r->p, "relay:", r->cfg->name),
-               *argv[] = {"HGETALL", key};
+    const char *key = relay_store_key(r->store, r->p, RELAY_KEYNAME_RELAY, r->cfg->name);
     apr_array_header_t *found = apr_array_make(r->p, 3, sizeof(const char *));
-    redisReply *reply;
-    apr_status_t rv = relay_store_command(r->store, &reply, 2, argv, NULL, r->p, why);
+    redisReply *record;
+    apr_status_t rv = relay_record_load(&record, r->store, key, r->p, why);
 
-    if (rv != APR_SUCCESS)
+    if (rv != APR_SUCCESS && rv != RELAY_ENOTFOUND)
         return rv;
-    if (reply->type == REDIS_REPLY_ARRAY && reply->elements > 0)
-        rv = read_record(found, reply, key, r, why);
-    freeReplyObject(reply);
-    if (rv != APR_SUCCESS)
-        return rv;
+    if (rv == APR_SUCCESS) {
+        rv = read_record(found, record, key, r, why);
+        freeReplyObject(record);
+        if (rv != APR_SUCCESS)
+            return rv;
+    }
     if (found->nelts == 0)
         return relay_hostkeys_read(lines, r->cfg, r->p, why);
     *lines = found;

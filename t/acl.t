@@ -15,12 +15,8 @@ import subprocess
 import sys
 import tempfile
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
-import keeper
-import tap
-from relayrig import Rig, wait_for
-from store import snapshot
+from lib import fixture, keeper, Rig, tap, test, wait_for
+from lib.store import snapshot
 
 USERS = ("relay-web", "relay-authkeys", "relay-rlyd", "relay-rly")
 PASSWORDS = {user: secrets.token_hex(20) for user in USERS + ("admin", )}
@@ -72,7 +68,15 @@ class GuardedRig(Rig):
         return self.redis_as("admin", *args)
 
 
-def test_works(rig):
+@fixture
+def rig():
+    rig = GuardedRig()
+    yield rig
+    rig.ends_cleanly()
+
+
+@test(gives="tunnel")
+def works(rig):
     """The whole way: open, log in by both doors, requests, close, an expiry."""
     rig.expect(r"Failed publickey")
     rig.expect(r"AH00957|AH01114")  # while the short one is not connected
@@ -114,7 +118,8 @@ def denied(rig, user, *command):
     tap.like(said, r"^NOPERM", f"{user} may not: {' '.join(map(str, command))[:70]}")
 
 
-def test_limits(rig, tunnel):
+@test
+def limits(rig, tunnel):
     route, key = f"relay:route:{tunnel['routes'][0]['name']}", f"relay:key:{tunnel['key']}"
     record = f"relay:tunnel:{tunnel['id']}"
     before = snapshot(rig.redis)
@@ -181,6 +186,7 @@ def test_limits(rig, tunnel):
     tap.is_(gone, set(), "all that changed nothing")
 
 
+@test
 def as_distributed(rig):
     """redis-users.conf as it is: loads, and lets nobody in."""
     conf = f"{rig.dir}/etc/plain-redis.conf"
@@ -215,7 +221,8 @@ def readable(path):
         return b""
 
 
-def test_secrets(rig):
+@test
+def passwords(rig):
     """The rig's passwords: not in any command line, environment, log, bundle; and not to be had
     from a process."""
     procs = keeper.descendants([os.getpid()])
@@ -292,7 +299,8 @@ def talks(pid):
         for fd in os.listdir(f"/proc/{pid}/fd"))
 
 
-def test_dumpable(rig):
+@test
+def dumpable(rig):
     """The programs that read a password leave no core file, and cannot be looked into by their own
     user."""
     if not dies(["sleep", "60"], lambda pid: True)[0]:
@@ -345,7 +353,8 @@ def test_dumpable(rig):
             "nor can httpd's children, where no CoreDumpDirectory says that they shall")
 
 
-def test_permissions(rig):
+@test
+def permissions(rig):
     """A relay.conf with a password in it that everybody can read: each part says so, and works."""
     path = f"{rig.dir}/etc/open.conf"
     with open(rig.conf) as f, open(path, "w") as out:
@@ -387,7 +396,8 @@ def test_permissions(rig):
     os.unlink(path)
 
 
-def test_folder(rig):
+@test(needs=["tunnel"])
+def folder(rig):
     """[redis] passwords: one relay.conf that all may read, and a file for each part that this part
     alone can read."""
     folder, path = f"{rig.dir}/etc/redis.d", f"{rig.dir}/etc/folder.conf"
@@ -445,19 +455,9 @@ def test_folder(rig):
              "no file: what makes it")
 
 
-def main():
-    with GuardedRig() as rig:
-        tunnel = test_works(rig)
-        test_limits(rig, tunnel)
-        as_distributed(rig)
-        test_secrets(rig)
-        test_dumpable(rig)
-        test_permissions(rig)
-        test_folder(rig)
-        tap.is_(rig.get(tunnel)[0], 200, "after all that the tunnel still works")
-        rig.check_logs()
-        tap.is_(rig.stop(), [], "the rig ends cleanly")
-    tap.done()
+@test
+def still_works(rig, tunnel):
+    tap.is_(rig.get(tunnel)[0], 200, "after all that the tunnel still works")
 
 
-main()
+tap.run()

@@ -4,18 +4,12 @@
 for."""
 import html.parser
 import json
-import os
 import re
 import signal
 import socket
-import sys
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
-import h2client
-import tap
-from relayrig import Rig, free_port, wait_for
+from lib import free_port, h2client, Rig, tap, wait_for
 
 VHOST = """
     RelayBackendTimeout 1s

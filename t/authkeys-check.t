@@ -5,15 +5,12 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import time
 
-sys.path[:0] = [
-    os.path.join(os.path.dirname(os.path.abspath(__file__)), d) for d in ("lib", "../script/lib")
-]
-import tap  # noqa: E402
+from lib import tap
+from lib.authkeyslib import ask, BLOB, conf_for, conf_with, FP, grant, PROGRAM, PUB, rig, TYPE, USER
+
 # noqa: E402
-from authkeyslib import BLOB, FP, PROGRAM, PUB, TYPE, USER, ask, conf_for, conf_with, grant, rig
 
 
 def check(*args, **kwargs):

@@ -6,18 +6,14 @@ import os
 import shutil
 import signal
 import socket
-import sys
 import threading
 import time
 
-sys.path[:0] = [
-    os.path.join(os.path.dirname(os.path.abspath(__file__)), d) for d in ("lib", "../script/lib")
-]
-import tap  # noqa: E402
+from lib import free_port, tap, wait_for
+from lib.authkeyslib import (ask, BLOB, conf_for, conf_with, denied, FP, grant, LISTEN, make_key,
+                             nothing, PROGRAM, PUB, query, rig, rsa_without_private, TIMEOUT, TYPE)
+
 # noqa: E402
-from authkeyslib import (BLOB, FP, LISTEN, PROGRAM, PUB, TIMEOUT, TYPE, ask, conf_for, conf_with,
-                         denied, grant, make_key, nothing, query, rig, rsa_without_private)
-from relayrig import free_port, wait_for  # noqa: E402
 
 # --- the answer
 

@@ -9,9 +9,9 @@ import subprocess
 import sys
 import tempfile
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/t/lib", f"{TOP}/bench"]
-import tap  # noqa: E402
+from lib import tap, TOP
+
+sys.path.append(f"{TOP}/bench")  # what is tested here
 from main import MARK  # noqa: E402
 from measure import Result, interleaved, spread  # noqa: E402
 

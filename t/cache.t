@@ -1,22 +1,17 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
+# lane: judging
 """The cache: right at once after close, extend and expiry; bounded; no bad record gets through; no
 clock is trusted."""
 import email.utils
 import os
 import socket
 import subprocess
-import sys
 import threading
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
-import keeper
-import tap
-from clockrig import Shift
-from relayrig import Rig, wait_for
-from rlydlib import rss_kb
+from lib import fixture, keeper, Rig, rss_kb, tap, test, wait_for
+from lib.clockrig import Shift
 
 STATUS = """
     <Location "/relay-status">
@@ -56,7 +51,30 @@ def ask_until(connection, status, timeout):
     return None, before
 
 
-def test_close_and_extend(rig, device):
+@fixture
+def rig():
+    rig = Rig(vhost=STATUS, httpd_conf=ONE_CHILD)
+    rig.expect(
+        r"RLY111 no link to Redis|RLY120 route \S+ cannot be looked up: (cannot connect|Redis "
+        r"at)|Redis is now ready|AH01102|AH00898|AH00957|AH01114")
+    yield rig
+    rig.ends_cleanly()
+
+
+@fixture
+def device(rig):
+    return rig.device("nas")
+
+
+@fixture
+def tunnel(rig, device):
+    tunnel = rig.open(device.url)
+    rig.connect(tunnel)
+    return tunnel
+
+
+@test
+def close_and_extend(rig, device):
     for round_ in range(5):
         tunnel = rig.open(device.url)
         rig.connect(tunnel)
@@ -85,7 +103,8 @@ def test_close_and_extend(rig, device):
            f"took {took}, before: {before}")
 
 
-def test_counters(rig, device):
+@test
+def counters(rig, device):
     tunnel = rig.open(device.url)
     rig.connect(tunnel)
     wait_for(lambda: status_lines(rig)["RelayLink"] == "up", "the link to Redis")
@@ -114,66 +133,8 @@ def test_counters(rig, device):
         rig.get("nobody-here")[0], 200, "a name that was unknown works at once when it is opened")
 
 
-def test_expiry(rig, device):
-    """Within 1 s of its end a tunnel is gone, whether Redis can say so or not."""
-    for redis_up in (True, False):
-        tunnel = rig.open(device.url, ttl="3s")
-        rig.connect(tunnel)
-        tap.is_(rig.get(tunnel)[0], 200, "a tunnel for 3 s")
-        end = expires(rig, tunnel)
-        if not redis_up:
-            rig.redis("SAVE")
-            rig.servers["redis"].kill()
-        time.sleep(max(0, end - 0.5 - time.monotonic()))
-        tap.is_(rig.get(tunnel)[0], 200, "half a second before its end it still works")
-        took, before = ask_until(rig.connection(tunnel), 410, 5)
-        late = time.monotonic() - end
-        tap.ok(took is not None and before <= {200} and -0.1 < late < 0.5,
-               f"410 at its end, Redis {'up' if redis_up else 'down'}",
-               f"{late:.3f} s after it, before: {before}")
-    rig.servers["redis"].start()
-    wait_for(lambda: status_lines(rig)["RelayLink"] == "up", "the link to Redis")
-
-
-def flood(rig, names, batch=200):
-    """Asks for names that nobody has, many at once on one connection; the statuses."""
-    seen = {}
-    with rig.tls(rig.domain) as sock:
-        for at in range(0, len(names), batch):
-            part = names[at:at + batch]
-            sock.sendall(b"".join(b"HEAD / HTTP/1.1\r\nHost: %s.%s\r\n\r\n" %
-                                  (n.encode(), rig.domain.encode()) for n in part))
-            answer, count = b"", 0
-            while count < len(part):
-                piece = sock.recv(262144)
-                if not piece:
-                    return seen
-                answer += piece
-                count = answer.count(b"HTTP/1.1 ")
-                if count == len(part) and not answer.endswith(b"\r\n\r\n"):
-                    count -= 1
-            for piece in answer.split(b"HTTP/1.1 ")[1:]:
-                seen[piece[:3]] = seen.get(piece[:3], 0) + 1
-    return seen
-
-
-def test_flood(rig, tunnel):
-    child, = [pid for pid in keeper.descendants([rig.servers["httpd"].pid]) if rss_kb(pid)]
-    tap.is_(flood(rig, [f"warm-{i}" for i in range(6000)]), {b"404": 6000},
-            "6,000 unknown names, for a start")
-    before = rss_kb(child)
-    tap.is_(flood(rig, [f"probe-{i}-{'x' * 40}" for i in range(20000)]), {b"404": 20000},
-            "20,000 more")
-    grown = rss_kb(child) - before
-    lines = status_lines(rig)
-    tap.note(f"httpd's memory grew by {grown} kB")
-    tap.ok(grown < 2048, "httpd's memory does not grow with them", f"{grown} kB")
-    tap.between(int(lines["RelayCachedAbsent"]), 1, 4096, "of the names few are kept")
-    tap.is_(rig.get(tunnel)[0], 200, "a route answers after it")
-    tap.ok(int(rig.redis("DBSIZE")) < 100, "and Redis has no keys more")
-
-
-def test_records(rig, device):
+@test
+def records(rig, device):
     """Records that cannot be used are no routes, and the log says why."""
     good = rig.open(device.url, name="good-one")
     rig.connect(good)
@@ -244,7 +205,89 @@ def test_records(rig, device):
     tap.is_(rig.get("bad-scheme")[0], 200, "a record that was mended works at once")
 
 
-def test_clock(rig, device):
+@test
+def missed(rig, device):
+    """A change of which nobody could tell: the link was broken just then. Nothing of before may be
+    believed after it."""
+    tunnel = rig.open(device.url)
+    rig.connect(tunnel)
+    name = tunnel["routes"][0]["name"]
+    tap.is_({rig.get(tunnel)[0] for _ in range(3)}, {200}, "missed: a known route")
+    subprocess.run(["redis-cli", "-s", rig.redis_sock],
+                   check=True,
+                   capture_output=True,
+                   text=True,
+                   input=("MULTI\nCLIENT KILL TYPE pubsub\nCLIENT KILL TYPE normal SKIPME yes\n"
+                          f"DEL relay:route:{name}\nHSET relay:gone:{name} v 1 why closed\nEXEC\n"))
+    took, before = ask_until(rig.connection(tunnel), 410, 5)
+    tap.ok(took is not None and took < 2,
+           "missed: a close in the moment when the link broke is known soon after",
+           f"took {took}, before: {before}")
+
+
+@test
+def expiry(rig, device):
+    """Within 1 s of its end a tunnel is gone, whether Redis can say so or not."""
+    for redis_up in (True, False):
+        tunnel = rig.open(device.url, ttl="3s")
+        rig.connect(tunnel)
+        tap.is_(rig.get(tunnel)[0], 200, "a tunnel for 3 s")
+        end = expires(rig, tunnel)
+        if not redis_up:
+            rig.redis("SAVE")
+            rig.servers["redis"].kill()
+        time.sleep(max(0, end - 0.5 - time.monotonic()))
+        tap.is_(rig.get(tunnel)[0], 200, "half a second before its end it still works")
+        took, before = ask_until(rig.connection(tunnel), 410, 5)
+        late = time.monotonic() - end
+        tap.ok(took is not None and before <= {200} and -0.1 < late < 0.5,
+               f"410 at its end, Redis {'up' if redis_up else 'down'}",
+               f"{late:.3f} s after it, before: {before}")
+    rig.servers["redis"].start()
+    wait_for(lambda: status_lines(rig)["RelayLink"] == "up", "the link to Redis")
+
+
+def flood(rig, names, batch=200):
+    """Asks for names that nobody has, many at once on one connection; the statuses."""
+    seen = {}
+    with rig.tls(rig.domain) as sock:
+        for at in range(0, len(names), batch):
+            part = names[at:at + batch]
+            sock.sendall(b"".join(b"HEAD / HTTP/1.1\r\nHost: %s.%s\r\n\r\n" %
+                                  (n.encode(), rig.domain.encode()) for n in part))
+            answer, count = b"", 0
+            while count < len(part):
+                piece = sock.recv(262144)
+                if not piece:
+                    return seen
+                answer += piece
+                count = answer.count(b"HTTP/1.1 ")
+                if count == len(part) and not answer.endswith(b"\r\n\r\n"):
+                    count -= 1
+            for piece in answer.split(b"HTTP/1.1 ")[1:]:
+                seen[piece[:3]] = seen.get(piece[:3], 0) + 1
+    return seen
+
+
+@test
+def flood_of_names(rig, tunnel):
+    child, = [pid for pid in keeper.descendants([rig.servers["httpd"].pid]) if rss_kb(pid)]
+    tap.is_(flood(rig, [f"warm-{i}" for i in range(6000)]), {b"404": 6000},
+            "6,000 unknown names, for a start")
+    before = rss_kb(child)
+    tap.is_(flood(rig, [f"probe-{i}-{'x' * 40}" for i in range(20000)]), {b"404": 20000},
+            "20,000 more")
+    grown = rss_kb(child) - before
+    lines = status_lines(rig)
+    tap.note(f"httpd's memory grew by {grown} kB")
+    tap.ok(grown < 2048, "httpd's memory does not grow with them", f"{grown} kB")
+    tap.between(int(lines["RelayCachedAbsent"]), 1, 4096, "of the names few are kept")
+    tap.is_(rig.get(tunnel)[0], 200, "a route answers after it")
+    tap.ok(int(rig.redis("DBSIZE")) < 100, "and Redis has no keys more")
+
+
+@test
+def clock(rig, device):
     """httpd's own idea of the time has no say."""
     clock = Shift(rig.dir)
 
@@ -314,7 +357,8 @@ class LateRig(Rig):
             end.close()
 
 
-def test_late_news():
+@test
+def late_news():
     """An extension in the last moment, and httpd has not heard of it when the old end comes."""
     rig = LateRig(vhost=STATUS, httpd_conf=ONE_CHILD, relay_conf={"redis": {"timeout": "5s"}})
     wait_for(lambda: status_lines(rig)["RelayLink"] == "up", "the link to Redis", 20)
@@ -368,7 +412,8 @@ class Held:
         self.sock.close()
 
 
-def test_overtaken():
+@test
+def overtaken():
     """What Redis said is overtaken by a change while it is on its way: it may serve the request
     that asked, no other."""
     rig = SlowRig(vhost=STATUS, httpd_conf=ONE_CHILD, relay_conf={"redis": {"timeout": "5s"}})
@@ -405,45 +450,4 @@ def test_overtaken():
     tap.is_(rig.stop(), [], "the rig with slow answers ends cleanly")
 
 
-def test_missed(rig, device):
-    """A change of which nobody could tell: the link was broken just then. Nothing of before may be
-    believed after it."""
-    tunnel = rig.open(device.url)
-    rig.connect(tunnel)
-    name = tunnel["routes"][0]["name"]
-    tap.is_({rig.get(tunnel)[0] for _ in range(3)}, {200}, "missed: a known route")
-    subprocess.run(["redis-cli", "-s", rig.redis_sock],
-                   check=True,
-                   capture_output=True,
-                   text=True,
-                   input=("MULTI\nCLIENT KILL TYPE pubsub\nCLIENT KILL TYPE normal SKIPME yes\n"
-                          f"DEL relay:route:{name}\nHSET relay:gone:{name} v 1 why closed\nEXEC\n"))
-    took, before = ask_until(rig.connection(tunnel), 410, 5)
-    tap.ok(took is not None and took < 2,
-           "missed: a close in the moment when the link broke is known soon after",
-           f"took {took}, before: {before}")
-
-
-def main():
-    rig = Rig(vhost=STATUS, httpd_conf=ONE_CHILD)
-    rig.expect(
-        r"RLY111 no link to Redis|RLY120 route \S+ cannot be looked up: (cannot connect|Redis "
-        r"at)|Redis is now ready|AH01102|AH00898|AH00957|AH01114")
-    device = rig.device("nas")
-    test_close_and_extend(rig, device)
-    test_counters(rig, device)
-    test_records(rig, device)
-    test_missed(rig, device)
-    test_expiry(rig, device)
-    tunnel = rig.open(device.url)
-    rig.connect(tunnel)
-    test_flood(rig, tunnel)
-    test_clock(rig, device)
-    test_late_news()
-    test_overtaken()
-    rig.check_logs()
-    tap.is_(rig.stop(), [], "the rig ends cleanly")
-    tap.done()
-
-
-main()
+tap.run()

@@ -6,15 +6,10 @@ ends is what that clock says has ended; no session ends that should not, nobody 
 device, no listen address comes twice. (httpd's clock alone: cache.t.)"""
 import os
 import random
-import sys
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
-import tap
-from clockrig import ClockRig
-from relayrig import wait_for
-from rlydlib import events, live
+from lib import events, fixture, live, tap, test, wait_for
+from lib.clockrig import ClockRig
 
 
 def ask_all(rig, tunnels):
@@ -27,7 +22,40 @@ def ask_all(rig, tunnels):
     return wrong
 
 
-def test_to_and_fro(rig, devices, tunnels, sessions, rng):
+@fixture
+def rig():
+    rig = ClockRig()
+    rig.expect(r"Failed publickey|AH00957|AH01114|AH01102|AH00898")
+    yield rig
+    rig.ends_cleanly()
+
+
+@fixture
+def devices(rig):
+    return rig.devices_("one", "two", "three")
+
+
+@fixture
+def tunnels(rig, devices):
+    return [(rig.open(d.url, ttl="9h"), d.id) for d in devices]
+
+
+@fixture
+def sessions(rig, tunnels):
+    sessions = [rig.connect(t) for t, _ in tunnels]
+    tap.is_(ask_all(rig, tunnels), [], "three tunnels")
+    return sessions
+
+
+@fixture
+def rng():
+    seed = os.environ.get("RELAY_SEED", str(random.SystemRandom().randrange(10**9)))
+    tap.note(f"RELAY_SEED={seed}")
+    return random.Random(seed)
+
+
+@test
+def to_and_fro(rig, devices, tunnels, sessions, rng):
     wrong, opened, until = [], 0, time.monotonic() + 4
     while time.monotonic() < until:
         rig.step(rng.choice((-1, 1)) if abs(rig.offset) < 3 else -rig.offset)
@@ -52,7 +80,8 @@ def test_to_and_fro(rig, devices, tunnels, sessions, rng):
             "a second to and fro: no session ends")
 
 
-def test_forward(rig, devices, tunnels, sessions):
+@test
+def forward(rig, devices, tunnels, sessions):
     brief = rig.open(devices[0].url, ttl="30m")
     session = rig.connect(brief)
     tap.is_(rig.get(brief)[0], 200, "a tunnel for half an hour")
@@ -79,7 +108,8 @@ def test_forward(rig, devices, tunnels, sessions):
     tap.between(time.monotonic() - began, 1, 4, "and ends in time")
 
 
-def test_rlyd_away(rig, devices):
+@test
+def rlyd_away(rig, devices):
     """What rlyd finds when it starts is judged by its age; a clock that was put back makes tunnels
     younger than they are."""
     tunnel = rig.open(devices[0].url)
@@ -98,7 +128,25 @@ def test_rlyd_away(rig, devices):
     wait_for(lambda: not rig.listening(tunnel), "its end", 5)
 
 
-def test_back(rig, devices, tunnels, sessions):
+@test
+def woken(rig, devices):
+    """A tunnel that had ended seems open again when the clock is put back; what its visitors were
+    told stays true."""
+    tunnel = rig.open(devices[0].url, ttl="20s")
+    tap.is_(rig.get(tunnel)[0], 503, "a tunnel for 20 s, without a device")
+    rig.step(30)
+    wait_for(lambda: rig.get(tunnel)[0] == 410, "410", 10)
+    # Redis comes across it, and removes it
+    rig.redis("EXISTS", f"relay:route:{tunnel['routes'][0]['name']}")
+    rig.step(-30)
+    result = rig.rly("extend", "-t", "1h", tunnel["id"], check=False)
+    tap.is_((result.returncode, rig.get(tunnel)[0]), (1, 410),
+            "half a minute forward and back: it has ended, and is not extended")
+    tap.like(result.stderr, "expired", "and rly says why")
+
+
+@test
+def back(rig, devices, tunnels, sessions):
     addresses = [t["routes"][0]["listen"]
                  for t, _ in tunnels] + [rig.open("80")["routes"][0]["listen"] for _ in range(10)]
     counter = int(rig.redis("GET", "relay:next:relay1"))
@@ -144,23 +192,14 @@ def test_back(rig, devices, tunnels, sessions):
     wait_for(lambda: not rig.listening(brief), "its end", 3)
 
 
-def test_woken(rig, devices):
-    """A tunnel that had ended seems open again when the clock is put back; what its visitors were
-    told stays true."""
-    tunnel = rig.open(devices[0].url, ttl="20s")
-    tap.is_(rig.get(tunnel)[0], 503, "a tunnel for 20 s, without a device")
-    rig.step(30)
-    wait_for(lambda: rig.get(tunnel)[0] == 410, "410", 10)
-    # Redis comes across it, and removes it
-    rig.redis("EXISTS", f"relay:route:{tunnel['routes'][0]['name']}")
-    rig.step(-30)
-    result = rig.rly("extend", "-t", "1h", tunnel["id"], check=False)
-    tap.is_((result.returncode, rig.get(tunnel)[0]), (1, 410),
-            "half a minute forward and back: it has ended, and is not extended")
-    tap.like(result.stderr, "expired", "and rly says why")
+@test
+def afterwards(rig, tunnels, sessions):
+    wait_for(lambda: len(live(rig)) == 3, "live: is right", 10)
+    tap.is_(ask_all(rig, tunnels), [], "after all that the first three serve")
 
 
-def test_same_address(device):
+@test
+def same_address(devices):
     """A session that nobody ends, rlyd being away, has the only address of the listen space. Its
     tunnel was opened after rlyd's last look, but as the clock was set back in between its address
     is free again before that look is a cooldown old."""
@@ -170,7 +209,7 @@ def test_same_address(device):
     wait_for(lambda: rig.redis("HGET", "relay:seen:relay1", "at") != looked, "rlyd looks", 5)
     rig.servers["rlyd"].kill()
     rig.step(-2)
-    old = rig.open(device.url, ttl="1s")
+    old = rig.open(devices[0].url, ttl="1s")
     session = rig.connect(old, args=("-o", f"Port={rig.ssh_port}"))
     until, opened = time.monotonic() + 9, 0
     while time.monotonic() < until:
@@ -185,30 +224,7 @@ def test_same_address(device):
     wait_for(lambda: session.process.poll() is not None, "the old session's end", 5)
     wait_for(lambda: rig.rly("open", "80", check=False).returncode == 0, "rly opens", 10)
     tap.ok(True, "it comes back when rlyd has ended the session")
-    rig.check_logs()
-    tap.is_(rig.stop(), [], "the small rig ends cleanly")
+    rig.ends_cleanly("the small rig")
 
 
-def main():
-    seed = os.environ.get("RELAY_SEED", str(random.SystemRandom().randrange(10**9)))
-    tap.note(f"RELAY_SEED={seed}")
-    rig = ClockRig()
-    rig.expect(r"Failed publickey|AH00957|AH01114|AH01102|AH00898")
-    devices = rig.devices_("one", "two", "three")
-    tunnels = [(rig.open(d.url, ttl="9h"), d.id) for d in devices]
-    sessions = [rig.connect(t) for t, _ in tunnels]
-    tap.is_(ask_all(rig, tunnels), [], "three tunnels")
-    test_to_and_fro(rig, devices, tunnels, sessions, random.Random(seed))
-    test_forward(rig, devices, tunnels, sessions)
-    test_rlyd_away(rig, devices)
-    test_woken(rig, devices)
-    test_back(rig, devices, tunnels, sessions)
-    wait_for(lambda: len(live(rig)) == 3, "live: is right", 10)
-    tap.is_(ask_all(rig, tunnels), [], "after all that the first three serve")
-    rig.check_logs()
-    test_same_address(devices[0])
-    tap.is_(rig.stop(), [], "the rig ends cleanly")
-    tap.done()
-
-
-main()
+tap.run()

@@ -6,15 +6,10 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
-import keeper
-import tap
-from relayrig import APACHE2, MODULES, Rig
+from lib import APACHE2, fixture, keeper, MODULES, Rig, tap, test
 
 
 def configtest(rig, change):
@@ -54,7 +49,15 @@ def with_conf(rig, text):
     return lambda httpd_conf: httpd_conf.replace(f"RelayConfig {rig.conf}", f"RelayConfig {path}")
 
 
-def test_directives(rig):
+@fixture
+def rig():
+    rig = Rig()
+    yield rig
+    rig.ends_cleanly()
+
+
+@test
+def directives(rig):
     check(rig, "as it is", lambda text: text, None)
     for name in ("RelayCacheTTL", "RelayStaleMax", "RelayBackendTimeout",
                  "RelayBackendConnectTimeout", "RelayBackendIdle"):
@@ -95,7 +98,8 @@ def test_directives(rig):
             "RelayEngine on", "RelayEngine off").replace(rig.conf, "/nonexistent"), None)
 
 
-def test_numbers(rig):
+@test
+def numbers(rig):
     """RelayTunnelThreads and RelaySSHWaitMax, good and bad."""
     for value in ("0", "1", "100000", "1%", "100%"):
         check(rig, f"RelayTunnelThreads {value}", in_vhost(f"RelayTunnelThreads {value}"), None)
@@ -119,7 +123,8 @@ def warns(rig, what, change, wanted):
            f"configtest: {what}", f"exit status {status}\n{said}")
 
 
-def test_eviction(rig):
+@test
+def eviction(rig):
     """A Redis that forgets tunnels when it is full. Without a right to INFO, or away, it is not
     judged, and nobody waits for it."""
     for memory, policy, evicts in (("0", "noeviction", False), ("0", "allkeys-lru", False), (
@@ -157,7 +162,8 @@ def test_eviction(rig):
     rig.redis("CONFIG", "SET", "maxmemory-policy", "noeviction")
 
 
-def test_names(rig):
+@test
+def names(rig):
     """A virtual host that no request for a device will come to."""
     def names(name, *aliases):
         lines = "".join(f"    ServerAlias {alias}\n" for alias in aliases)
@@ -180,7 +186,8 @@ def test_names(rig):
           (text).replace("RelayEngine on", "RelayEngine off"), None)
 
 
-def test_relay_conf(rig):
+@test
+def relay_conf(rig):
     base = "[relay]\nname = r\ndomain = relay.localhost\n"
     path = f"{rig.dir}/etc/other.conf"
     check(
@@ -222,7 +229,8 @@ def test_relay_conf(rig):
     tap.unlike(said, "s3cret", "the password is not shown")
 
 
-def test_modules(rig):
+@test
+def modules(rig):
     def without(*names):
         pattern = "|".join(f"{name}_module" for name in names)
         lines = rf"^LoadModule ({pattern}) .*\n" + (r"|^ *Proxy.*\n" if "proxy" in names else "")
@@ -294,7 +302,7 @@ class Load:
             thread.join()
 
 
-def test_restarts(mpm):
+def check_restarts(mpm):
     rig = Rig(mpm=mpm, http2=mpm != "prefork", httpd_conf="MaxConnectionsPerChild 200")
     device = rig.device("nas")
     tunnel = rig.open(device.url)
@@ -334,8 +342,7 @@ def test_restarts(mpm):
         thread.join()
     rig.servers["httpd"].start()
     tap.is_(rig.get(tunnel)[0], 200, f"{mpm}: and starts again")
-    rig.check_logs()
-    tap.is_(rig.stop(), [], f"{mpm}: the rig ends cleanly")
+    rig.ends_cleanly(f"{mpm}: the rig")
 
 
 def quietly(function, *args):
@@ -345,19 +352,19 @@ def quietly(function, *args):
         pass
 
 
-def main():
-    rig = Rig()
-    test_directives(rig)
-    test_numbers(rig)
-    test_eviction(rig)
-    test_names(rig)
-    test_relay_conf(rig)
-    test_modules(rig)
-    rig.check_logs()
-    tap.is_(rig.stop(), [], "the rig ends cleanly")
-    for mpm in ("event", "worker", "prefork"):
-        test_restarts(mpm)
-    tap.done()
+@test
+def restarts_event():
+    check_restarts("event")
 
 
-main()
+@test
+def restarts_worker():
+    check_restarts("worker")
+
+
+@test
+def restarts_prefork():
+    check_restarts("prefork")
+
+
+tap.run()

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
+# lane: judging
 """What visitors, devices and operators see while a part hangs, dies, or has run out of something,
 and that all is well afterwards without anyone's help. (Redis away, hung or refusing:
 redis-faults.t. A line that is cut, and rlyd without descriptors: rlyd-owner.t, rlyd.t.)"""
@@ -10,16 +11,9 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
-import tap
-import keeper
-from relayrig import Rig, wait_for
-from rlydlib import fds, log
-from watching import timed
+from lib import fds, fixture, keeper, log, Rig, tap, test, timed, wait_for
 
 SMALL = "ServerLimit 1\nStartServers 1\nThreadLimit 6\nThreadsPerChild 6\nMaxRequestWorkers 6\nMinSpareThreads 1\nMaxSpareThreads 6"
 
@@ -64,10 +58,33 @@ def serves(rig, tunnel, name):
     wait_for(lambda: not rig.listening(new), "the session's end", 2)
 
 
+@fixture
+def rig():
+    rig = Rig(rlyd=True)
+    rig.expect(r"RLY150 |RLY402 |RLY111 |RLY120 |RLY43[01] |the new maxmemory value|Too many open "
+               r"files|AH02324|AH00098|AH00957|AH01114|AH01102|AH00898")
+    yield rig
+    rig.ends_cleanly()
+
+
+@fixture
+def device(rig):
+    return rig.device("nas")
+
+
+@fixture
+def tunnel(rig, device):
+    tunnel = rig.open(device.url)
+    rig.connect(tunnel)
+    still_up(rig, tunnel, "before it all")
+    return tunnel
+
+
 # --- rlyd hangs
 
 
-def test_rlyd_hangs(rig, tunnel):
+@test
+def rlyd_hangs(rig, tunnel):
     closing, late = rig.open(tunnel["routes"][0]["service"]), rig.open(
         tunnel["routes"][0]["service"])
     closed = rig.connect(closing)
@@ -111,10 +128,41 @@ def test_rlyd_hangs(rig, tunnel):
     rig.rly("close", late["id"])
 
 
+@test
+def maxmemory(rig, tunnel):
+    """Redis holds all that it may: nothing new, but what is to end can be ended."""
+    service = tunnel["routes"][0]["service"]
+    closing, coming, brief = rig.open(service), rig.open(service), rig.open(service, ttl="10s")
+    end = int(rig.redis("HGET", f"relay:tunnel:{brief['id']}", "expires")) / 1000
+    closed, ending = rig.connect(closing), rig.connect(brief)
+    rig.redis("CONFIG", "SET", "maxmemory", "1")
+    try:
+        refused = rig.rly("open", "80", check=False)
+        tap.ok(refused.returncode == 3 and "maxmemory" in refused.stderr,
+               "Redis is full: rly open says so", refused.stderr)
+        tap.is_((status(rig, tunnel), status(rig, "unheard-of")), (200, 404),
+                "visitors do not notice")
+        took = come(rig, coming)
+        tap.ok(took is not None and took < 5, "a device gets in", took)
+        shut = rig.rly("close", closing["id"], check=False)
+        tap.is_((shut.returncode, rig.status_after(closing)), (0, 410), "a tunnel can be closed")
+        wait_for(lambda: closed.process.poll() is not None, "the session's end", 2)
+        tap.is_(ending.process.poll(), None, "another one goes on")
+        wait_for(lambda: ending.process.poll() is not None, "the expired session's end", 15)
+        tap.between(time.time() - end, -0.3, 1.5, "until it expires, and no longer")
+    finally:
+        rig.redis("CONFIG", "SET", "maxmemory", "0")
+    serves(rig, tunnel, "room in Redis")
+    listed = wait_for(lambda: int(rig.redis("HLEN", "relay:live:relay1")) == 2,
+                      "live: is put right", 20, 0.2)
+    tap.ok(listed, "live: is put right")
+
+
 # --- httpd's children
 
 
-def test_child_killed(rig, tunnel):
+@test
+def child_killed(rig, tunnel):
     for sig in (signal.SIGKILL, signal.SIGSEGV):
         name = signal.Signals(sig).name
         victims = sorted(keeper.descendants([rig.servers["httpd"].pid]))
@@ -139,7 +187,8 @@ def test_child_killed(rig, tunnel):
         serves(rig, tunnel, name)
 
 
-def test_httpd_descriptors(rig, tunnel):
+@test
+def httpd_descriptors(rig, tunnel):
     """More visitors than httpd has descriptors for: what it cannot serve it does not answer for
     wrongly."""
     httpd = rig.servers["httpd"].pid
@@ -170,7 +219,8 @@ def test_httpd_descriptors(rig, tunnel):
     serves(rig, tunnel, "after the rush")
 
 
-def test_workers():
+@test
+def workers():
     """MaxRequestWorkers reached: all wait, none is lost."""
     rig = Rig(rlyd=True, httpd_conf=SMALL)
     rig.expect("AH00484|AH03490|AH00485|AH10159")
@@ -191,11 +241,11 @@ def test_workers():
            "20 more wait their turn and get theirs", quick)
     tap.ok(took is not None and took < 10, "a device that comes then gets in", took)
     serves(rig, tunnel, "after the rush")
-    rig.check_logs()
-    tap.is_(rig.stop(), [], "the small rig ends cleanly")
+    rig.ends_cleanly("the small rig")
 
 
-def test_one_thread():
+@test
+def one_thread():
     """ThreadsPerChild 1: each request may meet another process, with a cache and a watcher of its
     own."""
     rig = Rig(rlyd=True,
@@ -219,14 +269,14 @@ def test_one_thread():
     tap.is_((set(answers[::3]), set(answers[1::3]), set(answers[2::3])), ({410}, {200}, {404}),
             "after a close all processes know")
     serves(rig, tunnel, "a thread a process")
-    rig.check_logs()
-    tap.is_(rig.stop(), [], "the rig with a thread a process ends cleanly")
+    rig.ends_cleanly("the rig with a thread a process")
 
 
 # --- sshd
 
 
-def test_no_sshd():
+@test
+def no_sshd():
     """The program is gone for a moment, as in an upgrade."""
     copy = "/usr/sbin/sshd"
     rig = Rig(rlyd=True, start=False)
@@ -254,8 +304,7 @@ def test_no_sshd():
     wait_for(lambda: not rig.listening(tunnel), "the end of a session whose program was replaced",
              2)
     tap.ok(True, "a session whose program was replaced is ended like any other")
-    rig.check_logs()
-    tap.is_(rig.stop(), [], "the rig ends cleanly")
+    rig.ends_cleanly()
 
 
 def rewrite_conf(rig):
@@ -270,7 +319,8 @@ def login_here(rig, tunnel, wait=True):
     return rig.connect(tunnel, wait=wait, args=("-o", f"Port={rig.ssh_port}"))
 
 
-def test_sshd_descriptors():
+@test
+def sshd_descriptors():
     """The listening sshd, and then a session's, have no descriptor left."""
     rig = Rig(rlyd=True,
               sshd_conf="LoginGraceTime 3",
@@ -292,8 +342,7 @@ def test_sshd_descriptors():
     no_accept(rig, tunnel, waiting, sshd, limits)
     crowded_session(rig, coming, tunnel)
     serves(rig, tunnel, "sshd has descriptors")
-    rig.check_logs()
-    tap.is_(rig.stop(), [], "the rig with a starved sshd ends cleanly")
+    rig.ends_cleanly("the rig with a starved sshd")
 
 
 def strangers_hold_all(rig, tunnel, coming, direct):
@@ -384,7 +433,8 @@ def fill(path):
             pass
 
 
-def test_disk_full():
+@test
+def disk_full():
     """The file systems of the logs and of Redis's data are full."""
     rig = Rig(rlyd=True, start=False)
     for name in ("log", "redis"):
@@ -420,64 +470,11 @@ def test_disk_full():
         serves(rig, tunnel, "room again")
         rig.expect(r"RLY431 .*MISCONF| # (Short write|Error writing to the AOF|AOF write "
                    r"error|Asynchronous AOF fsync)")
-        rig.check_logs()
-        tap.is_(rig.stop(), [], "the rig ends cleanly")
+        rig.ends_cleanly()
     finally:
         rig.stop()
         for name in ("log", "redis"):
             subprocess.run(["umount", "-l", f"{rig.dir}/{name}"], stderr=subprocess.DEVNULL)
 
 
-def test_maxmemory(rig, tunnel):
-    """Redis holds all that it may: nothing new, but what is to end can be ended."""
-    service = tunnel["routes"][0]["service"]
-    closing, coming, brief = rig.open(service), rig.open(service), rig.open(service, ttl="10s")
-    end = int(rig.redis("HGET", f"relay:tunnel:{brief['id']}", "expires")) / 1000
-    closed, ending = rig.connect(closing), rig.connect(brief)
-    rig.redis("CONFIG", "SET", "maxmemory", "1")
-    try:
-        refused = rig.rly("open", "80", check=False)
-        tap.ok(refused.returncode == 3 and "maxmemory" in refused.stderr,
-               "Redis is full: rly open says so", refused.stderr)
-        tap.is_((status(rig, tunnel), status(rig, "unheard-of")), (200, 404),
-                "visitors do not notice")
-        took = come(rig, coming)
-        tap.ok(took is not None and took < 5, "a device gets in", took)
-        shut = rig.rly("close", closing["id"], check=False)
-        tap.is_((shut.returncode, rig.status_after(closing)), (0, 410), "a tunnel can be closed")
-        wait_for(lambda: closed.process.poll() is not None, "the session's end", 2)
-        tap.is_(ending.process.poll(), None, "another one goes on")
-        wait_for(lambda: ending.process.poll() is not None, "the expired session's end", 15)
-        tap.between(time.time() - end, -0.3, 1.5, "until it expires, and no longer")
-    finally:
-        rig.redis("CONFIG", "SET", "maxmemory", "0")
-    serves(rig, tunnel, "room in Redis")
-    listed = wait_for(lambda: int(rig.redis("HLEN", "relay:live:relay1")) == 2,
-                      "live: is put right", 20, 0.2)
-    tap.ok(listed, "live: is put right")
-
-
-def main():
-    rig = Rig(rlyd=True)
-    rig.expect(r"RLY150 |RLY402 |RLY111 |RLY120 |RLY43[01] |the new maxmemory value|Too many open "
-               r"files|AH02324|AH00098"
-               r"|AH00957|AH01114|AH01102|AH00898")
-    device = rig.device("nas")
-    tunnel = rig.open(device.url)
-    rig.connect(tunnel)
-    still_up(rig, tunnel, "before it all")
-    test_rlyd_hangs(rig, tunnel)
-    test_maxmemory(rig, tunnel)
-    test_child_killed(rig, tunnel)
-    test_httpd_descriptors(rig, tunnel)
-    rig.check_logs()
-    tap.is_(rig.stop(), [], "the rig ends cleanly")
-    test_workers()
-    test_one_thread()
-    test_no_sshd()
-    test_sshd_descriptors()
-    test_disk_full()
-    tap.done()
-
-
-main()
+tap.run()

@@ -15,16 +15,10 @@ import select
 import socket
 import ssl
 import subprocess
-import sys
 import threading
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
-import tap
-import keeper
-from relayrig import Rig, wait_for
-from rlydlib import fds, own_network, rss_kb
+from lib import fds, keeper, own_network, Rig, rss_kb, tap, wait_for
 
 SECONDS = float(os.environ.get("RELAY_SOAK", "8"))
 SEED = os.environ.get("RELAY_SEED", str(random.SystemRandom().randrange(10**9)))

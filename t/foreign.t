@@ -9,16 +9,11 @@ import os
 import pwd
 import re
 import subprocess
-import sys
 import threading
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
-import tap
-from relayrig import Rig, wait_for
-from rlydlib import events, log, wait, within
-from squatter import Squatter
+from lib import events, fixture, log, Rig, tap, test, TOP, wait, wait_for, within
+from lib.squatter import Squatter
 
 # Above the ports that connections leave from, and those of other rigs.
 LOW = 61000 + os.getpid() % 38 * 100
@@ -76,8 +71,36 @@ def visits(rig, tunnel):
             yield (f"WebSocket, {scheme}", *upgrade(rig, route["name"]))
 
 
-def test_kinds(rig, tunnel, kinds):
-    for what, user, form, how, where in kinds:
+@test
+def orders():
+    """Orders of events that no visitor can time: the unit test, for t/mutations' sake."""
+    build = os.environ.get("RELAY_BUILD", f"{TOP}/build")
+    made = subprocess.run(["make", "-s", "-C", build, "t/unit/test_owner"],
+                          capture_output=True,
+                          text=True)
+    said = subprocess.run([f"{build}/t/unit/test_owner"], capture_output=True,
+                          text=True) if made.returncode == 0 else made
+    tap.is_((said.returncode, re.findall("(?m)^not ok.*", said.stdout)), (0, []),
+            "the judgement of sockets, by table and by this kernel's own")
+
+
+@fixture
+def rig():
+    rig = Rig(rlyd=True)
+    rig.expect("RLY149|RLY44[01]|AH00957|AH01114|AH01102|AH10034|AH00898|RLY10[78]|RLY11|RLY430")
+    yield rig
+    rig.ends_cleanly()
+
+
+@fixture
+def tunnel(rig):
+    plain, tls = rig.devices_("nas", "other"), rig.device("tls", tls=True)
+    return rig.open(plain[0], tls, f"h2c://127.0.0.1:{plain[1].port}")
+
+
+@test
+def kinds(rig, tunnel):
+    for what, user, form, how, where in KINDS:
         rig_log = log(rig, "relay-error.log")
         squatter = Squatter(user, addresses(tunnel, form), how)
         wrong = [(v, s, after, body) for v, s, after, body in visits(rig, tunnel)
@@ -98,19 +121,26 @@ def test_kinds(rig, tunnel, kinds):
     tap.ok("RLY149" in log(rig, "relay-error.log"), "the log says so")
 
 
-def test_back(rig, tunnel):
-    session = rig.connect(tunnel)
+def connected(rig, tunnel):
+    """The tunnel's session: the one that is up, or a new one."""
+    return rig.sessions[-1] if rig.listening(tunnel) else rig.connect(tunnel)
+
+
+@test
+def back(rig, tunnel):
+    rig.connect(tunnel)
     got = {v: s for v, s, *_ in visits(rig, tunnel) if "h2c" not in v}
     tap.is_({v: s
              for v, s in got.items() if s != (101 if v.startswith("WebSocket") else 200)}, {},
             "the device is there: all that it was asked reaches it")
-    return session
 
 
-def test_change_of_hands(rig, tunnel, session):
+@test
+def change_of_hands(rig, tunnel):
     """A connection of the pool belongs to the device; who listens there after it meets no request.
     """
     name, form = tunnel["routes"][0]["name"], "{ip}:{port}"
+    session = connected(rig, tunnel)
     statuses, bytes_met, bodies = [], [], set()
     for _ in range(3):
         visitor = rig.connection(name)
@@ -137,11 +167,12 @@ def test_change_of_hands(rig, tunnel, session):
     tap.is_((statuses, bytes_met, bodies), ([503, 503, 503, 200] * 3, [0] * 3, {b"nas"}),
             "the address changes hands behind a pooled connection: 503, not a byte reaches the new "
             "one; the device is back: 200")
-    return session
 
 
-def test_in_turns(rig, tunnel, session):
+@test
+def in_turns(rig, tunnel):
     """A device that comes and goes, somebody who takes every gap, and visitors all the while."""
+    session = connected(rig, tunnel)
     name, place = tunnel["routes"][0]["name"], addresses(tunnel, "{ip}:{port}")[:1]
     over, seen, met, turns = threading.Event(), [], [0, 0], [0, 0]
 
@@ -190,6 +221,26 @@ def test_in_turns(rig, tunnel, session):
     session.stop()
 
 
+@test
+def why(rig):
+    """The device cannot connect: rlyd says why at once."""
+    tunnel = rig.open("80")
+    squatter = Squatter("nobody", addresses(tunnel, "*:{port}"))
+    wait(lambda: told(rig), 5)
+    tap.passes(
+        "the device is refused by sshd",
+        lambda: wait_for(lambda: rig.connect(tunnel, wait=False).process.wait(10), "ssh's end"))
+    port = tunnel["routes"][0]["listen"].split(":")[1]
+    tap.ok(
+        wait(
+            lambda: re.search(
+                rf"RLY441 .*on port {port} of all addresses: a tunnel of that port cannot come up",
+                log(rig)), 3), "rlyd's log says why it cannot come up")
+    tap.ok(any(e.get("listen") == f"0.0.0.0:{port}" for e in events(rig, "foreign")),
+           "and an event, with the port")
+    squatter.stop()
+
+
 def rly_open(rig, number=itertools.count(), elsewhere=False):
     """elsewhere: as on another host, where rly sees no listener of the relay's."""
     argv = [rig.program("rly"), "open", "--json", "-o", f"{rig.dir}/skip-{next(number)}", "80"]
@@ -208,7 +259,88 @@ def told(rig):
     return rig.redis("HGET", "relay:relay:relay1", "taken").split()
 
 
-def test_not_issued(rig):
+@test
+def narrow():
+    """One address with ten ports, of which others have six: the other four are found, and then rly
+    says why not."""
+    base = f"127.{64 + os.getpid() % 60}.{os.getpid() // 60 % 250}.10"
+    rig = Rig(rlyd=True, listen=f"{base}:{LOW}-{LOW + 9}", cooldown="2s")
+    rig.expect("RLY44[01]")
+    squatter = Squatter("nobody", [f"{base}:{LOW + n}"
+                                   for n in (0, 3, 4)] + [f"*:{LOW + n}" for n in (1, 7, 9)],
+                        "deaf")
+    tap.ok(within(5, wait(lambda: len(told(rig)) == 6, 10)),
+           "rlyd tells of exact addresses and of ports", told(rig))
+    wait(lambda: rig.redis("HGET", "relay:seen:relay1", "at"), 5)
+    got = [rly_open(rig, elsewhere=True) for _ in range(5)]
+    tap.is_((sorted(opened(r) for r in got[:4]), got[4].returncode),
+            ([f"{base}:{LOW + n}" for n in (2, 5, 6, 8)], 1),
+            "a narrow space: what nobody has is issued, and no more")
+    tap.like(got[4].stderr,
+             r"other processes listen there \(6 of them; on the relay `ss -ltnp' shows",
+             "rly says why")
+    squatter.stop()
+    tap.ok(
+        wait(lambda: rly_open(rig).returncode == 0, 5) is not None,
+        "they are gone: addresses are issued again")
+    tap.is_(rig.stop(), [], "the narrow rig ends cleanly")
+
+
+@test
+def used_up():
+    """All ports of a space have a listener on all addresses, too many to look at each: refused
+    soon."""
+    base = f"127.{64 + os.getpid() % 60}.{os.getpid() // 60 % 250}.0"
+    rig = Rig(rlyd=True, listen=f"{base}/24:{LOW}-{LOW + 599}")
+    rig.expect("RLY44[01]")
+    squatter = Squatter("nobody", [f"*:{p}" for p in range(LOW, LOW + 600)], "deaf")
+    wait(lambda: rig.redis("HGET", "relay:seen:relay1", "at"), 5)
+    began = time.monotonic()
+    result = rly_open(rig)
+    tap.ok(result.returncode == 1 and time.monotonic() - began < 2,
+           "all 600 ports are taken: rly refuses, soon", result)
+    tap.like(result.stderr, r"other processes listen there", "and says why")
+    squatter.stop()
+    tap.is_(rig.stop(), [], "the rig ends cleanly")
+
+
+# A process that may not have sockets of AF_NETLINK, 16, and what it starts: a filter of seccomp(2).
+NO_NETLINK = r"""
+import ctypes, os, struct, sys
+def op(code, jt, jf, k): return struct.pack("=HBBL", code, jt, jf, k)
+nr = {"x86_64": 41, "aarch64": 198}[os.uname().machine]
+code = (op(0x20, 0, 0, 0) + op(0x15, 0, 3, nr) + op(0x20, 0, 0, 16) + op(0x15, 0, 1, 16)
+        + op(0x06, 0, 0, 0x00050000 | 97) + op(0x06, 0, 0, 0x7fff0000))
+buf = ctypes.create_string_buffer(code)
+libc = ctypes.CDLL(None, use_errno=True)
+if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, ctypes.create_string_buffer(struct.pack("@HP", 6, ctypes.addressof(buf))), 0, 0):
+    sys.exit(f"seccomp: {os.strerror(ctypes.get_errno())}")
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+@test
+def cannot_ask(rig, tunnel):
+    """Where the kernel cannot be asked nobody is taken for the device, not even the device."""
+    rig.connect(tunnel)
+    tap.is_(rig.get(tunnel)[0], 200, "the device is connected")
+    httpd = rig.servers["httpd"]
+    httpd.stop()
+    plain, httpd.argv = httpd.argv, ["/usr/bin/python3", "-c", NO_NETLINK, *httpd.argv]
+    httpd.start()
+    tap.like(
+        log(rig, "httpd.out") + log(rig, "httpd-error.log"), "RLY107 .*tcp_diag",
+        "httpd may not ask the kernel: it says so at its start")
+    tap.is_(rig.get(tunnel)[0], 503, "and no request reaches a device")
+    tap.like(log(rig, "relay-error.log"), "RLY108 ", "and says so again")
+    httpd.stop()
+    httpd.argv = plain
+    httpd.start()
+    tap.is_(rig.get(tunnel)[0], 200, "as it did: all is well")
+
+
+@test
+def not_issued(rig):
     """The port at which the counter stands gets a listener on all addresses: the next address has
     another."""
     had, rlyd = [], rig.servers["rlyd"]
@@ -244,146 +376,19 @@ def test_not_issued(rig):
     tap.ok(within(1.5, took), "nobody listens any more: rlyd tells that, too", took)
 
 
-def test_narrow():
-    """One address with ten ports, of which others have six: the other four are found, and then rly
-    says why not."""
-    base = f"127.{64 + os.getpid() % 60}.{os.getpid() // 60 % 250}.10"
-    rig = Rig(rlyd=True, listen=f"{base}:{LOW}-{LOW + 9}", cooldown="2s")
-    rig.expect("RLY44[01]")
-    squatter = Squatter("nobody", [f"{base}:{LOW + n}"
-                                   for n in (0, 3, 4)] + [f"*:{LOW + n}" for n in (1, 7, 9)],
-                        "deaf")
-    tap.ok(within(5, wait(lambda: len(told(rig)) == 6, 10)),
-           "rlyd tells of exact addresses and of ports", told(rig))
-    wait(lambda: rig.redis("HGET", "relay:seen:relay1", "at"), 5)
-    got = [rly_open(rig, elsewhere=True) for _ in range(5)]
-    tap.is_((sorted(opened(r) for r in got[:4]), got[4].returncode),
-            ([f"{base}:{LOW + n}" for n in (2, 5, 6, 8)], 1),
-            "a narrow space: what nobody has is issued, and no more")
-    tap.like(got[4].stderr,
-             r"other processes listen there \(6 of them; on the relay `ss -ltnp' shows",
-             "rly says why")
-    squatter.stop()
-    tap.ok(
-        wait(lambda: rly_open(rig).returncode == 0, 5) is not None,
-        "they are gone: addresses are issued again")
-    tap.is_(rig.stop(), [], "the narrow rig ends cleanly")
-
-
-def test_used_up():
-    """All ports of a space have a listener on all addresses, too many to look at each: refused
-    soon."""
-    base = f"127.{64 + os.getpid() % 60}.{os.getpid() // 60 % 250}.0"
-    rig = Rig(rlyd=True, listen=f"{base}/24:{LOW}-{LOW + 599}")
-    rig.expect("RLY44[01]")
-    squatter = Squatter("nobody", [f"*:{p}" for p in range(LOW, LOW + 600)], "deaf")
-    wait(lambda: rig.redis("HGET", "relay:seen:relay1", "at"), 5)
-    began = time.monotonic()
-    result = rly_open(rig)
-    tap.ok(result.returncode == 1 and time.monotonic() - began < 2,
-           "all 600 ports are taken: rly refuses, soon", result)
-    tap.like(result.stderr, r"other processes listen there", "and says why")
-    squatter.stop()
-    tap.is_(rig.stop(), [], "the rig ends cleanly")
-
-
-def test_why(rig):
-    """The device cannot connect: rlyd says why at once."""
-    tunnel = rig.open("80")
-    squatter = Squatter("nobody", addresses(tunnel, "*:{port}"))
-    wait(lambda: told(rig), 5)
-    tap.passes(
-        "the device is refused by sshd",
-        lambda: wait_for(lambda: rig.connect(tunnel, wait=False).process.wait(10), "ssh's end"))
-    port = tunnel["routes"][0]["listen"].split(":")[1]
-    tap.ok(
-        wait(
-            lambda: re.search(
-                rf"RLY441 .*on port {port} of all addresses: a tunnel of that port cannot come up",
-                log(rig)), 3), "rlyd's log says why it cannot come up")
-    tap.ok(any(e.get("listen") == f"0.0.0.0:{port}" for e in events(rig, "foreign")),
-           "and an event, with the port")
-    squatter.stop()
-
-
-# A process that may not have sockets of AF_NETLINK, 16, and what it starts: a filter of seccomp(2).
-NO_NETLINK = r"""
-import ctypes, os, struct, sys
-def op(code, jt, jf, k): return struct.pack("=HBBL", code, jt, jf, k)
-nr = {"x86_64": 41, "aarch64": 198}[os.uname().machine]
-code = (op(0x20, 0, 0, 0) + op(0x15, 0, 3, nr) + op(0x20, 0, 0, 16) + op(0x15, 0, 1, 16)
-        + op(0x06, 0, 0, 0x00050000 | 97) + op(0x06, 0, 0, 0x7fff0000))
-buf = ctypes.create_string_buffer(code)
-libc = ctypes.CDLL(None, use_errno=True)
-if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, ctypes.create_string_buffer(struct.pack("@HP", 6, ctypes.addressof(buf))), 0, 0):
-    sys.exit(f"seccomp: {os.strerror(ctypes.get_errno())}")
-os.execv(sys.argv[1], sys.argv[1:])
-"""
-
-
-def test_cannot_ask(rig, tunnel):
-    """Where the kernel cannot be asked nobody is taken for the device, not even the device."""
-    rig.connect(tunnel)
-    tap.is_(rig.get(tunnel)[0], 200, "the device is connected")
-    httpd = rig.servers["httpd"]
-    httpd.stop()
-    plain, httpd.argv = httpd.argv, ["/usr/bin/python3", "-c", NO_NETLINK, *httpd.argv]
-    httpd.start()
-    tap.like(
-        log(rig, "httpd.out") + log(rig, "httpd-error.log"), "RLY107 .*tcp_diag",
-        "httpd may not ask the kernel: it says so at its start")
-    tap.is_(rig.get(tunnel)[0], 503, "and no request reaches a device")
-    tap.like(log(rig, "relay-error.log"), "RLY108 ", "and says so again")
-    httpd.stop()
-    httpd.argv = plain
-    httpd.start()
-    tap.is_(rig.get(tunnel)[0], 200, "as it did: all is well")
-
-
-def test_mpm(mpm):
-    rig = Rig(mpm=mpm, http2=mpm != "prefork")
+@test
+def prefork():
+    rig = Rig(mpm="prefork", http2=False)
     rig.expect("RLY149|AH00957|AH01114")
     device = rig.device("nas")
     tunnel = rig.open(device)
     squatter = Squatter("nobody", addresses(tunnel, "{ip}:{port}"))
     statuses = {rig.get(tunnel)[0] for _ in range(20)}
-    tap.is_((statuses, squatter.met()[1]), ({503}, 0), f"{mpm}: 503, not a byte reaches another")
+    tap.is_((statuses, squatter.met()[1]), ({503}, 0), "prefork: 503, not a byte reaches another")
     squatter.stop()
     rig.connect(tunnel)
-    tap.is_({rig.get(tunnel)[0] for _ in range(20)}, {200}, f"{mpm}: the device is there: 200")
-    tap.is_(rig.stop(), [], f"{mpm}: the rig ends cleanly")
+    tap.is_({rig.get(tunnel)[0] for _ in range(20)}, {200}, "prefork: the device is there: 200")
+    tap.is_(rig.stop(), [], "prefork: the rig ends cleanly")
 
 
-def test_orders():
-    """Orders of events that no visitor can time: the unit test, for t/mutations' sake."""
-    build = os.environ.get("RELAY_BUILD", f"{TOP}/build")
-    made = subprocess.run(["make", "-s", "-C", build, "t/unit/test_owner"],
-                          capture_output=True,
-                          text=True)
-    said = subprocess.run([f"{build}/t/unit/test_owner"], capture_output=True,
-                          text=True) if made.returncode == 0 else made
-    tap.is_((said.returncode, re.findall("(?m)^not ok.*", said.stdout)), (0, []),
-            "the judgement of sockets, by table and by this kernel's own")
-
-
-def main():
-    test_orders()
-    rig = Rig(rlyd=True)
-    rig.expect("RLY149|RLY44[01]|AH00957|AH01114|AH01102|AH10034|AH00898|RLY10[78]|RLY11|RLY430")
-    plain, tls = rig.devices_("nas", "other"), rig.device("tls", tls=True)
-    tunnel = rig.open(plain[0], tls, f"h2c://127.0.0.1:{plain[1].port}")
-    test_kinds(rig, tunnel, KINDS)
-    session = test_change_of_hands(rig, tunnel, test_back(rig, tunnel))
-    test_in_turns(rig, tunnel, session)
-    test_why(rig)
-    test_cannot_ask(rig, tunnel)
-    test_not_issued(rig)
-    rig.check_logs()
-    tap.is_(rig.stop(), [], "the rig ends cleanly")
-    for test in (test_narrow, test_used_up):
-        test()
-    test_mpm("prefork")
-    tap.done()
-
-
-main()
+tap.run()

@@ -7,12 +7,9 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/t/lib"]
-import tap
+from lib import tap, TOP
 
 SECONDS = os.environ.get("RELAY_FUZZ_SECONDS", "1")
 BUILD = os.environ.setdefault("RELAY_FUZZ_BUILD", f"{TOP}/build-fuzz")

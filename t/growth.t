@@ -1,18 +1,14 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
+# lane: busy
 """Nothing grows: memory and descriptors of httpd, rlyd, sshd and Redis over many requests, unknown
 names, logins and tunnels. Thousands in CI; the figures in SECURITY.md are of RELAY_GROWTH=10
 (requests: 100,000)."""
 import os
 import re
 import subprocess
-import sys
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
-import keeper
-import tap
-from relayrig import Rig, wait_for
+from lib import fixture, keeper, Rig, tap, test, wait_for
 
 TIMES = int(os.environ.get("RELAY_GROWTH", "1"))
 # One child with all threads from the start: what httpd starts and ends by itself is not what is
@@ -117,43 +113,64 @@ def tunnels(rig, device, n):
     return right
 
 
-def main():
-    with Rig(rlyd=True, httpd_conf=ONE_CHILD) as rig:
-        rig.expect(r"Failed publickey|Connection (reset|closed)|ended by|AH0095[79]|AH01114")
-        device = rig.device("grows")
-        tunnel = rig.open(device, name="steady")
-        rig.connect(tunnel)
-        load(rig, tunnel, 3000 * TIMES)
-        # until httpd's threads have each got their share of the heap: about 50,000 in the long run
-        n = 6000 * TIMES
-        tap.is_(unknown(rig, 10_000_000, n), n, f"{n} unknown names, for a start")
-        start = measure(rig)
-        load(rig, tunnel, 10_000 * TIMES)
-        compare(start, measure(rig), f"{10_000 * TIMES} requests")
-        before = measure(rig)
-        n = 10_000 * TIMES
-        tap.is_(unknown(rig, 0, n), n, f"{n} unknown names, each answered 404")
-        compare(before, measure(rig), f"{n} unknown names")
-        n = 10 * TIMES
-        tap.is_(tunnels(rig, device, n), 2 * n, f"{n} tunnels for a start")
-        before = measure(rig)
-        sessions = len(keeper.descendants([rig.servers["rlyd"].pid]))
-        n = 20 * TIMES
-        tap.is_(tunnels(rig, device, n), 2 * n, f"{n} tunnels opened, connected, asked and closed")
-        wait_for(lambda: len(keeper.descendants([rig.servers["rlyd"].pid])) <= sessions,
-                 "sessions end", 10)
-        tap.ok(True, "their processes are gone")
-        compare(before, measure(rig), f"{n} tunnels", kb=1500 + 10 * n)
-        keys = {kind: 0 for kind in ("route", "key")}
-        for key in rig.redis("KEYS", "*").split("\n"):
-            kind = key.split(":")[1] if ":" in key else key
-            keys[kind] = keys.get(kind, 0) + 1
-        tap.is_((keys["route"], keys["key"]), (1, 1),
-                "of all closed tunnels no route and no key is left in Redis")
-        tap.is_(rig.get(tunnel)[0], 200, "the first tunnel still works")
-        rig.check_logs()
-        tap.is_(rig.stop(), [], "the rig ends cleanly")
-    tap.done()
+@fixture
+def rig():
+    rig = Rig(rlyd=True, httpd_conf=ONE_CHILD)
+    rig.expect(r"Failed publickey|Connection (reset|closed)|ended by|AH0095[79]|AH01114")
+    yield rig
+    rig.ends_cleanly()
 
 
-main()
+@fixture
+def device(rig):
+    return rig.device("grows")
+
+
+@fixture
+def tunnel(rig, device):
+    """One that stays, with an httpd whose threads have each got their share of the heap: that takes
+    about 50,000 requests in the long run."""
+    tunnel = rig.open(device, name="steady")
+    rig.connect(tunnel)
+    load(rig, tunnel, 3000 * TIMES)
+    n = 6000 * TIMES
+    tap.is_(unknown(rig, 10_000_000, n), n, f"{n} unknown names, for a start")
+    return tunnel
+
+
+@test
+def many_requests(rig, tunnel):
+    before = measure(rig)
+    load(rig, tunnel, 10_000 * TIMES)
+    compare(before, measure(rig), f"{10_000 * TIMES} requests")
+
+
+@test
+def many_unknown_names(rig, tunnel):
+    before, n = measure(rig), 10_000 * TIMES
+    tap.is_(unknown(rig, 0, n), n, f"{n} unknown names, each answered 404")
+    compare(before, measure(rig), f"{n} unknown names")
+
+
+@test
+def many_tunnels(rig, device, tunnel):
+    n = 10 * TIMES
+    tap.is_(tunnels(rig, device, n), 2 * n, f"{n} tunnels for a start")
+    before = measure(rig)
+    sessions = len(keeper.descendants([rig.servers["rlyd"].pid]))
+    n = 20 * TIMES
+    tap.is_(tunnels(rig, device, n), 2 * n, f"{n} tunnels opened, connected, asked and closed")
+    wait_for(lambda: len(keeper.descendants([rig.servers["rlyd"].pid])) <= sessions, "sessions end",
+             10)
+    tap.ok(True, "their processes are gone")
+    compare(before, measure(rig), f"{n} tunnels", kb=1500 + 10 * n)
+    keys = {kind: 0 for kind in ("route", "key")}
+    for key in rig.redis("KEYS", "*").split("\n"):
+        kind = key.split(":")[1] if ":" in key else key
+        keys[kind] = keys.get(kind, 0) + 1
+    tap.is_((keys["route"], keys["key"]), (1, 1),
+            "of all closed tunnels no route and no key is left in Redis")
+    tap.is_(rig.get(tunnel)[0], 200, "the first tunnel still works")
+
+
+tap.run()

@@ -3,20 +3,16 @@
 """A gRPC service on a device: h2c:// behind, HTTP/2 with TLS in front; Python's grpcio at both
 ends."""
 import os
-import sys
 import threading
 import time
 from concurrent import futures
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
 os.environ["GRPC_VERBOSITY"] = "NONE"
 for proxy in ("http_proxy", "https_proxy", "grpc_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
     os.environ.pop(proxy, None)
 import grpc
-import tap
-from relayrig import Rig
-from rlydlib import wait, within
+
+from lib import Rig, tap, test, wait, within
 
 MB = 1024 * 1024
 
@@ -72,7 +68,7 @@ def status_of(function, *args, **kwargs):
     return grpc.StatusCode.OK
 
 
-def test_calls(channel, mpm):
+def check_calls(channel, mpm):
     echo = channel.unary_unary("/test.Device/Echo")
     tap.is_(echo(b"hello", timeout=10), b"hello", f"{mpm}: a unary call")
     big = os.urandom(3 * MB)
@@ -139,50 +135,56 @@ def ping_pong(channel):
     return said
 
 
-def main():
-    for mpm in ("event", "worker"):
-        rig = Rig(mpm=mpm)
+def check_mpm(mpm):
+    rig = Rig(mpm=mpm)
+    server = grpc.server(futures.ThreadPoolExecutor(32), handlers=(Service(), ))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    tunnel = rig.open(f"h2c://127.0.0.1:{port}")
+    rig.connect(tunnel)
+    with open(rig.ca, "rb") as f:
+        credentials = grpc.ssl_channel_credentials(f.read())
+    options = (("grpc.ssl_target_name_override", rig.host(tunnel)),
+               ("grpc.default_authority",
+                f"{rig.host(tunnel)}:{rig.https_port}"), ("grpc.max_receive_message_length", -1))
+    with grpc.secure_channel(f"127.0.0.1:{rig.https_port}", credentials, options) as channel:
+        check_calls(channel, mpm)
+        tap.is_(ping_pong(channel), [f"re: {i}".encode() for i in range(5)],
+                f"{mpm}: a chat, each waiting for the other")
+        server.stop(0).wait()
         server = grpc.server(futures.ThreadPoolExecutor(32), handlers=(Service(), ))
-        port = server.add_insecure_port("127.0.0.1:0")
+        server.add_insecure_port(f"127.0.0.1:{port}")
         server.start()
-        tunnel = rig.open(f"h2c://127.0.0.1:{port}")
-        rig.connect(tunnel)
-        with open(rig.ca, "rb") as f:
-            credentials = grpc.ssl_channel_credentials(f.read())
-        options = (("grpc.ssl_target_name_override", rig.host(tunnel)),
-                   ("grpc.default_authority", f"{rig.host(tunnel)}:{rig.https_port}"),
-                   ("grpc.max_receive_message_length", -1))
-        with grpc.secure_channel(f"127.0.0.1:{rig.https_port}", credentials, options) as channel:
-            test_calls(channel, mpm)
-            tap.is_(ping_pong(channel), [f"re: {i}".encode() for i in range(5)],
-                    f"{mpm}: a chat, each waiting for the other")
-            server.stop(0).wait()
-            server = grpc.server(futures.ThreadPoolExecutor(32), handlers=(Service(), ))
-            server.add_insecure_port(f"127.0.0.1:{port}")
-            server.start()
-            codes = [
-                status_of(channel.unary_unary("/test.Device/Echo"), b"x", timeout=10)
-                for _ in range(20)
-            ]
-            tap.ok(
-                codes[2:] == [grpc.StatusCode.OK] * 18 and
-                set(codes) <= {grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE},
-                f"{mpm}: a restart of the service costs no more than a call for each process of "
-                "httpd's", codes)
-            rig.rly("close", tunnel["id"])
-            ended = wait(
-                lambda: status_of(channel.unary_unary("/test.Device/Echo"), b"x", timeout=10) !=
-                grpc.StatusCode.OK, 5)
-            tap.ok(within(1.0, ended), f"{mpm}: no call a second after the tunnel's end", ended)
-            codes = {
-                status_of(channel.unary_unary("/test.Device/Echo"), b"x", timeout=10)
-                for _ in range(5)
-            }
-            tap.ok(grpc.StatusCode.OK not in codes, f"{mpm}: nor any later", codes)
-        server.stop(0)
-        rig.check_logs()
-        tap.is_(rig.stop(), [], f"{mpm}: the rig ends cleanly")
-    tap.done()
+        codes = [
+            status_of(channel.unary_unary("/test.Device/Echo"), b"x", timeout=10) for _ in range(20)
+        ]
+        tap.ok(
+            codes[2:] == [grpc.StatusCode.OK] * 18 and
+            set(codes) <= {grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE},
+            f"{mpm}: a restart of the service costs no more than a call for each process of "
+            "httpd's", codes)
+        rig.rly("close", tunnel["id"])
+        ended = wait(
+            lambda: status_of(channel.unary_unary("/test.Device/Echo"), b"x", timeout=10) != grpc.
+            StatusCode.OK, 5)
+        tap.ok(within(1.0, ended), f"{mpm}: no call a second after the tunnel's end", ended)
+        codes = {
+            status_of(channel.unary_unary("/test.Device/Echo"), b"x", timeout=10)
+            for _ in range(5)
+        }
+        tap.ok(grpc.StatusCode.OK not in codes, f"{mpm}: nor any later", codes)
+    server.stop(0)
+    rig.ends_cleanly(f"{mpm}: the rig")
 
 
-main()
+@test
+def event():
+    check_mpm("event")
+
+
+@test
+def worker():
+    check_mpm("worker")
+
+
+tap.run()

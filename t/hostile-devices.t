@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
+# lane: judging
 """Hostile devices: answers that are none, that two readers take in two ways, that never end. Their
 own visitors get an error or what the device said; httpd keeps its memory and its threads; and a
 neighbour's visitors get their neighbour's answers, each his own. (A device that closes early, says
@@ -7,17 +8,11 @@ nothing or hangs: answers.t. Redirects to inner addresses, cookies: routing.t.)"
 import concurrent.futures
 import os
 import re
-import sys
 import threading
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
-import keeper
-import tap
-from relayrig import ASAN_KEEPS_LITTLE, Rig, wait_for
-from trap import Listener, Trap
-from watching import Asker
+from lib import ASAN_KEEPS_LITTLE, Asker, fixture, keeper, Rig, tap, test, wait_for
+from lib.trap import Listener, Trap
 
 # One process, so that its memory can be watched.
 ONE_CHILD = "ServerLimit 2\nStartServers 1\nThreadsPerChild 25\nMaxRequestWorkers 25\nMinSpareThreads 1\nMaxSpareThreads 25"
@@ -103,7 +98,66 @@ def held(data):
     return answer
 
 
-def test_answers(rig, trap, tunnel):
+@fixture
+def rig():
+    rig = Rig(vhost=VHOST, httpd_conf=ONE_CHILD, asan=ASAN_KEEPS_LITTLE)
+    rig.expect(r"AH0\d+|AH1\d+|AH00484|RLY132 ")  # what is said of such devices
+    yield rig
+    rig.ends_cleanly()
+
+
+@fixture
+def trap():
+    trap = Trap()
+    yield trap
+    trap.stop()
+
+
+@fixture
+def good():
+    good = Trap()
+    yield good
+    good.stop()
+
+
+@fixture
+def neighbour(rig, good):
+    """The tunnel of a device that is not hostile."""
+    neighbour = rig.open(good.url)
+    rig.connect(neighbour)
+    tap.is_(rig.get(neighbour, "/b")[2], b"trap /b", "the neighbour answers")
+    return neighbour
+
+
+@fixture
+def tunnel(rig, trap):
+    tunnel = rig.open(trap.url)
+    rig.connect(tunnel)
+    tap.is_(rig.get(tunnel, "/a")[2], b"trap /a", "so does the device that will be hostile")
+    return tunnel
+
+
+def beside_a_neighbour(function):
+    """A test during which somebody asks a neighbour: each answer must be the one to its question.
+    """
+    def both(rig, trap, tunnel, neighbour):
+        asker = Asker(rig, neighbour, lambda path, status, body: (status, body) ==
+                      (200, b"trap " + path.encode()), "/neighbour-#", 0.01)
+        function(rig, trap, tunnel)
+        asker.stop()
+        tap.ok(
+            asker.asked > 20 and not asker.wrong,
+            f"{both.__name__}: {asker.asked} requests for a neighbour, each with its own answer",
+            asker.wrong[:5])
+        tap.ok(asker.slowest < 5, "… and in time", asker.slowest)
+
+    both.__name__ = function.__name__
+    return both
+
+
+@test
+@beside_a_neighbour
+def answers(rig, trap, tunnel):
     """Each shape from a device that then closes, and from one that keeps the connection for the
     next request."""
     jobs = []
@@ -158,7 +212,9 @@ def without_end(first, piece, most):
     return answer
 
 
-def test_without_end(rig, trap, tunnel):
+@test
+@beside_a_neighbour
+def answers_without_end(rig, trap, tunnel):
     line = b"X-Endless-%d: " + b"x" * 4000 + b"\r\n"
     block = b"".join(line % i for i in range(100))
     interim = b"HTTP/1.1 103 Early Hints\r\n" + block[:200000] + b"\r\n"
@@ -247,7 +303,9 @@ class Http2(Listener):
                 pass
 
 
-def test_http2(rig, trap, tunnel):
+@test
+@beside_a_neighbour
+def http2(rig, trap, tunnel):
     # HPACK, not indexed
     field = b"".join(b"\0\7x-end%02d\x7f\x80\x1e" % i + b"y" * 3967 for i in range(4))
     kinds = [
@@ -292,7 +350,9 @@ def test_http2(rig, trap, tunnel):
         rig.rly("close", mine["id"])
 
 
-def test_slow(rig, trap, tunnel):
+@test
+@beside_a_neighbour
+def slow(rig, trap, tunnel):
     """A device that says a byte now and then holds its own visitors, up to a point, and nobody
     else's."""
     def drip(connection, request):
@@ -313,39 +373,15 @@ def test_slow(rig, trap, tunnel):
             "a device that says a byte now and then gets its answers through")
 
 
-def main():
-    rig = Rig(vhost=VHOST, httpd_conf=ONE_CHILD, asan=ASAN_KEEPS_LITTLE)
-    rig.expect(r"AH0\d+|AH1\d+|AH00484|RLY132 ")  # what is said of such devices
-    trap, good = Trap(), Trap()
-    tunnel, other = rig.open(trap.url), rig.open(good.url)
-    rig.connect(tunnel)
-    rig.connect(other)
-    tap.is_((rig.get(tunnel, "/a")[2], rig.get(other, "/b")[2]), (b"trap /a", b"trap /b"),
-            "both answer")
-    for test in (test_answers, test_without_end, test_http2, test_slow):
-        # each answer must be the one to its question
-        neighbour = Asker(
-            rig, other, lambda path, status, body: (status, body) ==
-            (200, b"trap " + path.encode()), "/neighbour-#", 0.01)
-        test(rig, trap, tunnel)
-        neighbour.stop()
-        tap.ok(
-            neighbour.asked > 20 and not neighbour.wrong,
-            f"{test.__name__}: {neighbour.asked} requests for a neighbour, each with its own "
-            "answer", neighbour.wrong[:5])
-        tap.ok(neighbour.slowest < 5, "… and in time", neighbour.slowest)
-    # what a device left on its connections harms its own visitors at most, and not for long
+@test
+def afterwards(rig, tunnel, good, neighbour):
+    """What a device left on its connections harms its own visitors at most, and not for long."""
     wait_for(
         lambda: [rig.get(tunnel, f"/own-{i}")[2]
                  for i in range(10)] == [b"trap /own-%d" % i for i in range(10)],
         "own visitors get their answers", 5)
     tap.is_([r.target for r in good.seen if not r.target.startswith(("/b", "/neighbour"))], [],
             "the neighbour has seen its own requests only")
-    rig.check_logs()
-    tap.is_(rig.stop(), [], "the rig ends cleanly")
-    trap.stop()
-    good.stop()
-    tap.done()
 
 
-main()
+tap.run()

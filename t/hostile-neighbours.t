@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
+# lane: judging
 """rlyd among broken neighbours: what www-data, relay-authkeys or any local user hands over,
 whatever they claim, and a Redis that answers with other things than it should. rlyd lives, serves
 the others meanwhile, and believes only the kernel."""
@@ -16,12 +17,8 @@ import subprocess
 import sys
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
-import hostileredis
-import tap
-from relayrig import Rig
-from rlydlib import Door, alive, connection_pair, fds, live, log, monitor_of, processes, wait, within
+from lib import (alive, connection_pair, Door, fds, fixture, hostileredis, live, log, monitor_of,
+                 processes, Rig, tap, test, wait, within)
 
 LOGIN = "relay1 login tunnel=abcdefghijklmnop key=SHA256:" + "A" * 43 + " expires=1900000000000 listen=127.77.0.5:10000"
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -209,7 +206,22 @@ def give(rig, text, descriptors, before=None):
     rig.servers["rlyd"].signal(signal.SIGCONT)
 
 
-def test_descriptors(rig, device):
+@fixture
+def rig():
+    rig = Rig(rlyd=True)
+    rig.expect("Connection (closed|reset)|kex_exchange|Connection from UNKNOWN|invalid|banner")
+    rig.expect("RLY404")
+    yield rig
+    rig.ends_cleanly()
+
+
+@fixture
+def device(rig):
+    return rig.device("nas")
+
+
+@test
+def descriptors(rig, device):
     rig.expect("RLY405")
     pid = rig.servers["rlyd"].pid
     tunnel = rig.open(device.url)
@@ -282,7 +294,8 @@ sys.stdin.read()
 """
 
 
-def test_stranger(rig):
+@test
+def stranger(rig):
     """A user who may not speak here at all, and whose message is never looked at."""
     rig.expect("RLY406")
     process = subprocess.Popen([sys.executable, "-c", STRANGER, f"{rig.dir}/run/rlyd.sock"],
@@ -330,7 +343,8 @@ sys.stdin.read()
 """
 
 
-def test_fuse(rig):
+@test
+def fuse(rig):
     """A file whose server never answers to close()."""
     directory = f"{rig.dir}/run/fuse"
     os.mkdir(directory)
@@ -354,7 +368,8 @@ def test_fuse(rig):
            "and what hung is gone when its server is")
 
 
-def test_somebody(rig):
+@test
+def somebody(rig):
     """sshd, as root, is not made to speak on a connection that has somebody else at its end."""
     rig.expect("RLY405")
     for what, make, speaks in (("a connection to a socket with a name", to_somebody, False),
@@ -389,7 +404,8 @@ print(admitted)
 """
 
 
-def test_forged_source(rig):
+@test
+def forged_source(rig):
     rig.expect("RLY402")
     for text, most in (("relay1 handoff way=tls peer=9.9.%d.9:1", 0), ("relay1 handoff way=tls%.0s",
                                                                        20)):
@@ -439,7 +455,8 @@ def report_from(rig, sshd, user, how):
     return said
 
 
-def test_reporter(rig):
+@test
+def reporter(rig):
     """A report counts only from a living child of root's sshd, which waits for the answer: till
     then its pid is its own."""
     sshd = f"{rig.dir}/etc/sshd"
@@ -465,7 +482,8 @@ def test_reporter(rig):
 # ---- Redis
 
 
-def test_policy(rig):
+@test
+def policy(rig):
     rig.expect("RLY457")
 
     def told(n):
@@ -489,7 +507,8 @@ def test_policy(rig):
     rig.redis("CONFIG", "SET", "maxmemory", "0")
 
 
-def test_redis(rig, device):
+@test
+def redis(rig, device):
     """Every command of rlyd's answered with every other type, in turn, through a Redis that is real
     otherwise."""
     server = rig.servers["rlyd"]
@@ -545,23 +564,4 @@ def test_redis(rig, device):
     server.start()
 
 
-def main():
-    rig = Rig(rlyd=True)
-    for line in ("Connection (closed|reset)|kex_exchange|Connection from UNKNOWN|invalid|banner",
-                 "RLY404"):
-        rig.expect(line)
-    device = rig.device(id="nas")
-    test_descriptors(rig, device)
-    test_stranger(rig)
-    test_fuse(rig)
-    test_somebody(rig)
-    test_forged_source(rig)
-    test_reporter(rig)
-    test_policy(rig)
-    test_redis(rig, device)
-    rig.check_logs()
-    tap.is_(rig.stop(), [], "the rig ends cleanly")
-    tap.done()
-
-
-main()
+tap.run()

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
+# lane: busy
 """Hostile visitors: requests that two readers take in two ways (smuggling), methods and headers
 that are none of theirs, floods, and visitors who are slow on purpose. The device behind is as
 strict a reader as can be: nothing that reaches it may be ambiguous, each request that it sees has
@@ -10,21 +11,16 @@ import os
 import re
 import socket
 import ssl
-import sys
 import threading
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
 import h2.connection
 import h2.config
 import h2.errors
 import h2.exceptions
-import h2client
-import keeper
-import tap
-from relayrig import Rig
-from trap import Trap
+
+from lib import fixture, h2client, keeper, Rig, tap, test
+from lib.trap import Trap
 
 # The vhost's own limits, shortened for this test; one directive for each so that it is those that
 # are tried.
@@ -145,7 +141,32 @@ def say(rig, data, name, wait=0.4):
     return answer
 
 
-def test_smuggling(rig, trap, tunnel):
+@fixture
+def rig():
+    rig = Rig(vhost=VHOST, rlyd=True)
+    # what httpd itself says of such visitors; ours (RLY…) are not expected
+    rig.expect(r"AH0\d+|AH1\d+")
+    yield rig
+    rig.ends_cleanly()
+
+
+@fixture
+def trap():
+    trap = Trap()
+    yield trap
+    trap.stop()
+
+
+@fixture
+def tunnel(rig, trap):
+    tunnel = rig.open(trap.url)
+    rig.connect(tunnel)
+    tap.is_(rig.get(tunnel, "/first")[2], b"trap /first", "a visitor who is not hostile")
+    return tunnel
+
+
+@test
+def smuggling(rig, trap, tunnel):
     host = rig.host(tunnel)
 
     def one(number):
@@ -179,7 +200,8 @@ def test_smuggling(rig, trap, tunnel):
     tap.is_(wrong, [], "afterwards each gets the answer to his own question")
 
 
-def test_http2(rig, trap, tunnel):
+@test
+def http2(rig, trap, tunnel):
     host = rig.host(tunnel)
     base = [(":method", "GET"), (":scheme", "https"), (":path", "/h2-base"), (":authority", host)]
 
@@ -257,7 +279,8 @@ def timely(rig, tunnel, what, n=10):
            f"{what}: others are served", took)
 
 
-def test_floods(rig, trap, tunnel):
+@test
+def floods(rig, trap, tunnel):
     """Headers without end, streams that are opened and reset, frames that go on and on: each costs
     who sends it his connection."""
     host = rig.host(tunnel).encode()
@@ -367,7 +390,8 @@ class Slow(threading.Thread):
             self.ended = time.monotonic() - self.began
 
 
-def test_slow(rig, tunnel):
+@test
+def slow(rig, tunnel):
     host = rig.host(tunnel).encode()
     kinds = [("TLS handshakes", False, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"\0"),
              ("heads", True, b"GET /slow HTTP/1.1\r\nHost: " + host + b"\r\nX: ", b"x"),
@@ -388,23 +412,9 @@ def test_slow(rig, tunnel):
         tap.ok(ended[-1] < 10, f"slow {what} are ended", ended[-5:])
 
 
-def main():
-    rig = Rig(vhost=VHOST, rlyd=True)
-    # what httpd itself says of such visitors; ours (RLY…) are not expected
-    rig.expect(r"AH0\d+|AH1\d+")
-    trap = Trap()
-    tunnel = rig.open(trap.url)
-    rig.connect(tunnel)
-    tap.is_(rig.get(tunnel, "/first")[2], b"trap /first", "a visitor who is not hostile")
-    test_smuggling(rig, trap, tunnel)
-    test_http2(rig, trap, tunnel)
-    test_floods(rig, trap, tunnel)
-    test_slow(rig, tunnel)
+@test
+def afterwards(rig, tunnel):
     tap.is_(rig.get(tunnel, "/last")[2], b"trap /last", "and all is well at the end")
-    rig.check_logs()
-    tap.is_(rig.stop(), [], "the rig ends cleanly")
-    trap.stop()
-    tap.done()
 
 
-main()
+tap.run()

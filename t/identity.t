@@ -5,12 +5,9 @@ how, and makes the checks."""
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/t/lib"]
-import tap
+from lib import tap, TOP
 
 BUILD = os.environ.get("RELAY_BUILD", f"{TOP}/build")
 

@@ -9,12 +9,8 @@ stands in."""
 import os
 import re
 import subprocess
-import sys
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
-import readme
-import tap
+from lib import readme, tap, TOP
 
 BUILD = os.environ.get("RELAY_BUILD", f"{TOP}/build")
 NAMESPACE = f"""

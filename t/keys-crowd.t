@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
+# lane: judging
 """The holder of one valid key at his worst in numbers: many sessions at once, thousands of
 forwards, forwards that come and go, handshakes that take their time, keys tried one after the
 other. By both ways in, beside another tunnel whose visitors are asked for all the while. (What a
@@ -8,19 +9,14 @@ import os
 import re
 import socket
 import subprocess
-import sys
 import threading
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
 import paramiko
-import keeper
-import tap
-from relayrig import Rig, wait_for
-from rlydlib import alive, events, fds, live, monitor_of, processes
-from sshclients import Raw, look, string
-from watching import Asker
+
+from lib import (alive, Asker, events, fds, fixture, keeper, live, monitor_of, processes, Rig, tap,
+                 test, wait_for)
+from lib.sshclients import look, Raw, string
 
 GRACE = 4  # LoginGraceTime here
 JITTER = 4  # sshd 9.8 and newer wait up to so much longer (sshd.c, grace_alarm)
@@ -33,7 +29,49 @@ def count(pid):
     return fds(pid), rss
 
 
-def test_sessions(rig, device, way, port):
+@fixture
+def rig():
+    rig = Rig(rlyd=True, sshd_conf=f"LoginGraceTime {GRACE}")
+    # the test's threads all come from one address: what it may have under way at once is not what
+    # is tried here
+    rig.expect(
+        r"RLY46[01]|Failed publickey|RLY40\d|Timeout before authentication|maximum "
+        r"authentication attempts|beginning MaxStartups|error: |AH00957|AH01114|AH01102|AH00898")
+    yield rig
+    rig.ends_cleanly()
+
+
+@fixture
+def device(rig):
+    return rig.device("crowded")
+
+
+@fixture
+def neighbour(rig):
+    neighbour = rig.open(rig.device("good").url)
+    rig.connect(neighbour)
+    return neighbour
+
+
+def beside_a_neighbour(function):
+    """A test of both ways in, while visitors ask a neighbour."""
+    def both(rig, device, neighbour):
+        for way, port in (("handed over", rig.https_port), ("listening sshd", rig.ssh_port)):
+            asker = Asker(rig, neighbour, lambda path, status, body: (status, body) ==
+                          (200, b"good"))
+            function(rig, device, way, port)
+            asker.stop()
+            tap.ok(asker.asked and not asker.wrong and asker.slowest < 2,
+                   f"{way}, {both.__name__}: a neighbour's visitors do not notice",
+                   f"{asker.wrong[:5]} of {asker.asked}, {asker.slowest:.2f} s")
+
+    both.__name__ = function.__name__
+    return both
+
+
+@test
+@beside_a_neighbour
+def sessions(rig, device, way, port):
     """All at once with the same key: one ends up with the tunnel, and nothing is left of the
     others."""
     tunnel = rig.open(device.url)
@@ -88,7 +126,9 @@ def forward(raw, ip, port, name="tcpip-forward", reply=False):
     raw.transport._send_user_message(message)
 
 
-def test_forwards(rig, device, way, port):
+@test
+@beside_a_neighbour
+def forwards(rig, device, way, port):
     """Thousands of requests in one session."""
     tunnel = rig.open(device.url)
     ip, number = ip_port(tunnel)
@@ -162,7 +202,9 @@ class Slow(threading.Thread):
         self.ended = time.monotonic() - began
 
 
-def test_slow(rig, device, way, port):
+@test
+@beside_a_neighbour
+def slow(rig, device, way, port):
     slow = [Slow(rig, port) for _ in range(15)]
     time.sleep(0.5)
     tunnel = rig.open(device.url)
@@ -181,7 +223,9 @@ def test_slow(rig, device, way, port):
     rig.rly("close", tunnel["id"])
 
 
-def test_tries(rig, device, way, port):
+@test
+@beside_a_neighbour
+def tries(rig, device, way, port):
     """Keys tried one after the other on one connection, a good one last."""
     tunnel = rig.open(device.url)
     directory = f"{rig.dir}/keys-{port}"
@@ -205,28 +249,4 @@ def test_tries(rig, device, way, port):
     rig.rly("close", tunnel["id"])
 
 
-def main():
-    rig = Rig(rlyd=True, sshd_conf=f"LoginGraceTime {GRACE}")
-    # the test's threads all come from one address: what it may have under way at once is not what
-    # is tried here
-    rig.expect(
-        r"RLY46[01]|Failed publickey|RLY40\d|Timeout before authentication|maximum "
-        r"authentication attempts|beginning MaxStartups|error: |AH00957|AH01114|AH01102|AH00898")
-    device, good = rig.device("crowded"), rig.device("good")
-    neighbour_tunnel = rig.open(good.url)
-    rig.connect(neighbour_tunnel)
-    for way, port in (("handed over", rig.https_port), ("listening sshd", rig.ssh_port)):
-        for test in (test_sessions, test_forwards, test_slow, test_tries):
-            neighbour = Asker(rig, neighbour_tunnel, lambda path, status, body: (status, body) ==
-                              (200, b"good"))
-            test(rig, device, way, port)
-            neighbour.stop()
-            tap.ok(neighbour.asked and not neighbour.wrong and neighbour.slowest < 2,
-                   f"{way}, {test.__name__}: a neighbour's visitors do not notice",
-                   f"{neighbour.wrong[:5]} of {neighbour.asked}, {neighbour.slowest:.2f} s")
-    rig.check_logs()
-    tap.is_(rig.stop(), [], "the rig ends cleanly")
-    tap.done()
-
-
-main()
+tap.run()

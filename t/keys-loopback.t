@@ -4,16 +4,10 @@
 ends up on loopback only, nothing else works; with sshd_config as it is installed, with its lines
 for `GatewayPorts no`, and with half of those forgotten.
 """
-import os
 import random
-import sys
 
-sys.path[:0] = [
-    os.path.join(os.path.dirname(os.path.abspath(__file__)), d) for d in ("lib", "../script/lib")
-]
-import tap  # noqa: E402
-from relayrig import Rig, wait_for  # noqa: E402
-from sshclients import Attempt, Clients, Raw, Watch, look  # noqa: E402
+from lib import Rig, tap, wait_for
+from lib.sshclients import Attempt, Clients, look, Raw, Watch
 
 # What clients send for which spelling was seen with DEBUG3 of sshd 9.2p1: OpenSSH, dropbear and
 # PuTTY say `localhost` for a port alone; `:PORT` is the empty address with all three, and so is

@@ -10,18 +10,14 @@ import pwd
 import re
 import socket
 import subprocess
-import sys
 import threading
 import time
 
-sys.path[:0] = [
-    os.path.join(os.path.dirname(os.path.abspath(__file__)), d) for d in ("lib", "../script/lib")
-]
-import paramiko  # noqa: E402
-import tap  # noqa: E402
-from relayrig import Rig, Server, edit, free_port, listeners, wait_for  # noqa: E402
-from privatelog import PrivateLog  # noqa: E402
-from sshclients import Attempt, Clients, Raw, Watch, look, string  # noqa: E402
+import paramiko
+
+from lib import edit, free_port, listeners, Rig, Server, tap, wait_for
+from lib.privatelog import PrivateLog
+from lib.sshclients import Attempt, Clients, look, Raw, string, Watch
 
 # The tunnel user has a real shell and home here: what is refused must not be owed to nologin.
 namespace = PrivateLog()

@@ -2,14 +2,10 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """script/lint sees what it should: a unit with a fault in it fails, by each of the tools that read
 C. That the tree itself has none is a step of script/test."""
-import os
 import subprocess
-import sys
 import tempfile
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/t/lib"]
-import tap
+from lib import tap, TOP
 
 HEAD = "/* Licensed under the Apache License, Version 2.0; see LICENSE. */\n#include <stdlib.h>\n#include <string.h>\n"
 FAULTS = {

@@ -7,17 +7,11 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
-import keeper
-import tap
-from browser import Browser
-from relayrig import Rig, listeners
-from rlydlib import alive
+from lib import alive, fixture, keeper, listeners, Rig, tap, test, TOP
+from lib.browser import Browser
 
 DEMO = f"{TOP}/script/demo"
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>The device's page</title>
@@ -38,7 +32,14 @@ def demo(*args):
     return result
 
 
-def test_demo_once(scratch):
+@fixture
+def scratch():
+    with tempfile.TemporaryDirectory() as scratch:
+        yield scratch
+
+
+@test
+def demo_once(scratch):
     page = f"{scratch}/page.bin"
     data = os.urandom(300_000) + b"\r\n\x00 last line without an end"
     with open(page, "wb") as f:
@@ -69,7 +70,8 @@ def start_demo_json(seconds):
     return process, json.loads(process.stdout.readline())
 
 
-def test_demo_json():
+@test
+def demo_json():
     process, j = start_demo_json(300)
     keys = {"url", "domain", "https_port", "ca", "conf", "bundle", "redis", "pids"}
     tap.ok(keys <= set(j), "demo --json: the line has all keys", f"missing: {keys - set(j)}")
@@ -111,7 +113,8 @@ def test_demo_json():
             "demo --for ends by itself, exit status 0")
 
 
-def test_demo_plain():
+@test
+def demo_plain():
     process = subprocess.Popen([DEMO],
                                stdin=subprocess.DEVNULL,
                                stdout=subprocess.PIPE,
@@ -140,7 +143,15 @@ def test_demo_plain():
             "Ctrl-C ends it and leaves nothing")
 
 
-def test_browser(rig, scratch):
+@fixture
+def rig():
+    rig = Rig()
+    yield rig
+    rig.ends_cleanly()
+
+
+@test
+def browser(rig, scratch):
     with open(f"{scratch}/page.html", "w") as f:
         f.write(PAGE)
     device = rig.device("nas-7", page=f"{scratch}/page.html")
@@ -176,14 +187,21 @@ def test_browser(rig, scratch):
             subprocess.run(["cp", f"{scratch}/{name}", keep], check=True)
 
 
-def test_ten(rig):
-    names = [f"dev-{i}" for i in range(10)]
-    devices = rig.devices_(*names)
+@fixture
+def ten(rig):
+    """Ten devices and their tunnels, all connected."""
+    devices = rig.devices_(*(f"dev-{i}" for i in range(10)))
     tunnels = [rig.open(d, name=d.id, device=d.id) for d in devices]
     for tunnel in tunnels:
         rig.connect(tunnel, wait=False)
     for session in rig.sessions[-10:]:
         session.wait_up()
+    return devices, tunnels
+
+
+@test
+def ten_names(rig, ten):
+    names = [device.id for device in ten[0]]
     wrong = []
     for http in (1.1, 2):
         for name in names:
@@ -196,11 +214,12 @@ def test_ten(rig):
     tap.is_(json.loads(body),
             {"device": "dev-3", "bytes": len(blob), "sha256": hashlib.sha256(blob).hexdigest()},
             "an upload arrives whole")
-    return devices, tunnels
 
 
-def test_close(rig, devices, tunnels):
+@test
+def close(rig, ten):
     rig.expect(r"Failed publickey")
+    devices, tunnels = ten
     tunnel, session = tunnels[4], rig.sessions[-10:][4]
     before = devices[4].conns()["requests"]
     tap.is_(rig.get(tunnel)[0], 200, "before rly close the URL answers 200")
@@ -220,19 +239,10 @@ def test_close(rig, devices, tunnels):
     tap.is_(rig.get("never-heard-of-it")[0], 404, "a name that never was: 404")
 
 
-def main():
-    with tempfile.TemporaryDirectory() as scratch:
-        test_demo_once(scratch)
-        test_demo_json()
-        test_demo_plain()
-        with Rig() as rig:
-            test_browser(rig, scratch)
-            test_close(rig, *test_ten(rig))
-            rig.check_logs()
-            mine = {route["listen"] for t in [rig.open("9")] for route in t["routes"]}
-            tap.ok(not mine & listeners(), "a tunnel that no device has connected has no listener")
-            tap.is_(rig.stop(), [], "everything ended at the end, and the logs are clean")
-    tap.done()
+@test
+def not_connected(rig):
+    mine = {route["listen"] for t in [rig.open("9")] for route in t["routes"]}
+    tap.ok(not mine & listeners(), "a tunnel that no device has connected has no listener")
 
 
-main()
+tap.run()

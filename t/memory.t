@@ -5,17 +5,12 @@ Chromium: a service worker that answers by itself, pages and scripts that are ca
 cookies, localStorage. By plain requests: who is told to forget what, which cookies reach a device,
 which answers may be cached."""
 import http.server
-import os
 import re
-import sys
 import threading
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
-import tap
-from browser import Browser, BrowserError
-from relayrig import Rig
+from lib import fixture, Rig, tap, test
+from lib.browser import Browser, BrowserError
 
 WORKER = """self.addEventListener('install', e => { self.skipWaiting();
   e.waitUntil(caches.open('all').then(c => c.addAll(['/']))) });
@@ -142,8 +137,254 @@ def with_worker(browser, name):
 
 ENDED = "This tunnel has ended"
 
+BOTH, CACHE = '"cache", "storage"', '"cache"'
+NAV = {"Sec-Fetch-Dest": "document", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "none"}
+SCRIPT = {
+    "Service-Worker": "script", "Sec-Fetch-Dest": "serviceworker", "Sec-Fetch-Mode": "same-origin",
+    "Sec-Fetch-Site": "same-origin"
+}
+IMAGE = {"Sec-Fetch-Dest": "image", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Site": "same-origin"}
+FRAME = {"Sec-Fetch-Dest": "iframe", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "cross-site"}
+OWN_FRAME = dict(FRAME, **{"Sec-Fetch-Site": "same-origin"})
+PLAIN = {}
+OLD_SCRIPT = {"Service-Worker": "script"}
+SOCKET = {"Upgrade": "websocket", "Connection": "Upgrade"}
+COOKIES = "sid=old; x; deep=1"
 
-def test_worker(rig, browser):
+
+def ask(rig, what, headers, path="/dir/page?q=/no"):
+    status, got, body = rig.get(what, path, headers=headers)
+    return status, got["Clear-Site-Data"], got.get_all("Set-Cookie") or [], body, got
+
+
+def check_ended(rig, ended):
+    for what, headers, status, clear in (("a page", NAV, 410, CACHE), ("an image", IMAGE, 410,
+                                                                       CACHE), ("a frame", FRAME,
+                                                                                410, CACHE),
+                                         ("a worker's script", SCRIPT, 200,
+                                          CACHE), ("of an old browser", PLAIN, 410,
+                                                   BOTH), ("an old browser's worker's script",
+                                                           OLD_SCRIPT, 410, BOTH)):
+        got = ask(rig, ended, dict(headers, Cookie=COOKIES))
+        tap.is_(got[:3], (status, clear, []),
+                f"ended, {what}: {status}, and what is cleared; no cookie")
+    status, clear, _, body, got = ask(rig, ended, SCRIPT)
+    tap.like(body.decode(), "registration.unregister", "ended: the last worker ends itself")
+    tap.is_((got["Content-Type"], got["Cache-Control"], got["Service-Worker-Allowed"]),
+            ("text/javascript; charset=utf-8", "no-store", "/"), "… and may stand for any scope")
+    tap.is_(
+        ask(rig, ended, SCRIPT)[0],
+        rig.get(ended, "/dir/page", headers=SCRIPT, http=2)[0], "over HTTP/2, too")
+    for what, headers, status, clear in (("a page", NAV, 404, None), ("a worker's script", SCRIPT,
+                                                                      200, CACHE),
+                                         ("an old browser's worker's script", OLD_SCRIPT, 404,
+                                          BOTH), ("of an old browser", PLAIN, 404, None)):
+        tap.is_(
+            ask(rig, "never-heard-of", headers)[:2], (status, clear),
+            f"an unknown name, {what}: {status}")
+
+
+def check_never_changed(rig, name, site):
+    for what, headers in (("a page", NAV), ("a worker's script", SCRIPT), ("of an old browser",
+                                                                           PLAIN)):
+        site.asked.clear()
+        got = ask(rig, name.name, dict(headers, Cookie=COOKIES))
+        tap.is_(got[:3], (200, None, []),
+                f"a name that never changed hands, {what}: nothing is cleared")
+        tap.is_(site.asked[0][1].get("Cookie"), COOKIES,
+                "and its cookies reach the device as they are")
+    for sent, got in (("__Host-relay-owner=x", None), ("a=1; __Host-relay-owner=x; b=2",
+                                                       "a=1; b=2"),
+                      ("__Host-relay-owner=x;a=1", "a=1"), ("a=1;__Host-relay-owner=x", "a=1"),
+                      ("a=1; __Host-relay-owner", "a=1; __Host-relay-owner"),
+                      ("a=__Host-relay-owner=1", "a=__Host-relay-owner=1"),
+                      ("__Host-relay-owners=1", "__Host-relay-owners=1"),
+                      ("__Host-relay-owner=; __Host-relay-owner=y; c",
+                       "c"), (";; a=1 ;;", ";; a=1 ;;"), (" ;__Host-relay-owner=x ;; a = 1 ;",
+                                                          "a = 1")):
+        site.asked.clear()
+        ask(rig, name.name, {"Cookie": sent})
+        tap.is_(site.asked[0][1].get("Cookie"), got,
+                f"Cookie: {sent}: our own does not reach the device")
+
+
+def check_changed(rig, name, site, owner):
+    know = f"__Host-relay-owner={owner}"
+    paths = ["/", "/dir", "/dir/", "/dir/page"]
+    # in the order of the cookies: the one without `=` is a value without a name
+    deletions = [f"{n}=x; Path={p}; Max-Age=0; Secure" for n in ("sid", "", "deep") for p in paths]
+    mark = f"{know}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=34560000"
+    for what, headers, status, clear, cookies, reaches in (("a page", NAV, 200, BOTH,
+                                                            deletions + [mark],
+                                                            True), ("of an old browser", PLAIN, 200,
+                                                                    BOTH, deletions + [mark], True),
+                                                           ("a frame of its own", OWN_FRAME, 200,
+                                                            BOTH, deletions + [mark],
+                                                            True), ("a frame elsewhere", FRAME, 200,
+                                                                    CACHE, [], True),
+                                                           ("an image", IMAGE, 200, None, [],
+                                                            True), ("an old browser's WebSocket",
+                                                                    SOCKET, 200, None, [], True),
+                                                           ("a worker's script", SCRIPT, 200, CACHE,
+                                                            [], False),
+                                                           ("an old browser's worker's script",
+                                                            OLD_SCRIPT, 404, BOTH, [], False)):
+        for stale in ("", "; __Host-relay-owner=someoneelses0000"):
+            site.asked.clear()
+            got = ask(
+                rig, name.name,
+                dict(headers,
+                     Cookie=COOKIES + stale,
+                     **{"If-None-Match": '"1"', "If-Modified-Since": "x", "If-Range": '"1"'}))
+            tap.is_(
+                got[:3], (status, clear, cookies),
+                f"changed hands, {what}{' with an older owner' if stale else ''}: what is cleared")
+            if clear:
+                tap.like(", ".join(got[4].get_all("Cache-Control")), "no-store",
+                         "… and no cache on the way keeps that for others")
+            if tap.is_(bool(site.asked), reaches, "it reaches the device"
+                       if reaches else "it does not reach the device") and reaches:
+                seen = site.asked[0][1]
+                tap.is_([
+                    h for h in ("Cookie", "If-None-Match", "If-Modified-Since", "If-Range")
+                    if h in seen
+                ], [], "… without cookies, and without what its cache has")
+        site.asked.clear()
+        got = ask(rig, name.name,
+                  dict(headers, Cookie=f"a=1; {know}; b=2", **{"If-None-Match": '"1"'}))
+        tap.is_(got[1:3], (None, []), f"… one that knows, {what}: nothing is cleared")
+        tap.is_([site.asked[0][1].get(h) for h in ("Cookie", "If-None-Match")], ["a=1; b=2", '"1"'],
+                "… its own cookies reach the device")
+    got = ask(rig, name.name, dict(NAV, Cookie="; ".join(f"c{i}=1" for i in range(300))),
+              path="/")[2]
+    tap.is_(len(got), 60,
+            "cookies without end: as many as fit are deleted, the rest with the next page")
+    tap.ok(not any("relay-owner" in c for c in got),
+           "… which is why the browser does not count as told")
+    got = ask(rig, name.name, dict(NAV, Cookie="c=1"), path="/a" * 40)[2]
+    tap.between(len(got), 2, 13, "a path without end: a dozen of its directories")
+    got = rig.raw(
+        f"GET /x;y HTTP/1.1\r\nHost: {name.name}.{rig.domain}\r\nCookie: c=1\r\nConnection: "
+        "close\r\n\r\n".encode(), name.name)
+    tap.unlike(got.decode(errors="replace"), r"Path=/x;y", "a path with `;' makes no attribute")
+
+
+def check_caching(rig, name, site, random):
+    year = YEAR[1]
+    ask_again = f"{year}, no-cache"
+    for kind, headers, wanted in (("text+html", IMAGE, ask_again), ("text+html;charset=x", PLAIN,
+                                                                    ask_again), ("TEXT+HTML", IMAGE,
+                                                                                 ask_again),
+                                  ("image+svg%2bxml", IMAGE, None), ("image+xml", IMAGE, ask_again),
+                                  ("application+xhtml+xml", IMAGE,
+                                   ask_again), ("", IMAGE, ask_again), ("multipart+x-mixed-replace",
+                                                                        IMAGE, ask_again),
+                                  ("unknown+unknown", IMAGE, ask_again), ("nonsense", IMAGE,
+                                                                          ask_again),
+                                  ("text+css", PLAIN, year), ("text+javascript", IMAGE, year),
+                                  ("image+png", IMAGE, year), ("application+json", IMAGE,
+                                                               year), ("image+png", NAV, ask_again),
+                                  ("text+plain", NAV,
+                                   ask_again), ("text+javascript", SCRIPT,
+                                                ask_again), ("image+png&status=301", IMAGE,
+                                                             ask_again), ("image+png&status=308",
+                                                                          PLAIN, ask_again),
+                                  ("image+png&status=404", IMAGE,
+                                   year), ("image+png&cc=none", NAV,
+                                           "no-cache"), ("text+html&cc=none", IMAGE, "no-cache"),
+                                  ("text+html&cc=store", IMAGE,
+                                   "no-store, no-cache"), ("image+png&cc=none", IMAGE,
+                                                           None), ("&status=304", NAV, None),
+                                  ("&status=304", IMAGE, None), ("&status=304&cc=store", IMAGE,
+                                                                 "no-store, no-cache")):
+        got = ask(rig, name.name, headers, path=f"/typed?type={kind}")[4]
+        if "%2b" not in kind:
+            tap.is_(
+                got["Cache-Control"], wanted, f"Cache-Control of {kind or 'no type'} as "
+                f"{headers.get('Sec-Fetch-Dest', 'whatever')}")
+    for kind in ("text+html", "", "&status=301"):
+        tap.is_(
+            ask(rig, random, NAV, path=f"/typed?type={kind}")[4]["Cache-Control"], year,
+            "a random name: as the device says")
+    tap.is_(
+        ask(rig, random, SCRIPT, path="/typed?type=text+javascript")[4]["Cache-Control"], ask_again,
+        "… but for a worker's script")
+
+
+@fixture
+def rig():
+    rig = Rig(rlyd=True)
+    # the browser asks a device that is just leaving
+    rig.expect(r"AH00957|AH01114|AH01102|AH00898|AH01110")
+    yield rig
+    rig.ends_cleanly()
+
+
+@fixture
+def browser(rig):
+    with Browser(rig) as browser:
+        yield browser
+
+
+@test
+def requests(rig):
+    a, b = Site("a"), Site("b")
+    name = Name(rig, "table")
+    name.open(a)
+    check_never_changed(rig, name, a)
+    random = rig.open(a.url, device="a")
+    rig.connect(random)
+    check_caching(rig, name, a, random)
+    name.close()
+    check_ended(rig, name.name)
+    name.open(b, "--take-over")
+    check_changed(rig, name, b, name.tunnel["id"])
+    owner = name.tunnel["id"]
+    name.close()
+    name.open(b)
+    got = ask(rig, name.name, dict(NAV, Cookie=f"__Host-relay-owner={owner}"))
+    tap.is_(got[1:3], (None, []), "the same device again: who was told need not be told again")
+    name.close()
+    name.tunnel = rig.open(b.url, name="table", device="b")
+    got = ask(rig, name.name, dict(NAV, Cookie=COOKIES))
+    tap.is_((*got[:2], got[2][-1].partition(";")[0]), (503, BOTH, f"__Host-relay-owner={owner}"),
+            "a device that is not connected: a browser is told all the same")
+    rig.connect(name.tunnel)
+    tap.is_(rig.get("table")[0], 200, "it is connected")
+    rig.redis("HSET", "relay:route:table", "owner", "evil; Path=/\r\nX: y")
+    deadline = time.monotonic() + 3
+    while rig.get("table")[0] == 200 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    rig.expect("RLY120")
+    tap.is_(rig.get("table")[0], 503, "an owner that is no id: the record is refused")
+
+
+@test
+def cached(rig, browser):
+    a, b = Site("a", cached=True), Site("b", cached=True)
+    name = Name(rig, "cached")
+    name.open(a)
+    browser.open(name.url)
+    tap.is_((heading(browser), browser.text("#app")), ("a", "script of a"),
+            "a page and a script, cached for a year")
+    a.asked.clear()
+    browser.open(name.url)
+    tap.is_([path for path, _ in a.asked if path != "/favicon.ico"], ["/"],
+            "the page is asked for again, the script is not")
+    name.close()
+    browser.open(name.url)
+    tap.is_(heading(browser), ENDED, "ended: the 410, not the page from the cache")
+    name.open(a)
+    browser.open(name.url)
+    name.close()
+    name.open(b, "--take-over")
+    browser.open(name.url)
+    tap.is_((heading(browser), browser.text("#app")), ("b", "script of b"),
+            "taken over: the new device's page and script at once")
+
+
+@test
+def worker(rig, browser):
     a, b = Site("a", worker=True), Site("b")
     name, neighbour = Name(rig, "nas"), Name(rig, "neighbour")
     neighbour.open(b, label=False)
@@ -210,246 +451,4 @@ def test_worker(rig, browser):
             "… nor what is in localStorage")
 
 
-def test_cached(rig, browser):
-    a, b = Site("a", cached=True), Site("b", cached=True)
-    name = Name(rig, "cached")
-    name.open(a)
-    browser.open(name.url)
-    tap.is_((heading(browser), browser.text("#app")), ("a", "script of a"),
-            "a page and a script, cached for a year")
-    a.asked.clear()
-    browser.open(name.url)
-    tap.is_([path for path, _ in a.asked if path != "/favicon.ico"], ["/"],
-            "the page is asked for again, the script is not")
-    name.close()
-    browser.open(name.url)
-    tap.is_(heading(browser), ENDED, "ended: the 410, not the page from the cache")
-    name.open(a)
-    browser.open(name.url)
-    name.close()
-    name.open(b, "--take-over")
-    browser.open(name.url)
-    tap.is_((heading(browser), browser.text("#app")), ("b", "script of b"),
-            "taken over: the new device's page and script at once")
-
-
-BOTH, CACHE = '"cache", "storage"', '"cache"'
-NAV = {"Sec-Fetch-Dest": "document", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "none"}
-SCRIPT = {
-    "Service-Worker": "script", "Sec-Fetch-Dest": "serviceworker", "Sec-Fetch-Mode": "same-origin",
-    "Sec-Fetch-Site": "same-origin"
-}
-IMAGE = {"Sec-Fetch-Dest": "image", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Site": "same-origin"}
-FRAME = {"Sec-Fetch-Dest": "iframe", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "cross-site"}
-OWN_FRAME = dict(FRAME, **{"Sec-Fetch-Site": "same-origin"})
-PLAIN = {}
-OLD_SCRIPT = {"Service-Worker": "script"}
-SOCKET = {"Upgrade": "websocket", "Connection": "Upgrade"}
-COOKIES = "sid=old; x; deep=1"
-
-
-def ask(rig, what, headers, path="/dir/page?q=/no"):
-    status, got, body = rig.get(what, path, headers=headers)
-    return status, got["Clear-Site-Data"], got.get_all("Set-Cookie") or [], body, got
-
-
-def test_ended(rig, ended):
-    for what, headers, status, clear in (("a page", NAV, 410, CACHE), ("an image", IMAGE, 410,
-                                                                       CACHE), ("a frame", FRAME,
-                                                                                410, CACHE),
-                                         ("a worker's script", SCRIPT, 200,
-                                          CACHE), ("of an old browser", PLAIN, 410,
-                                                   BOTH), ("an old browser's worker's script",
-                                                           OLD_SCRIPT, 410, BOTH)):
-        got = ask(rig, ended, dict(headers, Cookie=COOKIES))
-        tap.is_(got[:3], (status, clear, []),
-                f"ended, {what}: {status}, and what is cleared; no cookie")
-    status, clear, _, body, got = ask(rig, ended, SCRIPT)
-    tap.like(body.decode(), "registration.unregister", "ended: the last worker ends itself")
-    tap.is_((got["Content-Type"], got["Cache-Control"], got["Service-Worker-Allowed"]),
-            ("text/javascript; charset=utf-8", "no-store", "/"), "… and may stand for any scope")
-    tap.is_(
-        ask(rig, ended, SCRIPT)[0],
-        rig.get(ended, "/dir/page", headers=SCRIPT, http=2)[0], "over HTTP/2, too")
-    for what, headers, status, clear in (("a page", NAV, 404, None), ("a worker's script", SCRIPT,
-                                                                      200, CACHE),
-                                         ("an old browser's worker's script", OLD_SCRIPT, 404,
-                                          BOTH), ("of an old browser", PLAIN, 404, None)):
-        tap.is_(
-            ask(rig, "never-heard-of", headers)[:2], (status, clear),
-            f"an unknown name, {what}: {status}")
-
-
-def test_never_changed(rig, name, site):
-    for what, headers in (("a page", NAV), ("a worker's script", SCRIPT), ("of an old browser",
-                                                                           PLAIN)):
-        site.asked.clear()
-        got = ask(rig, name.name, dict(headers, Cookie=COOKIES))
-        tap.is_(got[:3], (200, None, []),
-                f"a name that never changed hands, {what}: nothing is cleared")
-        tap.is_(site.asked[0][1].get("Cookie"), COOKIES,
-                "and its cookies reach the device as they are")
-    for sent, got in (("__Host-relay-owner=x", None), ("a=1; __Host-relay-owner=x; b=2",
-                                                       "a=1; b=2"),
-                      ("__Host-relay-owner=x;a=1", "a=1"), ("a=1;__Host-relay-owner=x", "a=1"),
-                      ("a=1; __Host-relay-owner", "a=1; __Host-relay-owner"),
-                      ("a=__Host-relay-owner=1", "a=__Host-relay-owner=1"),
-                      ("__Host-relay-owners=1", "__Host-relay-owners=1"),
-                      ("__Host-relay-owner=; __Host-relay-owner=y; c",
-                       "c"), (";; a=1 ;;", ";; a=1 ;;"), (" ;__Host-relay-owner=x ;; a = 1 ;",
-                                                          "a = 1")):
-        site.asked.clear()
-        ask(rig, name.name, {"Cookie": sent})
-        tap.is_(site.asked[0][1].get("Cookie"), got,
-                f"Cookie: {sent}: our own does not reach the device")
-
-
-def test_changed(rig, name, site, owner):
-    know = f"__Host-relay-owner={owner}"
-    paths = ["/", "/dir", "/dir/", "/dir/page"]
-    # in the order of the cookies: the one without `=` is a value without a name
-    deletions = [f"{n}=x; Path={p}; Max-Age=0; Secure" for n in ("sid", "", "deep") for p in paths]
-    mark = f"{know}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=34560000"
-    for what, headers, status, clear, cookies, reaches in (("a page", NAV, 200, BOTH,
-                                                            deletions + [mark],
-                                                            True), ("of an old browser", PLAIN, 200,
-                                                                    BOTH, deletions + [mark], True),
-                                                           ("a frame of its own", OWN_FRAME, 200,
-                                                            BOTH, deletions + [mark],
-                                                            True), ("a frame elsewhere", FRAME, 200,
-                                                                    CACHE, [], True),
-                                                           ("an image", IMAGE, 200, None, [],
-                                                            True), ("an old browser's WebSocket",
-                                                                    SOCKET, 200, None, [], True),
-                                                           ("a worker's script", SCRIPT, 200, CACHE,
-                                                            [], False),
-                                                           ("an old browser's worker's script",
-                                                            OLD_SCRIPT, 404, BOTH, [], False)):
-        for stale in ("", "; __Host-relay-owner=someoneelses0000"):
-            site.asked.clear()
-            got = ask(
-                rig, name.name,
-                dict(headers,
-                     Cookie=COOKIES + stale,
-                     **{"If-None-Match": '"1"', "If-Modified-Since": "x", "If-Range": '"1"'}))
-            tap.is_(
-                got[:3], (status, clear, cookies),
-                f"changed hands, {what}{' with an older owner' if stale else ''}: what is cleared")
-            if clear:
-                tap.like(", ".join(got[4].get_all("Cache-Control")), "no-store",
-                         "… and no cache on the way keeps that for others")
-            if tap.is_(bool(site.asked), reaches, "it reaches the device"
-                       if reaches else "it does not reach the device") and reaches:
-                seen = site.asked[0][1]
-                tap.is_([
-                    h for h in ("Cookie", "If-None-Match", "If-Modified-Since", "If-Range")
-                    if h in seen
-                ], [], "… without cookies, and without what its cache has")
-        site.asked.clear()
-        got = ask(rig, name.name,
-                  dict(headers, Cookie=f"a=1; {know}; b=2", **{"If-None-Match": '"1"'}))
-        tap.is_(got[1:3], (None, []), f"… one that knows, {what}: nothing is cleared")
-        tap.is_([site.asked[0][1].get(h) for h in ("Cookie", "If-None-Match")], ["a=1; b=2", '"1"'],
-                "… its own cookies reach the device")
-    got = ask(rig, name.name, dict(NAV, Cookie="; ".join(f"c{i}=1" for i in range(300))),
-              path="/")[2]
-    tap.is_(len(got), 60,
-            "cookies without end: as many as fit are deleted, the rest with the next page")
-    tap.ok(not any("relay-owner" in c for c in got),
-           "… which is why the browser does not count as told")
-    got = ask(rig, name.name, dict(NAV, Cookie="c=1"), path="/a" * 40)[2]
-    tap.between(len(got), 2, 13, "a path without end: a dozen of its directories")
-    got = rig.raw(
-        f"GET /x;y HTTP/1.1\r\nHost: {name.name}.{rig.domain}\r\nCookie: c=1\r\nConnection: "
-        "close\r\n\r\n".encode(), name.name)
-    tap.unlike(got.decode(errors="replace"), r"Path=/x;y", "a path with `;' makes no attribute")
-
-
-def test_caching(rig, name, site, random):
-    year = YEAR[1]
-    ask_again = f"{year}, no-cache"
-    for kind, headers, wanted in (("text+html", IMAGE, ask_again), ("text+html;charset=x", PLAIN,
-                                                                    ask_again), ("TEXT+HTML", IMAGE,
-                                                                                 ask_again),
-                                  ("image+svg%2bxml", IMAGE, None), ("image+xml", IMAGE, ask_again),
-                                  ("application+xhtml+xml", IMAGE,
-                                   ask_again), ("", IMAGE, ask_again), ("multipart+x-mixed-replace",
-                                                                        IMAGE, ask_again),
-                                  ("unknown+unknown", IMAGE, ask_again), ("nonsense", IMAGE,
-                                                                          ask_again),
-                                  ("text+css", PLAIN, year), ("text+javascript", IMAGE, year),
-                                  ("image+png", IMAGE, year), ("application+json", IMAGE,
-                                                               year), ("image+png", NAV, ask_again),
-                                  ("text+plain", NAV,
-                                   ask_again), ("text+javascript", SCRIPT,
-                                                ask_again), ("image+png&status=301", IMAGE,
-                                                             ask_again), ("image+png&status=308",
-                                                                          PLAIN, ask_again),
-                                  ("image+png&status=404", IMAGE,
-                                   year), ("image+png&cc=none", NAV,
-                                           "no-cache"), ("text+html&cc=none", IMAGE, "no-cache"),
-                                  ("text+html&cc=store", IMAGE,
-                                   "no-store, no-cache"), ("image+png&cc=none", IMAGE,
-                                                           None), ("&status=304", NAV, None),
-                                  ("&status=304", IMAGE, None), ("&status=304&cc=store", IMAGE,
-                                                                 "no-store, no-cache")):
-        got = ask(rig, name.name, headers, path=f"/typed?type={kind}")[4]
-        if "%2b" not in kind:
-            tap.is_(
-                got["Cache-Control"], wanted, f"Cache-Control of {kind or 'no type'} as "
-                f"{headers.get('Sec-Fetch-Dest', 'whatever')}")
-    for kind in ("text+html", "", "&status=301"):
-        tap.is_(
-            ask(rig, random, NAV, path=f"/typed?type={kind}")[4]["Cache-Control"], year,
-            "a random name: as the device says")
-    tap.is_(
-        ask(rig, random, SCRIPT, path="/typed?type=text+javascript")[4]["Cache-Control"], ask_again,
-        "… but for a worker's script")
-
-
-def test_requests(rig):
-    a, b = Site("a"), Site("b")
-    name = Name(rig, "table")
-    name.open(a)
-    test_never_changed(rig, name, a)
-    random = rig.open(a.url, device="a")
-    rig.connect(random)
-    test_caching(rig, name, a, random)
-    name.close()
-    test_ended(rig, name.name)
-    name.open(b, "--take-over")
-    test_changed(rig, name, b, name.tunnel["id"])
-    owner = name.tunnel["id"]
-    name.close()
-    name.open(b)
-    got = ask(rig, name.name, dict(NAV, Cookie=f"__Host-relay-owner={owner}"))
-    tap.is_(got[1:3], (None, []), "the same device again: who was told need not be told again")
-    name.close()
-    name.tunnel = rig.open(b.url, name="table", device="b")
-    got = ask(rig, name.name, dict(NAV, Cookie=COOKIES))
-    tap.is_((*got[:2], got[2][-1].partition(";")[0]), (503, BOTH, f"__Host-relay-owner={owner}"),
-            "a device that is not connected: a browser is told all the same")
-    rig.connect(name.tunnel)
-    tap.is_(rig.get("table")[0], 200, "it is connected")
-    rig.redis("HSET", "relay:route:table", "owner", "evil; Path=/\r\nX: y")
-    deadline = time.monotonic() + 3
-    while rig.get("table")[0] == 200 and time.monotonic() < deadline:
-        time.sleep(0.02)
-    rig.expect("RLY120")
-    tap.is_(rig.get("table")[0], 503, "an owner that is no id: the record is refused")
-
-
-def main():
-    with Rig(rlyd=True) as rig:
-        # the browser asks a device that is just leaving
-        rig.expect(r"AH00957|AH01114|AH01102|AH00898|AH01110")
-        test_requests(rig)
-        with Browser(rig) as browser:
-            test_cached(rig, browser)
-            test_worker(rig, browser)
-        problems = rig.stop()
-    tap.is_(problems, [], "no unexpected line in any log")
-    tap.done()
-
-
-main()
+tap.run()

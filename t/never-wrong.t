@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
+# lane: busy
 """Never the wrong device: random operations on many tunnels, and faults, while visitors keep
 asking; every answer is judged. The clock of the relay's programs steps by a second all the while
 (not with RELAY_STEPS=0, nor where RELAY_SANITIZER preloads a library of its own). In a listen space
@@ -12,23 +13,16 @@ the small space the clock is off by 1 s at most, so that of 4 s there are 2 s le
 and RelayStaleMax is 1 s.
 
 RELAY_SEED repeats a run's decisions (each actor has its own random numbers; what the machine makes
-of it differs). RELAY_SOAK=SECONDS runs that long in each space instead of 25 s. RELAY_SPACE=wide or
-small: only that one.
+of it differs). RELAY_SOAK=SECONDS runs that long in each space instead of 25 s; each is a test.
 """
 import asyncio
 import os
 import random
 import re
-import sys
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
-import tap
-import chaos
-from clockrig import ClockRig
-from relayrig import Rig
-from rlydlib import log
+from lib import chaos, log, Rig, tap, test
+from lib.clockrig import ClockRig
 
 SECONDS = float(os.environ.get("RELAY_SOAK", "25"))
 SEED = os.environ.get("RELAY_SEED", str(random.SystemRandom().randrange(10**9)))
@@ -55,7 +49,10 @@ def with_log(rig, fault):
     return "\n    ".join([f"{fault}; rlyd:", *lines[-8:]])
 
 
-def run(space, listen, cooldown, steps):
+def check_space(space):
+    tap.diag(f"RELAY_SEED={SEED}")
+    os.nice(5)
+    listen, cooldown, steps = spaces(random.Random(SEED))[space]
     options = dict(listen=listen,
                    cooldown=f"{cooldown}s",
                    vhost=VHOST,
@@ -87,17 +84,17 @@ def run(space, listen, cooldown, steps):
         tap.ok(counted[what] > 0, f"{space}: {what} was done", counted)
     for name, leaked in world.leaks:
         tap.ok(not leaked, f"{space}: {name}", leaked)
-    rig.check_logs()
-    tap.is_(rig.stop(), [], f"{space}: the rig ends cleanly")
+    rig.ends_cleanly(f"{space}: the rig")
 
 
-def main():
-    tap.diag(f"RELAY_SEED={SEED}")
-    os.nice(5)
-    for space, (listen, cooldown, steps) in spaces(random.Random(SEED)).items():
-        if os.environ.get("RELAY_SPACE", space) == space:
-            run(space, listen, cooldown, steps)
-    tap.done()
+@test
+def wide():
+    check_space("wide")
 
 
-main()
+@test
+def small():
+    check_space("small")
+
+
+tap.run()

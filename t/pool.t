@@ -1,20 +1,17 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
+# lane: judging
 """The pools of connections to devices: one round trip a request, no longer than the tunnel, no lost
 requests."""
 import os
 import random
 import statistics
 import subprocess
-import sys
 import threading
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
-import tap
-from delayline import DelayLine
-from relayrig import Rig, wait_for
+from lib import fixture, Rig, tap, test, wait_for
+from lib.delayline import DelayLine
 
 ONE_CHILD = "ServerLimit 4\nStartServers 1\nThreadsPerChild 50\nMaxRequestWorkers 50\nMinSpareThreads 1\nMaxSpareThreads 50"
 DELAY = 0.025  # seconds each way
@@ -38,12 +35,42 @@ def fetch(connection, path="/", method="GET", body=None):
     return answer.status
 
 
-def test_round_trips(rig, line):
-    """A warm request costs one round trip; the same way without a pool about two: so much for the
-    check."""
-    device = rig.device("far")
+@fixture
+def rig():
+    rig = Rig(start=False,
+              httpd_conf=ONE_CHILD +
+              '\n<Location "/relay-status">\nSetHandler server-status\n</Location>')
+    rig.vhost_extra = VHOST.format(dir=rig.dir)
+    rig.start()
+    rig.expect("AH01102: error reading status line|AH00898: Error reading from remote server")
+    yield rig
+    rig.ends_cleanly()
+
+
+@fixture
+def line(rig):
+    """A slow line to the listening sshd."""
+    with DelayLine(rig.address, rig.ssh_port, DELAY) as line:
+        yield line
+
+
+@fixture
+def device(rig):
+    return rig.device("far")
+
+
+@fixture
+def tunnel(rig, line, device):
+    """Of a device at the end of the slow line."""
     tunnel = rig.open(device.url)
     rig.connect(tunnel, args=("-o", f"Port={line.port}"))
+    return tunnel
+
+
+@test
+def round_trips(rig, device, tunnel):
+    """A warm request costs one round trip; the same way without a pool about two: so much for the
+    check."""
     with open(f"{rig.dir}/etc/direct.conf", "w") as f:
         f.write(f'ProxyPass "/direct/" "http://{tunnel["routes"][0]["listen"]}/" disablereuse=on\n')
     rig.graceful()
@@ -87,7 +114,6 @@ def test_round_trips(rig, line):
     tap.is_(device.conns()["accepted"] - accepted, 0,
             "visitors share the pool: ten new ones open no connection")
     tap.between(statistics.median(times) / RTT, 1, 1.5, "and wait for one round trip each")
-    return device, tunnel
 
 
 def parallel(rig, tunnel, n, path):
@@ -102,7 +128,8 @@ def parallel(rig, tunnel, n, path):
     return statuses
 
 
-def test_end(rig, device, tunnel):
+@test
+def end(rig, device, tunnel):
     """Connections end with the tunnel and after RelayBackendIdle."""
     tap.is_(parallel(rig, tunnel, 10, "/slow?s=0.5"), [200] * 10, "ten slow requests at once")
     tap.ok(device.conns()["open"] >= 10, "have a connection each", device.conns())
@@ -124,26 +151,13 @@ def test_end(rig, device, tunnel):
     tap.is_(rig.get(tunnel)[0], 410, "and the route, too")
 
 
-def test_extend_keeps(rig):
-    device = rig.device("kept")
-    tunnel = rig.open(device.url)
-    rig.connect(tunnel)
-    for _ in range(3):
-        rig.get(tunnel)
-    accepted = device.conns()["accepted"]
-    rig.rly("extend", "-t", "5h", tunnel["id"])
-    tap.is_({rig.get(tunnel)[0] for _ in range(3)}, {200}, "an extended tunnel works on")
-    time.sleep(1.5)
-    tap.is_(rig.get(tunnel)[0], 200, "also later")
-    tap.is_(device.conns()["accepted"] - accepted, 0, "with the connections that it had")
-
-
 def count_retries(rig):
     with open(f"{rig.dir}/log/relay-error.log") as f:
         return f.read().count("RLY131")
 
 
-def test_impatient_device(rig, line):
+@test
+def impatient_device(rig, line):
     """A device that closes idle connections early, on a slow line: requests meet the closing
     half-way."""
     idle = 0.3
@@ -175,7 +189,23 @@ def test_impatient_device(rig, line):
     tap.ok(retries > 0, "though some met the closing")
 
 
-def test_post_after_a_pause(rig):
+@test
+def extend_keeps(rig):
+    device = rig.device("kept")
+    tunnel = rig.open(device.url)
+    rig.connect(tunnel)
+    for _ in range(3):
+        rig.get(tunnel)
+    accepted = device.conns()["accepted"]
+    rig.rly("extend", "-t", "5h", tunnel["id"])
+    tap.is_({rig.get(tunnel)[0] for _ in range(3)}, {200}, "an extended tunnel works on")
+    time.sleep(1.5)
+    tap.is_(rig.get(tunnel)[0], 200, "also later")
+    tap.is_(device.conns()["accepted"] - accepted, 0, "with the connections that it had")
+
+
+@test
+def post_after_a_pause(rig):
     """What cannot be sent again does not go on a connection that has long been idle."""
     device = rig.device("form")
     tunnel = rig.open(device.url)
@@ -192,7 +222,8 @@ def test_post_after_a_pause(rig):
     tap.is_(device.conns()["accepted"] - accepted, 1, "does not: it could be sent again")
 
 
-def test_address_again():
+@test
+def address_again():
     """An address comes back to another tunnel while connections to the first one's device are still
     open."""
     rig = Rig(httpd_conf=ONE_CHILD,
@@ -223,26 +254,7 @@ def test_address_again():
              for _ in range(5)}, {"second"},
             "its visitors reach its own device: no connection is shared with the first tunnel")
     slow.join()
-    tap.is_(rig.stop(), [], "the rig with one address ends cleanly")
+    rig.ends_cleanly("the rig with one address")
 
 
-def main():
-    rig = Rig(start=False,
-              httpd_conf=ONE_CHILD +
-              '\n<Location "/relay-status">\nSetHandler server-status\n</Location>')
-    rig.vhost_extra = VHOST.format(dir=rig.dir)
-    rig.start()
-    rig.expect("AH01102: error reading status line|AH00898: Error reading from remote server")
-    with DelayLine(rig.address, rig.ssh_port, DELAY) as line:
-        device, tunnel = test_round_trips(rig, line)
-        test_end(rig, device, tunnel)
-        test_impatient_device(rig, line)
-    test_extend_keeps(rig)
-    test_post_after_a_pause(rig)
-    test_address_again()
-    rig.check_logs()
-    tap.is_(rig.stop(), [], "the rig ends cleanly")
-    tap.done()
-
-
-main()
+tap.run()

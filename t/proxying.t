@@ -11,20 +11,16 @@ import json
 import os
 import socket
 import subprocess
-import sys
 import threading
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
 import h2.config
 import h2.connection
 import h2.events
 import h2.settings
-import keeper
-import tap
 import websockets
-from relayrig import ASAN_KEEPS_LITTLE, Rig
+
+from lib import ASAN_KEEPS_LITTLE, keeper, Rig, tap, test
 
 MB = 1024 * 1024
 BODY = int(os.environ.get("RELAY_BODY_MB", "200")) * MB
@@ -325,7 +321,6 @@ def check_websocket_http2(rig, tunnel, ident):
 
 def check_mpm(mpm, size):
     versions = (1.1, ) if mpm == "prefork" else (1.1, 2)
-    tap.note(f"--- {mpm}")
     rig = Rig(mpm=mpm, http2=mpm != "prefork", asan=ASAN_KEEPS_LITTLE)
     rig.expect(r"AH10034|AH01110|AH01102|AH00898")
     nas, tls = rig.device("nas"), rig.device("tls", tls=True)
@@ -351,15 +346,22 @@ def check_mpm(mpm, size):
         check_websocket_http2(rig, secure, "tls")
     tap.is_((rig.get(tunnel)[2], rig.get(secure)[2]), (b"nas", b"tls"),
             f"{mpm}: all is well at the end")
-    rig.check_logs()
-    tap.is_(rig.stop(), [], f"{mpm}: the rig ends cleanly")
+    rig.ends_cleanly(f"{mpm}: the rig")
 
 
-def main():
+@test
+def event():
     check_mpm("event", BODY)
+
+
+@test
+def worker():
     check_mpm("worker", BODY // 8)
+
+
+@test
+def prefork():
     check_mpm("prefork", BODY // 8)
-    tap.done()
 
 
-main()
+tap.run()

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
+# lane: judging
 """mod_relay while Redis is away, stopped, refuses, or is a replica: known routes work, others get
 503 and in time."""
 import os
@@ -7,15 +8,10 @@ import shutil
 import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
-import tap
-from relayrig import Rig, Server, free_port, wait_for
-from rlydlib import log
+from lib import fixture, free_port, log, Rig, Server, tap, test, wait_for
 
 VHOST = """
     RelayStaleMax 4s
@@ -60,7 +56,39 @@ def crowd(rig, who, n=20):
     return {s for s, _ in results}, took[n // 2], took[-1]
 
 
-def test_killed(rig, device, tunnel, unseen):
+@fixture
+def rig():
+    rig = Rig(vhost=VHOST, httpd_conf=ONE_CHILD)
+    rig.expect(
+        r" # (Diskless rdb transfer|Connection with replica)|RLY002 |RLY11[01] |RLY120 route \S+ "
+        r"cannot be looked up: (cannot connect|Redis at)|AH01102|AH00898|AH00957|AH01114")
+    up(rig)
+    yield rig
+    rig.ends_cleanly()
+
+
+@fixture
+def device(rig):
+    return rig.device("nas")
+
+
+@fixture
+def tunnel(rig, device):
+    tunnel = rig.open(device.url)
+    rig.connect(tunnel)
+    return tunnel
+
+
+@fixture
+def unseen(rig, device):
+    """A tunnel for which nobody has asked yet."""
+    unseen = rig.open(device.url)
+    rig.connect(unseen)
+    return unseen
+
+
+@test
+def killed(rig, device, tunnel, unseen):
     tap.is_(rig.get(tunnel)[0], 200, "Redis is up: a route works")
     rig.redis("SAVE")
     rig.servers["redis"].kill()
@@ -100,7 +128,8 @@ def test_killed(rig, device, tunnel, unseen):
     tap.ok(True, "and changes are seen again")
 
 
-def test_restarted_between(rig, device):
+@test
+def restarted_between(rig, device):
     """A close that nobody could report: the cache must not outlive the gap."""
     tunnel = rig.open(device.url)
     rig.connect(tunnel)
@@ -113,7 +142,8 @@ def test_restarted_between(rig, device):
     tap.ok(True, "a route that was closed while the link was away is not served from the cache")
 
 
-def test_stopped(rig, device):
+@test
+def stopped(rig, device):
     tunnel = rig.open(device.url)
     rig.connect(tunnel)
     tap.is_(rig.get(tunnel)[0], 200, "a known route")
@@ -164,17 +194,18 @@ def log_has(rig, regex):
     return re.search(regex, log(rig, "httpd-error.log") + log(rig, "relay-error.log"))
 
 
-def test_passwords(rig, tunnel):
-    tap.is_(rig.get(tunnel)[0], 200, "a known route")
+@test
+def passwords(rig, unseen):
+    tap.is_(rig.get(unseen)[0], 200, "a known route")
     rig.redis("CONFIG", "SET", "requirepass", "s3cret-w0rd")
     os.environ["REDISCLI_AUTH"] = "s3cret-w0rd"
     rig.redis("CLIENT", "KILL", "TYPE", "normal")
     rig.redis("CLIENT", "KILL", "TYPE", "pubsub")
-    tap.is_((rig.get(tunnel)[0], rig.get("unheard-of")[0]), (200, 503),
+    tap.is_((rig.get(unseen)[0], rig.get("unheard-of")[0]), (200, 503),
             "Redis suddenly wants a password: known routes work, others are 503")
     wait_for(lambda: log_has(rig, "RLY111 .*it wants a password: give one by"), "the log says so")
     httpd_with(rig, f"unix://:wrong-w0rd@{rig.redis_sock}")
-    tap.is_(rig.get(tunnel)[0], 503, "a wrong password: 503")
+    tap.is_(rig.get(unseen)[0], 503, "a wrong password: 503")
     tap.ok(
         wait_for(
             lambda: log_has(rig, "RLY111 .*(user or password is wrong|the password, in .* is wrong)"
@@ -182,13 +213,14 @@ def test_passwords(rig, tunnel):
     tap.ok(not log_has(rig, "w0rd"), "no password is in a log")
     httpd_with(rig, f"unix://:s3cret-w0rd@{rig.redis_sock}")
     up(rig)
-    tap.is_((rig.get(tunnel)[0], rig.get("unheard-of")[0]), (200, 404),
+    tap.is_((rig.get(unseen)[0], rig.get("unheard-of")[0]), (200, 404),
             "the right password: all is well")
     rig.redis("CONFIG", "SET", "requirepass", "")
     del os.environ["REDISCLI_AUTH"]
 
 
-def test_acl(rig, device):
+@test
+def acl(rig, device):
     """What mod_relay needs of Redis, and what it does with less."""
     rig.redis("ACL", "SETUSER", "httpd", "reset", "on", ">pw", "%R~relay:route:*",
               "%R~relay:gone:*", "&__redis__:invalidate", "+hgetall", "+pttl", "+ping",
@@ -219,7 +251,8 @@ def test_acl(rig, device):
     tap.ok(True, "when the right is given tracking comes by itself")
 
 
-def test_replica(rig, device):
+@test
+def replica(rig, device):
     port = free_port()
     rig.redis("CONFIG", "SET", "port", str(port))
     sock = f"{rig.dir}/run/replica.sock"
@@ -265,25 +298,4 @@ def test_replica(rig, device):
     rig.servers.pop("replica").stop()
 
 
-def main():
-    rig = Rig(vhost=VHOST, httpd_conf=ONE_CHILD)
-    rig.expect(
-        r" # (Diskless rdb transfer|Connection with replica)|RLY002 |RLY11[01] |RLY120 route \S+ "
-        r"cannot be looked up: (cannot connect|Redis at)|AH01102|AH00898|AH00957|AH01114")
-    device = rig.device("nas")
-    tunnel, unseen = rig.open(device.url), rig.open(device.url)
-    rig.connect(tunnel)
-    rig.connect(unseen)
-    up(rig)
-    test_killed(rig, device, tunnel, unseen)
-    test_restarted_between(rig, device)
-    test_stopped(rig, device)
-    test_passwords(rig, unseen)
-    test_acl(rig, device)
-    test_replica(rig, device)
-    rig.check_logs()
-    tap.is_(rig.stop(), [], "the rig ends cleanly")
-    tap.done()
-
-
-main()
+tap.run()

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
+# lane: judging
 """Redis across a network: one that drops silently, a Redis that becomes read-only or takes no more
 clients, and a failover by Sentinel behind an address that moves (haproxy, which asks Sentinel).
 What visitors, devices and operators see meanwhile, and that all is well afterwards without anyone's
@@ -9,15 +10,9 @@ import os
 import re
 import socket
 import subprocess
-import sys
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
-import tap
-from relayrig import Rig, Server, free_port, wait_for
-from rlydlib import Namespace, wait
-from watching import Asker, timed
+from lib import Asker, fixture, free_port, Namespace, Rig, Server, tap, test, timed, wait, wait_for
 
 # Each process of httpd knows the routes that it has served: one, so that what is known is.
 ONE_CHILD = "ServerLimit 4\nStartServers 1\nThreadsPerChild 25\nMaxRequestWorkers 25\nMinSpareThreads 1\nMaxSpareThreads 25"
@@ -102,7 +97,8 @@ class FarRig(Rig):
         super()._add(name, argv, ready, env)
 
 
-def test_silent():
+@test
+def silent():
     namespace = Namespace()
     rig = FarRig(namespace, rlyd=True, httpd_conf=ONE_CHILD)
     what = "the network drops silently"
@@ -153,10 +149,39 @@ def test_silent():
         namespace.close()
 
 
+@fixture
+def rig():
+    rig = Rig(rlyd=True, httpd_conf=ONE_CHILD)
+    rig.expect(
+        r"RLY43[01] |RLY11[01] | # (Error condition on socket for SYNC|Setting secondary "
+        r"replication ID|MASTER|Connection with master)|AuthorizedKeysCommand .* failed|RLY120 "
+        r"|AH00957|AH01114|Failed publickey")
+    yield rig
+    rig.ends_cleanly()
+
+
+@fixture
+def device(rig):
+    return rig.device("reader")
+
+
+@fixture
+def tunnel(rig, device):
+    return rig.open(device.url)
+
+
+@fixture
+def session(rig, tunnel):
+    session = rig.connect(tunnel)
+    tap.is_(status(rig, tunnel), 200, "a route works")
+    return session
+
+
 # --- read-only
 
 
-def test_read_only(rig, device, tunnel, session):
+@test
+def read_only(rig, device, tunnel, session):
     """As a failover leaves an address that does not move: the master there is now another's
     replica."""
     unseen, waiting, brief = (rig.open(device.url, ttl=ttl) for ttl in (None, None, "4s"))
@@ -193,7 +218,8 @@ def test_read_only(rig, device, tunnel, session):
 # --- no more clients
 
 
-def test_crowded(rig, device, tunnel, session):
+@test
+def crowded(rig, device, tunnel, session):
     """Redis has as many clients as it may (maxclients), as when something else on the host uses it
     up."""
     waiting = rig.open(device.url)
@@ -315,7 +341,8 @@ class SentinelRig(Rig):
         self.cluster.start(self)
 
 
-def test_sentinel():
+@test
+def sentinel():
     cluster = Cluster()
     rig = SentinelRig(cluster)
     rig.start()
@@ -372,23 +399,4 @@ def test_sentinel():
     tap.is_(rig.stop(), [], "the clustered rig ends cleanly")
 
 
-def main():
-    test_silent()
-    rig = Rig(rlyd=True, httpd_conf=ONE_CHILD)
-    rig.expect(
-        r"RLY43[01] |RLY11[01] | # (Error condition on socket for SYNC|Setting secondary "
-        r"replication ID|MASTER|Connection with master)|AuthorizedKeysCommand .* failed|RLY120 "
-        r"|AH00957|AH01114|Failed publickey")
-    device = rig.device("reader")
-    tunnel = rig.open(device.url)
-    session = rig.connect(tunnel)
-    tap.is_(status(rig, tunnel), 200, "a route works")
-    test_read_only(rig, device, tunnel, session)
-    test_crowded(rig, device, tunnel, session)
-    rig.check_logs()
-    tap.is_(rig.stop(), [], "the rig ends cleanly")
-    test_sentinel()
-    tap.done()
-
-
-main()
+tap.run()

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
+# lane: judging
 """Browsers and 200 tunnels on one Apache port, while Apache, rlyd, sshd and Redis are restarted in
 the middle of transfers: no session ends, no request to a tunnel that is up fails, and what has to
 end ends within a second.
@@ -11,18 +12,12 @@ import hashlib
 import os
 import random
 import signal
-import sys
 import threading
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
-import tap
-import faults
-import keeper
-from manydevices import Devices
-from relayrig import Rig, listeners, wait_for
-from visitor import Visitor
+from lib import faults, fixture, keeper, listeners, Rig, tap, test, wait_for
+from lib.manydevices import Devices
+from lib.visitor import Visitor
 
 TUNNELS = int(os.environ.get("RELAY_TUNNELS", "200"))
 TRANSFERS, SIZE = 4, 6_000_000  # each way; at a device's rate of 655 kB/s they take 9 s
@@ -193,7 +188,54 @@ def redis_again(rig):
     rig.servers["redis"].start()
 
 
-def test_transfers(rig, devices, tunnels, sessions):
+@fixture
+def rig():
+    rig = Rig(rlyd=True, relay_conf=STARTUPS)
+    for line in faults.LINES + ["AH00098"]:  # httpd finds the pid file of the one that was killed
+        rig.expect(line)
+    asyncio.run(faults.make_redis_lasting(rig))
+    yield rig
+    rig.ends_cleanly()
+
+
+@fixture
+def devices(rig):
+    devices = Devices()
+    rig.devices.append(devices)
+    return devices
+
+
+@fixture
+def connected(rig, devices):
+    """(tunnels, ssh clients)"""
+    return connect_all(rig, devices)
+
+
+@fixture
+def tunnels(connected):
+    return connected[0]
+
+
+@fixture
+def clients(connected):
+    return connected[1]
+
+
+@fixture
+def sessions(rig, tunnels, clients):
+    sessions = Sessions(rig, tunnels, clients)
+    tap.is_(len(sessions.processes), 2 * TUNNELS, f"{TUNNELS} sessions through the HTTPS port")
+    return sessions
+
+
+@test
+def undisturbed(rig, devices, tunnels, sessions):
+    with Browsers(rig, devices, tunnels, "nothing happens"):
+        time.sleep(1)
+
+
+@test
+def transfers(rig, devices, tunnels, sessions):
     """One after the other in the middle of the same downloads and uploads."""
     stations = [rig.device(f"nas-{i}") for i in range(2 * TRANSFERS)]
     opened = [rig.open(device.url) for device in stations]
@@ -221,7 +263,8 @@ def test_transfers(rig, devices, tunnels, sessions):
         rig.rly("close", tunnel["id"])
 
 
-def test_hard(rig, devices, tunnels, sessions):
+@test
+def hard(rig, devices, tunnels, sessions):
     """httpd ends what is under way then; what comes afterwards is as good as ever."""
     for what in ("apachectl restart", "httpd is killed and started"):
         if what == "apachectl restart":
@@ -251,7 +294,8 @@ def ended_within(rig, tunnel, client, since):
     return wait_for(ended, "the session's end", 10, 0.005) - since
 
 
-def test_ends(rig, devices):
+@test
+def ends(rig, devices):
     """Close and expiry, with rlyd as it is and just after it was restarted."""
     for when in ("", ", right after rlyd was restarted"):
         closing = rig.open(devices.service(1000))
@@ -289,21 +333,8 @@ def test_ends(rig, devices):
     tap.ok(took < 1, "… and its session ends within a second of rlyd's start", f"{took:.3f} s")
 
 
-def main():
-    rig = Rig(rlyd=True, relay_conf=STARTUPS)
-    for line in faults.LINES + ["AH00098"]:  # httpd finds the pid file of the one that was killed
-        rig.expect(line)
-    devices = Devices()
-    rig.devices.append(devices)
-    asyncio.run(faults.make_redis_lasting(rig))
-    tunnels, clients = connect_all(rig, devices)
-    sessions = Sessions(rig, tunnels, clients)
-    tap.is_(len(sessions.processes), 2 * TUNNELS, f"{TUNNELS} sessions through the HTTPS port")
-    with Browsers(rig, devices, tunnels, "nothing happens"):
-        time.sleep(1)
-    test_transfers(rig, devices, tunnels, sessions)
-    test_hard(rig, devices, tunnels, sessions)
-    test_ends(rig, devices)
+@test
+def all_closed(rig, tunnels, clients, sessions):
     sessions.check("at last")
     rig.rly("close", *(t["id"] for t in tunnels))
     began = time.monotonic()
@@ -317,9 +348,6 @@ def main():
            f"{took:.3f} s")
     wait_for(lambda: not sessions.now(), "the end of all processes", 5)
     tap.is_((sessions.now(), live(rig)), (set(), 0), "no process and no live: entry is left")
-    rig.check_logs()
-    tap.is_(rig.stop(), [], "the rig ends cleanly")
-    tap.done()
 
 
-main()
+tap.run()

@@ -1,27 +1,22 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
+# lane: judging
 """relayrewrite: answers every line whatever it is and whatever Redis does, by itself and through a
 real Apache."""
 import json
 import os
+import pwd
 import random
 import re
 import select
 import signal
 import subprocess
-import sys
 import threading
 import time
 
-sys.path[:0] = [
-    os.path.join(os.path.dirname(os.path.abspath(__file__)), d) for d in ("lib", "../script/lib")
-]
-import keeper  # noqa: E402
-import tap  # noqa: E402
-from privatelog import PrivateLog  # noqa: E402
-from relayrig import Rig, wait_for  # noqa: E402
-from righttpd import RewriteHttpd  # noqa: E402
-from rlydlib import rss_kb  # noqa: E402
+from lib import fixture, keeper, Rig, rss_kb, tap, test, wait_for
+from lib.privatelog import PrivateLog
+from lib.righttpd import RewriteHttpd
 
 TIMEOUT = 0.5  # relay.conf's default for Redis
 ADDRESS = re.compile(rb"127\.\d+\.\d+\.\d+:\d+|NULL")
@@ -71,12 +66,34 @@ class Program:
         return rest, self.process.wait(10)
 
 
-def test_answers(rig):
-    tunnel = rig.open("8080", name="nas")
-    where = tunnel["routes"][0]["listen"]
+@fixture
+def log():
+    """Made before any thread is."""
+    return PrivateLog()
+
+
+@fixture
+def rig(log):
+    rig = Rig()
+    yield rig
+    tap.is_(rig.stop(), [], "everything ended at the end")
+
+
+@fixture
+def where(rig):
+    """The listen address of the name nas."""
+    return rig.open("8080", name="nas")["routes"][0]["listen"]
+
+
+@fixture
+def program(rig):
+    return Program(rig)
+
+
+@test
+def answers(rig, program, where):
     rig.open("https://127.0.0.1:8443", name="nas-tls")
     rig.open("tcp://127.0.0.1:22", name="nas-ssh")
-    program = Program(rig)
     for host in ("nas.relay.localhost", "NAS.Relay.LOCALHOST", "nas.relay.localhost.",
                  "nas.relay.localhost:443", "nas.relay.localhost.:8443"):
         tap.is_(program.ask(host), where, f"{host}: its listen address, at once")
@@ -110,10 +127,10 @@ def test_answers(rig):
     rig.redis("SET", "relay:route:bad", "text", "EX", "60")
     tap.is_(program.ask("bad.relay.localhost"), "NULL", "a record that is no hash: NULL")
     tap.is_(program.ask("nas.relay.localhost"), where, "and it still knows the good one")
-    return program, where
 
 
-def test_lines(program, where):
+@test
+def lines(program, where):
     program.send(b"nas.relay")
     tap.is_(program.answer(0.3), None, "half a line has no answer yet")
     tap.is_(program.ask(".localhost"), where, "… and the whole one has")
@@ -162,7 +179,8 @@ def test_lines(program, where):
             "a last line without newline is answered; then it ends with status 0")
 
 
-def test_start(rig, log):
+@test
+def start(rig, log):
     def run(*args):
         return subprocess.run([rig.program("relayrewrite"), *args],
                               input="",
@@ -198,54 +216,6 @@ def test_start(rig, log):
     tap.is_(deaf.process.wait(5), 0, "… the end of stdin does")
 
 
-def test_redis(rig, log):
-    redis = rig.servers["redis"]
-    where = json.loads(rig.rly("show", "--json", "nas").stdout)["routes"][0]["listen"]
-    program = Program(rig)
-    tap.is_(program.ask("nas.relay.localhost"), where, "Redis is there: an address")
-    log.lines()
-    redis.signal(signal.SIGSTOP)
-    answer, took = program.timed("nas.relay.localhost")
-    tap.ok(answer == "NULL" and took < TIMEOUT + 1,
-           f"Redis hangs: NULL within its deadline ({took:.2f} s)", (answer, took))
-    began = time.monotonic()
-    answers = {program.ask("nas.relay.localhost") for _ in range(200)}
-    tap.ok(answers == {"NULL"} and time.monotonic() - began < 1.5,
-           "the next 200 questions do not wait for it", (answers, time.monotonic() - began))
-    began, slow = time.monotonic(), []
-    while time.monotonic() - began < 5:
-        took = program.timed("nas.relay.localhost")[1]
-        slow += [took] if took > 0.8 * TIMEOUT else []
-        time.sleep(0.01)
-    tap.ok(1 <= len(slow) <= 3 and max(slow) < TIMEOUT + 1,
-           "in 5 s two questions try again, each for one deadline", slow)
-    redis.signal(signal.SIGCONT)
-    wait_for(lambda: program.ask("nas.relay.localhost") == where, "an answer after SIGCONT", 5,
-             0.05)
-    tap.ok(True, "Redis goes on: so do the answers")
-    lines = [text for _, severity, text in log.lines() if "RLY502" in text and severity <= 3]
-    tap.ok(1 <= len(lines) <= 3, "syslog has a few lines of that, not one a request", lines)
-    rig.expect(r".")  # Redis is killed
-    redis.kill()
-    tap.is_(program.ask("nas.relay.localhost"), "NULL", "Redis is killed: NULL")
-    began = time.monotonic()
-    tap.is_({program.ask("nas.relay.localhost") for _ in range(100)}, {"NULL"}, "… each time")
-    tap.ok(time.monotonic() - began < 2, "… without waiting", time.monotonic() - began)
-    redis.start()
-    again = rig.open("8080", name="nas")["routes"][0]["listen"]
-    tap.is_(
-        wait_for(lambda: (a := program.ask("nas.relay.localhost")) != "NULL" and a, "an answer", 3),
-        again, "Redis is back, empty, and filled again: the new address")
-    rig.redis("CONFIG", "SET", "requirepass", "secret")
-    rig.redis("-a", "secret", "CLIENT", "KILL", "TYPE", "normal")
-    tap.is_(program.ask("nas.relay.localhost"), "NULL", "Redis wants a password: NULL")
-    rig.redis("-a", "secret", "CONFIG", "SET", "requirepass", "")
-    tap.is_(
-        wait_for(lambda: (a := program.ask("nas.relay.localhost")) != "NULL" and a, "an answer", 3),
-        again, "… until it does not")
-    tap.is_(program.end(), (b"", 0), "after all that it ends with stdin, status 0")
-
-
 def programs(httpd):
     found = {}
     for pid in keeper.descendants([httpd.pid]):
@@ -256,13 +226,13 @@ def programs(httpd):
     return found
 
 
-def test_httpd(rig):
+@test
+def httpd(rig):
     device, tls = rig.device("plain"), rig.device("tls", tls=True)
     tunnel, tls_tunnel = rig.open(device), rig.open(tls)
     session = rig.connect(tunnel)
     rig.connect(tls_tunnel)
     httpd = RewriteHttpd(rig)
-    import pwd
     www = pwd.getpwnam("www-data").pw_uid
     tap.is_(sorted(programs(httpd).values()), [www, www], "Apache runs two of it, as www-data")
     for http in (1.1, 2):
@@ -292,7 +262,7 @@ def test_httpd(rig):
              seen["x-forwarded-proto"]), ([host], ["127.0.0.1"], [host], ["https"]),
             "X-Forwarded-* are Apache's, not the visitor's")
     tap.ok(not {"forwarded", "x-real-ip"} & set(seen), "others like them are taken away", seen)
-    test_websocket(httpd, tunnel)
+    check_websocket(httpd, tunnel)
     status, headers, body = httpd.get("nobody")
     tap.ok(status == 404 and b"no such device" in body, "an unknown name: 404 with a page",
            (status, body))
@@ -306,7 +276,7 @@ def test_httpd(rig):
            "a device that is away: 503 with a page", (status, dict(headers), body))
     rig.connect(tunnel)
     tap.is_(httpd.get(tunnel)[2], b"plain", "it is back at once when the device is")
-    test_httpd_redis(rig, httpd, tunnel)
+    check_httpd_redis(rig, httpd, tunnel)
     before = set(programs(httpd))
     httpd.server.signal(signal.SIGUSR1)
     wait_for(lambda: len(programs(httpd)) == 2 and not before & set(programs(httpd)),
@@ -322,7 +292,7 @@ def test_httpd(rig):
     tap.ok(True, "they end with Apache")
 
 
-def test_websocket(httpd, tunnel):
+def check_websocket(httpd, tunnel):
     with httpd.tls(tunnel["routes"][0]["name"]) as sock:
         sock.sendall(
             f"GET /ws HTTP/1.1\r\nHost: {httpd.host(tunnel)}\r\nUpgrade: "
@@ -339,7 +309,7 @@ def test_websocket(httpd, tunnel):
         "a WebSocket reaches the device", (head, frame))
 
 
-def test_httpd_redis(rig, httpd, tunnel):
+def check_httpd_redis(rig, httpd, tunnel):
     redis = rig.servers["redis"]
     rig.expect(r"relay:\w+.*RLY1\d\d")  # the rig's own Apache notices, too
     redis.signal(signal.SIGSTOP)
@@ -365,17 +335,53 @@ def test_httpd_redis(rig, httpd, tunnel):
     tap.ok(True, "… and the device when Redis goes on")
 
 
-def main():
-    log = PrivateLog()
-    with Rig() as rig:
-        program, where = test_answers(rig)
-        test_lines(program, where)
-        test_start(rig, log)
-        test_httpd(rig)
-        rig.check_logs()
-        test_redis(rig, log)
-        tap.is_(rig.stop(), [], "everything ended at the end")
-    tap.done()
+@test
+def redis(rig, log, where):
+    rig.check_logs()  # until here; Redis will be killed
+    redis = rig.servers["redis"]
+    program = Program(rig)
+    tap.is_(program.ask("nas.relay.localhost"), where, "Redis is there: an address")
+    log.lines()
+    redis.signal(signal.SIGSTOP)
+    answer, took = program.timed("nas.relay.localhost")
+    tap.ok(answer == "NULL" and took < TIMEOUT + 1,
+           f"Redis hangs: NULL within its deadline ({took:.2f} s)", (answer, took))
+    began = time.monotonic()
+    answers = {program.ask("nas.relay.localhost") for _ in range(200)}
+    tap.ok(answers == {"NULL"} and time.monotonic() - began < 1.5,
+           "the next 200 questions do not wait for it", (answers, time.monotonic() - began))
+    began, slow = time.monotonic(), []
+    while time.monotonic() - began < 5:
+        took = program.timed("nas.relay.localhost")[1]
+        slow += [took] if took > 0.8 * TIMEOUT else []
+        time.sleep(0.01)
+    tap.ok(1 <= len(slow) <= 3 and max(slow) < TIMEOUT + 1,
+           "in 5 s two questions try again, each for one deadline", slow)
+    redis.signal(signal.SIGCONT)
+    wait_for(lambda: program.ask("nas.relay.localhost") == where, "an answer after SIGCONT", 5,
+             0.05)
+    tap.ok(True, "Redis goes on: so do the answers")
+    lines = [text for _, severity, text in log.lines() if "RLY502" in text and severity <= 3]
+    tap.ok(1 <= len(lines) <= 3, "syslog has a few lines of that, not one a request", lines)
+    rig.expect(r".")
+    redis.kill()
+    tap.is_(program.ask("nas.relay.localhost"), "NULL", "Redis is killed: NULL")
+    began = time.monotonic()
+    tap.is_({program.ask("nas.relay.localhost") for _ in range(100)}, {"NULL"}, "… each time")
+    tap.ok(time.monotonic() - began < 2, "… without waiting", time.monotonic() - began)
+    redis.start()
+    again = rig.open("8080", name="nas")["routes"][0]["listen"]
+    tap.is_(
+        wait_for(lambda: (a := program.ask("nas.relay.localhost")) != "NULL" and a, "an answer", 3),
+        again, "Redis is back, empty, and filled again: the new address")
+    rig.redis("CONFIG", "SET", "requirepass", "secret")
+    rig.redis("-a", "secret", "CLIENT", "KILL", "TYPE", "normal")
+    tap.is_(program.ask("nas.relay.localhost"), "NULL", "Redis wants a password: NULL")
+    rig.redis("-a", "secret", "CONFIG", "SET", "requirepass", "")
+    tap.is_(
+        wait_for(lambda: (a := program.ask("nas.relay.localhost")) != "NULL" and a, "an answer", 3),
+        again, "… until it does not")
+    tap.is_(program.end(), (b"", 0), "after all that it ends with stdin, status 0")
 
 
-main()
+tap.run()

@@ -14,11 +14,8 @@ import subprocess
 import sys
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/t/lib", f"{TOP}/script/lib"]
-import sockdiag  # noqa: E402
-from store import Store  # noqa: E402
-from tap import ok, is_, like, unlike, done  # noqa: E402
+from lib import sockdiag, Store, TOP
+from lib.tap import done, is_, like, ok, unlike
 
 store = Store()
 ME = pwd.getpwuid(os.getuid()).pw_name

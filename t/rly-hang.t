@@ -9,14 +9,11 @@ import os
 import re
 import signal
 import socket
-import sys
 import threading
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path.insert(0, f"{TOP}/t/lib")
-from store import Store  # noqa: E402
-from tap import between, ok, is_, like, done  # noqa: E402
+from lib import Store
+from lib.tap import between, done, is_, like, ok
 
 store = Store()
 REDIS = store.redis.process.pid

@@ -6,13 +6,11 @@ import os
 import re
 import socket
 import subprocess
-import sys
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path.insert(0, f"{TOP}/t/lib")
-from store import Redis, Store  # noqa: E402
-from tap import ok, is_, like, unlike, done  # noqa: E402
+from lib import Store
+from lib.store import Redis
+from lib.tap import done, is_, like, ok, unlike
 
 store = Store()
 REFUSED, USAGE, UNREACHABLE = 1, 2, 3

@@ -5,12 +5,10 @@ import datetime
 import json
 import os
 import re
-import sys
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path.insert(0, f"{TOP}/t/lib")
-from store import Store, subprocess  # noqa: E402
-from tap import ok, is_, like, unlike, between, done  # noqa: E402
+import subprocess
+from lib import Store
+from lib.tap import between, done, is_, like, ok, unlike
 
 store = Store()
 RFC3339 = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$"

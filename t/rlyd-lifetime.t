@@ -4,14 +4,9 @@
 between."""
 import os
 import signal
-import sys
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
-import tap
-from relayrig import Rig
-from rlydlib import alive, ended, events, live, log, monitor_of, processes, wait, within
+from lib import alive, ended, events, live, log, monitor_of, processes, Rig, tap, wait, within
 
 rig = Rig(rlyd=True)
 device = rig.device(id="nas")

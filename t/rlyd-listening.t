@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
+# lane: judging
 """TCP options of the listening sshd and of every session; and 500 logins that leave nothing behind.
 """
 import ctypes
@@ -7,14 +8,10 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
-import tap
-from relayrig import Rig
-from rlydlib import alive, fds, live, log, monitor_of, processes, rss_kb, wait, within
+from lib import (alive, fds, fixture, live, log, monitor_of, processes, Rig, rss_kb, tap, test,
+                 wait, within)
 
 PIDFD_GETFD = 438
 TCP_USER_TIMEOUT = 18
@@ -67,7 +64,21 @@ def options(pid):
                 0 < s.getsockopt(socket.IPPROTO_TCP, TCP_USER_TIMEOUT) <= 40000)
 
 
-def test_listener(rig, device):
+@fixture
+def rig():
+    rig = Rig(rlyd=True)
+    rig.expect("Received SIGHUP|Connection (closed|reset)|Bye Bye")
+    yield rig
+    rig.ends_cleanly()
+
+
+@fixture
+def device(rig):
+    return rig.device("nas")
+
+
+@test
+def listener(rig, device):
     took = wait(lambda: listener_has_nodelay(rig), 5)
     tap.ok(within(1.0, took), "the listening sshd's socket has TCP_NODELAY", took)
     for what in ("restart", "reload"):
@@ -98,7 +109,8 @@ def test_listener(rig, device):
         session.stop()
 
 
-def test_late(rig, device):
+@test
+def late(rig, device):
     """A connection that sshd accepted before rlyd could set anything gets its options at the login.
     """
     rig.servers["rlyd"].stop()
@@ -113,7 +125,8 @@ def test_late(rig, device):
     wait(lambda: session.process.poll() is not None, 5)
 
 
-def test_alone(rig, device):
+@test
+def alone(rig, device):
     """The listening sshd is killed and started again: its sessions go on, and are still owned."""
     tunnel = rig.open(device.url)
     session = rig.connect(tunnel, args=("-o", f"Port={rig.ssh_port}"))
@@ -126,7 +139,8 @@ def test_alone(rig, device):
     tap.ok(within(1.0, wait(lambda: not alive(pids), 5)), "and end when they are closed")
 
 
-def test_leak(rig, device):
+@test
+def leak(rig, device):
     tunnels = [rig.open(device.url) for _ in range(10)]
     pid = rig.servers["rlyd"].pid
 
@@ -171,17 +185,4 @@ def test_leak(rig, device):
     tap.is_(log(rig).count("RLY410") - lines, LOGINS, "the log has one line for each session")
 
 
-def main():
-    rig = Rig(rlyd=True)
-    device = rig.device(id="nas")
-    rig.expect("Received SIGHUP|Connection (closed|reset)|Bye Bye")
-    test_listener(rig, device)
-    test_late(rig, device)
-    test_alone(rig, device)
-    test_leak(rig, device)
-    rig.check_logs()
-    tap.is_(rig.stop(), [], "the rig ends cleanly")
-    tap.done()
-
-
-main()
+tap.run()

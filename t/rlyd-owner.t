@@ -1,23 +1,23 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
+# lane: judging
 """Newest owner wins: a device that comes back gets its tunnel; who has only the public key gets
 nothing and ends nothing."""
+import base64
 import ctypes
 import os
 import re
 import signal
 import subprocess
-import sys
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
-import keeper
-import tap
-from relayrig import Rig
-from rlydlib import Namespace, alive, ended, kill, live, log, monitor_of, processes, wait, within
+import paramiko
+
+from lib import (alive, ended, fixture, keeper, kill, live, log, monitor_of, Namespace, processes,
+                 Rig, tap, test, wait, within)
 
 CLONE_NEWNET = 0x40000000
+handler_table = paramiko.auth_handler.AuthHandler._client_handler_table
 LINES = [
     "Timeout, client not responding", "Connection (reset|closed|timed out)",
     "client_loop|packet_write_poll|Broken pipe", "Address already in use", "cannot listen to port",
@@ -108,7 +108,7 @@ def twenty_times(rig, tunnel, how, args, session, pids, most=2):
     return session, pids
 
 
-def test_takeover(rig, device, how, args, most=2):
+def check_takeover(rig, device, how, args, most=2):
     """The old session is alive; twenty times a newer one comes."""
     tunnel = rig.open(device.url)
     first = rig.connect(tunnel, args=args)
@@ -128,19 +128,85 @@ def test_takeover(rig, device, how, args, most=2):
     tap.ok(within(1.0, wait(lambda: not alive(pids), 5)), f"{how}: and closes")
 
 
-def test_polling():
-    """In a network namespace of its own, as in a container, the kernel does not tell rlyd which
-    processes begin and authenticate. Nothing promises then that a login is noticed that is over in
-    milliseconds; who tries on gets in. (On a busy machine five in a row went unnoticed once.)"""
-    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET):  # this thread, and what it starts
-        raise OSError(ctypes.get_errno(), "unshare(CLONE_NEWNET)")
-    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    rig = Rig(rlyd=True)
+def public_key(tunnel):
+    with open(f"{tunnel['bundle']}/id_relay.pub") as f:
+        return paramiko.Ed25519Key(data=base64.b64decode(f.read().split()[1]))
+
+
+@fixture
+def ns():
+    ns = Namespace()
+    yield ns
+    ns.close()
+
+
+@fixture
+def rig(ns):
+    rig = Rig(rlyd=True, address=ns.outside)
     for line in LINES:
         rig.expect(line)
-    tap.like(log(rig), "RLY443", "polling: rlyd's log says that it has no proc connector")
-    test_takeover(rig, rig.device(id="nas"), "polling", ("-o", f"Port={rig.ssh_port}"), 15)
-    tap.is_(rig.stop(), [], "the rig in a namespace of its own ends cleanly")
+    yield rig
+    rig.ends_cleanly()
+
+
+@fixture
+def lonely(rig):
+    """Another device's network."""
+    lonely = Namespace()
+    lonely.route_to(rig.address)
+    yield lonely
+    lonely.close()
+
+
+@fixture
+def device(rig):
+    return rig.device(id="nas")
+
+
+@fixture
+def gate():
+    gate = Gate()
+    for line in LINES:
+        gate.rig.expect(line)
+    yield gate
+    gate.rig.ends_cleanly("the rig whose rlyd slept")
+
+
+@test(thread="near")
+def handed_over(rig, device):
+    check_takeover(rig, device, "handed over", ())
+
+
+@test(thread="near")
+def listening_sshd(rig, device):
+    check_takeover(rig, device, "listening sshd", ("-o", f"Port={rig.ssh_port}"))
+
+
+@test(thread="near")
+def public_key_only(rig, device):
+    """A client that offers the key, as often as it likes, but cannot sign with it."""
+    tunnel = rig.open(device.url)
+    rig.connect(tunnel)
+    pids = processes(monitor_of(rig, tunnel))
+    public = public_key(tunnel)
+    offered = 0
+    for _ in range(10):
+        offered += offer(rig, public)
+    tap.ok(offered >= 10, "sshd says of the public key that it would do", f"{offered} times")
+    wait(lambda: log(rig).count("login not completed") >= 10, 5)
+    tap.like(
+        log(rig),
+        rf"RLY411 tunnel {tunnel['id']}: login not completed: the client offered the key, which "
+        r"is granted, and did not prove", "rlyd has seen the offers")
+    other = rig.open(device.url)
+    other_key = paramiko.Ed25519Key.from_private_key_file(f"{other['bundle']}/id_relay")
+    for _ in range(5):  # offers the one, then proves another
+        offer(rig, public, then=other_key)
+    time.sleep(1)
+    tap.is_((alive(pids), owner(rig, tunnel)), (pids, pids[0]),
+            "the session of the key's owner goes on")
+    rig.rly("close", tunnel["id"])
+    rig.rly("close", other["id"])
 
 
 class Gate:
@@ -193,7 +259,8 @@ class Gate:
         return wait(opened, 10)
 
 
-def test_short_login(gate):
+@test(thread="near")
+def short_login(gate):
     """A login that succeeds and is over before rlyd comes to look: sshd could not listen, as the
     older session still did."""
     rig, args = gate.rig, ("-o", f"Port={gate.rig.ssh_port}")
@@ -223,10 +290,11 @@ def test_short_login(gate):
     rig.rly("close", tunnel["id"])
 
 
-def test_lost_report(rig):
+@test(thread="near")
+def lost_report(gate):
     """A client offers a key that it cannot sign with and proves another while rlyd does not run:
     which it was nobody knows."""
-    import paramiko
+    rig = gate.rig
     args = ("-o", f"Port={rig.ssh_port}")
     tunnel, other = rig.open("8080"), rig.open("8080")
     rig.connect(tunnel, args=args)
@@ -246,10 +314,11 @@ def test_lost_report(rig):
     rig.rly("close", tunnel["id"])
 
 
-def test_crowd(rig):
+@test(thread="near")
+def crowd(gate):
     """The same in a crowd of 150 who have offered a key, and wait; and an honest device comes into
     it."""
-    import paramiko
+    rig = gate.rig
     args = ("-o", f"Port={rig.ssh_port}")
     tunnel, other, honest = rig.open("8080"), rig.open("8080"), rig.open("8080")
     rig.connect(tunnel, args=args)
@@ -281,58 +350,12 @@ def test_crowd(rig):
         rig.rly("close", t["id"])
 
 
-def test_asleep():
-    gate = Gate()
-    for line in LINES:
-        gate.rig.expect(line)
-    test_short_login(gate)
-    test_lost_report(gate.rig)
-    test_crowd(gate.rig)
-    gate.rig.check_logs()
-    tap.is_(gate.rig.stop(), [], "the rig whose rlyd slept ends cleanly")
-
-
-def public_key(tunnel):
-    import base64
-    import paramiko
-    with open(f"{tunnel['bundle']}/id_relay.pub") as f:
-        return paramiko.Ed25519Key(data=base64.b64decode(f.read().split()[1]))
-
-
-def test_public_key_only(rig, device):
-    """A client that offers the key, as often as it likes, but cannot sign with it."""
-    import paramiko
-    tunnel = rig.open(device.url)
-    rig.connect(tunnel)
-    pids = processes(monitor_of(rig, tunnel))
-    public = public_key(tunnel)
-    offered = 0
-    for _ in range(10):
-        offered += offer(rig, public)
-    tap.ok(offered >= 10, "sshd says of the public key that it would do", f"{offered} times")
-    wait(lambda: log(rig).count("login not completed") >= 10, 5)
-    tap.like(
-        log(rig),
-        rf"RLY411 tunnel {tunnel['id']}: login not completed: the client offered the key, which "
-        r"is granted, and did not prove", "rlyd has seen the offers")
-    other = rig.open(device.url)
-    other_key = paramiko.Ed25519Key.from_private_key_file(f"{other['bundle']}/id_relay")
-    for _ in range(5):  # offers the one, then proves another
-        offer(rig, public, then=other_key)
-    time.sleep(1)
-    tap.is_((alive(pids), owner(rig, tunnel)), (pids, pids[0]),
-            "the session of the key's owner goes on")
-    rig.rly("close", tunnel["id"])
-    rig.rly("close", other["id"])
-
-
 def offer(rig, public, then=None, asleep=False, stays=False, between=None, keep=None):
     """Asks sshd whether that public key would do; 1 if it said yes. then: a key to log in with.
     asleep: rlyd does not run meanwhile; stays: the client does until rlyd has run for a while.
     between: what happens before that; keep: a list of connections that stay, to which this one is
     added."""
     rlyd = rig.servers["rlyd"]
-    import paramiko
     from paramiko import Message
     from paramiko.common import cMSG_SERVICE_REQUEST, cMSG_USERAUTH_REQUEST
     transport = paramiko.Transport((rig.address, rig.https_port))
@@ -390,7 +413,8 @@ def offer(rig, public, then=None, asleep=False, stays=False, between=None, keep=
     return int(60 in seen)
 
 
-def test_cut(rig, device, ns):
+@test(thread="far", gives="cut_off")
+def cut(rig, device, ns):
     """The line is cut and comes back with another address; the old session still looks alive."""
     tunnel = rig.open(device.url)
     client = ns.popen(ssh(tunnel), stderr=subprocess.DEVNULL)
@@ -419,8 +443,10 @@ def test_cut(rig, device, ns):
     return tunnel, client
 
 
-def test_silent(rig, ns, tunnel, client):
+@test(thread="far")
+def silent(rig, ns, cut_off):
     """The same, but the line was away for longer than a living peer can be silent."""
+    tunnel, client = cut_off
     wait(lambda: owner(rig, tunnel) is not None, 5)
     pids = processes(owner(rig, tunnel))
     ns.cut()
@@ -438,17 +464,18 @@ def test_silent(rig, ns, tunnel, client):
            "the old session is gone")
     tap.like(" ".join(ended(rig, tunnel)), r"silent|disconnected",
              "and not by the newcomer's proof")
-    return client
+    kill(client)
 
 
-def test_half_open(rig, device, ns):
+@test(thread="lonely")
+def half_open(rig, device, lonely):
     """Nobody comes back: a half-open session ends by itself."""
     tunnel = rig.open(device.url)
-    client = ns.popen(ssh(tunnel), stderr=subprocess.DEVNULL)
+    client = lonely.popen(ssh(tunnel), stderr=subprocess.DEVNULL)
     pids = processes(monitor_of(rig, tunnel) or 0)
     tap.is_(len(pids), 2, "another device in a network of its own is connected")
     time.sleep(1)
-    ns.cut()
+    lonely.cut()
     kill(client)
     took = wait(lambda: not alive(pids), 70)
     tap.ok(within(60, took), "a half-open session ends by itself within 60 s", took)
@@ -457,35 +484,20 @@ def test_half_open(rig, device, ns):
            "and live: is right")
 
 
-def main():
-    global handler_table
-    import paramiko
-    handler_table = paramiko.auth_handler.AuthHandler._client_handler_table
-    ns, lonely = Namespace(), Namespace()
-    rig = Rig(rlyd=True, address=ns.outside)
-    try:
-        for line in LINES:
-            rig.expect(line)
-        device = rig.device(id="nas")
-
-        def here():
-            test_takeover(rig, device, "handed over", ())
-            test_takeover(rig, device, "listening sshd", ("-o", f"Port={rig.ssh_port}"))
-            test_public_key_only(rig, device)
-            test_asleep()
-
-        def far():
-            kill(test_silent(rig, ns, *test_cut(rig, device, ns)))
-
-        lonely.route_to(rig.address)
-        tap.together(here, far, lambda: test_half_open(rig, device, lonely), test_polling)
-        rig.check_logs()
-        tap.is_(rig.stop(), [], "the rig ends cleanly")
-    finally:
-        rig.stop()
-        ns.close()
-        lonely.close()
-    tap.done()
+@test(needs=["rig"], thread="polling")
+def polling():
+    """In a network namespace of its own, as in a container, the kernel does not tell rlyd which
+    processes begin and authenticate. Nothing promises then that a login is noticed that is over in
+    milliseconds; who tries on gets in. (On a busy machine five in a row went unnoticed once.)"""
+    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET):  # this thread, and what it starts
+        raise OSError(ctypes.get_errno(), "unshare(CLONE_NEWNET)")
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    rig = Rig(rlyd=True)
+    for line in LINES:
+        rig.expect(line)
+    tap.like(log(rig), "RLY443", "polling: rlyd's log says that it has no proc connector")
+    check_takeover(rig, rig.device(id="nas"), "polling", ("-o", f"Port={rig.ssh_port}"), 15)
+    tap.is_(rig.stop(), [], "the rig in a namespace of its own ends cleanly")
 
 
-main()
+tap.run()

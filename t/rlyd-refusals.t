@@ -8,16 +8,9 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import time
 
-sys.path[:0] = [
-    os.path.join(os.path.dirname(os.path.abspath(__file__)), d) for d in ("lib", "../script/lib")
-]
-import keeper  # noqa: E402
-import tap  # noqa: E402
-from relayrig import Rig  # noqa: E402
-from rlydlib import log, wait  # noqa: E402
+from lib import keeper, log, Rig, tap, wait
 
 
 def read(path):

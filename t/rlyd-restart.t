@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
+# lane: judging
 """Sessions outlive rlyd and are found again, and nobody else's process is ever taken for one."""
 import itertools
 import json
@@ -8,19 +9,28 @@ import pwd
 import signal
 import socket
 import subprocess
-import sys
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
-import tap
-from relayrig import Rig, listeners
-from rlydlib import alive, events, live, log, monitor_of, processes, wait, within
+from lib import (alive, events, fixture, listeners, live, log, monitor_of, processes, Rig, tap,
+                 test, wait, within)
 
 RELAY_UID = pwd.getpwnam("relay").pw_uid
 
 
-def test_found_again(rig, device):
+@fixture
+def rig():
+    rig = Rig(rlyd=True)
+    yield rig
+    rig.ends_cleanly()
+
+
+@fixture
+def device(rig):
+    return rig.device("nas")
+
+
+@test
+def found_again(rig, device):
     tunnels = [rig.open(device.url) for _ in range(8)] + [rig.open(device.url, device.url)]
     sessions = [rig.connect(t) for t in tunnels]
     monitors = [monitor_of(rig, t) for t in tunnels]
@@ -52,7 +62,8 @@ def test_found_again(rig, device):
     tap.is_(live(rig), {}, "live: is empty")
 
 
-def test_transfer(rig, device):
+@test
+def transfer(rig, device):
     """A long transfer runs through a kill -9 and a restart."""
     tunnel = rig.open(device.url)
     session = rig.connect(tunnel)
@@ -72,7 +83,8 @@ def test_transfer(rig, device):
     wait(lambda: session.process.poll() is not None, 5)
 
 
-def test_login_while_away(rig, device):
+@test
+def login_while_away(rig, device):
     """A listening sshd needs no rlyd for a login; the session is found afterwards."""
     tunnel, other = rig.open(device.url), rig.open(device.url)
     port = ("-o", f"Port={rig.ssh_port}")
@@ -97,7 +109,8 @@ def test_login_while_away(rig, device):
     rig.rly("close", other["id"])
 
 
-def test_silent_login_while_away(rig, device):
+@test
+def silent_login_while_away(rig, device):
     """Who logs in without rlyd, and listens nowhere, is unknown: its grant may end, and it could
     listen long after that."""
     tunnel, kept = rig.open(device.url), rig.open(device.url)
@@ -124,7 +137,8 @@ def test_silent_login_while_away(rig, device):
         rig.rly("close", t["id"])
 
 
-def test_hanging(rig, device):
+@test
+def hanging(rig, device):
     """rlyd hangs: devices log in all the same through the listening sshd, and are found when it
     goes on."""
     tunnel = rig.open(device.url)
@@ -142,7 +156,32 @@ def test_hanging(rig, device):
     session.stop()
 
 
-def test_orphan(rig, device):
+@test
+def two_relays(rig, device):
+    """Another relay on this host with the same user and listen space, as it should not be."""
+    direct, listening = rig.open(device.url), rig.open(device.url)
+    sessions = [rig.connect(direct), rig.connect(listening, args=("-o", f"Port={rig.ssh_port}"))]
+    pids = [p for t in (direct, listening) for p in processes(monitor_of(rig, t))]
+    other = Rig(rlyd=True, listen=rig.settings["relay"]["listen"])
+    tap.ok(wait(lambda: "RLY445" in log(other), 5),
+           "two relays share a listen space: the log says so")
+    time.sleep(1)
+    tap.is_((alive(pids), live(other)), (pids, {}),
+            "neither takes the other's sessions for its own")
+    late = rig.connect(rig.open(device.url))
+    time.sleep(1)
+    tap.is_([s.process.poll() for s in [*sessions, late]], [None] * 3, "nor those that come later")
+    other.servers["rlyd"].restart()
+    wait(lambda: log(other).count("RLY445") == 2, 5)
+    tap.is_(alive(pids), pids, "nor after a restart")
+    tap.is_(other.stop(), [], "the other relay ends cleanly")
+    for t in (direct, listening, late.tunnel):
+        rig.rly("close", t["id"])
+    tap.ok(within(1.0, wait(lambda: not alive(pids), 5)), "their own relay ends them")
+
+
+@test
+def orphan(rig, device):
     """Somebody kills a monitor: the child alone still holds the address."""
     tunnel = rig.open(device.url)
     session = rig.connect(tunnel)
@@ -177,7 +216,8 @@ def listen_as(uid, address):
     return p
 
 
-def test_foreign(rig, device):
+@test
+def foreign(rig, device):
     rig.expect("RLY440")
     for uid in (0, RELAY_UID):
         tunnel = rig.open(device.url)
@@ -203,7 +243,8 @@ def test_foreign(rig, device):
         session.stop()
 
 
-def test_wildcard(rig, device):
+@test
+def wildcard(rig, device):
     rig.expect("RLY441")
 
     def used_port():
@@ -226,7 +267,8 @@ def test_wildcard(rig, device):
     session.stop()
 
 
-def test_same_address(device):
+@test
+def same_address(device):
     """In a tiny space an address comes back, but not while a session may hold it whose end rlyd has
     missed."""
     base = f"127.{64 + os.getpid() % 60}.{os.getpid() // 60 % 250}"
@@ -287,7 +329,8 @@ def test_same_address(device):
     tap.is_(rig.stop(), [], "the small rig ends cleanly")
 
 
-def test_forgetful_redis(device):
+@test
+def forgetful_redis(device):
     """In a tiny space, when Redis has lost or forgotten who has which address: none comes back
     before the cooldown is over."""
     base = f"127.{64 + os.getpid() % 60}.{os.getpid() // 60 % 250}"
@@ -380,41 +423,4 @@ def test_forgetful_redis(device):
     tap.is_(rig.stop(), [], "the forgetful rig ends cleanly")
 
 
-def test_two_relays(rig, device):
-    """Another relay on this host with the same user and listen space, as it should not be."""
-    direct, listening = rig.open(device.url), rig.open(device.url)
-    sessions = [rig.connect(direct), rig.connect(listening, args=("-o", f"Port={rig.ssh_port}"))]
-    pids = [p for t in (direct, listening) for p in processes(monitor_of(rig, t))]
-    other = Rig(rlyd=True, listen=rig.settings["relay"]["listen"])
-    tap.ok(wait(lambda: "RLY445" in log(other), 5),
-           "two relays share a listen space: the log says so")
-    time.sleep(1)
-    tap.is_((alive(pids), live(other)), (pids, {}),
-            "neither takes the other's sessions for its own")
-    late = rig.connect(rig.open(device.url))
-    time.sleep(1)
-    tap.is_([s.process.poll() for s in [*sessions, late]], [None] * 3, "nor those that come later")
-    other.servers["rlyd"].restart()
-    wait(lambda: log(other).count("RLY445") == 2, 5)
-    tap.is_(alive(pids), pids, "nor after a restart")
-    tap.is_(other.stop(), [], "the other relay ends cleanly")
-    for t in (direct, listening, late.tunnel):
-        rig.rly("close", t["id"])
-    tap.ok(within(1.0, wait(lambda: not alive(pids), 5)), "their own relay ends them")
-
-
-def main():
-    rig = Rig(rlyd=True)
-    device = rig.device(id="nas")
-    for test in (test_found_again, test_transfer, test_login_while_away,
-                 test_silent_login_while_away, test_hanging, test_two_relays, test_orphan,
-                 test_foreign, test_wildcard):
-        test(rig, device)
-    test_same_address(device)
-    test_forgetful_redis(device)
-    rig.check_logs()
-    tap.is_(rig.stop(), [], "the rig ends cleanly")
-    tap.done()
-
-
-main()
+tap.run()

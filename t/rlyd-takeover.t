@@ -10,18 +10,14 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 
-sys.path[:0] = [
-    os.path.join(os.path.dirname(os.path.abspath(__file__)), d) for d in ("lib", "../script/lib")
-]
-import tap  # noqa: E402
-from relayrig import Rig, free_port  # noqa: E402
+from lib import (alive, ended, events, free_port, live, log, monitor_of, processes, Rig, tap, wait,
+                 within)
+from lib.sshclients import Raw
+
 # noqa: E402
-from rlydlib import alive, ended, events, live, log, monitor_of, processes, wait, within
-from sshclients import Raw  # noqa: E402
 
 WINDOW = 1.5  # takeover.c, WAIT_MS; on loopback a round trip adds next to nothing
 SLACK = 1.5  # a busy machine's

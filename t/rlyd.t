@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
+# lane: judging
 """rlyd as a daemon: options, pid file, readiness, reload; its socket with good, bad and hostile
 peers; admission."""
 import os
@@ -9,14 +10,10 @@ import resource
 import signal
 import socket
 import subprocess
-import sys
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
-import tap
-from relayrig import Rig
-from rlydlib import Door, Sources, alive, connection_pair, fds, hand_over, live, log, monitor_of, processes, wait, within
+from lib import (alive, connection_pair, Door, fds, fixture, hand_over, live, log, monitor_of,
+                 processes, Rig, Sources, tap, test, wait, within)
 
 REFUSED = "relay1 refused key=SHA256:" + "A" * 43
 LOGIN = ("relay1 login tunnel=abcdefghijklmnop key=SHA256:" + "A" * 43 +
@@ -44,7 +41,22 @@ def read(path):
         return f.read()
 
 
-def test_options(rig):
+@fixture
+def rig():
+    rig = Rig(rlyd=True)
+    # strangers that hang up, and those who were told to
+    rig.expect("Connection (closed|reset)|kex_exchange|Connection from UNKNOWN|invalid")
+    yield rig
+    rig.ends_cleanly()
+
+
+@fixture
+def device(rig):
+    return rig.device("nas")
+
+
+@test
+def options(rig):
     r = rlyd(rig, "-h")
     tap.is_((r.returncode, r.stderr), (0, ""), "-h: exit status 0")
     tap.like(r.stdout, r"(?s)usage: rlyd .*--merge-exec.*SIGHUP", "-h: usage")
@@ -88,7 +100,8 @@ def other_conf(rig, **keys):
     return write(f"{rig.dir}/etc/two.conf", text + "".join(f"{k} = {v}\n" for k, v in keys.items()))
 
 
-def test_daemon(rig):
+@test
+def daemon(rig):
     conf = other_conf(rig)
     pidfile = f"{rig.dir}/run/two.pid"
     r = rlyd(rig, conf=conf)
@@ -110,7 +123,8 @@ def test_daemon(rig):
     tap.like(r.stderr, "two.sock: cannot listen: No such file", "and says why")
 
 
-def test_notify(rig):
+@test
+def notify(rig):
     path = f"{rig.dir}/run/notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
         s.bind(path)
@@ -145,7 +159,8 @@ def until(sock, word):
     return said
 
 
-def test_reload(rig, device):
+@test
+def reload(rig, device):
     tunnel = rig.open(device.url)
     session = rig.connect(tunnel)
     text = read(rig.conf)
@@ -175,7 +190,8 @@ def test_reload(rig, device):
     tap.ok(within(1.0, wait(lambda: not alive(pids), 5)), "and are ended when they are closed")
 
 
-def test_messages(rig):
+@test
+def messages(rig):
     """What is not of the protocol drops the peer who said it, and nobody else."""
     rig.expect("RLY405")
     good = Door(rig)
@@ -224,7 +240,8 @@ def test_messages(rig):
     good.close()
 
 
-def test_strangers(rig):
+@test
+def strangers(rig):
     rig.expect("RLY406")
     code = (
         "import os,socket,sys; os.setresuid({0},{0},{0}); s=socket.socket(socket.AF_UNIX, "
@@ -258,7 +275,8 @@ def test_strangers(rig):
     tap.unlike(trick.stdout, "relay1 ok", "a parent that is only called sshd does not count")
 
 
-def test_slow_peers(rig, device):
+@test
+def slow_peers(rig, device):
     """Peers who connect and say nothing, and many of them, keep nobody waiting."""
     silent = [Door(rig) for _ in range(300)]
     client, server = connection_pair()
@@ -279,7 +297,29 @@ def test_slow_peers(rig, device):
     session.stop()
 
 
-def test_admission(rig):
+@test
+def pipelined(rig, device):
+    """Requests that arrive in one piece on a port with RelaySSH: the later ones wait in httpd, not
+    on the socket."""
+    tunnel = rig.open(device.url)
+    session = rig.connect(tunnel)
+    host = f"{tunnel['routes'][0]['name']}.{rig.domain}"
+    with rig.tls(host, timeout=10) as sock:
+        sock.sendall(f"GET /?SSH-2.0- HTTP/1.1\r\nHost: {host}\r\n\r\n".encode() * 20)
+        answer = b""
+        while answer.count(b"HTTP/1.1 200") < 20:
+            piece = sock.recv(65536)
+            if not piece:
+                break
+            answer += piece
+    tap.is_(answer.count(b"HTTP/1.1 200"), 20,
+            "20 requests in one TLS record on the port that takes SSH: 20 answers")
+    rig.rly("close", tunnel["id"])
+    session.stop()
+
+
+@test
+def admission(rig):
     """Random early drop as sshd's MaxStartups, and a limit for each source."""
     text = read(rig.conf)
     write(rig.conf, text + "max-startups = 10:50:30\nper-source-startups = 0\n")
@@ -309,7 +349,7 @@ def test_admission(rig):
     rig.servers["rlyd"].restart()
     sources = Sources()
     try:
-        test_sources(rig, sources)
+        check_sources(rig, sources)
     finally:
         sources.close()
     write(rig.conf, text)
@@ -337,7 +377,7 @@ def first_words(rig, pairs, way="direct"):
 held = []
 
 
-def test_sources(rig, sources):
+def check_sources(rig, sources):
     three = [b"SSH-2.0"] * 3
     said = first_words(rig, [sources.pair(sources.v4(1)) for _ in range(4)])
     tap.is_(said, [*three, b"Exceede"], "a fourth from one address is refused")
@@ -361,7 +401,8 @@ def admits(rig):
         return client.recv(100).startswith(b"SSH-2.0")
 
 
-def test_authenticated_do_not_count(rig, device):
+@test
+def authenticated_do_not_count(rig, device):
     text = read(rig.conf)
     write(rig.conf, text + "max-startups = 1:100:1\n")
     rig.servers["rlyd"].restart()
@@ -375,7 +416,8 @@ def test_authenticated_do_not_count(rig, device):
     rig.servers["rlyd"].restart()
 
 
-def test_addresses(rig):
+@test
+def addresses(rig):
     """IPv6, and IPv4 as a socket for both shows it, which is how Apache accepts."""
     for host, listen, shown in (("::1", "::1", r"\[::1\]"), ("127.5.0.1", "::", r"127\.0\.0\.1")):
         client, server = connection_pair(host, listen=listen)
@@ -388,7 +430,8 @@ def test_addresses(rig):
             f"a connection to {host}: the log has the peer", lambda: log(rig)[-500:])
 
 
-def test_unit(rig, device):
+@test
+def unit(rig, device):
     """With no more capabilities than rlyd.service leaves it, and no new privileges."""
     unit = read(rig.installed("/usr/share/mod_relay/sshd-conf/rlyd.service"))
     caps = re.search(r"(?m)^CapabilityBoundingSet=(.*)$",
@@ -423,7 +466,8 @@ def test_unit(rig, device):
     server.start()
 
 
-def test_starved(rig, device):
+@test
+def starved(rig, device):
     """Out of descriptors: one line, nobody else suffers, and it recovers by itself."""
     rig.expect("RLY407|RLY405|RLY403|RLY420")
     tunnel = rig.open(device.url)
@@ -460,48 +504,9 @@ def test_starved(rig, device):
     session.stop()
 
 
-def test_pipelined(rig, device):
-    """Requests that arrive in one piece on a port with RelaySSH: the later ones wait in httpd, not
-    on the socket."""
-    tunnel = rig.open(device.url)
-    session = rig.connect(tunnel)
-    host = f"{tunnel['routes'][0]['name']}.{rig.domain}"
-    with rig.tls(host, timeout=10) as sock:
-        sock.sendall(f"GET /?SSH-2.0- HTTP/1.1\r\nHost: {host}\r\n\r\n".encode() * 20)
-        answer = b""
-        while answer.count(b"HTTP/1.1 200") < 20:
-            piece = sock.recv(65536)
-            if not piece:
-                break
-            answer += piece
-    tap.is_(answer.count(b"HTTP/1.1 200"), 20,
-            "20 requests in one TLS record on the port that takes SSH: 20 answers")
-    rig.rly("close", tunnel["id"])
-    session.stop()
-
-
-def main():
-    rig = Rig(rlyd=True)
-    device = rig.device(id="nas")
-    # strangers that hang up, and those who were told to
-    rig.expect("Connection (closed|reset)|kex_exchange|Connection from UNKNOWN|invalid")
-    test_options(rig)
-    test_daemon(rig)
-    test_notify(rig)
-    test_reload(rig, device)
-    test_messages(rig)
-    test_strangers(rig)
-    test_slow_peers(rig, device)
-    test_pipelined(rig, device)
-    test_admission(rig)
-    test_authenticated_do_not_count(rig, device)
-    test_addresses(rig)
-    test_unit(rig, device)
-    test_starved(rig, device)
+@test
+def nothing_is_left(rig):
     tap.is_(live(rig), {}, "nothing is left in live:")
-    rig.check_logs()
-    tap.is_(rig.stop(), [], "the rig ends cleanly")
-    tap.done()
 
 
-main()
+tap.run()

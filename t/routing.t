@@ -4,13 +4,8 @@
 redirects."""
 import json
 import os
-import sys
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
-import h2client
-import tap
-from relayrig import Rig, wait_for
+from lib import fixture, h2client, Rig, tap, test, wait_for
 
 VHOST = """
     Alias "/icons/" "/usr/share/apache2/icons/"
@@ -57,7 +52,40 @@ def where(answer):
     return status_of(answer)
 
 
-def test_hosts(rig, name, other):
+@fixture
+def rig():
+    rig = Rig(start=False)
+    os.mkdir(f"{rig.www}/aliased")
+    for path, text in (("index.html", "the site itself\n"), ("aliased/file.txt", "aliased\n")):
+        with open(f"{rig.www}/{path}", "w") as f:
+            f.write(text)
+    rig.vhost_extra = VHOST.format(www=rig.www, dir=rig.dir)
+    rig.start()
+    yield rig
+    rig.ends_cleanly()
+
+
+@fixture
+def tunnel(rig):
+    tunnel = rig.open(rig.device("nas").url, device="The NAS, 2nd floor")
+    rig.connect(tunnel)
+    return tunnel
+
+
+@fixture
+def name(tunnel):
+    return tunnel["routes"][0]["name"]
+
+
+@fixture
+def other(rig):
+    """The name of a second tunnel, which somebody chose."""
+    rig.connect(rig.open(rig.device("cam").url, name="my-cam"))
+    return "my-cam"
+
+
+@test
+def hosts(rig, name, other):
     full = f"{name}.{rig.domain}"
     cases = [
         ("the name", full, "nas"),
@@ -120,7 +148,8 @@ def test_hosts(rig, name, other):
     tap.is_(send(rig, full.encode(), extra=both)[0], 400, "two Host headers")
 
 
-def test_other_ways(rig, name, other):
+@test
+def other_ways(rig, name, other):
     """SNI, absolute URI and :authority."""
     full, second = f"{name}.{rig.domain}", f"{other}.{rig.domain}"
     tap.is_(where(send(rig, full.encode(), sni=second)[1]), "nas",
@@ -155,7 +184,8 @@ def test_other_ways(rig, name, other):
     tap.is_(send(rig, full.encode(), line=b"GET echo HTTP/1.1")[0], 400, "a path without a slash")
 
 
-def test_http2(rig, name, other):
+@test
+def http2(rig, name, other):
     full, second = f"{name}.{rig.domain}", f"{other}.{rig.domain}"
 
     def ask(authority, path="/", extra=()):
@@ -218,7 +248,8 @@ PATHS = [
 ]
 
 
-def test_paths(rig, tunnel, name):
+@test
+def paths(rig, tunnel, name):
     for path in PATHS:
         if "|" in path:  # not in a URI (RFC 3986): httpd refuses it as such
             continue
@@ -238,7 +269,8 @@ def test_paths(rig, tunnel, name):
            "a path above the root stays outside of the relay's files", answer)
 
 
-def test_own_content(rig, tunnel):
+@test
+def own_content(rig, tunnel):
     status, headers, body = rig.get(rig.domain, "/icons/text.gif")
     tap.ok(status == 200 and "X-Device" not in headers, "the domain's own Alias works")
     status, headers, body = rig.get(rig.domain, "/alias/file.txt")
@@ -262,7 +294,8 @@ def test_own_content(rig, tunnel):
     tap.unlike(rig.get(rig.domain, "/missing")[2].decode(), "tunnel", "with httpd's page")
 
 
-def test_environment(rig, tunnel, name):
+@test
+def environment(rig, tunnel, name):
     headers = rig.get(tunnel, "/echo/env")[1]
     expected = f"{name}|{tunnel['id']}|The NAS, 2nd floor"
     tap.is_(headers["X-Env"], expected, "Header sees RELAY_NAME, RELAY_TUNNEL, RELAY_DEVICE")
@@ -283,7 +316,8 @@ def test_environment(rig, tunnel, name):
     tap.is_(rig.get(tunnel)[0], 200, "and lets others through")
 
 
-def test_redirects(rig, tunnel, name):
+@test
+def redirects(rig, tunnel, name):
     full = f"{name}.{rig.domain}"
     cases = [
         ("http://192.168.1.9/login?a=b", "/login?a=b"),
@@ -313,30 +347,4 @@ def test_redirects(rig, tunnel, name):
     tap.is_(headers["Set-Cookie"], "device=nas; Path=/; HttpOnly", "another cookie stays as it is")
 
 
-def main():
-    rig = Rig(start=False)
-    os.mkdir(f"{rig.www}/aliased")
-    for path, text in (("index.html", "the site itself\n"), ("aliased/file.txt", "aliased\n")):
-        with open(f"{rig.www}/{path}", "w") as f:
-            f.write(text)
-    rig.vhost_extra = VHOST.format(www=rig.www, dir=rig.dir)
-    rig.start()
-    nas, cam = rig.devices_("nas", "cam")
-    tunnel = rig.open(nas.url, device="The NAS, 2nd floor")
-    second = rig.open(cam.url, name="my-cam")
-    rig.connect(tunnel)
-    rig.connect(second)
-    name, other = tunnel["routes"][0]["name"], "my-cam"
-    test_hosts(rig, name, other)
-    test_other_ways(rig, name, other)
-    test_http2(rig, name, other)
-    test_paths(rig, tunnel, name)
-    test_own_content(rig, tunnel)
-    test_environment(rig, tunnel, name)
-    test_redirects(rig, tunnel, name)
-    rig.check_logs()
-    tap.is_(rig.stop(), [], "the rig ends cleanly")
-    tap.done()
-
-
-main()
+tap.run()

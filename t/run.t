@@ -11,16 +11,11 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 
-sys.path[:0] = [
-    os.path.join(os.path.dirname(os.path.abspath(__file__)), d) for d in ("lib", "../script/lib")
-]
-import keeper  # noqa: E402
-from box import Box  # noqa: E402
-from relayrig import TOP, Rig, free_port, listeners  # noqa: E402
-from tap import between, done, is_, like, note, ok, together, unlike  # noqa: E402
+from lib import free_port, keeper, listeners, Rig, TOP
+from lib.box import Box
+from lib.tap import between, done, is_, like, note, ok, together, unlike
 
 rig = Rig()
 second = Rig()  # whose Redis is stopped and emptied

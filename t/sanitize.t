@@ -8,12 +8,9 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/t/lib"]
-import tap
+from lib import tap, TOP
 
 BUILD = os.environ.get("RELAY_SANITIZE_BUILD", f"{TOP}/build-asan")
 USUAL = "routing answers authkeys rly rlyd".split()

@@ -10,18 +10,13 @@ import json
 import os
 import re
 import subprocess
-import sys
 import threading
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
-import h2client
-import tap
-from browser import Browser
-from ntlm import NtlmDevice, Visitor, first
-from relayrig import Rig
-from trap import Listener, Trap
+from lib import fixture, free_port, h2client, listeners, Rig, tap, test, wait_for
+from lib.browser import Browser
+from lib.ntlm import first, NtlmDevice, Visitor
+from lib.trap import Listener, Trap
 
 STAFF = "Basic " + base64.b64encode(b"staff:s3cret").decode()
 OTHER = "Basic " + base64.b64encode(b"admin:device").decode()
@@ -120,10 +115,44 @@ def curl(rig, tunnel, path, *args):
                           text=True)
 
 
+@fixture
+def rig():
+    rig = Rig(httpd_conf=HTTPD, start=False)
+    rig.vhost_extra = VHOST.replace("{dir}", rig.dir)
+    write_passwords(rig)
+    rig.start()
+    rig.expect(r"AH0\d+|AH1\d+|RLY132 ")  # what httpd says of refused visitors and cut off answers
+    yield rig
+    rig.ends_cleanly()
+
+
+@fixture
+def trap():
+    trap = Trap()
+    yield trap
+    trap.stop()
+
+
+@fixture
+def tunnel(rig, trap):
+    tunnel = rig.open(trap.url)
+    rig.connect(tunnel)
+    return tunnel
+
+
+@fixture
+def echo(rig):
+    """The tunnel of a device that says what it was asked."""
+    echo = rig.open(rig.device("nas").url)
+    rig.connect(echo)
+    return echo
+
+
 # --- what a visitor proves to httpd
 
 
-def test_authorization(rig, trap, tunnel):
+@test
+def authorization(rig, trap, tunnel):
     """Which Authorization a device gets, by the place it is asked for."""
     cases = [("/basic/x", STAFF, []), ("/basic/open", STAFF, []), ("/basic/open", OTHER, []),
              ("/anybody", STAFF, []), ("/anybody", OTHER, []),
@@ -153,14 +182,14 @@ def test_authorization(rig, trap, tunnel):
         "a wrong password is httpd's to refuse")
 
 
-def test_h2c(rig):
+@test
+def h2c(rig):
     """The same for a device that is reached by HTTP/2: mod_proxy_http2 sends what r->headers_in
     has, without mod_proxy's fixups."""
     nghttpd = subprocess.run(["which", "nghttpd"], capture_output=True, text=True).stdout.strip()
     if not nghttpd:
         tap.note("no nghttpd")
         return
-    from relayrig import free_port, wait_for, listeners
     port = free_port()
     with open(f"{rig.dir}/log/nghttpd.log", "wb") as log:
         process = subprocess.Popen(
@@ -188,7 +217,8 @@ def test_h2c(rig):
         process.wait()
 
 
-def test_websocket(rig, tunnel, trap):
+@test
+def websocket(rig, tunnel, trap):
     def upgrade(connection, request):
         accept = base64.b64encode(
             hashlib.sha1(
@@ -213,7 +243,8 @@ def test_websocket(rig, tunnel, trap):
             "its request brings the device no password and no login")
 
 
-def test_again(rig, tunnel, trap):
+@test
+def again(rig, tunnel, trap):
     """A request that is sent a second time, on a new connection, has no secrets either."""
     tries = []
 
@@ -231,7 +262,8 @@ def test_again(rig, tunnel, trap):
             (200, 2, [[], []]), "a request that is tried again")
 
 
-def test_cookies(rig, tunnel):
+@test
+def cookies(rig, echo):
     for sent, expected in (("a=1; our_login=x; b=2", ["a=1; b=2"]), ("our_login=x", []),
                            ("our_more_1=x; our_more=y", ["our_more=y"]), ("own_session=x; a=1",
                                                                           ["a=1"]),
@@ -243,17 +275,16 @@ def test_cookies(rig, tunnel):
                                                          ["session=theirs; mod_auth_openidc=1"])):
         for http in (1.1, 2):
             got = [
-                v for k, v in echoed(rig, tunnel, "/echo", {"Cookie": sent}, http)[1]
-                if k == "cookie"
+                v for k, v in echoed(rig, echo, "/echo", {"Cookie": sent}, http)[1] if k == "cookie"
             ]
             tap.is_(got, expected, f"HTTP/{http} Cookie: {sent[:60]}")
-    crumbs = [(":method", "GET"), (":scheme", "https"), (":authority", rig.host(tunnel)),
+    crumbs = [(":method", "GET"), (":scheme", "https"), (":authority", rig.host(echo)),
               (":path", "/echo"), ("cookie", "a=1"), ("cookie", "our_login=2"), ("cookie", "b=3")]
-    got = dict(json.loads(h2client.request(rig, crumbs, name=rig.host(tunnel)).body)["headers"])
+    got = dict(json.loads(h2client.request(rig, crumbs, name=rig.host(echo)).body)["headers"])
     tap.is_(got.get("Cookie"), "a=1; b=3", "cookies in fields of their own, as HTTP/2 has them")
     raw = rig.raw(
-        f"GET /echo HTTP/1.1\r\nHost: {rig.host(tunnel)}\r\nCookie: a=1\r\nCookie: "
-        "our_login=2\r\nCookie: b=3\r\nConnection: close\r\n\r\n".encode(), tunnel)
+        f"GET /echo HTTP/1.1\r\nHost: {rig.host(echo)}\r\nCookie: a=1\r\nCookie: "
+        "our_login=2\r\nCookie: b=3\r\nConnection: close\r\n\r\n".encode(), echo)
     tap.ok(b"our_login" not in raw and b"a=1, b=3" in raw, "two Cookie fields in HTTP/1",
            raw[-500:])
 
@@ -261,7 +292,8 @@ def test_cookies(rig, tunnel):
 # --- what a visitor proves to a device
 
 
-def test_ntlm(rig):
+@test
+def ntlm(rig):
     device = NtlmDevice()
     tunnel = rig.open(device.url)
     rig.connect(tunnel)
@@ -359,7 +391,8 @@ TABLE = [  # (a device's Set-Cookie, the visitor's)
 ]
 
 
-def test_set_cookie(rig, tunnel, trap):
+@test
+def set_cookie(rig, tunnel, trap):
     said = [b"Set-Cookie: " + t.format(d=rig.domain).encode() + b"\r\n" for t, _ in TABLE]
     kept = [k for _, k in TABLE if k]
     head = b"".join(said)
@@ -401,7 +434,8 @@ def test_set_cookie(rig, tunnel, trap):
     tap.is_(rest, "HTTP/1.1 101 frames; Domain=x", "what comes after 101 is not looked at")
 
 
-def test_own_cookies(rig, tunnel, trap):
+@test
+def own_cookies(rig, tunnel, trap):
     """mod_session's cookie is set beside the device's, Domain and all that it has."""
     trap.answers[
         "/own/set"] = b"HTTP/1.1 200 OK\r\nSet-Cookie: a=1; Domain=x\r\nSet-Cookie: own_session=evil\r\nContent-Length: 0\r\n\r\n"
@@ -444,7 +478,8 @@ class Http2(Listener):
                 pass
 
 
-def test_set_cookie_h2c(rig):
+@test
+def set_cookie_h2c(rig):
     tunnel = rig.open(Http2().url)
     rig.connect(tunnel)
     for way in ("--http2", "--http1.1"):
@@ -453,7 +488,8 @@ def test_set_cookie_h2c(rig):
                f"a device by HTTP/2, a visitor by {way}", got)
 
 
-def test_referrer(rig, tunnel, trap):
+@test
+def referrer(rig, tunnel, trap):
     for said, expected in ((None, "same-origin"), ("", "same-origin"), ("nonsense", "same-origin"),
                            ("no-referrer", "no-referrer"), ("unsafe-url", "unsafe-url"),
                            ("nonsense, strict-origin", "nonsense, strict-origin"), ("Origin",
@@ -467,7 +503,83 @@ def test_referrer(rig, tunnel, trap):
                 f"HTTP/{http} Referrer-Policy: {said}")
 
 
-def test_browser(rig, trap, tunnel):
+# --- paths
+
+
+@test
+def paths(rig, tunnel, trap):
+    forbidden = [
+        "/admin", "/admin/x", "/x%2f..%2fadmin", "/%2fadmin", "/%2e%2e%2fadmin", "/foo/..%2fadmin",
+        "/.%2fadmin", "/x/..%2Fadmin/y", "/x%5c..%5cadmin", "/x\\..\\admin", "/admin%2fx",
+        "/admin%5Cx", "/%252fadmin", "/x%252f..%252fadmin", "/x/%252e%252e/admin", "/%2561dmin",
+        "/admin;x=y", "/admin;/x", "/x/..;/admin", "/x/%2e%2e;/admin", "/x;/..;y/admin", "/;/admin",
+        "/a/b%2f..%2f..%2fadmin", "/admin/public/..%2fx", "/admin/public%2f..%2fx",
+        "/admin%2fpublic/..%5c..%5cadmin", "/admin/%2e%2e%2fadmin", "/%2e/admin", "/%5c/admin",
+        "/admin/x%2f..", "/admin/public%2fx", "/x;%2f..%2f..%2fadmin"
+    ]
+    allowed = [
+        "/", "/bucket/a%2Fb", "/a%2f..%2fb", "/a;b=c/d", "/administrator%2fx", "/a%252fb", "/x\\y",
+        "/admin/public/x", "/100%25", "/a%3Bb", "/adm%2fin", "/%E4%BD%A0%2fx"
+    ]
+    for path in forbidden + allowed:
+        before = len(trap.seen)
+        answer = rig.raw(
+            f"GET {path}?q=%2fadmin HTTP/1.1\r\nHost: {rig.host(tunnel)}\r\nConnection: "
+            "close\r\n\r\n".encode(), tunnel)
+        got = (int(answer.split(b" ")[1]), len(trap.seen) - before)
+        tap.is_(got, (403, 0) if path in forbidden else (200, 1),
+                f"{path} is {'refused' if path in forbidden else 'asked for'}")
+        if path in allowed:
+            tap.is_(trap.seen[-1].target, path + "?q=%2fadmin",
+                    "and reaches the device as it was sent")
+    for sent, expected in ((None, 401), (STAFF, 200)):
+        answer = rig.get(tunnel, "/match%2fx.cgi", {"Authorization": sent} if sent else {})
+        tap.is_((answer[0], "WWW-Authenticate" in answer[1]), (expected, not sent),
+                f"a rule that asks for a login asks for it here, too: {expected}")
+    tap.is_(trap.requests("/match")[-1].all("authorization"), [], "and the device does not get it")
+
+
+# --- heads
+
+
+@test
+def heads(rig, tunnel, trap):
+    """The worst heads that come through are dealt with at once: the times are far above what linear
+    work takes, far below the rest."""
+    words = "a," * 4000
+    for what, head in (("Connection", f"Connection: {words}"), ("Cookie",
+                                                                "Cookie: " + "a=1;" * 2000),
+                       ("X-Forwarded-*", "\r\n".join(f"X-Forwarded-{i}: y" for i in range(90)))):
+        began = time.monotonic()
+        for _ in range(20):
+            status = int(
+                rig.raw(
+                    f"GET /heads HTTP/1.1\r\nHost: {rig.host(tunnel)}\r\n{head}\r\n\r\nGET /x "
+                    f"HTTP/1.1\r\nHost: {rig.host(tunnel)}\r\nConnection: close\r\n\r\n".encode(),
+                    tunnel).split(b" ")[1])
+        tap.ok(status == 200 and time.monotonic() - began < 3,
+               f"8 kB of {what}: {(time.monotonic() - began) * 50:.1f} ms a request", status)
+    head = b"HTTP/1.1 200 OK\r\n"
+    for what, answer, expected in (
+        ("Vary", head + (b"Vary: " + b"".join(b"%x," % i for i in range(1400)) + b"\r\n") * 30,
+         200), ("Connection", head + (b"Connection: " + words.encode() + b"\r\n") * 10,
+                502), ("lines", head + b"a:\r\n" * 20000, 502),
+        ("folded Connection", head + b"Connection: a\r\n" + b" a,a,a,a,a,a,a\r\n" * 500,
+         502), ("Connection, a little", head + b"Connection: close, a, b\r\n" * 3, 200),
+        ("Domains",
+         head + (b"Set-Cookie: a=1" + b";domain" * 500 + b";" + b"x" * 4080 + b"\r\n") * 30, 200)):
+        trap.answers["/head"] = answer + b"Content-Length: 0\r\n\r\n"
+        began = time.monotonic()
+        status, headers, _ = rig.get(tunnel, "/head")
+        tap.ok(
+            status == expected and time.monotonic() - began < 1,
+            f"a device's head full of {what}: {status}, {(time.monotonic() - began) * 1000:.0f} ms")
+        if what == "Vary":
+            tap.is_(headers["Vary"], "*", "a Vary without end says no more than that all varies")
+
+
+@test
+def browser(rig, trap, tunnel):
     """Chromium: a neighbour's image brings him no name; a 101 sets no cookie for neighbours; NTLM
     devices ask over HTTP/1.1."""
     other = Trap()
@@ -510,106 +622,4 @@ def test_browser(rig, trap, tunnel):
                 "Chromium: the cookie of a 101 does not reach a neighbour")
 
 
-# --- paths
-
-
-def test_paths(rig, tunnel, trap):
-    forbidden = [
-        "/admin", "/admin/x", "/x%2f..%2fadmin", "/%2fadmin", "/%2e%2e%2fadmin", "/foo/..%2fadmin",
-        "/.%2fadmin", "/x/..%2Fadmin/y", "/x%5c..%5cadmin", "/x\\..\\admin", "/admin%2fx",
-        "/admin%5Cx", "/%252fadmin", "/x%252f..%252fadmin", "/x/%252e%252e/admin", "/%2561dmin",
-        "/admin;x=y", "/admin;/x", "/x/..;/admin", "/x/%2e%2e;/admin", "/x;/..;y/admin", "/;/admin",
-        "/a/b%2f..%2f..%2fadmin", "/admin/public/..%2fx", "/admin/public%2f..%2fx",
-        "/admin%2fpublic/..%5c..%5cadmin", "/admin/%2e%2e%2fadmin", "/%2e/admin", "/%5c/admin",
-        "/admin/x%2f..", "/admin/public%2fx", "/x;%2f..%2f..%2fadmin"
-    ]
-    allowed = [
-        "/", "/bucket/a%2Fb", "/a%2f..%2fb", "/a;b=c/d", "/administrator%2fx", "/a%252fb", "/x\\y",
-        "/admin/public/x", "/100%25", "/a%3Bb", "/adm%2fin", "/%E4%BD%A0%2fx"
-    ]
-    for path in forbidden + allowed:
-        before = len(trap.seen)
-        answer = rig.raw(
-            f"GET {path}?q=%2fadmin HTTP/1.1\r\nHost: {rig.host(tunnel)}\r\nConnection: "
-            "close\r\n\r\n".encode(), tunnel)
-        got = (int(answer.split(b" ")[1]), len(trap.seen) - before)
-        tap.is_(got, (403, 0) if path in forbidden else (200, 1),
-                f"{path} is {'refused' if path in forbidden else 'asked for'}")
-        if path in allowed:
-            tap.is_(trap.seen[-1].target, path + "?q=%2fadmin",
-                    "and reaches the device as it was sent")
-    for sent, expected in ((None, 401), (STAFF, 200)):
-        answer = rig.get(tunnel, "/match%2fx.cgi", {"Authorization": sent} if sent else {})
-        tap.is_((answer[0], "WWW-Authenticate" in answer[1]), (expected, not sent),
-                f"a rule that asks for a login asks for it here, too: {expected}")
-    tap.is_(trap.requests("/match")[-1].all("authorization"), [], "and the device does not get it")
-
-
-# --- heads
-
-
-def test_heads(rig, tunnel, trap):
-    """The worst heads that come through are dealt with at once: the times are far above what linear
-    work takes, far below the rest."""
-    words = "a," * 4000
-    for what, head in (("Connection", f"Connection: {words}"), ("Cookie",
-                                                                "Cookie: " + "a=1;" * 2000),
-                       ("X-Forwarded-*", "\r\n".join(f"X-Forwarded-{i}: y" for i in range(90)))):
-        began = time.monotonic()
-        for _ in range(20):
-            status = int(
-                rig.raw(
-                    f"GET /heads HTTP/1.1\r\nHost: {rig.host(tunnel)}\r\n{head}\r\n\r\nGET /x "
-                    f"HTTP/1.1\r\nHost: {rig.host(tunnel)}\r\nConnection: close\r\n\r\n".encode(),
-                    tunnel).split(b" ")[1])
-        tap.ok(status == 200 and time.monotonic() - began < 3,
-               f"8 kB of {what}: {(time.monotonic() - began) * 50:.1f} ms a request", status)
-    head = b"HTTP/1.1 200 OK\r\n"
-    for what, answer, expected in (
-        ("Vary", head + (b"Vary: " + b"".join(b"%x," % i for i in range(1400)) + b"\r\n") * 30,
-         200), ("Connection", head + (b"Connection: " + words.encode() + b"\r\n") * 10,
-                502), ("lines", head + b"a:\r\n" * 20000, 502),
-        ("folded Connection", head + b"Connection: a\r\n" + b" a,a,a,a,a,a,a\r\n" * 500,
-         502), ("Connection, a little", head + b"Connection: close, a, b\r\n" * 3, 200),
-        ("Domains",
-         head + (b"Set-Cookie: a=1" + b";domain" * 500 + b";" + b"x" * 4080 + b"\r\n") * 30, 200)):
-        trap.answers["/head"] = answer + b"Content-Length: 0\r\n\r\n"
-        began = time.monotonic()
-        status, headers, _ = rig.get(tunnel, "/head")
-        tap.ok(
-            status == expected and time.monotonic() - began < 1,
-            f"a device's head full of {what}: {status}, {(time.monotonic() - began) * 1000:.0f} ms")
-        if what == "Vary":
-            tap.is_(headers["Vary"], "*", "a Vary without end says no more than that all varies")
-
-
-def main():
-    rig = Rig(httpd_conf=HTTPD, start=False)
-    rig.vhost_extra = VHOST.replace("{dir}", rig.dir)
-    write_passwords(rig)
-    rig.start()
-    rig.expect(r"AH0\d+|AH1\d+|RLY132 ")  # what httpd says of refused visitors and cut off answers
-    trap, device = Trap(), rig.device("nas")
-    tunnel, echo = rig.open(trap.url), rig.open(device.url)
-    rig.connect(tunnel)
-    rig.connect(echo)
-    test_authorization(rig, trap, tunnel)
-    test_h2c(rig)
-    test_websocket(rig, tunnel, trap)
-    test_again(rig, tunnel, trap)
-    test_cookies(rig, echo)
-    test_ntlm(rig)
-    test_set_cookie(rig, tunnel, trap)
-    test_own_cookies(rig, tunnel, trap)
-    test_set_cookie_h2c(rig)
-    test_referrer(rig, tunnel, trap)
-    test_paths(rig, tunnel, trap)
-    test_heads(rig, tunnel, trap)
-    test_browser(rig, trap, tunnel)
-    rig.check_logs()
-    tap.is_(rig.stop(), [], "the rig ends cleanly")
-    trap.stop()
-    tap.done()
-
-
-main()
+tap.run()

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
+# lane: busy
 """RelayTunnelThreads: a thousand visitors of one tunnel who hang, by requests, WebSockets, slow
 bodies, pipelines and HTTP/2, and a neighbour who notices nothing, with httpd's 150 threads as
 Debian ships it. What is counted is given back: at the end of a request, of a tunnel, of a child
@@ -8,15 +9,10 @@ import json
 import os
 import re
 import signal
-import sys
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/script/lib", f"{TOP}/t/lib"]
-import keeper
-import tap
-from hammer import Hammer
-from relayrig import Rig, wait_for
+from lib import fixture, keeper, Rig, tap, test, wait_for
+from lib.hammer import Hammer
 
 STATUS = '<Location "/relay-status">\n    SetHandler server-status\n</Location>'
 LIMIT = 37  # a quarter of 150
@@ -75,7 +71,7 @@ def shown(times):
     return f"median {sorted(times)[len(times) // 2] * 1000:.0f} ms, slowest {max(times) * 1000:.0f} ms of {len(times)}"
 
 
-def test_kind(rig, device, neighbour, kind):
+def check_kind(rig, device, neighbour, kind):
     visitors = {"h2": VISITORS // 10, "body": 300, "pipeline": 300}.get(kind, VISITORS)
     answers, slow = set(), {1.1: [], 2: []}
     with Hammered(rig, device, kind, visitors) as it:
@@ -105,11 +101,11 @@ def test_kind(rig, device, neighbour, kind):
             f"{shown(slow[1.1])}; HTTP/2: {shown(slow[2])}")
         tap.diag(f"{kind}: neighbour: {shown(slow[1.1])}; HTTP/2: {shown(slow[2])}")
         if kind == "get":
-            test_page(rig, it.tunnel)
+            check_page(rig, it.tunnel)
     tap.is_(under_way(rig), 0, f"{kind}: afterwards nothing counts any more")
 
 
-def test_page(rig, tunnel):
+def check_page(rig, tunnel):
     for http in (1.1, 2):
         answer, headers, body = rig.get(tunnel, headers={"Accept": "application/json"}, http=http)
         tap.is_((answer, json.loads(body)["error"]), (503, "busy"),
@@ -134,10 +130,57 @@ def children(rig):
     return sorted(keeper.descendants([rig.servers["httpd"].pid]))
 
 
-def test_killed(rig, device):
+@fixture
+def rig():
+    rig = Rig(rlyd=True, vhost=STATUS)
+    # the device and its visitors are gone while httpd waits for them
+    rig.expect("AH01102|AH00898|AH01114|AH00957|AH01084|AH01095|AH01097")
+    yield rig
+    rig.ends_cleanly()
+
+
+@fixture
+def bad(rig):
+    return rig.device("bad")
+
+
+@fixture
+def neighbour(rig):
+    neighbour = rig.open(rig.device("good").url)
+    rig.connect(neighbour)
+    return neighbour
+
+
+@test
+def requests(rig, bad, neighbour):
+    check_kind(rig, bad, neighbour, "get")
+
+
+@test
+def websockets(rig, bad, neighbour):
+    check_kind(rig, bad, neighbour, "websocket")
+
+
+@test
+def bodies(rig, bad, neighbour):
+    check_kind(rig, bad, neighbour, "body")
+
+
+@test
+def pipelines(rig, bad, neighbour):
+    check_kind(rig, bad, neighbour, "pipeline")
+
+
+@test
+def http2(rig, bad, neighbour):
+    check_kind(rig, bad, neighbour, "h2")
+
+
+@test
+def killed(rig, bad):
     """What a child held that was killed is given back."""
     rig.expect("AH00052|AH10392")  # a child was killed; several were
-    with Hammered(rig, device, "get", 60) as it:
+    with Hammered(rig, bad, "get", 60) as it:
         tap.is_(it.held(LIMIT), LIMIT, "before: as many as may be are under way")
         for pid in children(rig):
             os.kill(pid, signal.SIGKILL)
@@ -172,8 +215,9 @@ def configure(rig, line):
              "the end of the children of before, with their limit", 20)
 
 
-def test_graceful(rig, device):
-    with Hammered(rig, device, "websocket", 60) as it:
+@test
+def graceful(rig, bad):
+    with Hammered(rig, bad, "websocket", 60) as it:
         tap.is_(it.held(LIMIT), LIMIT, "before a graceful restart")
         rig.graceful()
         tap.is_((under_way(rig), it.hammer.counts()["held"]), (LIMIT, LIMIT),
@@ -183,29 +227,13 @@ def test_graceful(rig, device):
             "the new children refuse what the old ones leave no room for")
 
 
-def test_directive(rig, device):
+@test
+def directive(rig, bad):
     for value, limit in (("3", 3), ("2%", 16), ("20%", 30), ("0", 50)):
         configure(rig, f"RelayTunnelThreads {value}")
-        with Hammered(rig, device, "websocket", 50) as it:
+        with Hammered(rig, bad, "websocket", 50) as it:
             tap.is_(it.held(limit), limit,
-                    f"RelayTunnelThreads {value}: {limit} of 50 are with the device")
+                    f"RelayTunnelThreads {value}: {limit} of 50 are with the bad")
 
 
-def main():
-    rig = Rig(rlyd=True, vhost=STATUS)
-    # the device and its visitors are gone while httpd waits for them
-    rig.expect("AH01102|AH00898|AH01114|AH00957|AH01084|AH01095|AH01097")
-    bad, good = rig.devices_("bad", "good")
-    neighbour = rig.open(good.url)
-    rig.connect(neighbour)
-    for kind in ("get", "websocket", "body", "pipeline", "h2"):
-        test_kind(rig, bad, neighbour, kind)
-    test_killed(rig, bad)
-    test_graceful(rig, bad)
-    test_directive(rig, bad)
-    rig.check_logs()
-    tap.is_(rig.stop(), [], "the rig ends cleanly")
-    tap.done()
-
-
-main()
+tap.run()

@@ -6,12 +6,8 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path[:0] = [f"{TOP}/t/lib"]
-import tap
-from store import Store
+from lib import Store, tap, TOP
 
 SECONDS = os.environ.get("RELAY_THREADS_SECONDS", "6")
 BUILD = os.environ.get("RELAY_THREADS_BUILD", f"{TOP}/build-tsan")

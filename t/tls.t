@@ -15,16 +15,10 @@ import sys
 import threading
 import time
 
-sys.path[:0] = [
-    os.path.join(os.path.dirname(os.path.abspath(__file__)), d) for d in ("lib", "../script/lib")
-]
-import keeper  # noqa: E402
-import rigpki  # noqa: E402
-from box import Box  # noqa: E402
-from relayrig import Rig, listeners, wait_for  # noqa: E402
-from rlydlib import log  # noqa: E402
-from tap import between, done, is_, like, ok, unlike  # noqa: E402
-from trap import Listener  # noqa: E402
+from lib import keeper, listeners, log, Rig, rigpki, wait_for
+from lib.box import Box
+from lib.tap import between, done, is_, like, ok, unlike
+from lib.trap import Listener
 
 MAX = 3
 rig = Rig(

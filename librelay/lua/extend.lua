@@ -1,73 +1,52 @@
 -- Sets the end of an open tunnel to ttl from now; never makes it shorter.
--- KEYS[1] prefix
 -- ARGV    id, ttl ms, cooldown ms, by, latest start ms
--- returns {'ok', expires ms} {'late'} {'none'} {'gone', 'closed'|'expired'} {'version', v} {'shorter', ms it still has}
-local prefix = KEYS[1]
+-- returns {'ok', expires ms} {'late'} {'shorter', ms it still has} or as open_tunnel()
 local id, ttl, cooldown, by, latest = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
 
-local function integer(n)
-  return string.format('%.0f', n)
-end
-
--- Who asked has given up by then; the end would move from a later now.
-local time = redis.call('TIME')
-local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+-- Past `latest` the caller has given up; the end would be reckoned from a later now than the caller's.
+local now = clock()
 if now > latest then
   return {'late'}
 end
-
-local record = prefix .. 'tunnel:' .. id
-if redis.call('EXISTS', record) == 0 then
-  return {'none'}
-end
-local v = redis.call('HGET', record, 'v')
-if v ~= '1' then
-  return {'version', v or '?'}
-end
-local f = redis.call('HMGET', record, 'state', 'expires', 'relay', 'key', 'routes')
-if f[1] ~= 'open' then
-  return {'gone', f[1] or '?'}
-end
-if tonumber(f[2]) <= now then
-  return {'gone', 'expired'}
+local tunnel, refusal = open_tunnel(id, now)
+if not tunnel then
+  return refusal
 end
 local expires = now + ttl
-if expires < tonumber(f[2]) then
-  return {'shorter', integer(tonumber(f[2]) - now)}
+if expires < tunnel.expires then
+  return {'shorter', integer(tunnel.expires - now)}
 end
--- When the clock was put back a tunnel that had ended may seem open again: but once Redis has removed its grant or a route
--- (each as it comes across it) its visitors were told that it is gone, and its device may no longer log in.
-local key = prefix .. 'key:' .. f[4]
-local whole = redis.call('HGET', key, 'tunnel') == id
-for i = 0, tonumber(f[5]) - 1 do
-  local name = redis.call('HGET', record, 'name.' .. i)
-  whole = whole and redis.call('HGET', prefix .. 'route:' .. name, 'tunnel') == id
+-- When the clock was put back, a tunnel that had ended may seem open again. But Redis removes its grant and its routes, each
+-- as it comes across it. Once one of them is gone, visitors were told that the tunnel has ended, or its device may no longer
+-- log in.
+local grant = key.grant(tunnel.fingerprint)
+local whole = redis.call('HGET', grant, 'tunnel') == id
+for _, r in ipairs(tunnel.routes) do
+  local route = key.route(r.name)
+  whole = whole and redis.call('HGET', route, 'tunnel') == id
 end
 if not whole then
   return {'gone', 'expired'}
 end
 
-for i = 0, tonumber(f[5]) - 1 do
-  local r = redis.call('HMGET', record, 'name.' .. i, 'listen.' .. i)
-  local route = prefix .. 'route:' .. r[1]
+for _, r in ipairs(tunnel.routes) do
+  local route, was, slot = key.route(r.name), key.was(r.name), key.slot(tunnel.relay, r.listen)
   redis.call('HSET', route, 'expires', integer(expires))
-  redis.call('PEXPIREAT', route, integer(expires))
-  redis.call('PEXPIREAT', prefix .. 'gone:' .. r[1], integer(expires + 86400000))
-  local was = prefix .. 'was:' .. r[1]
+  ends_at(route, expires)
+  ends_at(key.gone(r.name), expires + GONE)
   if redis.call('HGET', was, 'tunnel') == id then
-    redis.call('PEXPIREAT', was, integer(expires + 90 * 86400000))
+    ends_at(was, expires + REMEMBERED)
   end
-  local slot = prefix .. 'slot:' .. f[3] .. ':' .. r[2]
   if redis.call('GET', slot) == id then
-    redis.call('PEXPIREAT', slot, integer(expires + cooldown))
+    ends_at(slot, expires + cooldown)
   end
 end
-redis.call('HSET', key, 'expires', integer(expires))
-redis.call('PEXPIREAT', key, integer(expires))
-redis.call('PEXPIREAT', prefix .. 'gone:' .. f[4], integer(expires + 86400000))
+redis.call('HSET', grant, 'expires', integer(expires))
+ends_at(grant, expires)
+ends_at(key.gone(tunnel.fingerprint), expires + GONE)
+local record = key.tunnel(id)
 redis.call('HSET', record, 'expires', integer(expires))
-redis.call('PEXPIREAT', record, integer(expires + 86400000))
-redis.call('ZADD', prefix .. 'tunnels', integer(expires), id)
-redis.call('XADD', prefix .. 'events', 'MAXLEN', '~', 10000, '*', 'what', 'extend', 'tunnel', id, 'relay', f[3],
-  'by', by, 'expires', integer(expires))
+ends_at(record, expires + GONE)
+redis.call('ZADD', key.tunnels(), integer(expires), id)
+event('extend', id, tunnel.relay, by, 'expires', integer(expires))
 return {'ok', integer(expires)}

@@ -23,9 +23,7 @@ typedef struct entry {
     apr_time_t read; /* when Redis said so */
     apr_time_t dies; /* a route's own end */
     const char *gone;
-    relay_route route; /* its strings are in text */
-    apr_size_t length;
-    char text[]; /* the name first */
+    relay_route_packed packed;
 } entry;
 
 typedef struct part {
@@ -61,53 +59,27 @@ static part *part_of(mod_relay_cache *c, const char *name)
     return &c->parts[apr_hashfunc_default(name, &len) % PARTS];
 }
 
-/* A route's strings. They stand in one piece behind the entry, so that each request copies them at
- * once. */
-static const apr_size_t strings[] = {
-    APR_OFFSETOF(relay_route, name),   APR_OFFSETOF(relay_route, tunnel),
-    APR_OFFSETOF(relay_route, relay),  APR_OFFSETOF(relay_route, device),
-    APR_OFFSETOF(relay_route, scheme), APR_OFFSETOF(relay_route, service),
-    APR_OFFSETOF(relay_route, origin), APR_OFFSETOF(relay_route, owner),
-};
-#define STRINGS (sizeof(strings) / sizeof(strings[0]))
-#define STRING(route, i) (*(const char **)((char *)(route) + strings[i]))
-
+/* What is not there is kept as a route that has a name and nothing else. */
 static entry *make_entry(const char *name, const relay_route *route, const char *gone)
 {
-    relay_route from = {.name = name};
-    apr_size_t len = 0, each[STRINGS] = {0};
-    unsigned i, n = route ? STRINGS : 1;
-    entry *e;
-    char *end;
+    relay_route absent = {.name = name};
+    const relay_route *from = route ? route : &absent;
+    entry *e = malloc(APR_OFFSETOF(entry, packed) + relay_route_packed_size(from));
 
-    if (route)
-        from = *route;
-    from.name = name;
-    for (i = 0; i < n; i++)
-        len += each[i] = strlen(STRING(&from, i)) + 1;
-    if ((e = malloc(sizeof(*e) + len)) == NULL)
+    if (!e)
         return NULL;
-    memset(e, 0, sizeof(*e));
-    e->route = from;
-    e->length = len;
-    for (i = 0, end = e->text; i < n; end += each[i++])
-        STRING(&e->route, i) = memcpy(end, STRING(&from, i), each[i]);
+    relay_route_pack(&e->packed, from);
     e->read = mod_relay_clock();
-    if (route) {
-        e->kind = MOD_RELAY_HIT;
-        e->dies = e->read + route->lives;
-    }
-    else {
-        e->kind = gone ? MOD_RELAY_HIT_GONE : MOD_RELAY_HIT_NONE;
-        e->gone = gone && strcmp(gone, "closed") == 0 ? "closed" : "expired";
-    }
+    e->dies = route ? e->read + route->lives : 0;
+    e->kind = route ? MOD_RELAY_HIT : gone ? MOD_RELAY_HIT_GONE : MOD_RELAY_HIT_NONE;
+    e->gone = gone && strcmp(gone, "closed") == 0 ? "closed" : "expired";
     return e;
 }
 
 static void forget(apr_hash_t *hash, entry *e)
 {
     if (e) {
-        apr_hash_set(hash, e->text, APR_HASH_KEY_STRING, NULL);
+        apr_hash_set(hash, e->packed.route.name, APR_HASH_KEY_STRING, NULL);
         free(e);
     }
 }
@@ -133,17 +105,6 @@ static entry *any(apr_hash_t *hash)
     return e;
 }
 
-static void copy_route(relay_route *to, const entry *e, apr_time_t now, apr_pool_t *p)
-{
-    const char *text = apr_pmemdup(p, e->text, e->length);
-    unsigned i;
-
-    *to = e->route;
-    for (i = 0; i < STRINGS; i++)
-        STRING(to, i) = text + (STRING(&e->route, i) - e->text);
-    to->lives = e->dies - now;
-}
-
 mod_relay_cached mod_relay_cache_get(mod_relay_cache *c, const char *name,
                                      apr_interval_time_t max_age, relay_route *route,
                                      const char **gone, apr_pool_t *p)
@@ -161,7 +122,8 @@ mod_relay_cached mod_relay_cache_get(mod_relay_cache *c, const char *name,
         }
         else if (now - e->read < max_age) {
             kind = MOD_RELAY_HIT;
-            copy_route(route, e, now, p);
+            relay_route_unpack(route, &e->packed, p);
+            route->lives = e->dies - now;
         }
     }
     else if ((e = apr_hash_get(t->absent, name, APR_HASH_KEY_STRING)) != NULL &&
@@ -200,7 +162,7 @@ void mod_relay_cache_put(mod_relay_cache *c, const char *name, apr_uint32_t tick
         forget(t->absent, apr_hash_get(t->absent, name, APR_HASH_KEY_STRING));
         if (apr_hash_count(into) >= max)
             forget(into, any(into));
-        apr_hash_set(into, e->text, APR_HASH_KEY_STRING, e);
+        apr_hash_set(into, e->packed.route.name, APR_HASH_KEY_STRING, e);
         e = NULL;
     }
     apr_thread_mutex_unlock(t->mutex);

@@ -160,10 +160,10 @@ static apr_status_t from_redis(mod_relay_realm *realm, const char *name, relay_r
     apr_status_t rv = RELAY_EUNREACHABLE;
 
     if (c) {
-        rv = relay_store_route(c->store, name, route, gone, p, &why);
+        rv = relay_route_find(route, c->store, name, gone, p, &why);
         give_back(realm->lookups, c, rv == RELAY_EUNREACHABLE);
         if (rv == APR_SUCCESS)
-            rv = relay_store_route_check(realm->relay, route, p, &why);
+            rv = relay_route_check(route, realm->relay, p, &why);
         if (rv == RELAY_EUNREACHABLE || rv == RELAY_ERECORD)
             complain(realm->lookups, name, why);
     }

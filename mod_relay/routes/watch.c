@@ -300,7 +300,7 @@ apr_status_t mod_relay_watch_start(mod_relay_realm *realm, apr_pool_t *p)
     apr_status_t rv;
 
     w->realm = realm;
-    w->changes = (mod_relay_changes){apr_pstrcat(p, realm->relay->prefix, "route:", NULL),
+    w->changes = (mod_relay_changes){relay_keyname(realm->relay, RELAY_KEYNAME_ROUTE, "", p),
                                      one_changed, all_changed, w};
     w->link = MOD_RELAY_LINK_DOWN;
     w->down_since = mod_relay_clock();

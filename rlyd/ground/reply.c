@@ -1,8 +1,8 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 #include "reply.h"
+#include "relay_grant.h"
 #include "relay_name.h"
-#include "relay_store.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -44,24 +44,12 @@ const char *reply_element(const redisReply *r, size_t i)
     return reply_array(r, &n) == 0 && i < n ? reply_text(r->element[i]) : NULL;
 }
 
-/** Digits only, and at most so many of them that what is reckoned with the number does not
- * overflow. */
-static int read_digits(const char *text, size_t most, int64_t *out)
-{
-    size_t len = text ? strlen(text) : 0;
-
-    if (!len || len > most || strspn(text, "0123456789") != len)
-        return -1;
-    *out = apr_atoi64(text);
-    return 0;
-}
-
 int reply_time(const redisReply *r, int64_t *ms)
 {
-    int64_t seconds, us;
+    apr_int64_t seconds, us;
 
-    if (read_digits(reply_element(r, 0), 12, &seconds) < 0 ||
-        read_digits(reply_element(r, 1), 6, &us) < 0)
+    if (!relay_number_parse(&seconds, reply_element(r, 0), 12) ||
+        !relay_number_parse(&us, reply_element(r, 1), 6))
         return -1;
     *ms = seconds * 1000 + us / 1000;
     return 0;
@@ -80,35 +68,22 @@ const char *reply_tunnel_id(const redisReply *r)
     return tunnel_id(reply_text(r));
 }
 
-static int64_t time_field(const redisReply *r, const char *field)
+/** @return how many, or -1 where one is missing */
+static int read_addrs(relay_listen_addr *addrs, const relay_tunnel_record *record)
 {
-    int64_t ms;
+    int i;
 
-    return read_digits(relay_reply_field(r, field), 15, &ms) == 0 ? ms : 0;
-}
-
-static int read_addrs(const redisReply *r, relay_listen_addr *addrs)
-{
-    int64_t i, n;
-
-    if (read_digits(relay_reply_field(r, "routes"), 4, &n) < 0 || n < 1 ||
-        n > RELAY_TUNNEL_ROUTES_MAX)
-        return -1;
-    for (i = 0; i < n; i++) {
-        char field[24];
-        const char *value;
-
-        apr_snprintf(field, sizeof(field), "listen.%d", (int)i);
-        value = relay_reply_field(r, field);
-        if (!value || relay_listen_addr_parse(&addrs[i], value) != APR_SUCCESS)
+    for (i = 0; i < record->nroutes; i++) {
+        addrs[i] = record->routes[i].listen;
+        if (!addrs[i].port)
             return -1;
     }
-    return (int)n;
+    return record->nroutes ? record->nroutes : -1;
 }
 
 record_state reply_tunnel(const redisReply *r, reply_record *out)
 {
-    const char *state;
+    relay_tunnel_record record;
     size_t n;
 
     memset(out, 0, sizeof(*out));
@@ -117,19 +92,17 @@ record_state reply_tunnel(const redisReply *r, reply_record *out)
         return RECORD_NONE;
     if (n == 0)
         return RECORD_MISSING;
-    out->id = tunnel_id(relay_reply_field(r, "id"));
-    out->fingerprint = relay_reply_field(r, "key");
-    if (out->fingerprint && !relay_fingerprint_is_valid(out->fingerprint))
-        out->fingerprint = NULL;
-    out->created_ms = time_field(r, "created");
-    out->expires_ms = time_field(r, "expires");
-    out->naddrs = read_addrs(r, out->addrs);
-    if (relay_reply_version(r, "", NULL, NULL) != APR_SUCCESS)
+    relay_tunnel_record_read(&record, r);
+    out->id = tunnel_id(record.id);
+    out->fingerprint = record.key && relay_fingerprint_is_valid(record.key) ? record.key : NULL;
+    out->created_ms = apr_time_as_msec(record.created);
+    out->expires_ms = apr_time_as_msec(record.expires);
+    out->naddrs = read_addrs(out->addrs, &record);
+    if (relay_record_version(r, "", NULL, NULL) != APR_SUCCESS)
         return RECORD_NEWER;
-    state = relay_reply_field(r, "state");
-    if (!state || !out->expires_ms || out->naddrs < 0)
+    if (!record.state || !out->expires_ms || out->naddrs < 0)
         return RECORD_MALFORMED;
-    return strcmp(state, "open") == 0 ? RECORD_OPEN : RECORD_CLOSED;
+    return strcmp(record.state, "open") == 0 ? RECORD_OPEN : RECORD_CLOSED;
 }
 
 int reply_entries(const redisReply *r, size_t *n)
@@ -171,7 +144,7 @@ int reply_entry(const redisReply *entries, size_t i, reply_event *out)
     if (reply_array(entry, &n) < 0 || n != 2 || !is_event_id(out->id) ||
         reply_array(entry->element[1], &n) < 0)
         return -1;
-    out->what = relay_reply_field(entry->element[1], "what");
-    out->tunnel = relay_reply_field(entry->element[1], "tunnel");
+    out->what = relay_record_field(entry->element[1], "what");
+    out->tunnel = relay_record_field(entry->element[1], "tunnel");
     return 0;
 }

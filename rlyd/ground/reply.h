@@ -8,7 +8,7 @@
 #ifndef RLYD_GROUND_REPLY_H
 #define RLYD_GROUND_REPLY_H
 
-#include "relay_tunnel.h"
+#include "relay_tunnel_record.h"
 #include "rlyd.h"
 
 #include <hiredis/hiredis.h>

@@ -2,28 +2,39 @@
 
 #include "events.h"
 #include "ground/store.h"
+#include "relay_event.h"
+#include "relay_keyname.h"
+
+#include <string.h>
+
+/** @param more four more pairs, as relay_event_command() takes them; relay and by are ours */
+static void append(rlyd *d, const char *what, const char *tunnel, const char *const more[8])
+{
+    const char *pairs[17] = {"what", what, "tunnel", tunnel, "relay", d->cfg->name, "by"};
+    const char *argv[RELAY_EVENT_ARGV_MAX];
+    char key[RELAY_KEYNAME_SIZE], by[96];
+    int argc;
+
+    apr_snprintf(by, sizeof(by), "rlyd@%s", d->cfg->name);
+    pairs[7] = by;
+    memcpy(pairs + 8, more, 8 * sizeof(*more));
+    argc = relay_event_command(
+        argv, relay_keyname_format(d->cfg, RELAY_KEYNAME_EVENTS, "", key, sizeof(key)), pairs);
+    redis_send(store_link(d), 0, NULL, 0, argc, argv);
+}
 
 void event_of(const session *s, const char *what, const char *field, const char *value)
 {
-    rlyd *d = s->d;
-    char name[160], by[96];
-
-    if (!s->tunnel[0])
-        return;
-    apr_snprintf(name, sizeof(name), "%sevents", d->cfg->prefix);
-    apr_snprintf(by, sizeof(by), "rlyd@%s", d->cfg->name);
-    redis_call(store_link(d), NULL, 0, "XADD", name, "MAXLEN", "~", "10000", "*", "what", what,
-               "tunnel", s->tunnel, "relay", d->cfg->name, "by", by, "peer",
-               s->peer[0] ? s->peer : "?", "way", session_way_name(s->way), field, value);
+    if (s->tunnel[0])
+        append(s->d, what, s->tunnel,
+               (const char *const[8]){"peer", s->peer[0] ? s->peer : "?", "way",
+                                      session_way_name(s->way), field, value});
 }
 
 void event_foreign(rlyd *d, const char *listen, uid_t uid)
 {
-    char name[160], by[96], who[16];
+    char who[16];
 
-    apr_snprintf(name, sizeof(name), "%sevents", d->cfg->prefix);
-    apr_snprintf(by, sizeof(by), "rlyd@%s", d->cfg->name);
     apr_snprintf(who, sizeof(who), "%d", (int)uid);
-    redis_call(store_link(d), NULL, 0, "XADD", name, "MAXLEN", "~", "10000", "*", "what", "foreign",
-               "tunnel", "", "relay", d->cfg->name, "by", by, "listen", listen, "uid", who);
+    append(d, "foreign", "", (const char *const[8]){"listen", listen, "uid", who});
 }

@@ -8,7 +8,8 @@
 #include "ground/store.h"
 #include "live.h"
 #include "relay_hostkeys.h"
-#include "relay_store.h"
+#include "relay_keyname.h"
+#include "relay_record.h"
 #include "taken.h"
 
 #include <stdlib.h>
@@ -35,7 +36,7 @@ static const char *hostkeys(rlyd *d, apr_pool_t *p)
 
 static void beat(rlyd *d)
 {
-    char name[160], ssh[300], load[32] = "0", sessions[16];
+    char name[RELAY_KEYNAME_SIZE], ssh[300], load[32] = "0", sessions[16];
     double average;
     struct utsname host;
     apr_pool_t *p;
@@ -46,7 +47,7 @@ static void beat(rlyd *d)
     uname(&host);
     if (getloadavg(&average, 1) == 1)
         apr_snprintf(load, sizeof(load), "%.2f", average);
-    apr_snprintf(name, sizeof(name), "%srelay:%s", d->cfg->prefix, d->cfg->name);
+    relay_keyname_format(d->cfg, RELAY_KEYNAME_RELAY, d->cfg->name, name, sizeof(name));
     apr_snprintf(ssh, sizeof(ssh), "%s:%d", d->cfg->ssh_host, d->cfg->ssh_port);
     apr_snprintf(sessions, sizeof(sessions), "%u", session_count(d));
     redis_call(store_link(d), NULL, 0, "HSET", name, "v", APR_STRINGIFY(RELAY_RECORD_VERSION),

@@ -4,6 +4,8 @@
 #include "ground/loop.h"
 #include "ground/reply.h"
 #include "ground/store.h"
+#include "relay_issue.h"
+#include "relay_keyname.h"
 #include "rlyd/expire_script.h"
 
 #include <stdlib.h>
@@ -32,12 +34,6 @@ struct lifetimes {
     unsigned sweeps;
     int64_t record_gate;
 };
-
-static const char *key(rlyd *d, const char *kind, const char *id, char *buf, size_t size)
-{
-    apr_snprintf(buf, size, "%s%s%s", d->cfg->prefix, kind, id);
-    return buf;
-}
 
 /* ---- one session's record */
 
@@ -120,10 +116,11 @@ static void on_record(rlyd *d, redisReply *r, uint64_t id)
 /** Reads the record; the clock has been asked for before, on the same connection. */
 static int ask_record(session *s)
 {
-    char buf[160];
+    char key[RELAY_KEYNAME_SIZE];
 
     return redis_call(store_link(s->d), on_record, s->id, "HGETALL",
-                      key(s->d, "tunnel:", s->tunnel, buf, sizeof(buf)));
+                      relay_keyname_format(s->d->cfg, RELAY_KEYNAME_TUNNEL, s->tunnel, key,
+                                           sizeof(key)));
 }
 
 void lifetime_offered(session *s, pid_t asker, const message *login)
@@ -221,7 +218,7 @@ static void on_candidate(rlyd *d, redisReply *r, uint64_t id)
     /* Where addresses come back, a session that is older than the tunnel is another's. It is older
      * by the cooldown at least; half of that is left to clocks that were put back. */
     age = store_redis_ms(d, now_ms()) - record.created_ms;
-    if (d->cfg->listen->size < RELAY_LISTEN_WIDE &&
+    if (relay_issue_space(d->cfg) != RELAY_SPACE_WIDE &&
         proc_age_ms(s->child_start) > age + apr_time_as_msec(d->cfg->cooldown) / 2) {
         unidentified(s);
         return;
@@ -236,7 +233,7 @@ static void on_slot(rlyd *d, redisReply *r, uint64_t id)
     static int64_t gate;
     session *s = session_by_id(d, id);
     const char *tunnel;
-    char buf[160];
+    char key[RELAY_KEYNAME_SIZE];
 
     if (!s || !r || s->tunnel[0] || s->state != SESSION_PROVED)
         return;
@@ -250,21 +247,20 @@ static void on_slot(rlyd *d, redisReply *r, uint64_t id)
     }
     store_ask_time(d);
     redis_call(store_link(d), on_candidate, id, "HGETALL",
-               key(d, "tunnel:", tunnel, buf, sizeof(buf)));
+               relay_keyname_format(d->cfg, RELAY_KEYNAME_TUNNEL, tunnel, key, sizeof(key)));
 }
 
 /** Asks whose a found session is, once its listener is known, and again and again while Redis is
  * away. */
 static void identify(session *s)
 {
-    char buf[200], addr[RELAY_LISTEN_ADDR_SIZE];
+    char key[RELAY_KEYNAME_SIZE];
 
     wake_in(s, s->listeners.count ? 1000 : 1);
     if (!s->listeners.count)
         return;
-    apr_snprintf(buf, sizeof(buf), "%sslot:%s:%s", s->d->cfg->prefix, s->d->cfg->name,
-                 relay_listen_addr_format(s->listeners.last, addr, sizeof(addr)));
-    redis_call(store_link(s->d), on_slot, s->id, "GET", buf);
+    redis_call(store_link(s->d), on_slot, s->id, "GET",
+               relay_keyname_slot(s->d->cfg, s->listeners.last, key, sizeof(key)));
 }
 
 void lifetime_found(session *s)
@@ -334,13 +330,14 @@ static void on_events(rlyd *d, redisReply *r, uint64_t id)
 
 static void wait_for_events(rlyd *d)
 {
-    char buf[128], wait[16];
+    char key[RELAY_KEYNAME_SIZE], wait[16];
 
     apr_snprintf(wait, sizeof(wait), "%d", EVENTS_WAIT_MS);
     d->lifetime->asked_ms = now_ms();
     evtimer_del(d->lifetime->again);
     redis_call_waiting(d->lifetime->events, EVENTS_WAIT_MS, on_events, 0, "XREAD", "BLOCK", wait,
-                       "COUNT", "500", "STREAMS", key(d, "events", "", buf, sizeof(buf)),
+                       "COUNT", "500", "STREAMS",
+                       relay_keyname_format(d->cfg, RELAY_KEYNAME_EVENTS, "", key, sizeof(key)),
                        d->lifetime->last_event);
 }
 
@@ -381,11 +378,12 @@ static void on_last_event(rlyd *d, redisReply *r, uint64_t id)
 /** Follows the stream from its present end, and then looks at everything once. */
 static void on_events_ready(rlyd *d)
 {
-    char buf[128];
+    char key[RELAY_KEYNAME_SIZE];
 
     evtimer_del(d->lifetime->again);
     redis_call(d->lifetime->events, on_last_event, 0, "XREVRANGE",
-               key(d, "events", "", buf, sizeof(buf)), "+", "-", "COUNT", "1");
+               relay_keyname_format(d->cfg, RELAY_KEYNAME_EVENTS, "", key, sizeof(key)), "+", "-",
+               "COUNT", "1");
 }
 
 static void on_again(evutil_socket_t fd, short what, void *arg)

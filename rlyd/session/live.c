@@ -7,9 +7,11 @@
 #include "ground/store.h"
 #include "listeners.h"
 #include "relay_duration.h"
+#include "relay_issue.h"
+#include "relay_keyname.h"
+#include "relay_live.h"
 #include "rlyd/seen_script.h"
 
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,21 +24,20 @@ struct live {
 
 static const char *live_key(rlyd *d, char *buf, size_t size)
 {
-    apr_snprintf(buf, size, "%slive:%s", d->cfg->prefix, d->cfg->name);
-    return buf;
+    return relay_keyname_format(d->cfg, RELAY_KEYNAME_LIVE, d->cfg->name, buf, size);
 }
 
-/** All of its strings were checked to need no escaping. */
 static const char *print_entry(rlyd *d, session *s, char *buf, size_t size)
 {
+    relay_live entry = {.tunnel = s->tunnel,
+                        .pid = (int)s->monitor,
+                        .peer = s->peer,
+                        .way = session_way_name(s->way)};
+
     if (!s->live.since_redis_ms)
         s->live.since_redis_ms = store_redis_ms(d, now_ms() - proc_age_ms(s->child_start));
-    apr_snprintf(buf, size,
-                 "{\"tunnel\":\"%s\",\"pid\":%d,\"since\":%" APR_INT64_T_FMT
-                 ",\"peer\":\"%s\",\"way\":\"%s\"}",
-                 s->tunnel, (int)s->monitor, (apr_int64_t)s->live.since_redis_ms, s->peer,
-                 session_way_name(s->way));
-    return buf;
+    entry.since_ms = s->live.since_redis_ms;
+    return relay_live_print(&entry, buf, size);
 }
 
 /** Whether a listener of this session can be written to live: yet. */
@@ -58,7 +59,7 @@ static void on_seen(rlyd *d, redisReply *r, uint64_t at_redis_ms)
         return;
     }
     d->live->seen_ms = (int64_t)at_redis_ms;
-    if (!lost || !relay_config_is_narrow(d->cfg))
+    if (!lost || relay_issue_space(d->cfg) != RELAY_SPACE_NARROW)
         return;
     apr_pool_create(&p, d->pool);
     relay_log(RELAY_LOG_WARNING,
@@ -99,7 +100,7 @@ void live_looked(rlyd *d)
 {
     int all = listeners_unknowns(d) == 0;
 
-    if (d->cfg->listen->size >= RELAY_LISTEN_WIDE)
+    if (relay_issue_space(d->cfg) == RELAY_SPACE_WIDE)
         return;
     listeners_each_owned(d, check, &all);
     if (all)
@@ -110,7 +111,7 @@ void live_looked(rlyd *d)
 
 void live_up(session *s, relay_listen_addr addr)
 {
-    char name[160], field[32], entry[320];
+    char name[RELAY_KEYNAME_SIZE], field[32], entry[RELAY_LIVE_SIZE];
 
     if (is_writable(s))
         redis_call(store_link(s->d), NULL, 0, "HSET", live_key(s->d, name, sizeof(name)),
@@ -132,7 +133,7 @@ void live_announce(session *s, relay_listen_addr addr)
 
 void live_down(session *s, relay_listen_addr addr)
 {
-    char name[160], field[32];
+    char name[RELAY_KEYNAME_SIZE], field[32];
 
     redis_call(store_link(s->d), NULL, 0, "HDEL", live_key(s->d, name, sizeof(name)),
                relay_listen_addr_format(addr, field, sizeof(field)));
@@ -161,17 +162,21 @@ void live_found(session *s)
  * @param text NULL if nothing was written */
 static void adopt(session *s, const char *text)
 {
-    json_t *entry = text ? json_loads(text, 0, NULL) : NULL;
-    const char *way = json_string_value(json_object_get(entry, "way"));
+    relay_live entry;
+    apr_pool_t *p;
     int i;
 
-    if (json_integer_value(json_object_get(entry, "pid")) == s->monitor) {
-        s->live.since_redis_ms = json_integer_value(json_object_get(entry, "since"));
-        for (i = WAY_DIRECT; way && i <= WAY_LISTENING; i++)
-            if (strcmp(way, session_way_name((session_way)i)) == 0)
+    if (!text)
+        return;
+    apr_pool_create(&p, s->d->pool);
+    relay_live_parse(&entry, text, p);
+    if (entry.pid == s->monitor) {
+        s->live.since_redis_ms = entry.since_ms;
+        for (i = WAY_DIRECT; entry.way && i <= WAY_LISTENING; i++)
+            if (strcmp(entry.way, session_way_name((session_way)i)) == 0)
                 session_set_way(s, (session_way)i);
     }
-    json_decref(entry);
+    apr_pool_destroy(p);
 }
 
 static void on_entry(rlyd *d, redisReply *r, uint64_t id)
@@ -190,7 +195,7 @@ static void on_entry(rlyd *d, redisReply *r, uint64_t id)
 
 static void ask_before(session *s)
 {
-    char name[160], field[32];
+    char name[RELAY_KEYNAME_SIZE], field[32];
 
     redis_call(store_link(s->d), on_entry, s->id, "HGET", live_key(s->d, name, sizeof(name)),
                relay_listen_addr_format(s->listeners.last, field, sizeof(field)));
@@ -210,9 +215,9 @@ typedef struct batch {
     rlyd *d;
     int argc;
     const char *argv[2 + 2 * BATCH];
-    char key[160];
+    char key[RELAY_KEYNAME_SIZE];
     char fields[BATCH][32];
-    char entries[BATCH][320];
+    char entries[BATCH][RELAY_LIVE_SIZE];
 } batch;
 
 static void batch_flush(batch *b)
@@ -256,7 +261,7 @@ static void write_all(rlyd *d)
 static void on_present(rlyd *d, redisReply *r, uint64_t id)
 {
     static int64_t gate;
-    char name[160];
+    char name[RELAY_KEYNAME_SIZE];
     size_t i, n;
 
     if (!r)
@@ -283,7 +288,7 @@ static void on_present(rlyd *d, redisReply *r, uint64_t id)
 
 void live_sync(rlyd *d)
 {
-    char name[160];
+    char name[RELAY_KEYNAME_SIZE];
 
     d->live->in_sync = 0;
     if (listeners_are_settled(d))
@@ -304,7 +309,7 @@ static void on_count(rlyd *d, redisReply *r, uint64_t id)
 
 void live_refresh(rlyd *d)
 {
-    char name[160];
+    char name[RELAY_KEYNAME_SIZE];
 
     redis_call(store_link(d), NULL, 0, "PEXPIRE", live_key(d, name, sizeof(name)), LIVE_EXPIRES);
     redis_call(store_link(d), on_count, 0, "HLEN", name);

@@ -6,6 +6,7 @@
 #include "ground/store.h"
 #include "listeners.h"
 #include "live.h"
+#include "relay_keyname.h"
 #include "relay_owner.h"
 
 #include <string.h>
@@ -117,11 +118,11 @@ void taken_looked(rlyd *d)
 void taken_tell(rlyd *d)
 {
     struct taken *t = d->taken;
-    char name[160];
+    char name[RELAY_KEYNAME_SIZE];
 
     if (!t->complete)
         return;
-    apr_snprintf(name, sizeof(name), "%srelay:%s", d->cfg->prefix, d->cfg->name);
+    relay_keyname_format(d->cfg, RELAY_KEYNAME_RELAY, d->cfg->name, name, sizeof(name));
     if (redis_call(store_link(d), NULL, 0, "HSET", name, "v", APR_STRINGIFY(RELAY_RECORD_VERSION),
                    "taken", t->text) == 0)
         memcpy(t->told, t->text, t->length + 1);

@@ -6,6 +6,7 @@
 #include "authkeys.h"
 #include "fuzz.h"
 #include "relay_name.h"
+#include "relay_route.h"
 #include "relay_service.h"
 #include "relay_tunnel.h"
 
@@ -33,7 +34,7 @@ int fuzz_route(const char *text, size_t size, apr_pool_t *p)
     int i, taken = 0;
 
     for (i = 0; i < 2; i++) { /* the second one finds what the first has left of the connection */
-        apr_status_t rv = relay_store_route(s, "name", &r, &gone, p, &why);
+        apr_status_t rv = relay_route_find(&r, s, "name", &gone, p, &why);
 
         switch (rv) {
         case APR_SUCCESS:
@@ -41,7 +42,7 @@ int fuzz_route(const char *text, size_t size, apr_pool_t *p)
             MUST(relay_scheme_is_known(r.scheme) && r.listen.port);
             MUST(fuzz_is_plain(r.device) && fuzz_is_plain(r.service));
             MUST(r.lives > 0 && r.expires >= 0);
-            relay_store_route_check(fuzz_config(), &r, p, &why);
+            relay_route_check(&r, fuzz_config(), p, &why);
             taken = 1;
             break;
         case RELAY_EGONE:

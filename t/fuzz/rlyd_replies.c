@@ -4,7 +4,7 @@
  * whatever the command was. */
 #include "fuzz.h"
 #include "relay_redis_policy.h"
-#include "relay_store.h"
+#include "relay_grant.h"
 #include "ground/reply.h"
 
 static int judge_record(const redisReply *r)

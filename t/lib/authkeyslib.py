@@ -8,14 +8,11 @@ import os
 import pwd
 import secrets
 import subprocess
-import sys
 import time
 
-import tap
-from privatelog import PrivateLog
-
-sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../script/lib"))
-from relayrig import Rig  # noqa: E402
+from . import tap
+from .privatelog import PrivateLog
+from .relayrig import Rig
 
 LOG_AUTHPRIV = 10
 LISTEN = "127.77.0.0/24:10000-10099 127.0.0.1:20000-20099"

@@ -14,9 +14,9 @@ import signal
 import subprocess
 import time
 
-import keeper
-from relayrig import listeners
-from rlydlib import holder
+from . import keeper
+from .basics import listeners
+from .rlydlib import holder
 
 # What run needs of a system besides a shell, a client and something that asks over HTTPS; all of it
 # POSIX.

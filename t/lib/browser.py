@@ -14,6 +14,8 @@ import shutil
 import subprocess
 import time
 
+from .basics import free_port, wait_for
+
 CHROMEDRIVER = "/usr/bin/chromedriver"
 CHROMIUM = "/usr/bin/chromium"
 ARGS = [
@@ -30,7 +32,6 @@ class BrowserError(Exception):
 
 class Browser:
     def __init__(self, rig):
-        from relayrig import free_port, wait_for
         # a home of its own, with the rig's authority in its certificate store
         self.home = f"{rig.dir}/browser"
         store = f"{self.home}/.pki/nssdb"

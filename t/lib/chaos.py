@@ -13,12 +13,11 @@ import random
 import re
 import time
 
-import faults
-import keeper
-from fleet import Fleet
-from judge import GRACE, Judge, Tunnel
-from manydevices import Devices
-from visitor import Visitor, WebSocket
+from . import faults, keeper
+from .fleet import Fleet
+from .judge import GRACE, Judge, Tunnel
+from .manydevices import Devices
+from .visitor import Visitor, WebSocket
 
 OPERATORS, VISITORS, SOCKETS = 5, 6, 4
 MORE_OPERATORS = 12  # in a run that is to be long

@@ -6,7 +6,8 @@ import mmap
 import os
 import struct
 
-from relayrig import Rig, run
+from .basics import run
+from .relayrig import Rig
 
 LIB = os.path.dirname(os.path.abspath(__file__))
 

@@ -6,7 +6,7 @@ import os
 import random
 import signal
 
-from judge import FOREVER, GRACE
+from .judge import FOREVER, GRACE
 
 AT_ONCE, LOGINS = 24, 4
 WAYS = ("drop", "kill", "freeze", "take over")

@@ -10,7 +10,7 @@ import re
 import struct
 import threading
 
-from trap import Listener
+from .trap import Listener
 
 SIGNATURE = b"NTLMSSP\0"
 

@@ -5,10 +5,9 @@ true afterwards.
     steps = readme.steps("INSTALL A RELAY") + readme.INSTALLED
     results = readme.results(subprocess.run(…, input=readme.script(steps)).stdout)
 """
-import os
 import re
 
-TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from .basics import TOP
 
 GET = r"""get() { # NAME URL: the status and where it leads; the body is in /tmp/answer
     curl -q -s --noproxy '*' --resolve "$1:443:127.0.0.1" --resolve "$1:80:127.0.0.1" -o /tmp/answer -w '%{http_code} %{redirect_url}' \

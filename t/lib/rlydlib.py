@@ -11,13 +11,9 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-sys.path[:0] = [f"{TOP}/script/lib"]
-import keeper  # noqa: E402
-import sockdiag  # noqa: E402
+from . import keeper, sockdiag
 
 
 def wait(condition, timeout=10.0, every=0.005):

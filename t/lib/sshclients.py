@@ -12,16 +12,13 @@ import signal
 import socket
 import struct
 import subprocess
-import sys
 import threading
 import time
 
 import paramiko
 from paramiko import common as ssh_numbers
 
-sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../script/lib"))
-import keeper  # noqa: E402
-import sockdiag  # noqa: E402
+from . import keeper, sockdiag
 
 # its complaints about refusals are the point here
 logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)

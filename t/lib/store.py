@@ -13,13 +13,11 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 
-TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-sys.path.insert(0, f"{TOP}/script/lib")
-import keeper  # noqa: E402
+from . import keeper
+from .basics import TOP
 
 
 class Redis:

@@ -6,7 +6,7 @@ import base64
 import os
 import ssl
 
-from manydevices import frame
+from .manydevices import frame
 
 
 class Closed(Exception):

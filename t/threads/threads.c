@@ -146,7 +146,7 @@ static int run(relay_store *s, int argc, const char **argv, apr_pool_t *p)
 /* Writes or deletes one route. */
 static int change(relay_store *s, unsigned n, unsigned port, apr_pool_t *p)
 {
-    const char *key = relay_store_key(s, p, "route:", apr_psprintf(p, "n%u", n));
+    const char *key = relay_store_key(s, p, RELAY_KEYNAME_ROUTE, apr_psprintf(p, "n%u", n));
     const char *set[] = {"HSET",    key,
                          "v",       "1",
                          "tunnel",  "t",

@@ -8,8 +8,8 @@ comparison.
 import os
 import re
 
-import relayrig
-from rigclient import Client
+from . import relayrig
+from .rigclient import Client
 
 
 class ExtraHttpd(Client):

@@ -7,10 +7,10 @@ import subprocess
 import time
 import urllib.request
 
-import rigpki
+from . import rigpki
+from .basics import listeners
 
-DEVICE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "t", "lib",
-                      "device.py")
+DEVICE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "device.py")
 
 
 class Device:
@@ -113,7 +113,6 @@ class Session:
 
     def wait_down(self, timeout=10):
         """Waits until sshd listens on none of the tunnel's addresses; whether it came to that."""
-        from relayrig import listeners
         deadline = time.monotonic() + timeout
         mine = {route["listen"] for route in self.tunnel["routes"]}
         while mine & listeners():

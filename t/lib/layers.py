@@ -2,7 +2,7 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """Which file of a program uses which, and that none does so in a circle.
 
-usage: script/lib/layers.py FOLDER BUILD [ORDER] [PAIR...]
+usage: t/lib/layers.py FOLDER BUILD [ORDER] [PAIR...]
 
 A unit is a .c with the .h of the same name. It uses another one when it includes its header, or
 when its object needs a symbol that the other's object defines (nm). ORDER names the folders of

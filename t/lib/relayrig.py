@@ -34,14 +34,11 @@ import sys
 import tempfile
 import time
 
-import keeper
-import riglog
-import rigpki
-import sockdiag
-from rigclient import Client
-from rigdevice import Device, Session
+from . import keeper, riglog, rigpki, tap
+from .basics import RigError, TOP, free_port, listeners, run, wait_for
+from .rigclient import Client
+from .rigdevice import Device, Session
 
-TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # AddressSanitizer keeps 256 MB of what was freed, to notice its use: not where what httpd itself
 # holds is measured.
 ASAN_KEEPS_LITTLE = "quarantine_size_mb=1:thread_local_quarantine_size_kb=16"
@@ -83,57 +80,6 @@ Listen {address}:{https_port}
     Require all granted
 </Directory>
 """
-
-
-class RigError(Exception):
-    """The rig could not do its part: something is missing, did not start or did not answer."""
-
-
-def run(argv, what, **kwargs):
-    """Runs a program to its end; a failure is a RigError that shows its output."""
-    result = subprocess.run(argv,
-                            stdin=subprocess.DEVNULL,
-                            stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT,
-                            text=True,
-                            **kwargs)
-    if result.returncode:
-        raise RigError(
-            f"{what} failed ({' '.join(argv)}, exit status {result.returncode}):\n{result.stdout}")
-    return result.stdout
-
-
-def wait_for(condition, what, timeout=10.0, every=0.02):
-    """Waits until condition() is true and returns what it returned; a RigError after timeout."""
-    deadline = time.monotonic() + timeout
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > deadline:
-            raise RigError(f"{what}: not within {timeout:g} s")
-        time.sleep(every)
-
-
-def free_port(taken=()):
-    """A free port on loopback, below the range that outgoing connections get theirs from."""
-    for _ in range(1000):
-        port = random.randint(15000, 31999)
-        if port in taken:
-            continue
-        with socket.socket() as s:
-            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                s.bind(("0.0.0.0", port))
-            except OSError:
-                continue
-            return port
-    raise RigError("no free port was found on loopback")
-
-
-def listeners():
-    """The set of addresses, `127.0.0.1:80`, that something listens on (IPv4)."""
-    return {f"{ip}:{port}" for ip, port, _ in sockdiag.listening()}
 
 
 def edit(text, changes, what):
@@ -586,10 +532,14 @@ class Rig(Client):
 
     def check_logs(self):
         """A TAP check: no server wrote an error or a warning that was not declared."""
-        import tap
         found = self.log_problems()
         tap.ok(not found, "no unexpected error or warning in the servers' logs",
                "\n".join(found[:40]))
+
+    def ends_cleanly(self, name="the rig"):
+        """Two TAP checks, that of the logs and that everything ends."""
+        self.check_logs()
+        tap.is_(self.stop(), [], f"{name} ends cleanly")
 
     def log_problems(self):
         return self.problems.find(f"{self.dir}/log")

@@ -12,8 +12,7 @@ import subprocess
 import sys
 import time
 
-import keeper
-import relayrig
+from . import keeper, relayrig
 
 PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Device behind NAT</title>
