@@ -1,9 +1,9 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * What becomes of a session: it goes from one state to the next (session.c has the table), and here
- * is everything that moves it. The parts that live by that are told through one list of hooks,
- * which wiring.c fills; session.c itself calls none of them.
+ * Moves a session from one state to the next (session.c has the table), and tells the parts that
+ * live by that. They hear of it through hooks, which wiring.c lists; session.c itself calls none of
+ * them.
  */
 #ifndef RLYD_SESSION_SESSION_H
 #define RLYD_SESSION_SESSION_H
