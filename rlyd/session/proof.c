@@ -265,7 +265,7 @@ void proof_init(rlyd *d)
     p->closely = timer_new(d, on_closely, d);
     if (connector_init(d, &hooks) < 0)
         relay_log(RELAY_LOG_NOTICE,
-                  "RLY443 the kernel's proc connector is not to be had: %s; logins are watched by "
+                  "RLY443 the kernel's proc connector cannot be used: %s; logins are watched by "
                   "polling",
                   strerror(errno));
     timer_arm(p->timer, LOOK_MS);
