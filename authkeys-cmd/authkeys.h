@@ -1,8 +1,9 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * The judgement that relay-authkeys and relay-authkeys-check share: is this a request sshd would
- * make, what may the key do, and how is that said in authorized_keys' language.
+ * The judgement of a key: is this a request that sshd would make, what may the key do, and how does
+ * authorized_keys' language say that. relay-authkeys acts on it; rly/doctor explains it to a
+ * person.
  */
 #ifndef AUTHKEYS_H
 #define AUTHKEYS_H
@@ -16,7 +17,7 @@
 /** The longest base64 taken: sshd's largest RSA key, 16384 bits, needs 2,800 characters. */
 #define AUTHKEYS_BLOB_MAX 8192
 
-/** What sshd hands over: %u %f %t %k. All of it may come from a hostile client. */
+/** sshd's arguments: %u %f %t %k. All of them may come from a hostile client. */
 typedef struct authkeys_request {
     const char *user;        /* login name */
     const char *fingerprint; /* SHA256:… */
@@ -42,10 +43,9 @@ apr_status_t authkeys_grant_find(relay_grant *grant, relay_store *store, const r
                                  const char *fingerprint, apr_pool_t *p, const char **why);
 
 /**
- * What the key may do, as options of authorized_keys(5):
+ * Says what the key may do, as options of authorized_keys(5):
  * `restrict,port-forwarding,permitlisten="A:P"…`.
- * @param loopback_only this sshd has `GatewayPorts no` (option -l): the empty address is loopback,
- * too
+ * @param loopback_only option -l: this sshd has `GatewayPorts no`, so the empty address is loopback
  */
 const char *authkeys_options(const relay_grant *grant, int loopback_only, apr_pool_t *p);
 

@@ -12,8 +12,7 @@
  * AuthorizedKeysCommandUser. Its parent is the connection's monitor process.
  *
  * It is small on purpose, and loads neither libssh nor libcrypto: start-up is most of what it
- * costs. Explaining by hand is another program's job (relay_authkeys_check.c), which --check
- * starts.
+ * costs. --check runs another program, which explains by hand (rly/doctor/authkeys_check.c).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -83,7 +82,7 @@ static apr_status_t put_line(const char *line)
     return (size_t)n == len ? APR_SUCCESS : APR_EGENERAL;
 }
 
-/* --check: the program beside this one that has the words and the libraries for it. */
+/* --check: runs relay-authkeys-check, which is installed beside this program. */
 static int run_check(char **argv)
 {
     char self[PATH_MAX], path[PATH_MAX + 32];
@@ -101,8 +100,8 @@ static int run_check(char **argv)
     return EXIT_FAILURE;
 }
 
-/* Tells rlyd, before sshd learns of the grant, whose login this may become. rlyd finds sessions
- * without it as well, only later: whatever goes wrong here refuses nobody. */
+/* Tells rlyd whose login this may become, before sshd learns of the grant. rlyd finds the session
+ * without this, too, only later; so a failure here refuses nobody. */
 static void report(const relay_config *cfg, const relay_grant *grant, const char *fingerprint,
                    apr_pool_t *p)
 {
@@ -118,8 +117,7 @@ static void report(const relay_config *cfg, const relay_grant *grant, const char
                   grant->tunnel, why);
 }
 
-/* Tells rlyd that nothing is granted, for its line about the login: who has that key is told
- * nothing but `no'. */
+/* Tells rlyd why nothing is granted, for its line about the login. The client is told no reason. */
 static void report_refused(const relay_config *cfg, relay_rlyd_refusal refusal,
                            const char *fingerprint, const char *tunnel, apr_pool_t *p)
 {
@@ -135,15 +133,15 @@ static void report_refused(const relay_config *cfg, relay_rlyd_refusal refusal,
         relay_log(RELAY_LOG_INFO, "RLY220: key %s: %s", fingerprint, why);
 }
 
-/* Whether it may stand in a message. */
+/* Only what looks like an id may stand in a message. */
 static int is_id(const char *text)
 {
     return *text && strlen(text) < 64 &&
            !text[strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789")];
 }
 
-/* Redis has no grant for the key: was there one? Where that cannot be asked, by an older Redis user
- * for instance, it is unknown. */
+/* Redis has no grant for the key: tells rlyd whether there was one. Where Redis does not say (an
+ * older Redis user may not ask), the key is unknown. */
 static void report_unknown(const relay_config *cfg, relay_store *store, const char *fingerprint,
                            apr_pool_t *p)
 {
@@ -159,7 +157,7 @@ static void report_unknown(const relay_config *cfg, relay_store *store, const ch
     report_refused(cfg, refusal, fingerprint, refusal == RELAY_RLYD_UNKNOWN ? NULL : tunnel, p);
 }
 
-/* No grant: says why. @return the exit status */
+/* Reports why there is no grant. @return the exit status */
 static int refuse(const relay_config *cfg, relay_store *store, apr_status_t rv,
                   const char *fingerprint, const char *why, apr_pool_t *p)
 {

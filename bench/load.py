@@ -1,14 +1,12 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""The load: wrk, h2load, curl; and what the servers spent on it: CPU time and memory of processes.
-"""
+"""The load: wrk, h2load, curl; and its cost for the servers: CPU time and memory of processes."""
 import os
 import re
 import subprocess
 import tempfile
 import time
 
-from lib import keeper
-from lib.relayrig import RigError
+from lib import RigError, keeper
 
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -17,7 +15,8 @@ WRK_DONE = """
 done = function(summary, latency, requests)
     local e = summary.errors
     io.write(string.format("RESULT %d %d %.1f %.1f %d\\n", summary.requests, summary.duration,
-        latency:percentile(50), latency:percentile(99), e.connect + e.read + e.write + e.status + e.timeout))
+        latency:percentile(50), latency:percentile(99),
+        e.connect + e.read + e.write + e.status + e.timeout))
 end
 """
 
@@ -31,15 +30,16 @@ class NoHttp2(RigError):
 
 
 class Load:
-    """What one run of a load generator found: requests, seconds, rate, p50 and p99 in ms (None
+    """The findings of one run of a load generator: requests, seconds, rate, p50 and p99 in ms (None
     where unknown)."""
     def __init__(self, requests, seconds, p50=None, p99=None, errors=0):
-        self.requests, self.seconds, self.p50, self.p99, self.errors = requests, seconds, p50, p99, errors
+        self.requests, self.seconds, self.errors = requests, seconds, errors
+        self.p50, self.p99 = p50, p99
         self.rate = requests / seconds
 
 
-# wrk takes the name for SNI and Host from the URL and asks the system where that is: it gets an
-# /etc/hosts of its own.
+# wrk takes the name for SNI and Host from the URL and asks the system for its address. So it gets
+# an /etc/hosts of its own.
 WITH_HOSTS = [
     "unshare", "--mount", "--propagation", "private", "sh", "-c",
     'mount --bind "$0" /etc/hosts && exec "$@"'
@@ -47,7 +47,7 @@ WITH_HOSTS = [
 
 
 def wrk(address, port, host, seconds, tls=True, connections=16, script="", errors_allowed=False):
-    """HTTP/1.1 on kept connections. script: Lua that goes in front."""
+    """HTTP/1.1 on kept connections. script: Lua that stands before ours."""
     url = f"http{'s' if tls else ''}://{host}:{port}/"
     with tempfile.NamedTemporaryFile(
             "w", suffix=".lua") as lua, tempfile.NamedTemporaryFile("w") as hosts:
@@ -102,8 +102,8 @@ def h2load(address, port, host, path, seconds, clients=16, streams=1):
 
 
 def curl(address, port, host, path, ca, streams=1, upload=None, args=()):
-    """So many curls at once; the seconds until the last one ended. upload: a file that each sends.
-    """
+    """Runs so many curls at once. upload: a file that each sends. @return the seconds until the
+    last one ended, and the bytes of all"""
     argv = [
         "curl", "-q", "-sS", "--fail", "--noproxy", "*", "--cacert", ca, "--http1.1", "--resolve",
         f"{host}:{port}:{address}", "-o", "/dev/null", "-w", "%{size_download} %{size_upload}\n",
@@ -129,17 +129,17 @@ def curl(address, port, host, path, ca, streams=1, upload=None, args=()):
     return time.monotonic() - began, total
 
 
-# --- what it costs the servers
+# --- the cost for the servers
 
 
 def tree(roots):
-    """The living processes below these, and they themselves."""
+    """@return these processes and the living ones below them"""
     return set(roots) | set(keeper.descendants(roots))
 
 
 def cpu(roots):
-    """Seconds of CPU that these processes and all below them have used, with children that have
-    ended."""
+    """@return the seconds of CPU that these processes and all below them have used, with children
+    that have ended"""
     ticks = 0
     for pid in tree(roots):
         try:
@@ -152,8 +152,8 @@ def cpu(roots):
 
 
 def runtime(pids):
-    """Seconds of CPU that these processes have used, to the nanosecond: for what is idle, of whose
-    work cpu() sees little."""
+    """@return the seconds of CPU that these processes have used, to the nanosecond. cpu() sees
+    little of the work of idle processes."""
     spent = 0
     for pid in pids:
         try:
@@ -177,7 +177,8 @@ def quiet(roots, seconds=60):
 
 
 def pss(roots):
-    """MiB of memory of these processes and all below them, shared pages by their share."""
+    """@return the MiB of memory of these processes and all below them, shared pages by their share
+    """
     total = 0
     for pid in tree(roots):
         try:

@@ -1,6 +1,6 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""What the benches change of the machine, and put back: samepage merging, the number of processes,
-a memory cgroup."""
+"""The benches change these settings of the machine, and put them back: samepage merging, the number
+of processes, a memory cgroup."""
 import atexit
 import os
 
@@ -31,12 +31,12 @@ class Setting:
 
 
 class Merging:
-    """Samepage merging for processes that ask for it. usable is False where the kernel has none or
-    does not let us."""
+    """Samepage merging for processes that ask for it. usable is False where the kernel has no such
+    thing or forbids it."""
 
-    # (pages, each so many ms): while tunnels come; while nothing else goes on; afterwards, when a
-    # new tunnel may take its time. The kernel's own default, 100 each 20 ms, takes 2 % of a core
-    # for ever.
+    # (pages, each so many ms): while tunnels come; while nothing else goes on; afterwards, when
+    # the merging of a new tunnel may take its time. The kernel's own default, 100 each 20 ms, takes
+    # 2 % of a core for ever.
     FAST, FASTEST, SLOW = (3000, 20), (9000, 20), (100, 200)
 
     def __init__(self):
@@ -62,7 +62,7 @@ class Merging:
 
     @staticmethod
     def daemon():
-        """ksmd's pid, or None."""
+        """@return ksmd's pid, or None"""
         for pid in os.listdir("/proc"):
             try:
                 if pid.isdigit() and _read(f"/proc/{pid}/comm") == "ksmd":
@@ -80,8 +80,7 @@ def ksm_passes():
 
 
 class Cgroup:
-    """A memory cgroup: user, page tables, kernel stacks, sockets, all of it. v2, or v1 as it was
-    before."""
+    """A memory cgroup, v2 or v1. It counts all: user pages, page tables, kernel stacks, sockets."""
     def __init__(self, name):
         self.path = None
         for base, usage in (("/sys/fs/cgroup", "memory.current"), ("/sys/fs/cgroup/unified",
@@ -100,13 +99,13 @@ class Cgroup:
             break
 
     def enter(self, pid=None):
-        """The process (by default this one, for preexec), and what it starts from then on, belong
-        to it."""
+        """Takes a process in (by default this one, for preexec), with all that it starts from then
+        on."""
         with open(f"{self.path}/cgroup.procs", "w") as f:
             f.write(str(pid or os.getpid()))
 
     def mebibytes(self):
-        """Without files' pages that could be dropped at once."""
+        """@return the MiB in use, without files' pages that could be dropped at once"""
         used = int(_read(f"{self.path}/{self.usage}"))
         for line in _read(f"{self.path}/memory.stat").split("\n"):
             key, value = line.split()

@@ -1,5 +1,5 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""script/bench's work; see there."""
+"""Does the work of script/bench; see there."""
 import argparse
 import importlib
 import json
@@ -13,24 +13,23 @@ import tempfile
 import time
 import traceback
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-from lib import keeper, relayrig
-from measure import say  # noqa: E402
+from lib import TOP, keeper, relayrig
+from measure import items, say
 
-# Of a file that --results writes, what stands before this line is kept.
+# --results keeps what stands before this line in its file.
 MARK = "<!-- From here on all is written by script/bench --results. -->"
-# No bench takes so long (seconds), but for --full.
+# A bench that takes longer (seconds) is ended, except with --full.
 LIMIT = 1800
 NAMES = ["path", "tunnel", "far", "bulk", "ws", "routes", "login", "storm", "scale", "heads"]
 
 
 class Options:
-    """How much is done: size is tiny (for the test of this program), quick, normal or full."""
+    """size says how much is done: tiny (for the test of this program), quick, normal or full."""
     def __init__(self, size):
         self.size = size
 
     def pick(self, **sizes):
-        """The value for this size; for `full` that of `normal` where it has none of its own."""
+        """@return the value for this size, or that of `normal` where it has none of its own"""
         return sizes.get(self.size, sizes["normal"])
 
 
@@ -45,7 +44,7 @@ def version_of(*argv):
 
 
 def machine():
-    """What the figures were found on, a few lines."""
+    """@return a few lines about the machine and its programs"""
     with open("/proc/cpuinfo") as f:
         model = re.search(r"^model name\s*: (.*)$", f.read(), re.M)
     with open("/proc/meminfo") as f:
@@ -83,7 +82,7 @@ def stop_on_signals():
 
 
 def install():
-    """One install for all benches, below a directory that sshd trusts."""
+    """Installs once for all benches, below a directory that sshd trusts."""
     if os.environ.get("RELAY_ROOT"):
         return
     scratch = tempfile.mkdtemp(prefix="relay-bench-", dir="/run")
@@ -124,7 +123,7 @@ def main():
             results.append(result)
             if not options.json:
                 print(result.table(), flush=True)
-        if options.results:  # each time: nothing is lost when a later one ends all
+        if options.results:  # each time, so that nothing is lost when a later bench ends all
             write_results(options.results, results,
                           summary(results, failed, options, about,
                                   time.monotonic() - began))
@@ -136,11 +135,11 @@ def main():
 
 
 def one(name, size):
-    """One bench's Result, or None when it could not be run; what it was is said then."""
+    """@return the bench's Result. None: it could not be run, and the reason has been said"""
     began = time.monotonic()
     signal.alarm(0 if size == "full" else LIMIT)
     try:
-        result = importlib.import_module(name).run(Options(size))
+        result = importlib.import_module(f"promises.{name}").run(Options(size))
     # pylint: disable=broad-exception-caught  # the others shall run all the same
     except Exception as e:
         traceback.print_exc()
@@ -164,7 +163,7 @@ def write_results(path, results, text):
 
 
 def summary(results, failed, options, about, seconds):
-    """Which targets are missed, the machine and the command, as Markdown."""
+    """@return the targets that are missed, the machine and the command, as Markdown"""
     targets = [(r.name, t) for r in results for t in r.targets]
     missed = [(name, t) for name, t in targets if not t["holds"]]
     flags = "" if options.size == "normal" else f" --{options.size}"
@@ -179,7 +178,7 @@ def summary(results, failed, options, about, seconds):
         f"{seconds / 60:.1f} minutes"
     ]
     return f"## {len(targets) - len(missed)} of {len(targets)} targets hold\n\n" + "".join(
-        f"- {line}\n" for line in lines)
+        f"{item}\n" for item in items(lines))
 
 
 if __name__ == "__main__":

@@ -1,16 +1,19 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""What a bench finds: values of each side in each round, medians and spreads, ratios, targets; as
+"""A bench's findings: values of each side in each round, medians and spreads, ratios, targets; as
 JSON and as tables.
 
 A value belongs to a side (`mod_relay`), a measure (`https requests`) and a round. Sides run
-interleaved, so ratios are taken round by round: what the machine does beside us changes between
-rounds, and is about the same for the sides within one.
+interleaved, and ratios are taken round by round: the machine's other work changes between rounds,
+and is about the same for the sides within one.
 """
 import operator
 import statistics
 import sys
+import textwrap
 import time
 
+# No line of what is printed is longer, but for a word or a row of a table that cannot be broken.
+WIDTH = 100
 OPS = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, "==": operator.eq}
 
 
@@ -31,10 +34,21 @@ def number(value):
     return f"{value:.3g}" if abs(value) >= 0.01 or value == 0 else f"{value:.2g}"
 
 
+def items(lines):
+    """A list in Markdown."""
+    return [
+        textwrap.fill(f"- {line}",
+                      WIDTH,
+                      subsequent_indent="  ",
+                      break_long_words=False,
+                      break_on_hyphens=False) for line in lines
+    ]
+
+
 class Result:
-    """One bench's. notes are sentences that stand below its table."""
+    """The findings of one bench. notes are sentences that stand below its tables."""
     def __init__(self, name, what, order=()):
-        """order: sides as they shall stand in tables; ratios there are to the first."""
+        """order: the sides in the order of the tables, whose ratios are to the first."""
         self.name, self.what, self.order = name, what, list(order)
         self.values = {}  # measure -> side -> [value of each round]
         self.units, self.base, self.targets, self.notes = {}, {}, [], []
@@ -58,8 +72,7 @@ class Result:
         return [a / b for a, b in zip(mine, others) if b]
 
     def target(self, what, op, goal, value):
-        """A target; value None means that it could not be measured here, which is not the same as
-        missed."""
+        """A target. value None: it could not be measured here, which is not the same as missed."""
         if value is None:
             self.notes.append(f"not measured here: {what}")
             return
@@ -87,7 +100,7 @@ class Result:
         }
 
     def table(self):
-        """For people: a block for each measure, with ratios to the first side of it."""
+        """For people: a table for each measure, with ratios to its first side."""
         lines = [f"## {self.name}: {self.what}", ""]
         for measure, sides in self.values.items():
             sides = {
@@ -96,26 +109,25 @@ class Result:
                 [s for s in sides if s not in self.order]
             }
             first = next(iter(sides))
-            rows = [(f"{measure} [{self.units[measure]}]", "median", "min to max",
-                     f"x {first}" if len(sides) > 1 else "", "rounds")]
+            rows = [("", "median", "min to max", f"x {first}" if len(sides) > 1 else "", "rounds")]
             for side, values in sides.items():
                 ratios = self.pairs(side, first, measure) if len(sides) > 1 else []
                 rows.append((side, number(statistics.median(values)),
                              f"{number(min(values))} to {number(max(values))}", spread(ratios),
                              str(len(values))))
-            lines += columns(rows) + [""]
+            lines += [f"### {measure} [{self.units[measure]}]", "", *columns(rows), ""]
         if self.targets:
             rows = [("target", "goal", "found", "")]
             rows += [(t["what"], t["goal"], number(t["value"]), "holds" if t["holds"] else "MISSED")
                      for t in self.targets]
             lines += columns(rows) + [""]
-        lines += [f"- {note}" for note in self.notes] + ([""] if self.notes else [])
+        lines += items(self.notes) + ([""] if self.notes else [])
         return "\n".join(lines)
 
 
 def spread(ratios):
-    """The median of ratios and, where there are enough, the quartiles: half of the rounds were
-    between those."""
+    """The median of ratios. Where there are enough of them, also the quartiles: half of the rounds
+    were between those."""
     if not ratios:
         return ""
     text = f"{statistics.median(ratios):.3f}"
@@ -126,7 +138,7 @@ def spread(ratios):
 
 
 def columns(rows):
-    """A table in Markdown that is readable as text, too."""
+    """A table in Markdown that can be read as text, too."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     out = []
     for n, row in enumerate(rows):
@@ -140,9 +152,9 @@ def columns(rows):
 
 
 def interleaved(rounds, sides, more=0):
-    """(round, side) for all rounds. Each starts with another side, and every other one goes
-    backwards, so that none always comes after the same neighbour. more: so many further rounds of
-    the first two sides alone, whose ratio has to be known to a few per cent."""
+    """(round, side) for all rounds. Each round starts with another side and every other one goes
+    backwards, so that no side always comes after the same neighbour. more: so many further rounds
+    of the first two sides alone, whose ratio must be known to a few per cent."""
     for n in range(rounds):
         for i in range(len(sides)):
             yield n, sides[(n + (i if n % 2 == 0 else -i)) % len(sides)]

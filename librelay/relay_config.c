@@ -282,59 +282,33 @@ static int set_prefix(relay_config *cfg, void *field, const char *value, apr_poo
 
 /* ---- the keys */
 
-#define FIELD(name) offsetof(relay_config, name)
+#define DEFAULT(value) value
+#define WITHOUT(text) NULL
 
 static const struct {
     const char *section, *key;
-    set_fn *set;
     apr_size_t offset;
+    set_fn *set;
+    const char *fallback; /* NULL: none */
 } keys[] = {
-    {"relay", "name", set_label, FIELD(name)},
-    {"relay", "domain", set_domain, FIELD(domain)},
-    {"relay", "ssh", set_ssh, FIELD(ssh_host)},
-    {"relay", "user", set_user, FIELD(user)},
-    {"relay", "listen", set_listen, FIELD(listen)},
-    {"relay", "cooldown", set_span, FIELD(cooldown)},
-    {"relay", "ttl", set_span, FIELD(ttl)},
-    {"relay", "ttl-max", set_span, FIELD(ttl_max)},
-    {"relay", "https-port", set_port, FIELD(https_port)},
-    {"redis", "url", set_redis, FIELD(redis)},
-    {"redis", "timeout", set_span, FIELD(redis_timeout)},
-    {"redis", "prefix", set_prefix, FIELD(prefix)},
-    {"redis", "passwords", set_path, FIELD(passwords)},
-    {"rlyd", "socket", set_path, FIELD(rlyd_socket)},
-    {"rlyd", "sshd", set_path, FIELD(sshd)},
-    {"rlyd", "sshd-config", set_path, FIELD(sshd_config)},
-    {"rlyd", "sshd-log", set_path, FIELD(sshd_log)},
-    {"rlyd", "merge", set_switch, FIELD(merge)},
-    {"rlyd", "pid-file", set_path, FIELD(rlyd_pidfile)},
-    {"rlyd", "users", set_string, FIELD(rlyd_users)},
-    {"rlyd", "max-startups", set_startups, FIELD(max_startups_start)},
-    {"rlyd", "per-source-startups", set_count, FIELD(per_source_startups)},
+#define KEY(section, key, members, first, set, fallback, ...) \
+    {#section, key, offsetof(relay_config, first), set, fallback},
+#include "relay_config.def"
 };
 
 #define NKEYS (sizeof(keys) / sizeof(keys[0]))
 
+static int set_key(relay_config *cfg, apr_size_t i, const char *value, apr_pool_t *p,
+                   const char **why)
+{
+    return keys[i].set(cfg, (char *)cfg + keys[i].offset, value, p, why);
+}
+
 static void set_defaults(relay_config *cfg, apr_pool_t *p)
 {
-    cfg->user = "relay";
-    relay_listen_space_parse(&cfg->listen, "127.64.0.0/10:10000-59999", p, NULL);
-    cfg->cooldown = apr_time_from_sec(15 * 60);
-    cfg->ttl = apr_time_from_sec(2 * 3600);
-    cfg->ttl_max = apr_time_from_sec(30 * 86400);
-    cfg->https_port = 443;
-    relay_redis_url_parse(&cfg->redis, "unix:///run/redis/redis-server.sock", p, NULL);
-    cfg->redis_timeout = apr_time_from_msec(500);
-    cfg->prefix = "relay:";
-    cfg->rlyd_socket = RELAY_RUNSTATEDIR "/relay/rlyd.sock";
-    cfg->rlyd_pidfile = RELAY_RUNSTATEDIR "/relay/rlyd.pid";
-    cfg->sshd = "/usr/sbin/sshd";
-    cfg->sshd_config = RELAY_SYSCONFDIR "/relay/sshd_config";
-    cfg->rlyd_users = "www-data relay-authkeys";
-    cfg->max_startups_start = 100;
-    cfg->max_startups_rate = 30;
-    cfg->max_startups_full = 500;
-    cfg->per_source_startups = 20;
+    for (apr_size_t i = 0; i < NKEYS; i++)
+        if (keys[i].fallback)
+            set_key(cfg, i, keys[i].fallback, p, NULL);
 }
 
 /* ---- reading */
@@ -378,7 +352,7 @@ static int on_pair(void *user, const char *section, const char *key, const char 
     else if (rd->seen[i]++) {
         rd->fault = apr_psprintf(rd->p, "[%s] %s: given twice", section, key);
     }
-    else if (!keys[i].set(rd->cfg, (char *)rd->cfg + keys[i].offset, value, rd->p, &why)) {
+    else if (!set_key(rd->cfg, i, value, rd->p, &why)) {
         rd->fault = apr_psprintf(rd->p, "[%s] %s: %s", section, key, why);
     }
     return rd->fault == NULL;

@@ -12,40 +12,11 @@
 #include "relay_listen.h"
 #include "relay_redis.h"
 
+/** The keys' values: relay_config.def says what each means. */
 typedef struct relay_config {
-    const char *file;
-    /* [relay] */
-    const char *name;     /* this relay: a DNS label */
-    const char *domain;   /* routes answer at NAME.domain; lower case, no dots at its ends */
-    const char *ssh_host; /* `ssh`: where devices connect; default domain:443 */
-    apr_uint16_t ssh_port;
-    const char *user;             /* the login name of devices; default relay */
-    relay_listen_space *listen;   /* default 127.64.0.0/10:10000-59999 */
-    apr_interval_time_t cooldown; /* before an address may come back; default 15m */
-    apr_interval_time_t ttl;      /* a tunnel's lifetime when none is asked for; default 2h */
-    apr_interval_time_t ttl_max;  /* default 30d */
-    int https_port; /* `https-port`, default 443: of Apache: in the URLs that rly prints, and for
-                       --tls */
-    /* [redis] */
-    relay_redis_url *redis;            /* default unix:///run/redis/redis-server.sock */
-    apr_interval_time_t redis_timeout; /* default 500ms, at least 1ms */
-    const char *prefix;                /* of every key; default `relay:` */
-    const char *passwords; /* a folder with a file for each part, PART: the password of the Redis
-                              user relay-PART; NULL, the default: the login that url has, or none */
-    /* [rlyd] */
-    const char *rlyd_socket;  /* default /run/relay/rlyd.sock */
-    const char *sshd;         /* default /usr/sbin/sshd */
-    const char *sshd_config;  /* default $(sysconfdir)/relay/sshd_config */
-    const char *rlyd_pidfile; /* `pid-file`, default /run/relay/rlyd.pid */
-    const char *rlyd_users; /* `users`: who may talk to the socket besides root: names separated by
-                                     spaces; default `www-data relay-authkeys` */
-    int max_startups_start, max_startups_rate,
-        max_startups_full; /* `max-startups`, default 100:30:500 */
-    const char *sshd_log;  /* `sshd-log`: the file that handed-off sshd processes log to (sshd -E);
-                              NULL,  the default: syslog */
-    int merge; /* `merge`, on or off: samepage merging for handed-off sshd; default off */
-    int per_source_startups; /* `per-source-startups`: unauthenticated at once from one IPv4 address
-                                or IPv6 /64; default 20; 0: no limit */
+    const char *file; /* what was read */
+#define KEY(section, key, members, ...) members;
+#include "relay_config.def"
 } relay_config;
 
 /**

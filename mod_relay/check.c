@@ -1,21 +1,15 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/*
- * What `apachectl configtest` warns of: it is no error, httpd starts, and what comes of it is hard
- * to see. Restarts say nothing of it again, and do not wait for a Redis that hangs.
- */
-
-#include "mod_relay.h"
+#include "check.h"
 #include "relay_redis_policy.h"
 
 #include <http_core.h>
 #include <signal.h>
 
-/* For each answer of Redis, of which there are four at most; or as relay.conf says, if that is
- * less. */
+/* The longest wait for each answer of Redis, four at most; [redis] timeout where that is less. */
 #define REDIS_PATIENCE apr_time_from_msec(500)
 
-/* Not the name itself, but something below it. */
+/* The name itself does not lie below itself. */
 static int lies_below(const char *name, const char *domain)
 {
     apr_size_t length = strlen(name), tail = strlen(domain);
@@ -39,7 +33,7 @@ static int any_below(const apr_array_header_t *names, const char *domain, const 
 
 static int serves_names(const server_rec *s, const char *domain, apr_pool_t *p)
 {
-    const char *probe = apr_pstrcat(p, "a.", domain, NULL); /* what a wildcard has to match */
+    const char *probe = apr_pstrcat(p, "a.", domain, NULL); /* a wildcard has to match this */
 
     return (s->server_hostname && lies_below(s->server_hostname, domain)) ||
            any_below(s->names, domain, probe) || any_below(s->wild_names, domain, probe);
@@ -63,14 +57,13 @@ static void check_names(const mod_relay_realm *realm, server_rec *main_server, a
     if (first)
         ap_log_error(APLOG_MARK, APLOG_STARTUP | APLOG_WARNING, 0, first,
                      "RLY116 no virtual host with RelayEngine on (%s:%u) has a name below `%s', "
-                     "the domain in %s: requests for "
-                     "NAME.%s may go to another one. It needs `ServerAlias *.%s'.",
+                     "the domain in %s: requests for NAME.%s may go to another one. It needs "
+                     "`ServerAlias *.%s'.",
                      first->defn_name ? first->defn_name : "the main server",
                      first->defn_line_number, domain, realm->relay->file, domain, domain);
 }
 
-/* hiredis writes without MSG_NOSIGNAL, and nobody has told this process yet
- * to ignore the signal. */
+/* hiredis writes without MSG_NOSIGNAL, and this process does not ignore SIGPIPE yet. */
 static redisContext *connect_quietly(const relay_config *relay, struct sigaction *before,
                                      apr_pool_t *p)
 {
@@ -83,7 +76,7 @@ static redisContext *connect_quietly(const relay_config *relay, struct sigaction
                             relay->redis_timeout < REDIS_PATIENCE ? relay->redis_timeout
                                                                   : REDIS_PATIENCE,
                             p, &why) != APR_SUCCESS)
-        return NULL; /* that it is away is no fault of the configuration */
+        return NULL; /* a Redis that is away is no fault of the configuration */
     return c;
 }
 
@@ -99,8 +92,8 @@ static void check_policy(const mod_relay_realm *realm, apr_pool_t *p)
     if (policy)
         ap_log_error(APLOG_MARK, APLOG_STARTUP | APLOG_WARNING, 0, realm->server,
                      "RLY115 Redis at %s, of %s, has a maxmemory and the maxmemory-policy %s: when "
-                     "it is full it forgets tunnels "
-                     "that are open, without a word. Set `maxmemory-policy noeviction'.",
+                     "it is full it forgets tunnels that are open, without a word. Set "
+                     "`maxmemory-policy noeviction'.",
                      realm->relay->redis->shown, realm->relay->file, policy);
 }
 

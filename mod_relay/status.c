@@ -1,8 +1,13 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/* Lines for mod_status: what this process knows. */
+/* Lines for mod_status: the state of this process, and the busiest tunnel of all processes. */
 
-#include "mod_relay.h"
+#include "hooks.h"
+#include "realm.h"
+#include "request/backend.h"
+#include "request/shares.h"
+#include "routes/cache.h"
+#include "routes/watch.h"
 
 #include <apr_optional_hooks.h>
 #include <http_protocol.h>
@@ -32,7 +37,7 @@ static void show_shares(request_rec *r, int flags)
 
 static int status_hook(request_rec *r, int flags)
 {
-    apr_array_header_t *realms = mod_relay_realms();
+    const apr_array_header_t *realms = mod_relay_realms();
     int i;
 
     for (i = 0; i < realms->nelts; i++) {

@@ -66,7 +66,7 @@ static int close_all(rly *r, const rly_options *o)
 static int run(rly *r, int argc, const char *const *argv)
 {
     rly_options o;
-    int status = rly_options_parse(&o, r, "", argc, argv);
+    int status = rly_options_parse(&o, r, argc, argv);
 
     if (status != RLY_DONE)
         return status;
@@ -82,14 +82,15 @@ static int run(rly *r, int argc, const char *const *argv)
 }
 
 const rly_command rly_cmd_close = {
-    "close", "end tunnels now", "TUNNEL...",
-    "Ends tunnels at once: their URLs answer `410 Gone', their keys no longer log in, their "
-    "sessions are ended.\n"
-    "With several, each is tried; the exit status is that of the one that went worst.\n"
-    "\n" RLY_FIND_HELP "\n"
-    "  -c, --config FILE    another relay.conf\n"
-    "\n"
-    "Examples:\n"
-    "  rly close nas-bern\n"
-    "  rly close 2kqv5d7mzu3fhw4a https://nas-basel.relay.example.com/ 'NAS in Bern'\n",
-    run};
+    .name = "close",
+    .summary = "end tunnels now",
+    .takes = "",
+    .usage = "TUNNEL...",
+    .about =
+        "Ends tunnels at once: their URLs answer `410 Gone', their keys no longer log in, "
+        "their sessions are ended. With several, each is tried, and the exit status is that of "
+        "the one that went worst. What each word means is settled before the first tunnel is "
+        "ended.\n" RLY_FIND_HELP,
+    .examples = "  rly close nas-bern\n"
+                "  rly close https://nas-basel.relay.example.com/ 'NAS in Bern'\n",
+    .run = run};

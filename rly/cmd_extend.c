@@ -30,13 +30,13 @@ static int extend(rly *r, const char *word, apr_interval_time_t ttl)
 static int run(rly *r, int argc, const char *const *argv)
 {
     rly_options o;
-    int status = rly_options_parse(&o, r, "t", argc, argv);
+    int status = rly_options_parse(&o, r, argc, argv);
 
     if (status != RLY_DONE)
         return status;
     if (o.help)
         return rly_help_print(r->command);
-    if (!o.ttl_text)
+    if (!o.ttl)
         return rly_usage_error(r, "for how long? Give -t TTL, for example -t 2h");
     if (o.noperands != 1)
         return rly_usage_error(r, o.noperands
@@ -47,13 +47,12 @@ static int run(rly *r, int argc, const char *const *argv)
     return extend(r, o.operands[0], o.ttl);
 }
 
-const rly_command rly_cmd_extend = {"extend", "let a tunnel live longer", "-t TTL TUNNEL",
-                                    "Sets the end of an open tunnel to TTL from now. It never "
-                                    "makes a tunnel shorter: to end one, close it.\n"
-                                    "\n" RLY_FIND_HELP "\n"
-                                    "  -t, --ttl TTL        90s, 15m, 2h, 7d\n"
-                                    "  -c, --config FILE    another relay.conf\n"
-                                    "\n"
-                                    "Example:\n"
-                                    "  rly extend -t 1d nas-bern\n",
-                                    run};
+const rly_command rly_cmd_extend = {
+    .name = "extend",
+    .summary = "let a tunnel live longer",
+    .takes = "t",
+    .usage = "-t TTL TUNNEL",
+    .about = "Sets the end of an open tunnel to TTL from now. It never makes a tunnel shorter: to "
+             "end one, close it.\n" RLY_FIND_HELP,
+    .examples = "  rly extend -t 1d nas-bern\n",
+    .run = run};

@@ -15,8 +15,9 @@ static int overview(void)
         "\n"
         "`rly help COMMAND' tells more, with examples; `rly --version' which version this is.\n"
         "\n"
-        "The configuration is %s, unless -c FILE or the environment's RELAY_CONF names another.\n"
-        "Exit status: 0 done, 1 refused or not found, 2 usage, 3 Redis or another part cannot be "
+        "The configuration is %s, unless -c FILE or the environment's\n"
+        "RELAY_CONF names another.\n"
+        "Exit status: 0 done, 1 refused or not found, 2 usage, 3 Redis or another part cannot be\n"
         "reached.\n",
         relay_config_default_path());
     return RLY_DONE;
@@ -26,7 +27,7 @@ static int run(rly *r, int argc, const char *const *argv)
 {
     const rly_command *command;
     rly_options o;
-    int status = rly_options_parse(&o, r, "", argc, argv);
+    int status = rly_options_parse(&o, r, argc, argv);
 
     if (status != RLY_DONE)
         return status;
@@ -41,7 +42,11 @@ static int run(rly *r, int argc, const char *const *argv)
     return rly_help_print(command);
 }
 
-const rly_command rly_cmd_help = {"help", "explain a command", "[COMMAND]",
-                                  "Prints what a command does, its options and examples; without "
-                                  "COMMAND, what commands there are.\n",
-                                  run};
+const rly_command rly_cmd_help = {
+    .name = "help",
+    .summary = "explain a command",
+    .takes = "",
+    .usage = "[COMMAND]",
+    .about = "Prints what a command does, its options and examples; without COMMAND, what commands "
+             "there are.\n",
+    .run = run};

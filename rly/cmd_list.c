@@ -103,7 +103,7 @@ static int list(rly *r, int json)
 static int run(rly *r, int argc, const char *const *argv)
 {
     rly_options o;
-    int status = rly_options_parse(&o, r, "j", argc, argv);
+    int status = rly_options_parse(&o, r, argc, argv);
 
     if (status != RLY_DONE)
         return status;
@@ -117,14 +117,12 @@ static int run(rly *r, int argc, const char *const *argv)
     return list(r, o.json);
 }
 
-const rly_command rly_cmd_list = {"list", "list the open tunnels", "[--json]",
-                                  "Lists the open tunnels, the one that ends first on top. "
-                                  "CONNECTED is shown where rlyd reports it.\n"
-                                  "\n"
-                                  "      --json           one line for scripts: "
-                                  "{\"v\":1,\"tunnels\":[...]}, each as show --json prints it\n"
-                                  "  -c, --config FILE    another relay.conf\n"
-                                  "\n"
-                                  "Example:\n"
-                                  "  rly list --json | jq -r '.tunnels[].routes[].url'\n",
-                                  run};
+const rly_command rly_cmd_list = {
+    .name = "list",
+    .summary = "list the open tunnels",
+    .takes = "j",
+    .usage = "[--json]",
+    .about = "Lists the open tunnels, the one that ends first on top. CONNECTED is shown where "
+             "rlyd reports it.\n",
+    .examples = "  rly list --json | jq -r '.tunnels[].routes[].url'\n",
+    .run = run};

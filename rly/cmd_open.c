@@ -273,7 +273,7 @@ static int run(rly *r, int argc, const char *const *argv)
     opening op = {.r = r};
     const char **names;
     const relay_service **services;
-    int status = rly_options_parse(&op.o, r, "ntdkojTO", argc, argv);
+    int status = rly_options_parse(&op.o, r, argc, argv);
 
     if (status != RLY_DONE)
         return status;
@@ -303,45 +303,24 @@ static int run(rly *r, int argc, const char *const *argv)
 }
 
 const rly_command rly_cmd_open = {
-    "open", "open a tunnel for a device",
-    "[-n NAME]... [-t TTL] [-d DEVICE] [-k PUBKEY] [-o DIR] [--take-over] [--tls] [--json] "
-    "SERVICE...",
-    "Opens a tunnel: each SERVICE of the device gets a URL of its own, for as long as TTL says.\n"
-    "\n"
-    "SERVICE is where the traffic goes on the device's side: http://127.0.0.1:80, "
-    "https://192.168.1.9,\n"
-    "h2c://127.0.0.1:50051, tcp://127.0.0.1:22; a bare number N means http://127.0.0.1:N.\n"
-    "\n"
-    "Unless -k is given, a key pair is made for the tunnel and written, with all else that ssh "
-    "needs, into a\n"
-    "bundle: a folder to be copied to the device.\n"
-    "\n"
-    "  -n, --name NAME      the first label of the URL, instead of a random one that nobody can "
-    "guess; given\n"
-    "                       again, it is the next service's\n"
-    "  -t, --ttl TTL        how long the tunnel lives: 90s, 15m, 2h, 7d (relay.conf says the "
-    "default and limit)\n"
-    "  -d, --device DEVICE  what the device is called in lists and logs. A name (-n) belongs to "
-    "the device with\n"
-    "                       that label: say it each time, and nobody else's pages are shown under "
-    "the name\n"
-    "  -k, --key PUBKEY     a file with the device's own public key, or - to read it from standard "
-    "input\n"
-    "  -o, --output DIR     the bundle to write; default ./relay-ID, and with -k none\n"
-    "      --take-over      names that were another device's in the last 90 days, too: visitors' "
-    "browsers then\n"
-    "                       forget that device's pages, storage and cookies. Without, such a name "
-    "is refused\n"
-    "      --tls            SSH inside TLS, for networks that let out nothing else\n"
-    "      --json           one line for scripts\n"
-    "  -c, --config FILE    another relay.conf\n"
-    "\n"
-    "In the bundle, ./run keeps the tunnel up until its grant ends, with OpenSSH's or dropbear's "
-    "client; with\n"
-    "systemd there is relay-tunnel.service. `man rly' tells more.\n"
-    "\n"
-    "Examples:\n"
-    "  rly open -d 'NAS in Bern' -t 2h 80\n"
-    "  rly open -n nas-bern -d 'NAS in Bern' -o ./nas-bern https://192.168.1.9\n"
-    "  rly open -k /tmp/device.pub http://127.0.0.1:8080 tcp://127.0.0.1:22\n",
-    run};
+    .name = "open",
+    .summary = "open a tunnel for a device",
+    .takes = "ntdkoOTj",
+    .usage = "[-n NAME]... [-t TTL] [-d DEVICE] [-k PUBKEY] [-o DIR] [--take-over] [--tls] "
+             "[--json] SERVICE...",
+    .about = "Opens a tunnel: each SERVICE of the device gets a URL of its own, for as long as TTL "
+             "says. Prints the URLs, when the tunnel ends, and the command to run on the device. "
+             "Either everything that was asked for is there in the end, or nothing has changed.\n"
+             "\n"
+             "SERVICE is where the traffic goes on the device's side: http://127.0.0.1:80, "
+             "https://192.168.1.9, h2c://127.0.0.1:50051, tcp://127.0.0.1:22; a bare number N "
+             "means http://127.0.0.1:N.\n"
+             "\n"
+             "Unless -k is given, rly makes a key pair for the tunnel and writes it, with all else "
+             "that ssh needs, into a bundle: a folder to be copied to the device. In the bundle, "
+             "./run keeps the tunnel up until its grant ends, with OpenSSH's or dropbear's client; "
+             "for systemd there is relay-tunnel.service.\n",
+    .examples = "  rly open -d 'NAS in Bern' -t 2h 80\n"
+                "  rly open -n nas-bern -d 'NAS in Bern' -o ./nas-bern https://192.168.1.9\n"
+                "  rly open -k /tmp/device.pub http://127.0.0.1:8080 tcp://127.0.0.1:22\n",
+    .run = run};

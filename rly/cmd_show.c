@@ -101,7 +101,7 @@ static int show(rly *r, const char *word, int json)
 static int run(rly *r, int argc, const char *const *argv)
 {
     rly_options o;
-    int status = rly_options_parse(&o, r, "j", argc, argv);
+    int status = rly_options_parse(&o, r, argc, argv);
 
     if (status != RLY_DONE)
         return status;
@@ -117,12 +117,11 @@ static int run(rly *r, int argc, const char *const *argv)
 }
 
 const rly_command rly_cmd_show = {
-    "show", "show all about one tunnel", "[--json] TUNNEL",
-    "Shows all about a tunnel; by its id or name for a day also about one that has ended.\n"
-    "\n" RLY_FIND_HELP "\n"
-    "      --json           one line for scripts\n"
-    "  -c, --config FILE    another relay.conf\n"
-    "\n"
-    "Example:\n"
-    "  rly show nas-bern\n",
-    run};
+    .name = "show",
+    .summary = "show all about one tunnel",
+    .takes = "j",
+    .usage = "[--json] TUNNEL",
+    .about = "Shows all about a tunnel; by its id or name for a day also about one that has "
+             "ended.\n" RLY_FIND_HELP,
+    .examples = "  rly show nas-bern\n",
+    .run = run};

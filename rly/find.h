@@ -22,12 +22,11 @@
 
 /** What the help of a command says of its TUNNEL. */
 #define RLY_FIND_HELP \
+    "\n" \
     "TUNNEL is what you have at hand: its id; a name of it (nas-bern), that name as a host " \
-    "(nas-bern.DOMAIN) or as a\n" \
-    "URL, whatever stands behind the host; its device, where no other open tunnel has the same; " \
-    "its key's fingerprint\n" \
-    "(SHA256:...) or public half (id_relay.pub). What could mean two tunnels is refused, with " \
-    "the ids of both.\n"
+    "(nas-bern.DOMAIN) or as a URL, whatever stands behind the host; its device, where no other " \
+    "open tunnel has the same; its key's fingerprint (SHA256:...) or public half (id_relay.pub). " \
+    "What could mean two tunnels is refused, with the ids of both.\n"
 
 /** What is asked for, with what is known already; one a command. */
 typedef struct rly_finder {

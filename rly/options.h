@@ -2,7 +2,7 @@
 
 /**
  * The options of all commands: each means the same wherever it is taken. They may stand before or
- * after the operands.
+ * after the operands. options.def lists them.
  */
 #ifndef RLY_OPTIONS_H
 #define RLY_OPTIONS_H
@@ -11,28 +11,26 @@
 
 #include <apr_tables.h>
 
+/* What an option's kind is in C. */
+typedef const char *rly_option_last;         /* NULL: not given */
+typedef const char *rly_option_once;         /* NULL: not given */
+typedef apr_array_header_t *rly_option_list; /* const char *, in their order */
+typedef apr_interval_time_t rly_option_span; /* 0: not given */
+typedef int rly_option_flag;
+
 typedef struct rly_options {
-    apr_array_header_t *names; /* -n, const char *, in their order */
-    const char *ttl_text;      /* -t as written, NULL without */
-    apr_interval_time_t ttl;   /* its value, > 0 */
-    const char *device;        /* -d */
-    const char *key;           /* -k */
-    const char *dir;           /* -o */
-    int json;                  /* --json */
-    int tls;                   /* --tls */
-    int take_over;             /* --take-over */
-    int help;                  /* --help; nothing else counts then */
+#define OPTION(letter, name, argument, kind, member, ...) rly_option_##kind member;
+#include "options.def"
     int noperands;
     const char *const *operands;
 } rly_options;
 
 /**
- * Reads a command's arguments.
- * @param takes the letters that the command takes, of `ntdkojTO` (j: --json, T: --tls, O:
- * --take-over); -c and --help it always does
+ * Reads the arguments of r->command: the options that it takes, -c and --help. With --help nothing
+ * else counts.
  * @return RLY_DONE, or RLY_USAGE after a message
  */
-int rly_options_parse(rly_options *o, rly *r, const char *takes, int argc, const char *const *argv);
+int rly_options_parse(rly_options *o, rly *r, int argc, const char *const *argv);
 
 /** Prints a command's help. @return RLY_DONE */
 int rly_help_print(const rly_command *command);

@@ -128,8 +128,10 @@ static int run(rly *r, int argc, const char *const *argv)
             puts("rly (" PACKAGE_NAME ") " PACKAGE_VERSION);
             return RLY_DONE;
         }
-        if (strcmp(argv[i], "-h") == 0 || strcmp(argv[i], "--help") == 0)
+        if (strcmp(argv[i], "-h") == 0 || strcmp(argv[i], "--help") == 0) {
+            r->command = &rly_cmd_help;
             return rly_cmd_help.run(r, 1, argv);
+        }
         if (strncmp(argv[i], "--config=", 9) == 0)
             r->conf_path = argv[i] + 9;
         else if ((strcmp(argv[i], "-c") == 0 || strcmp(argv[i], "--config") == 0) && i + 1 < argc)

@@ -30,9 +30,11 @@ typedef struct rly {
 
 struct rly_command {
     const char *name;
-    const char *summary; /* for `rly help` */
-    const char *usage;   /* the arguments, in one line */
-    const char *help;    /* what follows the usage in `rly help NAME` */
+    const char *summary;  /* for `rly help` */
+    const char *takes;    /* the letters of its options, besides -c and -h; options.def */
+    const char *usage;    /* the arguments, in one line */
+    const char *about;    /* paragraphs, for `rly help NAME` and rly(1) */
+    const char *examples; /* lines, or NULL */
     int (*run)(rly *r, int argc, const char *const *argv); /* argv[0] is `rly` */
 };
 

@@ -24,23 +24,43 @@
 #include <syslog.h>
 #include <unistd.h>
 
-static const char usage[] =
-    "usage: rlyd [-f] [-t] [-c FILE]\n"
-    "       rlyd --merge-exec PROGRAM [ARGUMENT...]\n"
-    "\n"
-    "One per relay host: hands SSH connections to sshd, knows every session and ends it when its "
-    "grant ends.\n"
-    "\n"
-    "  -c, --config FILE   relay.conf, instead of %s\n"
-    "  -f, --foreground    stay in the foreground and log to stderr\n"
-    "  -t, --test          check the configuration, sshd's included, and exit\n"
-    "  --merge-exec        run PROGRAM with samepage merging: for the listening sshd, `sshd -D "
-    "-r`\n"
-    "  -h, --help          this\n"
-    "  -V, --version       the version\n"
-    "\n"
-    "SIGHUP reads the configuration again. SIGTERM stops rlyd; sessions go on, and are found again "
-    "at the next start.\n";
+static const struct {
+    char letter;
+    const char *name, *argument, *help;
+} all_options[] = {
+#define BRIEF(text) text
+#define OPTION(letter, name, argument, brief, ...) {letter, name, argument, brief},
+#include "options.def"
+};
+#define NOPTIONS (sizeof(all_options) / sizeof(all_options[0]))
+
+static void print_usage(FILE *out)
+{
+    char words[40];
+
+    fputs(
+        "usage: rlyd [-f] [-t] [-c FILE]\n"
+        "       rlyd --merge-exec [--] PROGRAM [ARGUMENT...]\n"
+        "\n"
+        "One per relay host: hands SSH connections to sshd, knows every session and ends it when\n"
+        "its grant ends.\n"
+        "\n",
+        out);
+    for (size_t i = 0; i < NOPTIONS; i++) {
+        const char *argument = all_options[i].argument;
+
+        snprintf(words, sizeof(words), "--%s%s%s", all_options[i].name, argument ? " " : "",
+                 argument ? argument : "");
+        fprintf(out, "  -%c, %-16s%s\n", all_options[i].letter, words, all_options[i].help);
+    }
+    fputs(
+        "  --merge-exec        run PROGRAM with samepage merging: for the listening sshd,\n"
+        "                      `sshd -D -r'\n"
+        "\n"
+        "SIGHUP reads the configuration again. SIGTERM stops rlyd; sessions go on, and are found\n"
+        "again at the next start.\n",
+        out);
+}
 
 /** The foreground's log. */
 static void log_to_stderr(void *baton, relay_log_level level, const char *line)
@@ -204,7 +224,7 @@ static int run(rlyd *d, int foreground)
 static int merge_exec(char **argv)
 {
     if (!argv[0]) {
-        fprintf(stderr, usage, relay_config_default_path());
+        print_usage(stderr);
         return 2;
     }
     if (spawn_merge_pages() < 0)
@@ -217,10 +237,7 @@ static int merge_exec(char **argv)
 
 int main(int argc, char **argv)
 {
-    static const apr_getopt_option_t options[] = {
-        {"config", 'c', 1, NULL}, {"foreground", 'f', 0, NULL}, {"test", 't', 0, NULL},
-        {"help", 'h', 0, NULL},   {"version", 'V', 0, NULL},    {NULL, 0, 0, NULL},
-    };
+    apr_getopt_option_t options[NOPTIONS + 1] = {{NULL, 0, 0, NULL}};
     rlyd d = {.cfg_path = NULL};
     int foreground = 0, test = 0, opt;
     const char *arg, *why = NULL;
@@ -233,19 +250,25 @@ int main(int argc, char **argv)
     apr_initialize();
     apr_pool_create(&d.pool, NULL);
     relay_log_install(log_to_stderr, NULL);
+    for (size_t i = 0; i < NOPTIONS; i++)
+        options[i] =
+            (apr_getopt_option_t){all_options[i].name, (unsigned char)all_options[i].letter,
+                                  all_options[i].argument != NULL, NULL};
     apr_getopt_init(&os, d.pool, argc, (const char *const *)argv);
     while ((rv = apr_getopt_long(os, options, &opt, &arg)) == APR_SUCCESS) {
         if (opt == 'c')
             d.cfg_path = arg;
         foreground |= opt == 'f';
         test |= opt == 't';
-        if (opt == 'h')
-            return printf(usage, relay_config_default_path()) < 0;
+        if (opt == 'h') {
+            print_usage(stdout);
+            return 0;
+        }
         if (opt == 'V')
             return puts("rlyd " PACKAGE_VERSION) < 0;
     }
     if (rv != APR_EOF || os->ind < argc) {
-        fprintf(stderr, usage, relay_config_default_path());
+        print_usage(stderr);
         return 2;
     }
     if (configure(&d, d.pool, &why) != APR_SUCCESS) {

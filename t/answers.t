@@ -9,7 +9,7 @@ import signal
 import socket
 import time
 
-from lib import free_port, h2client, Rig, tap, wait_for
+from lib import fixture, free_port, h2client, Rig, tap, test, wait_for
 
 VHOST = """
     RelayBackendTimeout 1s
@@ -177,7 +177,8 @@ def timed(rig, low, high, what, *args, **kwargs):
     tap.between(took, low, high, f"… after {took:.2f} s")
 
 
-def main():
+@fixture
+def rig():
     rig = Rig(vhost=VHOST)
     with open(f"{rig.www}/own.html", "w") as f:
         f.write("own page\n")
@@ -188,61 +189,137 @@ def main():
         r"|AH01114: HTTP: failed to make connection|AH03354: .*handshake|AH01097|AH01084: pass "
         r"request body failed|AH00961|AH02003|AH01110|AH10154"
         r"|AH10163|AH01106|AH00898|AH01008|AH10508|AH02004|ssl:.*(Peer closed|handshake)")
-    device, = rig.devices_("nas")
-    tls = rig.device("tls", tls=True)
-    down = free_port()
+    yield rig
+    rig.ends_cleanly()
 
-    def opened(service, connect=True, **options):
-        tunnel = rig.open(service, **options)
-        session = rig.connect(tunnel) if connect else None
-        return tunnel, session
 
-    soon = rig.open(device.url, ttl="1s")
-    closed, _ = opened(device.url)
-    live, session = opened(device.url)
-    offline, _ = opened(device.url, connect=False)
-    silent = {
-        "http service down": opened(f"http://127.0.0.1:{down}")[0], "https service down":
-        opened(f"https://127.0.0.1:{down}")[0], "h2c service down":
-        opened(f"h2c://127.0.0.1:{down}")[0], "https:// to a service without TLS":
-        opened(f"https://127.0.0.1:{device.port}")[0], "http:// to a service with TLS":
-        opened(f"http://127.0.0.1:{tls.port}")[0], "h2c:// to a service without it":
-        opened(f"h2c://127.0.0.1:{device.port}")[0]
-    }
-    tcp, _ = opened("tcp://127.0.0.1:22", connect=False)
-    name = live["routes"][0]["name"]
+@fixture
+def device(rig):
+    return rig.device("nas")
+
+
+def opened(rig, service):
+    """A tunnel that is connected."""
+    tunnel = rig.open(service)
+    rig.connect(tunnel)
+    return tunnel
+
+
+@fixture
+def soon(rig, device):
+    """A tunnel that expires at once."""
+    return rig.open(device.url, ttl="1s")
+
+
+@fixture
+def live(rig, device):
+    live = opened(rig, device.url)
     tap.is_(rig.get(live)[0], 200, "a live tunnel answers")
+    return live
+
+
+@fixture
+def closed(rig, device):
+    closed = opened(rig, device.url)
     tap.is_(rig.get(closed)[0], 200, "another, too")
     rig.rly("close", closed["id"])
     tap.is_(rig.status_after(closed), 410, "and is gone at once when it is closed")
+    return closed
 
+
+@fixture
+def expired(rig, soon):
+    wait_for(lambda: rig.get(soon)[0] == 410, "expiry")
+    return soon
+
+
+@fixture
+def offline(rig, device):
+    """A tunnel whose device is not connected."""
+    return rig.open(device.url)
+
+
+@fixture
+def silent(rig, device):
+    """{what: tunnel} of services that do not answer."""
+    down, tls = free_port(), rig.device("tls", tls=True)
+    return {
+        "http service down": opened(rig, f"http://127.0.0.1:{down}"), "https service down":
+        opened(rig, f"https://127.0.0.1:{down}"), "h2c service down":
+        opened(rig, f"h2c://127.0.0.1:{down}"), "https:// to a service without TLS":
+        opened(rig, f"https://127.0.0.1:{device.port}"), "http:// to a service with TLS":
+        opened(rig, f"http://127.0.0.1:{tls.port}"), "h2c:// to a service without it":
+        opened(rig, f"h2c://127.0.0.1:{device.port}")
+    }
+
+
+@test
+def unknown(rig):
     check_forms(rig, "unheard-of", "an unknown name", "unknown")
+    headers = {"Host": f"a.b.{rig.domain}", "Accept": "application/json"}
     tap.is_(
-        json.loads(
-            rig.get("unheard-of",
-                    headers={"Host": f"a.b.{rig.domain}", "Accept":
-                             "application/json"})[2])["name"], "",
+        json.loads(rig.get("unheard-of", headers=headers)[2])["name"], "",
         "no valid label: JSON has no name")
+    check_log(rig, "unheard-of", "RLY140", "unknown name")
+
+
+@test
+def gone(rig, soon, closed):
     check_forms(rig, closed, "a closed tunnel", "gone")
+
+
+@test
+def not_connected(rig, offline):
     check_forms(rig, offline, "a device that is not connected", "offline")
-    check_forms(rig, tcp, "a tcp:// service", "not-web")
+
+
+@test
+def not_web(rig):
+    check_forms(rig, rig.open("tcp://127.0.0.1:22"), "a tcp:// service", "not-web")
+
+
+@test
+def no_answer(rig, silent):
     for what, tunnel in silent.items():
         check_forms(rig, tunnel, what, "silent")
-    wait_for(lambda: rig.get(soon)[0] == 410, "expiry")
-    check_forms(rig, soon, "an expired tunnel", "gone")
+
+
+@test
+def over(rig, expired):
+    check_forms(rig, expired, "an expired tunnel", "gone")
+    check_log(rig, expired["routes"][0]["name"], "RLY141", "the tunnel has ended")
+
+
+@test
+def accept(rig):
     check_accept(rig)
+
+
+@test
+def large_posts(rig, closed, offline, silent):
     for what, who, status in (("unknown", "unheard-of", 404), ("closed", closed, 410),
                               ("not connected", offline, 503), ("service down",
                                                                 silent["http service down"], 502)):
         check_large_post(rig, who, what, status)
+
+
+@test
+def error_documents(rig, closed, expired, offline, silent):
     check_error_documents(
         rig, {
             "unknown": ("unheard-of", 404), "closed": (closed, 410), "expired":
-            (soon, 410), "not connected":
+            (expired, 410), "not connected":
             (offline, 503), **{what: (tunnel, 502)
                                for what, tunnel in silent.items()}
         })
+    with open(f"{rig.dir}/log/relay-access.log") as f:
+        access = f.read()
+    tap.like(access, rf'"GET /page/x HTTP/1.1" 503 .* tunnel={offline["id"]} ',
+             "the access log names the tunnel, also with an ErrorDocument")
 
+
+@test
+def broken_devices(rig, live):
     for http in (1.1, 2):
         timed(rig, 0.9, 5, f"a service that hangs (HTTP/{http})", live, "/slow?s=20", http=http)
         for path in ("/close", "/garbage"):
@@ -250,46 +327,58 @@ def main():
         tap.is_(
             rig.get(live, "/close", method="POST", body=b"x", http=http)[0], 502,
             f"a device's /close, POST (HTTP/{http})")
-        for code in (404, 410, 502, 503):
-            got, headers, body = rig.get(live, f"/status?code={code}", http=http)
-            tap.is_((got, headers["X-Device"], headers["Retry-After"], body),
-                    (code, "nas", None, f"nas: status {code}\n".encode()),
-                    f"a device's own {code} is passed on (HTTP/{http})")
     try:
         half = rig.get(live, "/half")[2]
     except Exception as e:  # http.client.IncompleteRead, or the connection broke
         half = e
     tap.ok(not isinstance(half, bytes), "an answer that breaks off does not pass for a whole one",
            half)
+
+
+@test
+def own_errors(rig, live):
+    for http in (1.1, 2):
+        for code in (404, 410, 502, 503):
+            got, headers, body = rig.get(live, f"/status?code={code}", http=http)
+            tap.is_((got, headers["X-Device"], headers["Retry-After"], body),
+                    (code, "nas", None, f"nas: status {code}\n".encode()),
+                    f"a device's own {code} is passed on (HTTP/{http})")
+
+
+@test
+def deaf(rig):
     with socket.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))
         deaf.listen()
-        tunnel, _ = opened(f"http://127.0.0.1:{deaf.getsockname()[1]}")
+        tunnel = opened(rig, f"http://127.0.0.1:{deaf.getsockname()[1]}")
         timed(rig, 0.9, 5, "a service that accepts and says nothing", tunnel)
-    frozen, stopped = opened(device.url)
-    stopped.process.send_signal(signal.SIGSTOP)
+
+
+@test
+def frozen(rig, device, live):
+    frozen = rig.open(device.url)
+    session = rig.connect(frozen)
+    session.process.send_signal(signal.SIGSTOP)
     timed(rig, 0.9, 5, "a device that is frozen", frozen)
-    stopped.process.send_signal(signal.SIGCONT)
+    session.process.send_signal(signal.SIGCONT)
     tap.is_(rig.get(frozen)[0], 200, "which answers when it is awake again")
     tap.is_(rig.get(live)[0], 200, "nobody else was harmed")
-    session.stop()
-    session.wait_down()
-    tap.is_(rig.get(live)[0], 503, "503 when the device has disconnected")
-    rig.connect(live)
-    tap.is_(rig.get(live)[0], 200, "200 at once when it is back")
-
-    check_log(rig, "unheard-of", "RLY140", "unknown name")
-    check_log(rig, soon["routes"][0]["name"], "RLY141", "the tunnel has ended")
-    check_log(rig, name, "RLY142", "the device is not connected", live["id"])
     check_log(rig, frozen["routes"][0]["name"], "RLY143",
               "the device is connected, but its service does not answer", frozen["id"])
-    with open(f"{rig.dir}/log/relay-access.log") as f:
-        access = f.read()
-    tap.like(access, rf'"GET /page/x HTTP/1.1" 503 .* tunnel={offline["id"]} ',
-             "the access log names the tunnel, also with an ErrorDocument")
-    rig.check_logs()
-    tap.is_(rig.stop(), [], "the rig ends cleanly")
-    tap.done()
 
 
-main()
+@test
+def comes_back(rig, device):
+    tunnel = rig.open(device.url)
+    session = rig.connect(tunnel)
+    tap.is_(rig.get(tunnel)[0], 200, "200 while the device is connected")
+    session.stop()
+    session.wait_down()
+    tap.is_(rig.get(tunnel)[0], 503, "503 when the device has disconnected")
+    rig.connect(tunnel)
+    tap.is_(rig.get(tunnel)[0], 200, "200 at once when it is back")
+    check_log(rig, tunnel["routes"][0]["name"], "RLY142", "the device is not connected",
+              tunnel["id"])
+
+
+tap.run()

@@ -7,10 +7,8 @@ import shutil
 import subprocess
 import time
 
-from lib import tap
+from lib import fixture, tap, test
 from lib.authkeyslib import ask, BLOB, conf_for, conf_with, FP, grant, PROGRAM, PUB, rig, TYPE, USER
-
-# noqa: E402
 
 
 def check(*args, **kwargs):
@@ -22,7 +20,8 @@ def says(answer, status, regex, name):
     tap.like(answer.out + answer.err, regex, f"--check, {name}: says so")
 
 
-def test_check():
+@test
+def one_key():
     grant()
     line = 'restrict,port-forwarding,permitlisten="127.77.0.5:10000" '
     says(check(PUB), 0, f"(?s)Granted: tunnel abcdefgh23456789.*{line}{TYPE} ".replace("+", r"\+"),
@@ -72,7 +71,8 @@ def test_check():
     tap.unlike(check(PUB[:-4]).err, "OPENSSH|BEGIN", "nothing of a private key is shown")
 
 
-def test_check_host():
+@test
+def host():
     """As root, --check sees what keeps sshd from running the program."""
     grant()
     place = f"{rig.dir}/bad/place"
@@ -115,13 +115,10 @@ def test_check_host():
     says(check(FP, conf=nobody), 1, "no user relay-none.*useradd", "the tunnel user does not exist")
 
 
-HOSTKEY = f"{rig.dir}/hostkey"
-
-
-def sshd_conf(command, name="agree_sshd_config", user="relay-authkeys", extra=""):
+def sshd_conf(hostkey, command, name="agree_sshd_config", user="relay-authkeys", extra=""):
     path = f"{rig.dir}/etc/{name}"
     with open(path, "w") as f:
-        f.write(f"HostKey {HOSTKEY}\nAuthorizedKeysFile none\nUsePAM no\nLogLevel "
+        f.write(f"HostKey {hostkey}\nAuthorizedKeysFile none\nUsePAM no\nLogLevel "
                 f"VERBOSE\nMaxSessions 0\n{extra}" +
                 (f"AuthorizedKeysCommand {command}\n" if command else "") +
                 (f"AuthorizedKeysCommandUser {user}\n" if user else ""))
@@ -152,7 +149,15 @@ def sshd_accepts(sshd_config):
     return "Accepted publickey for relay" in text, text
 
 
-def test_agrees_with_sshd():
+@fixture
+def hostkey():
+    path = f"{rig.dir}/hostkey"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path], check=True)
+    return path
+
+
+@test
+def agrees_with_sshd(hostkey):
     """What --check says of owners and modes is what a real sshd does, in every row."""
     grant()
     base = f"{rig.dir}/agree"
@@ -257,7 +262,7 @@ def test_agrees_with_sshd():
     for name, prepare, good, words in rows:
         reset()
         prepare()
-        accepted, sshd_log = sshd_accepts(sshd_conf(f"{program} -c {conf} %u %f %t %k"))
+        accepted, sshd_log = sshd_accepts(sshd_conf(hostkey, f"{program} -c {conf} %u %f %t %k"))
         good = accepted if good is None else good  # Debian's sshd allows it, others do not
         tap.ok(accepted == good, f"sshd, {name}: it {'takes' if good else 'does not take'} the key",
                sshd_log)
@@ -275,12 +280,13 @@ def test_agrees_with_sshd():
          "there is no user nobody-at-all, which sshd runs"),
         ("a relative path", f"relay-authkeys -c {conf} %u %f %t %k", "relay-authkeys",
          "relay-authkeys is not an absolute path")):
-        tap.ok(not sshd_accepts(sshd_conf(command, user=user))[0],
+        tap.ok(not sshd_accepts(sshd_conf(hostkey, command, user=user))[0],
                f"sshd, {name}: it does not take the key")
         says(check(FP, conf=conf), 1, f"(?s){words}", name)
 
 
-def test_finds_conf():
+@test
+def finds_conf(hostkey):
     """Without -c it goes by the relay.conf that sshd's configuration names, wherever and however
     that is written."""
     grant()
@@ -345,7 +351,7 @@ def test_finds_conf():
         shutil.rmtree(stage, ignore_errors=True)
         shutil.copytree(over, stage)
         with open(f"{stage}/sshd_config", "w") as f:
-            f.write(f"HostKey {HOSTKEY}\nAuthorizedKeysCommandUser relay-authkeys\n{lines}\n")
+            f.write(f"HostKey {hostkey}\nAuthorizedKeysCommandUser relay-authkeys\n{lines}\n")
         if expected:  # sshd itself reads it so
             effective = subprocess.run([
                 "unshare", "-m", "sh", "-c", view, "sh", over, etc, stage, "/usr/sbin/sshd", "-T",
@@ -383,10 +389,9 @@ def test_finds_conf():
          f"another relay.conf, {good}: {other}, line 2", "with another -c")
 
 
-subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", HOSTKEY], check=True)
-for test in (test_check, test_check_host, test_agrees_with_sshd, test_finds_conf):
-    tap.note(test.__name__)
-    test()
-rig.check_logs()
-rig.stop()
-tap.done()
+@test
+def ends_cleanly():
+    rig.ends_cleanly()
+
+
+tap.run()

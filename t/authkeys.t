@@ -9,16 +9,21 @@ import socket
 import threading
 import time
 
-from lib import free_port, tap, wait_for
+from lib import free_port, tap, test, wait_for
 from lib.authkeyslib import (ask, BLOB, conf_for, conf_with, denied, FP, grant, LISTEN, make_key,
                              nothing, PROGRAM, PUB, query, rig, rsa_without_private, TIMEOUT, TYPE)
 
-# noqa: E402
+
+@test
+def is_installed():
+    tap.ok(os.access(PROGRAM, os.X_OK), "relay-authkeys is installed")
+
 
 # --- the answer
 
 
-def test_granted():
+@test
+def granted():
     grant()
     answer = query()
     tap.is_(
@@ -63,7 +68,8 @@ def test_granted():
         "the environment changes nothing")
 
 
-def test_not_granted():
+@test
+def not_granted():
     rig.redis("DEL", f"relay:key:{FP}")
     answer = query()
     nothing(answer, "no such key")
@@ -86,7 +92,8 @@ def test_not_granted():
         answer.log[0][1] == 5, "which syslog is told, with the tunnel's id", answer)
 
 
-def test_records():
+@test
+def records():
     for fields, name in (({"v": "2"}, "a newer record"), ({"v": None}, "no version"),
                          ({"v":
                            "0"}, "version 0"), ({"v":
@@ -156,7 +163,8 @@ def test_records():
 # --- what is handed to it
 
 
-def test_arguments():
+@test
+def arguments():
     grant()
     for args, name in ((("relay", "MD5:aa:bb", TYPE, BLOB),
                         "an MD5 fingerprint"), (("relay", "", TYPE, BLOB), "no fingerprint"),
@@ -197,7 +205,8 @@ def test_arguments():
     tap.like(ask("--version", conf=None).out, r"^relay-authkeys \d", "--version")
 
 
-def test_configuration():
+@test
+def configuration():
     grant()
     with open(rig.conf) as f:
         good = f.read()
@@ -227,7 +236,8 @@ def in_time(answer, name):
     tap.between(answer.seconds, 0, TIMEOUT + 1.5, name)
 
 
-def test_redis():
+@test
+def redis():
     grant()
     answer = query(conf=conf_for("away.conf", f"unix://{rig.dir}/run/none.sock"))
     denied(answer, "RLY204", "no such socket", "none.sock")
@@ -263,7 +273,8 @@ def test_redis():
     tap.like(query().out, "^restrict", "and with its record back the key is")
 
 
-def test_redis_rights():
+@test
+def redis_rights():
     port = free_port()
     rig.redis("CONFIG", "SET", "bind", "127.0.0.1")
     rig.redis("CONFIG", "SET", "port", port)
@@ -310,7 +321,8 @@ class Bad:
                 continue
 
 
-def test_not_redis():
+@test
+def not_redis():
     grant()
     for text, name in ((b"HTTP/1.1 400 Bad Request\r\n\r\n", "a web server"),
                        (b"", "a server that hangs up"), (b"*2\r\n$-1\r\n$-1\r\n", "nil fields"),
@@ -348,7 +360,8 @@ def test_not_redis():
 # --- stdin, stdout, stderr
 
 
-def test_descriptors():
+@test
+def descriptors():
     grant()
     shell = ("/bin/sh", "-c", '"$0" "$@" >&-', PROGRAM)
     denied(query(program=shell), "RLY201", "stdout closed", "stdout is closed")
@@ -369,7 +382,8 @@ def test_descriptors():
         denied(query(stdout=closed), "RLY207", "stdout is open for reading only")
 
 
-def test_valgrind():
+@test
+def valgrind():
     """No leak, no error; also on the way out of every kind of failure."""
     with open(PROGRAM, "rb") as f:
         if b"libasan" in f.read():
@@ -409,11 +423,9 @@ def test_valgrind():
         "valgrind: --check")
 
 
-tap.ok(os.access(PROGRAM, os.X_OK), "relay-authkeys is installed")
-for test in (test_granted, test_not_granted, test_records, test_arguments, test_configuration,
-             test_redis, test_redis_rights, test_not_redis, test_descriptors, test_valgrind):
-    tap.note(test.__name__)
-    test()
-rig.check_logs()
-rig.stop()
-tap.done()
+@test
+def ends_cleanly():
+    rig.ends_cleanly()
+
+
+tap.run()

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
+# lane: busy
 """script/bench works: a run of seconds of some benches, and the form of what it prints. No figure
 is judged."""
 import json
@@ -9,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 
-from lib import tap, TOP
+from lib import fixture, tap, test, TOP
 
 sys.path.append(f"{TOP}/bench")  # what is tested here
 from main import MARK  # noqa: E402
@@ -32,7 +33,21 @@ def bench(*args, **env):
                           env=dict(os.environ, **env))
 
 
-def test_result():
+@fixture
+def host():
+    """Is as it was afterwards."""
+    before = set(os.listdir("/run"))
+    with open(KSM) as f:
+        merging = f.read()
+    yield
+    left = [d for d in set(os.listdir("/run")) - before if d.startswith("relay-bench-")]
+    tap.is_(left, [], "nothing is left in /run")
+    with open(KSM) as f:
+        tap.is_(f.read(), merging, "samepage merging is as it was")
+
+
+@test
+def result():
     result = Result("x", "what")
     for a, b in ((10, 20), (30, 40), (5, 5)):
         result.add("a", "m", "1/s", a)
@@ -60,7 +75,8 @@ def test_result():
             "rounds are interleaved, start with another side each time, and turn round")
 
 
-def test_json():
+@test
+def as_json(host):
     run = bench("--tiny", "--json", *NAMES, SISH="/bin/false")
     tap.like(run.stderr, "path: sish is left out: sish ended at once",
              "a peer that does not come up is left out")
@@ -95,7 +111,8 @@ def test_json():
     } <= names, "path compares with all that Debian packages", names)
 
 
-def test_people():
+@test
+def for_people(host):
     with tempfile.TemporaryDirectory() as scratch:
         path = f"{scratch}/RESULTS.md"
         with open(path, "w") as f:
@@ -113,6 +130,8 @@ def test_people():
         written,
         r"(?s)targets hold.*machine: .*command: .*## bulk: .*\| static ProxyPass +\|.*## storm: ",
         "it writes all that is printed")
+    tap.is_([line for line in written.split("\n") if len(line) > 100], [],
+            "no line is longer than 100 columns")
     tap.like(
         run.stdout,
         r"(?s)## bulk: .*\| static ProxyPass +\|.*## storm: .*\d+ of \d+ targets hold.*machine: "
@@ -123,18 +142,4 @@ def test_people():
     tap.like(bench("--help").stdout, "usage: script/bench", "--help")
 
 
-def main():
-    before = set(os.listdir("/run"))
-    with open(KSM) as f:
-        merging = f.read()
-    test_result()
-    test_json()
-    test_people()
-    left = [d for d in set(os.listdir("/run")) - before if d.startswith("relay-bench-")]
-    tap.is_(left, [], "nothing is left in /run")
-    with open(KSM) as f:
-        tap.is_(f.read(), merging, "samepage merging is as it was")
-    tap.done()
-
-
-main()
+tap.run()

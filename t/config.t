@@ -9,7 +9,7 @@ import subprocess
 import threading
 import time
 
-from lib import APACHE2, fixture, keeper, MODULES, Rig, tap, test
+from lib import APACHE2, fixture, keeper, MODULES, Rig, tap, test, TOP
 
 
 def configtest(rig, change):
@@ -227,6 +227,29 @@ def relay_conf(rig):
           rf"RLY106 {path}: .relay. user: there is no user `nobodyatall' on this host")
     status, said = configtest(rig, with_conf(rig, base + "[redis]\nurl = redis://u:s3cret@:6379\n"))
     tap.unlike(said, "s3cret", "the password is not shown")
+
+
+@test
+def listed(rig):
+    """`httpd -L' has each row of directives.def, with its text."""
+    with open(f"{TOP}/mod_relay/directives.def") as f:
+        rows = re.findall(r'^DIRECTIVE\((\w+), "([^"]+)",.*?BRIEF\(((?:\s*"[^"]*")+)\)', f.read(),
+                          re.M | re.S)
+    result = subprocess.run([APACHE2, "-d", rig.dir, "-f", f"{rig.dir}/etc/httpd.conf", "-L"],
+                            stdin=subprocess.DEVNULL,
+                            capture_output=True,
+                            text=True,
+                            env=rig.servers["httpd"].env)
+    listed = dict(re.findall(r"^(Relay\w+) \(mod_relay\.c\)\n(\t.*\n\t.*)", result.stdout, re.M))
+    tap.is_(sorted(listed), sorted(name for name, _, _ in rows),
+            "httpd -L: the directives of the table, and no others")
+    for name, syntax, brief in rows:
+        text = f"{syntax}; default ", "".join(re.findall(r'"([^"]*)"', brief))
+        said = listed.get(name, "")
+        tap.ok(
+            said.startswith("\t" + text[0]) and text[1] in said and
+            "Allowed in *.conf only outside <Directory>" in said, f"httpd -L: {name} has its text",
+            said)
 
 
 @test

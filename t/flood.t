@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
+# lane: busy
 """A flood of connections to the HTTPS port that never log in, from one address and from many, while
 real devices connect: these get in, visitors are served, no thread of httpd is held, and afterwards
 nothing is left of it. And more connections than httpd has threads that say too little and stay: a
@@ -18,7 +19,7 @@ import subprocess
 import threading
 import time
 
-from lib import fds, keeper, own_network, Rig, rss_kb, tap, wait_for
+from lib import fds, fixture, keeper, own_network, Rig, rss_kb, tap, test, wait_for
 
 SECONDS = float(os.environ.get("RELAY_SOAK", "8"))
 SEED = os.environ.get("RELAY_SEED", str(random.SystemRandom().randrange(10**9)))
@@ -110,15 +111,6 @@ def children(rig):
     return sorted(keeper.descendants([rig.servers["httpd"].pid]))
 
 
-def strangers(rig, known):
-    """sshd's processes that are neither the listening one nor of a device's session."""
-    found = []
-    for pid in keeper.descendants([rig.servers["rlyd"].pid]):
-        if pid not in known:
-            found.append(pid)
-    return found
-
-
 class Comers:
     """Devices that connect as DIR/run has them do it: again after a while when it came to nothing.
     """
@@ -148,36 +140,35 @@ class Comers:
             thread.join()
 
 
-def test_flood(rig, device, tunnel, sources, what):
-    newcomers = [rig.open(device.url) for _ in range(DEVICES)]
-    flood = Flood(rig, sources)
-    time.sleep(2)
-    began, asked, slow, busy = time.monotonic(), [], [], []
-    comers = Comers(rig, newcomers)
-    while time.monotonic() < began + SECONDS or any(t.is_alive() for t in comers.threads):
-        at = time.monotonic()
-        asked.append(rig.get(tunnel)[0])
-        slow.append(time.monotonic() - at)
-        busy.append(status(rig, "BusyWorkers"))
-        time.sleep(0.05)
-    comers.join()
-    sessions = len(keeper.descendants([rig.servers["rlyd"].pid]))
-    flood.stop()
-    tap.diag(
-        f"{what}: {flood.made} connections, {flood.refused} broken off, {sessions} processes "
-        f"below rlyd, {len(asked)} requests, "
-        f"the slowest {max(slow):.2f} s, busy threads at most {max(busy)}; devices were in after "
-        f"{', '.join(f'{t:.1f}' for t in sorted(comers.took))} s in {comers.attempts} attempts")
-    tap.ok(flood.made > CLIENTS,
-           f"{what}: {CLIENTS} connections at once, and more when those were closed")
-    tap.is_(len(comers.took), DEVICES, f"{what}: all devices get in")
-    tap.ok(comers.took and max(comers.took) < 15, f"{what}: within 15 s", comers.took)
-    tap.is_(set(asked), {200}, f"{what}: visitors are served")
-    tap.ok(
-        sorted(slow)[len(slow) // 2] < 0.5 and max(slow) < 6, f"{what}: and in time",
-        sorted(slow)[-5:])
-    tap.ok(sorted(busy)[len(busy) // 2] <= 20, f"{what}: httpd's threads are free", busy)
-    return newcomers
+def strangers(rig, known):
+    """sshd's processes that are neither the listening one nor of a device's session."""
+    found = []
+    for pid in keeper.descendants([rig.servers["rlyd"].pid]):
+        if pid not in known:
+            found.append(pid)
+    return found
+
+
+def afterwards(rig, tunnels, what):
+    """Nothing is left of the flood. Returns what is there, to be compared."""
+    wait_for(lambda: int(rig.redis("HLEN", "relay:live:relay1")) == len(tunnels),
+             f"{what}: as many sessions as tunnels in live:")
+    live = rig.redis("HVALS", "relay:live:relay1")
+    known = set()
+    for monitor in map(int, re.findall(r'"pid":(\d+)', live)):
+        known |= {monitor} | set(keeper.descendants([monitor]))
+    tap.is_(len(known), 2 * len(tunnels), f"{what}: the devices' sessions are all there")
+    try:
+        wait_for(lambda: not strangers(rig, known), "the end of what did not log in", 10)
+    except Exception:
+        pass
+    tap.is_(strangers(rig, known), [], f"{what}: no process of the flood is left")
+    rlyd = rig.servers["rlyd"].pid
+    return {
+        "rlyd's descriptors": fds(rlyd) - len(tunnels), "rlyd's memory": rss_kb(rlyd),
+        "httpd's descriptors": max(map(fds, children(rig))), "httpd's memory":
+        max(map(rss_kb, children(rig)))
+    }
 
 
 def client_hello():
@@ -222,7 +213,73 @@ class Silent:
             s.close()
 
 
-def test_silent(rig, device, tunnel):
+class Crowd:
+    """The tunnels that are connected, and what there is on the relay by when: before it all, and
+    after each flood."""
+    def __init__(self, rig, tunnels):
+        self.rig, self.tunnels, self.counts = rig, tunnels, []
+        self.count("before")
+
+    def count(self, what):
+        after = what if what == "before" else f"after {what}"
+        self.counts.append(afterwards(self.rig, self.tunnels, after))
+
+
+@fixture
+def rig():
+    tap.diag(f"RELAY_SEED={SEED}")
+    own_network()
+    subprocess.run(["ip", "route", "add", "local", ELSEWHERE, "dev", "lo"], check=True)
+    rig = Rig(rlyd=True, vhost=STATUS)
+    rig.expect(
+        "RLY40|AH02645|ssh_dispatch_run_fatal|Protocol major versions differ|AH00484|AH10159")
+    yield rig
+    rig.ends_cleanly()
+
+
+@fixture
+def device(rig):
+    return rig.device("nas")
+
+
+@fixture
+def tunnel(rig, device):
+    tunnel = rig.open(device.url)
+    rig.connect(tunnel)
+    return tunnel
+
+
+@fixture
+def crowd(rig, tunnel):
+    return Crowd(rig, [tunnel])
+
+
+@test
+def slow_hello(rig, tunnel):
+    """A ClientHello that comes a byte at a time is a ClientHello."""
+    for size in (1, 100):
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = rig.tls_context().wrap_bio(incoming, outgoing, server_hostname=rig.host(tunnel))
+        with socket.create_connection((rig.address, rig.https_port), 10) as sock:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            done = False
+            while not done:
+                try:
+                    tls.do_handshake()
+                    done = True
+                except ssl.SSLWantReadError:
+                    pass
+                words = outgoing.read()
+                for i in range(0, len(words), size):
+                    sock.sendall(words[i:i + size])
+                    time.sleep(0.001)
+                if not done:
+                    incoming.write(sock.recv(65536))
+        tap.ok(done, f"a handshake in pieces of {size} bytes succeeds")
+
+
+@test
+def silent(rig, device, tunnel):
     """httpd as Debian ships it has 150 threads and stops accepting at 450 connections. One process
     lets 12 wait, of one address 6, and there are two to begin with."""
     hello = client_hello()
@@ -268,72 +325,59 @@ def test_silent(rig, device, tunnel):
         tap.ok(len(re.findall("RLY158", f.read())) < 30, "the log has no line for each of them")
 
 
-def test_slow_hello(rig, tunnel):
-    """A ClientHello that comes a byte at a time is a ClientHello."""
-    for size in (1, 100):
-        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        tls = rig.tls_context().wrap_bio(incoming, outgoing, server_hostname=rig.host(tunnel))
-        with socket.create_connection((rig.address, rig.https_port), 10) as sock:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            done = False
-            while not done:
-                try:
-                    tls.do_handshake()
-                    done = True
-                except ssl.SSLWantReadError:
-                    pass
-                words = outgoing.read()
-                for i in range(0, len(words), size):
-                    sock.sendall(words[i:i + size])
-                    time.sleep(0.001)
-                if not done:
-                    incoming.write(sock.recv(65536))
-        tap.ok(done, f"a handshake in pieces of {size} bytes succeeds")
+def check_flood(rig, device, tunnel, crowd, sources, what):
+    newcomers = [rig.open(device.url) for _ in range(DEVICES)]
+    flood = Flood(rig, sources)
+    time.sleep(2)
+    began, asked, slow, busy = time.monotonic(), [], [], []
+    comers = Comers(rig, newcomers)
+    while time.monotonic() < began + SECONDS or any(t.is_alive() for t in comers.threads):
+        at = time.monotonic()
+        asked.append(rig.get(tunnel)[0])
+        slow.append(time.monotonic() - at)
+        busy.append(status(rig, "BusyWorkers"))
+        time.sleep(0.05)
+    comers.join()
+    sessions = len(keeper.descendants([rig.servers["rlyd"].pid]))
+    flood.stop()
+    tap.diag(
+        f"{what}: {flood.made} connections, {flood.refused} broken off, {sessions} processes "
+        f"below rlyd, {len(asked)} requests, "
+        f"the slowest {max(slow):.2f} s, busy threads at most {max(busy)}; devices were in after "
+        f"{', '.join(f'{t:.1f}' for t in sorted(comers.took))} s in {comers.attempts} attempts")
+    tap.ok(flood.made > CLIENTS,
+           f"{what}: {CLIENTS} connections at once, and more when those were closed")
+    tap.is_(len(comers.took), DEVICES, f"{what}: all devices get in")
+    tap.ok(comers.took and max(comers.took) < 15, f"{what}: within 15 s", comers.took)
+    tap.is_(set(asked), {200}, f"{what}: visitors are served")
+    tap.ok(
+        sorted(slow)[len(slow) // 2] < 0.5 and max(slow) < 6, f"{what}: and in time",
+        sorted(slow)[-5:])
+    tap.ok(sorted(busy)[len(busy) // 2] <= 20, f"{what}: httpd's threads are free", busy)
+    crowd.tunnels += newcomers
+    crowd.count(what)
 
 
-def test_afterwards(rig, tunnels, what):
-    """Nothing is left of the flood. Returns what is there, to be compared."""
-    wait_for(lambda: int(rig.redis("HLEN", "relay:live:relay1")) == len(tunnels),
-             f"{what}: as many sessions as tunnels in live:")
-    live = rig.redis("HVALS", "relay:live:relay1")
-    known = set()
-    for monitor in map(int, re.findall(r'"pid":(\d+)', live)):
-        known |= {monitor} | set(keeper.descendants([monitor]))
-    tap.is_(len(known), 2 * len(tunnels), f"{what}: the devices' sessions are all there")
-    try:
-        wait_for(lambda: not strangers(rig, known), "the end of what did not log in", 10)
-    except Exception:
-        pass
-    tap.is_(strangers(rig, known), [], f"{what}: no process of the flood is left")
-    rlyd = rig.servers["rlyd"].pid
-    return {
-        "rlyd's descriptors": fds(rlyd) - len(tunnels), "rlyd's memory": rss_kb(rlyd),
-        "httpd's descriptors": max(map(fds, children(rig))), "httpd's memory":
-        max(map(rss_kb, children(rig)))
-    }
+@test
+def flood_from_one_address(rig, device, tunnel, crowd):
+    check_flood(rig, device, tunnel, crowd, one_address, "one address")
 
 
-def main():
-    tap.diag(f"RELAY_SEED={SEED}")
-    own_network()
-    subprocess.run(["ip", "route", "add", "local", ELSEWHERE, "dev", "lo"], check=True)
-    rig = Rig(rlyd=True, vhost=STATUS)
-    rig.expect(
-        "RLY40|AH02645|ssh_dispatch_run_fatal|Protocol major versions differ|AH00484|AH10159")
-    device = rig.device("nas")
-    tunnel = rig.open(device.url)
-    rig.connect(tunnel)
-    tunnels = [tunnel]
-    before = test_afterwards(rig, tunnels, "before")
-    test_slow_hello(rig, tunnel)
-    test_silent(rig, device, tunnel)
-    counts = [before]
-    for sources, what in ((one_address, "one address"), (many_addresses, "many addresses"),
-                          (many_addresses, "many addresses again")):
-        tunnels += test_flood(rig, device, tunnel, sources, what)
-        counts.append(test_afterwards(rig, tunnels, f"after {what}"))
-    tap.diag("\n".join(map(str, counts)))
-    for count in counts[1:]:
+@test
+def flood_from_many_addresses(rig, device, tunnel, crowd):
+    check_flood(rig, device, tunnel, crowd, many_addresses, "many addresses")
+
+
+@test
+def flood_again(rig, device, tunnel, crowd):
+    check_flood(rig, device, tunnel, crowd, many_addresses, "many addresses again")
+
+
+@test(needs=["flood_from_one_address", "flood_from_many_addresses", "flood_again"])
+def nothing_grows(crowd):
+    before, *counts = crowd.counts
+    tap.diag("\n".join(map(str, crowd.counts)))
+    for count in counts:
         tap.ok(count["rlyd's descriptors"] <= before["rlyd's descriptors"] + 4,
                "rlyd's descriptors are as they were", counts)
         tap.ok(count["httpd's descriptors"] <= before["httpd's descriptors"] + 40,
@@ -343,10 +387,7 @@ def main():
         if os.environ.get("RELAY_SANITIZER"):
             tap.skip(what, "AddressSanitizer keeps what was freed")
         else:
-            tap.ok(counts[3][name] < counts[2][name] + grow, what, counts)
-    rig.check_logs()
-    tap.is_(rig.stop(), [], "the rig ends cleanly")
-    tap.done()
+            tap.ok(counts[2][name] < counts[1][name] + grow, what, counts)
 
 
-main()
+tap.run()

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
+# lane: busy
 """The parsers of input from outside, under libFuzzer with clang's address and undefined behaviour
 sanitizers: the kept corpora, and a second of new input each. Longer runs: script/fuzz SECONDS.
 Needs clang; make check replays without."""
@@ -9,7 +10,7 @@ import shutil
 import subprocess
 import tempfile
 
-from lib import tap, TOP
+from lib import tap, test, TOP
 
 SECONDS = os.environ.get("RELAY_FUZZ_SECONDS", "1")
 BUILD = os.environ.setdefault("RELAY_FUZZ_BUILD", f"{TOP}/build-fuzz")
@@ -30,7 +31,8 @@ def canary(directory, *options, text=None):
     return result.returncode and "AddressSanitizer: heap-buffer-overflow" in said, said[-2000:]
 
 
-def main():
+@test
+def targets():
     if not shutil.which("clang"):
         tap.skip_all("clang is not installed")
     result = subprocess.run([f"{TOP}/script/fuzz", SECONDS],
@@ -49,13 +51,16 @@ def main():
         kept = len(os.listdir(f"{TOP}/t/fuzz/corpus/{name}"))
         tap.ok(match and int(match.group(1)) > 10 * kept,
                f"{name}: {lines.get(name, 'was not run')}")
+
+
+@test
+def canaries():
     with tempfile.TemporaryDirectory() as directory:
         for text, where in ((b"heap", "in the input"), (b"pool", "in a pool")):
             found, said = canary(directory, text=text)
             tap.ok(found, f"one byte too many is noticed {where}", said)
         found, said = canary(directory, "-runs=5000000", "-max_len=8", "-seed=1")
         tap.ok(found, "the fuzzer finds its way to a fault by itself", said)
-    tap.done()
 
 
-main()
+tap.run()

@@ -2,7 +2,7 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 # lane: busy
 """Nothing grows: memory and descriptors of httpd, rlyd, sshd and Redis over many requests, unknown
-names, logins and tunnels. Thousands in CI; the figures in SECURITY.md are of RELAY_GROWTH=10
+names, logins and tunnels. Thousands in CI; the figures in RUNS.md are of RELAY_GROWTH=10
 (requests: 100,000)."""
 import os
 import re

@@ -7,19 +7,20 @@ import shutil
 import subprocess
 import tempfile
 
-from lib import tap, TOP
+from lib import tap, test, TOP
 
 BUILD = os.environ.get("RELAY_BUILD", f"{TOP}/build")
 
 
-def main():
+@test
+def pids_that_come_again():
     env = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}
     made = subprocess.run(["make", "-s", "-C", BUILD, "t/identity/identity"],
                           env=env,
                           capture_output=True,
                           text=True)
     if not tap.ok(made.returncode == 0, "the program is built", made.stdout + made.stderr):
-        tap.done()
+        return
     with tempfile.TemporaryDirectory(dir="/run") as directory:
         os.chmod(directory, 0o755)
         for name in ("identity", "sshd", "other"):
@@ -35,7 +36,6 @@ def main():
         elif line.startswith("#"):
             tap.diag(line[1:].strip())
     tap.is_((result.returncode, result.stderr), (0, ""), "all checks were made")
-    tap.done()
 
 
-main()
+tap.run()

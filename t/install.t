@@ -10,7 +10,7 @@ import os
 import re
 import subprocess
 
-from lib import readme, tap, TOP
+from lib import fixture, readme, tap, test, TOP
 
 BUILD = os.environ.get("RELAY_BUILD", f"{TOP}/build")
 NAMESPACE = f"""
@@ -80,17 +80,22 @@ def page(steps):
             for what, command, like in steps]
 
 
-def main():
-    install, remove = page(readme.steps("INSTALL A RELAY")), readme.steps("REMOVE IT")
-    old_redis = readme.steps("A REDIS THAT IS THERE ALREADY")
-    tap.ok(
-        len(install) > 25 and len(old_redis) > 8 and len(remove) > 2, "the README has commands",
-        (install, old_redis, remove))
+@fixture
+def install():
+    """The README's steps, with this build and these sources."""
+    steps = page(readme.steps("INSTALL A RELAY"))
+    tap.ok(len(steps) > 25, "the README has commands to install", steps)
     built = ("make install", f"make -s -C {BUILD} install", None)
-    install = [("(the sources)", f"cd {TOP}", None)] + [
+    return [("(the sources)", f"cd {TOP}", None)] + [
         built if step[1] == "make && make install" else step
-        for step in install if not re.match(BUILT, step[1])
+        for step in steps if not re.match(BUILT, step[1])
     ]
+
+
+@test
+def new_redis(install):
+    remove = readme.steps("REMOVE IT")
+    tap.ok(len(remove) > 2, "the README has commands to remove it", remove)
     remove = [
         (what, f"make -s -C {BUILD} uninstall" if command.startswith("make uninstall") else command,
          like) for what, command, like in remove
@@ -99,13 +104,17 @@ def main():
         "new", install + readme.INSTALLED + readme.PRIVILEGES + UNITS + readme.CLOSED + remove +
         readme.REMOVED)
 
+
+@test
+def old_redis(install):
+    old = readme.steps("A REDIS THAT IS THERE ALREADY")
+    tap.ok(len(old) > 8, "the README has commands for an old Redis", old)
     commands = [command for _, command, _ in install]
     three, four, five = (next(n for n, c in enumerate(commands) if word in c)
                          for word in ("relay-redis-setup", "relay.conf /etc", "rlyd.service"))
     run(
-        "old Redis", install[:three] + OLD_REDIS + old_redis[:-1] + install[four:five] +
-        old_redis[-1:] + install[five:] + OLD_REDIS_DONE)
-    tap.done()
+        "old Redis", install[:three] + OLD_REDIS + old[:-1] + install[four:five] + old[-1:] +
+        install[five:] + OLD_REDIS_DONE)
 
 
-main()
+tap.run()

@@ -6,7 +6,7 @@ for `GatewayPorts no`, and with half of those forgotten.
 """
 import random
 
-from lib import Rig, tap, wait_for
+from lib import fixture, Rig, tap, test, wait_for
 from lib.sshclients import Attempt, Clients, look, Raw, Watch
 
 # What clients send for which spelling was seen with DEBUG3 of sshd 9.2p1: OpenSSH, dropbear and
@@ -97,19 +97,46 @@ class Case:
         for other in (0, 1, 22, port - 1, port + 1, port + 65536):
             for address in ("", "localhost", "127.0.0.1", "*"):
                 self.raw(address, other, False)
-        self.rig.check_logs()
-        self.rig.stop()
+        self.rig.ends_cleanly(f"{self.name}: the rig")
 
 
-as_installed = Case("as installed", ())
-with open(as_installed.rig.installed("/etc/relay/sshd_config")) as f:
-    installed = f.read()
-tap.ok(all("\n#" + line.split("{")[0] in installed for line in BLOCK),
-       "the lines for `GatewayPorts no` stand in the installed file")
-no = Case("GatewayPorts no", BLOCK)
-# -l without GatewayPorts no would grant the empty address where it means every interface:
-# PermitListen stands behind it.
-mistake = Case("-l by mistake", BLOCK[2:])
-# Most of the time they wait for something to come to listen that must not.
-tap.together(lambda: as_installed.run(False), lambda: no.run(True), lambda: mistake.run(False))
-tap.done()
+# Most of the time they wait for something to come to listen that must not: so all three at once.
+
+
+@fixture
+def installed():
+    return Case("as installed", ())
+
+
+@fixture
+def no():
+    return Case("GatewayPorts no", BLOCK)
+
+
+@fixture
+def mistake():
+    """-l without GatewayPorts no would grant the empty address where it means every interface:
+    PermitListen stands behind it."""
+    return Case("-l by mistake", BLOCK[2:])
+
+
+@test(thread="installed")
+def as_installed(installed):
+    with open(installed.rig.installed("/etc/relay/sshd_config")) as f:
+        text = f.read()
+    tap.ok(all("\n#" + line.split("{")[0] in text for line in BLOCK),
+           "the lines for `GatewayPorts no` stand in the installed file")
+    installed.run(False)
+
+
+@test(thread="no")
+def gateway_ports_no(no):
+    no.run(True)
+
+
+@test(thread="mistake")
+def by_mistake(mistake):
+    mistake.run(False)
+
+
+tap.run()

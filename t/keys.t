@@ -15,25 +15,9 @@ import time
 
 import paramiko
 
-from lib import edit, free_port, listeners, Rig, Server, tap, wait_for
+from lib import edit, fixture, free_port, listeners, Rig, Server, tap, test, wait_for
 from lib.privatelog import PrivateLog
 from lib.sshclients import Attempt, Clients, look, Raw, string, Watch
-
-# The tunnel user has a real shell and home here: what is refused must not be owed to nologin.
-namespace = PrivateLog()
-with open("/etc/passwd") as passwd:
-    namespace.replace(
-        "/etc/passwd",
-        re.sub(r"^(relay:.*):[^:]*:[^:]*$", r"\1:/:/bin/sh", passwd.read(), flags=re.M))
-rig = Rig(start=False)
-namespace.collect()
-rig._start_redis()
-rig._start_sshd()
-HOSTKEY = f"{rig.dir}/etc/ssh_host_ed25519_key.pub"
-device = rig.device("the-device")
-witness_dir = f"{rig.dir}/witness"
-os.mkdir(witness_dir)
-os.chmod(witness_dir, 0o1777)  # whatever ran on the relay could leave a file here
 
 
 class Bait:
@@ -41,6 +25,7 @@ class Bait:
     def __init__(self, family, address):
         self.socket = socket.socket(family)
         self.socket.bind(address)
+        self.address = self.socket.getsockname()
         self.socket.listen(16)
         self.seen = 0
         threading.Thread(target=self._run, daemon=True).start()
@@ -52,24 +37,45 @@ class Bait:
             peer.close()
 
 
-bait = Bait(socket.AF_INET, ("127.0.0.1", 0))
-BAIT = bait.socket.getsockname()[1]
-bait_path = f"{rig.dir}/bait.sock"
-unix_bait = Bait(socket.AF_UNIX, bait_path)
-os.chmod(bait_path, 0o777)
+class Place:
+    """What both sshds have in common: a relay, a device, baits, and a folder in which whatever ran
+    on the relay could leave a file. The tunnel user has a real shell and home here: what is refused
+    must not be owed to nologin."""
+    def __init__(self):
+        self.namespace = PrivateLog()
+        with open("/etc/passwd") as f:
+            self.namespace.replace(
+                "/etc/passwd",
+                re.sub(r"^(relay:.*):[^:]*:[^:]*$", r"\1:/:/bin/sh", f.read(), flags=re.M))
+        self.rig = rig = Rig(start=False)
+        self.namespace.collect()
+        rig._start_redis()
+        rig._start_sshd()
+        self.hostkey = f"{rig.dir}/etc/ssh_host_ed25519_key.pub"
+        self.device = rig.device("the-device")
+        self.witness_dir = f"{rig.dir}/witness"
+        os.mkdir(self.witness_dir)
+        os.chmod(self.witness_dir, 0o1777)
+        self.bait = Bait(socket.AF_INET, ("127.0.0.1", 0))
+        self.bait.port = self.bait.address[1]
+        self.unix_bait = Bait(socket.AF_UNIX, f"{rig.dir}/bait.sock")
+        os.chmod(self.unix_bait.address, 0o777)
 
 
 class Case:
     """One sshd, one tunnel with its key, and the clients for it."""
-    def __init__(self, name, server, port):
+    def __init__(self, place, name, server, port):
         self.name, self.server, self.port = name, server, port
-        self.tunnel = rig.open(device.url)
+        self.rig, self.device, self.hostkey = place.rig, place.device, place.hostkey
+        self.bait, self.unix_bait = place.bait, place.unix_bait
+        self.witness_dir = place.witness_dir
+        self.tunnel = self.rig.open(self.device.url)
         self.listen = self.tunnel["routes"][0]["listen"]
         self.ip, _, number = self.listen.partition(":")
         self.listen_port = int(number)
         self.key = f"{self.tunnel['bundle']}/id_relay"
-        self.clients = Clients(self.key, "127.0.0.1", port, HOSTKEY)
-        self.target = f"127.0.0.1:{device.port}"
+        self.clients = Clients(self.key, "127.0.0.1", port, self.hostkey)
+        self.target = f"127.0.0.1:{self.device.port}"
 
     def ok(self, condition, name, detail=None):
         tap.ok(condition, f"{self.name}: {name}", detail)
@@ -82,17 +88,17 @@ class Case:
     def refused(self, what, argv, listens=(), settle=True, **kwargs):
         """Runs a client; nothing but `listens` may come to listen, nothing may run, nothing may
         have left a trace. settle: its session is the only one, wait for its end."""
-        before, sessions = (bait.seen,
-                            unix_bait.seen), log_of(self.server).count("Starting session:")
+        before, sessions = (self.bait.seen,
+                            self.unix_bait.seen), log_of(self.server).count("Starting session:")
         attempt = Attempt(self.server, argv, **kwargs)
         if settle:
             self.quiet()
-        left = os.listdir(witness_dir)
+        left = os.listdir(self.witness_dir)
         for name in left:
-            os.unlink(f"{witness_dir}/{name}")
+            os.unlink(f"{self.witness_dir}/{name}")
         self.ok(
             attempt.listens <= set(listens) and not attempt.programs and not left and
-            before == (bait.seen, unix_bait.seen) and
+            before == (self.bait.seen, self.unix_bait.seen) and
             sessions == log_of(self.server).count("Starting session:"),
             f"{what}: nothing listens, nothing ran, nobody was reached",
             f"{attempt!r}, left {left}")
@@ -122,10 +128,131 @@ def log_of(server):
         return f.read()
 
 
+# --- sessions that fell silent
+
+
+class Silent:
+    """A session whose client is frozen, and a connection that never says a word: both must end by
+    themselves."""
+    def __init__(self, case):
+        self.case = case
+        self.listen = case.listen
+        self.mute = socket.create_connection(("127.0.0.1", case.port))
+        self.process = subprocess.Popen(
+            case.clients.openssh("-N", "-R", f"{self.listen}:{case.target}"))
+        wait_for(lambda: self.up(), "the session that will fall silent")
+        self.process.send_signal(19)
+        self.frozen = time.monotonic()
+        self.ended = self.mute_ended = None
+        self.thread = threading.Thread(target=self._watch)
+        self.thread.start()
+
+    def up(self):
+        return self.listen in listeners()
+
+    def _watch(self):
+        self.mute.settimeout(70)
+        try:
+            while self.mute.recv(1000):
+                pass
+            self.mute_ended = time.monotonic() - self.frozen
+        except OSError:
+            pass
+        while self.up() and time.monotonic() - self.frozen < 70:
+            time.sleep(0.2)
+        if not self.up():
+            self.ended = time.monotonic() - self.frozen
+
+    def check(self):
+        self.thread.join()
+        self.process.kill()
+        self.process.wait()
+        self.case.ok(self.ended and self.ended <= 60,
+                     "a session whose client fell silent ends within 60 s", self.ended)
+        self.case.ok(self.mute_ended and self.mute_ended <= 30,
+                     "a connection that never logs in is closed", self.mute_ended)
+
+
+def administrators_sshd(rig, hostkey):
+    """Debian's own sshd_config with sshd-conf/'s Match block dropped in."""
+    port = free_port()
+    with open(rig.installed("/usr/share/mod_relay/sshd-conf/sshd_config-match")) as f:
+        match = edit(f.read(), [
+            (r"^ *AuthorizedKeysCommand .*$",
+             f"    AuthorizedKeysCommand {rig.program('relay-authkeys')} -c {rig.conf} %u %f %t %k")
+        ], "sshd_config-match")
+    with open("/usr/share/openssh/sshd_config") as f:
+        debian = edit(f.read(), [(r"^Include .*$", f"Include {rig.dir}/etc/match.conf")],
+                      "Debian's sshd_config")
+    with open(f"{rig.dir}/etc/match.conf", "w") as f:
+        f.write(match)
+    conf = f"{rig.dir}/etc/sshd_admin_config"
+    with open(conf, "w") as f:
+        f.write(f"Port {port}\nListenAddress 127.0.0.1\nHostKey {hostkey[:-4]}\nPidFile none\n"
+                f"{rig.sshd_penalties(hostkey[:-4])}\n{debian}")
+    server, port = another_sshd(rig, "sshd-admin", conf, port)
+    server.pam = True
+    return server, port
+
+
+def another_sshd(rig, name, conf, port):
+    def ready():
+        try:
+            socket.create_connection(("127.0.0.1", port), 2).close()
+            return True
+        except ConnectionRefusedError:
+            return False
+
+    argv = [
+        "/usr/sbin/sshd", "-D", "-f", conf, "-p",
+        str(port), "-o", "PidFile=none", "-E", f"{rig.dir}/log/{name}.log"
+    ]
+    server = Server(rig, name, argv, ready, f"{rig.dir}/log/{name}.out")
+    rig.servers[name] = server.start()
+    return server, port
+
+
+@fixture
+def place():
+    place = Place()
+    tap.is_(pwd.getpwnam("relay").pw_shell, "/bin/sh", "(the tunnel user has a shell in this test)")
+    yield place
+    place.rig.ends_cleanly()
+
+
+@fixture
+def cases(place):
+    """Both sshds, each with a tunnel of its own."""
+    rig = place.rig
+    return [
+        Case(place, "sshd_config", rig.servers["sshd"], rig.ssh_port),
+        Case(place, "sshd_config-match", *administrators_sshd(rig, place.hostkey))
+    ]
+
+
+def on_each_sshd(function):
+    def on_both(cases):
+        for case in cases:
+            function(case)
+
+    on_both.__name__ = function.__name__
+    return on_both
+
+
+@test(gives="silent")
+def falls_silent(place):
+    """It takes its minute on an sshd of its own, while the rest goes on."""
+    conf = f"{place.rig.dir}/etc/sshd_config"
+    return Silent(
+        Case(place, "sshd_config", *another_sshd(place.rig, "sshd-silent", conf, free_port())))
+
+
 # --- what must work
 
 
-def test_right(case):
+@test
+@on_each_sshd
+def right(case):
     for name, make in (("OpenSSH", case.clients.openssh), ("dropbear", case.clients.dropbear),
                        ("PuTTY", case.clients.plink)):
         pages = []
@@ -155,8 +282,10 @@ def test_right(case):
 # --- sessions: shell, exec, subsystems, terminals
 
 
-def test_sessions(case):
-    touch = f"touch {witness_dir}/ran"
+@test
+@on_each_sshd
+def sessions(case):
+    touch = f"touch {case.witness_dir}/ran"
     line = (touch + "\n").encode()
     clients = case.clients
     case.refused("a shell", clients.openssh(), stdin=line)
@@ -167,19 +296,20 @@ def test_sessions(case):
                  listens=[case.listen],
                  seconds=2)
     case.refused("a subsystem", clients.openssh("-s", command=["sftp"]))
-    with open(f"{rig.dir}/put", "w") as f:
-        f.write(f"put {rig.conf} {witness_dir}/ran\n")
+    with open(f"{case.rig.dir}/put", "w") as f:
+        f.write(f"put {case.rig.conf} {case.witness_dir}/ran\n")
     options = clients.options()
     case.refused(
-        "sftp", ["sftp", *options, "-P",
-                 str(case.port), "-b", f"{rig.dir}/put", "relay@127.0.0.1"])
-    case.refused(
-        "scp",
-        ["scp", *options, "-P",
-         str(case.port), rig.conf, f"relay@127.0.0.1:{witness_dir}/ran"])
+        "sftp",
+        ["sftp", *options, "-P",
+         str(case.port), "-b", f"{case.rig.dir}/put", "relay@127.0.0.1"])
+    case.refused("scp", [
+        "scp", *options, "-P",
+        str(case.port), case.rig.conf, f"relay@127.0.0.1:{case.witness_dir}/ran"
+    ])
     case.refused("scp -O", [
         "scp", "-O", *options, "-P",
-        str(case.port), rig.conf, f"relay@127.0.0.1:{witness_dir}/ran"
+        str(case.port), case.rig.conf, f"relay@127.0.0.1:{case.witness_dir}/ran"
     ])
     case.refused("dropbear: a command", clients.dropbear(command=[touch]))
     case.refused("dropbear: a shell", clients.dropbear(), stdin=line)
@@ -194,8 +324,9 @@ def test_sessions(case):
         case.ok(not any(opened), "30 session channels: none opens", opened)
         case.ok(raw.alive(), "and the login stands all the same")
         raw.close()
-    case.ok(not watch.programs and not os.listdir(witness_dir), "and nothing ran", watch.programs)
-    master = f"{rig.dir}/run/master-{case.port}"
+    case.ok(not watch.programs and not os.listdir(case.witness_dir), "and nothing ran",
+            watch.programs)
+    master = f"{case.rig.dir}/run/master-{case.port}"
     process = subprocess.Popen(
         case.clients.openssh("-N", "-M", "-S", master, "-R", f"{case.listen}:{case.target}"))
     wait_for(lambda: case.listen in look(case.server.pid)[0], "the master's forward")
@@ -218,7 +349,9 @@ def test_sessions(case):
 # --- listening elsewhere
 
 
-def test_addresses(case):
+@test
+@on_each_sshd
+def addresses(case):
     ip, port = case.ip, case.listen_port
     other = ip.rsplit(".", 1)[0] + "." + str(int(ip.rsplit(".", 1)[1]) ^ 1)
     free = free_port()
@@ -226,7 +359,7 @@ def test_addresses(case):
         f"{ip}:{port + 1}", f"{ip}:22", f"{ip}:0", f"{other}:{port}", f"{port}",
         f"localhost:{port}", f"127.0.0.1:{port}", f"0.0.0.0:{port}", f"*:{port}", f":{port}",
         f"[::]:{port}", f"[::1]:{port}", f"ip6-localhost:{port}", f"0:{port}", f"{free}", "0",
-        f"{socket.gethostname()}:{port}", f"/{witness_dir}/sock"
+        f"{socket.gethostname()}:{port}", f"/{case.witness_dir}/sock"
     ]
     for spec in specs:
         attempt = case.refused(f"-R {spec}",
@@ -250,7 +383,9 @@ def test_addresses(case):
     case.quiet()
 
 
-def test_raw_addresses(case):
+@test
+@on_each_sshd
+def raw_addresses(case):
     ip, port = case.ip, case.listen_port
     a, b, c, d = ip.split(".")
     raw = case.raw()
@@ -306,7 +441,8 @@ def reach(case, what, argv, connect):
                 s.settimeout(1)
                 s.sendall(b"\x05\x01\x00" if "-D" in argv else b"x")
                 if "-D" in argv and s.recv(2) == b"\x05\x00":
-                    s.sendall(b"\x05\x01\x00\x01\x7f\x00\x00\x01" + BAIT.to_bytes(2, "big"))
+                    s.sendall(b"\x05\x01\x00\x01\x7f\x00\x00\x01" +
+                              case.bait.port.to_bytes(2, "big"))
                 s.recv(10)
         except OSError:
             return False
@@ -317,23 +453,28 @@ def reach(case, what, argv, connect):
     case.ok(not attempt.ended, f"{what}: (the login itself stood)", attempt)
 
 
-def test_forwardings(case):
+@test
+@on_each_sshd
+def forwardings(case):
     clients = case.clients
     local = free_port()
-    reach(case, "-L", clients.openssh("-N", "-L", f"127.0.0.1:{local}:127.0.0.1:{BAIT}"), local)
+    reach(case, "-L", clients.openssh("-N", "-L", f"127.0.0.1:{local}:127.0.0.1:{case.bait.port}"),
+          local)
     reach(case, "-D", clients.openssh("-N", "-D", f"127.0.0.1:{local}"), local)
     reach(case, "-L to a streamlocal socket",
-          clients.openssh("-N", "-L", f"127.0.0.1:{local}:{bait_path}"), local)
-    reach(case, "dropbear -L", clients.dropbear("-N", "-L", f"127.0.0.1:{local}:127.0.0.1:{BAIT}"),
-          local)
-    case.refused("-W", clients.openssh("-W", f"127.0.0.1:{BAIT}"), stdin=b"x")
+          clients.openssh("-N", "-L", f"127.0.0.1:{local}:{case.unix_bait.address}"), local)
+    reach(case, "dropbear -L",
+          clients.dropbear("-N", "-L", f"127.0.0.1:{local}:127.0.0.1:{case.bait.port}"), local)
+    case.refused("-W", clients.openssh("-W", f"127.0.0.1:{case.bait.port}"), stdin=b"x")
     case.refused("-J through it", [
         "ssh", "-F", "none", "-o", "BatchMode=yes", "-o", "ConnectTimeout=5", "-o",
-        "ProxyCommand=" + " ".join(clients.openssh("-W", f"127.0.0.1:{BAIT}")), "x@y"
+        "ProxyCommand=" + " ".join(clients.openssh("-W", f"127.0.0.1:{case.bait.port}")), "x@y"
     ])
     case.refused("-R to a streamlocal socket",
-                 clients.openssh("-N", "-R", f"{witness_dir}/sock:{case.target}"))
-    case.refused("-A", clients.openssh("-A", command=["true"]), env={"SSH_AUTH_SOCK": bait_path})
+                 clients.openssh("-N", "-R", f"{case.witness_dir}/sock:{case.target}"))
+    case.refused("-A",
+                 clients.openssh("-A", command=["true"]),
+                 env={"SSH_AUTH_SOCK": case.unix_bait.address})
     case.refused("-X", clients.openssh("-X", command=["true"]), env={"DISPLAY": "127.0.0.1:0"})
     case.refused("-Y", clients.openssh("-Y", command=["true"]), env={"DISPLAY": "127.0.0.1:0"})
     case.refused("-w", clients.openssh("-N", "-w", "any:77"))
@@ -342,19 +483,21 @@ def test_forwardings(case):
     case.quiet()
 
 
-def test_raw_channels(case):
-    there = string("127.0.0.1") + BAIT.to_bytes(4, "big") + string("127.0.0.1") + (1).to_bytes(
-        4, "big")
+@test
+@on_each_sshd
+def raw_channels(case):
+    there = string("127.0.0.1") + case.bait.port.to_bytes(
+        4, "big") + string("127.0.0.1") + (1).to_bytes(4, "big")
     zero = (0).to_bytes(4, "big")
     kinds = [("session", b""), ("direct-tcpip", there),
-             ("direct-streamlocal@openssh.com", string(bait_path) + string("") + zero),
+             ("direct-streamlocal@openssh.com", string(case.unix_bait.address) + string("") + zero),
              ("tun@openssh.com", (1).to_bytes(4, "big") + (77).to_bytes(4, "big")),
              ("tun@openssh.com", (2).to_bytes(4, "big") + (78).to_bytes(4, "big")),
              ("x11", string("127.0.0.1") + zero), ("auth-agent@openssh.com", b""),
              ("auth-agent", b""), ("forwarded-tcpip", there),
-             ("forwarded-streamlocal@openssh.com", string(bait_path) + string("")),
+             ("forwarded-streamlocal@openssh.com", string(case.unix_bait.address) + string("")),
              ("dynamic-tcpip", there), ("", b""), ("x" * 5000, b"")]
-    seen = (bait.seen, unix_bait.seen)
+    seen = (case.bait.seen, case.unix_bait.seen)
     interfaces = set(os.listdir("/sys/class/net"))
     with Watch(case.server) as watch:
         raw = case.raw()
@@ -362,13 +505,14 @@ def test_raw_channels(case):
             case.ok(raw.open(kind, body) is None, f"channel {kind[:40] or '(empty)'}: refused")
         case.ok(raw.alive(), "the login stands")
         for name, body in (("streamlocal-forward@openssh.com",
-                            string(f"{witness_dir}/raw")), ("streamlocal-forward@openssh.com",
-                                                            string("\0abstract")),
+                            string(f"{case.witness_dir}/raw")), ("streamlocal-forward@openssh.com",
+                                                                 string("\0abstract")),
                            ("cancel-streamlocal-forward@openssh.com",
-                            string(bait_path)), ("auth-agent-req@openssh.com", b""),
+                            string(case.unix_bait.address)), ("auth-agent-req@openssh.com", b""),
                            ("x11-req", b"\0" + string("MIT-MAGIC-COOKIE-1") + string("00") + zero),
                            ("keepalive@openssh.com", b""), ("env", string("A") + string("B")),
-                           ("shell", b""), ("exec", string(f"touch {witness_dir}/ran")), ("", b"")):
+                           ("shell", b""), ("exec",
+                                            string(f"touch {case.witness_dir}/ran")), ("", b"")):
             try:
                 granted = raw.request(name, body)
             except TimeoutError:
@@ -384,16 +528,18 @@ def test_raw_channels(case):
     }
     case.ok(
         not watch.listens and not watch.programs and not new and
-        seen == (bait.seen, unix_bait.seen) and not os.listdir(witness_dir) and
-        os.path.exists(bait_path), "nothing listened, nothing ran, nothing was reached",
-        (watch.listens, watch.programs, new))
+        seen == (case.bait.seen, case.unix_bait.seen) and not os.listdir(case.witness_dir) and
+        os.path.exists(case.unix_bait.address),
+        "nothing listened, nothing ran, nothing was reached", (watch.listens, watch.programs, new))
     case.quiet()
 
 
 # --- who gets in
 
 
-def test_logins(case):
+@test
+@on_each_sshd
+def logins(case):
     clients = case.clients
 
     def shut_out(what, argv, **kwargs):
@@ -406,10 +552,10 @@ def test_logins(case):
     for user in ("root", "relay-authkeys", "www-data", "nobody", "RELAY", "relay ", "relay\\",
                  "-oProxyCommand=x", "no-such-user"):
         shut_out(f"login as {user!r}", [*clients.openssh()[:-1], *forward, "-l", user, "127.0.0.1"])
-    stranger = f"{rig.dir}/stranger-{case.port}"
+    stranger = f"{case.rig.dir}/stranger-{case.port}"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", stranger], check=True)
     shut_out("a key nobody granted",
-             Clients(stranger, "127.0.0.1", case.port, HOSTKEY).openssh(*forward))
+             Clients(stranger, "127.0.0.1", case.port, case.hostkey).openssh(*forward))
     subprocess.run(
         ["ssh-keygen", "-q", "-s", stranger, "-I", "x", "-n", "relay", f"{case.key}.pub"],
         check=True,
@@ -450,13 +596,15 @@ def test_logins(case):
     case.quiet()
 
 
-def test_ends(case):
+@test
+@on_each_sshd
+def ends(case):
     """A key after close and after expiry; the bundles of both tunnels knew the way in before."""
-    for what, end in (("closed", lambda t: rig.rly("close", t["id"])), ("expired",
-                                                                        lambda t: time.sleep(2.2))):
-        tunnel = rig.open(device.url, ttl="2s" if what == "expired" else None)
+    for what, end in (("closed", lambda t: case.rig.rly("close", t["id"])),
+                      ("expired", lambda t: time.sleep(2.2))):
+        tunnel = case.rig.open(case.device.url, ttl="2s" if what == "expired" else None)
         listen = tunnel["routes"][0]["listen"]
-        clients = Clients(f"{tunnel['bundle']}/id_relay", "127.0.0.1", case.port, HOSTKEY)
+        clients = Clients(f"{tunnel['bundle']}/id_relay", "127.0.0.1", case.port, case.hostkey)
         argv = clients.openssh("-N", "-R", f"{listen}:{case.target}")
         attempt = Attempt(case.server, argv, until=lambda watch: listen in watch.listens)
         case.ok(listen in attempt.listens, f"before it was {what} the key listens", attempt)
@@ -465,114 +613,25 @@ def test_ends(case):
         attempt = case.refused(f"a key whose tunnel was {what}", argv, seconds=20)
         case.ok(attempt.status == 255 and "Permission denied (publickey)" in attempt.output,
                 f"{what}: told so", attempt)
-    rig.servers["redis"].stop()
-    rig.expect(r"AuthorizedKeysCommand .* failed, status 1")
+    case.rig.servers["redis"].stop()
+    case.rig.expect(r"AuthorizedKeysCommand .* failed, status 1")
     attempt = case.refused("Redis is away: nobody gets in",
                            case.clients.openssh("-N", "-R", f"{case.listen}:{case.target}"),
                            seconds=20)
     case.ok("Permission denied" in attempt.output, "Redis away: told so", attempt)
-    rig.servers["redis"].start()
+    case.rig.servers["redis"].start()
 
 
-# --- sessions that fell silent
+@test
+def silence_ends(silent):
+    silent.check()
 
 
-class Silent:
-    """A session whose client is frozen, and a connection that never says a word: both must end by
-    themselves."""
-    def __init__(self, case):
-        self.case = case
-        self.listen = case.listen
-        self.mute = socket.create_connection(("127.0.0.1", case.port))
-        self.process = subprocess.Popen(
-            case.clients.openssh("-N", "-R", f"{self.listen}:{case.target}"))
-        wait_for(lambda: self.up(), "the session that will fall silent")
-        self.process.send_signal(19)
-        self.frozen = time.monotonic()
-        self.ended = self.mute_ended = None
-        self.thread = threading.Thread(target=self._watch)
-        self.thread.start()
-
-    def up(self):
-        return self.listen in listeners()
-
-    def _watch(self):
-        self.mute.settimeout(70)
-        try:
-            while self.mute.recv(1000):
-                pass
-            self.mute_ended = time.monotonic() - self.frozen
-        except OSError:
-            pass
-        while self.up() and time.monotonic() - self.frozen < 70:
-            time.sleep(0.2)
-        if not self.up():
-            self.ended = time.monotonic() - self.frozen
-
-    def check(self):
-        self.thread.join()
-        self.process.kill()
-        self.process.wait()
-        self.case.ok(self.ended and self.ended <= 60,
-                     "a session whose client fell silent ends within 60 s", self.ended)
-        self.case.ok(self.mute_ended and self.mute_ended <= 30,
-                     "a connection that never logs in is closed", self.mute_ended)
+@test(needs=["ends"])
+def reports(place):
+    said = [text for _, _, text in place.namespace.lines() if "relay-authkeys" in text]
+    tap.ok(said and all("RLY204" in text for text in said),
+           "relay-authkeys had nothing to report but that Redis was away", "\n".join(said))
 
 
-def administrators_sshd():
-    """Debian's own sshd_config with sshd-conf/'s Match block dropped in."""
-    port = free_port()
-    with open(rig.installed("/usr/share/mod_relay/sshd-conf/sshd_config-match")) as f:
-        match = edit(f.read(), [
-            (r"^ *AuthorizedKeysCommand .*$",
-             f"    AuthorizedKeysCommand {rig.program('relay-authkeys')} -c {rig.conf} %u %f %t %k")
-        ], "sshd_config-match")
-    with open("/usr/share/openssh/sshd_config") as f:
-        debian = edit(f.read(), [(r"^Include .*$", f"Include {rig.dir}/etc/match.conf")],
-                      "Debian's sshd_config")
-    with open(f"{rig.dir}/etc/match.conf", "w") as f:
-        f.write(match)
-    conf = f"{rig.dir}/etc/sshd_admin_config"
-    with open(conf, "w") as f:
-        f.write(f"Port {port}\nListenAddress 127.0.0.1\nHostKey {HOSTKEY[:-4]}\nPidFile none\n"
-                f"{rig.sshd_penalties(HOSTKEY[:-4])}\n{debian}")
-    server, port = another_sshd("sshd-admin", conf, port)
-    server.pam = True
-    return server, port
-
-
-def another_sshd(name, conf, port):
-    def ready():
-        try:
-            socket.create_connection(("127.0.0.1", port), 2).close()
-            return True
-        except ConnectionRefusedError:
-            return False
-
-    argv = [
-        "/usr/sbin/sshd", "-D", "-f", conf, "-p",
-        str(port), "-o", "PidFile=none", "-E", f"{rig.dir}/log/{name}.log"
-    ]
-    server = Server(rig, name, argv, ready, f"{rig.dir}/log/{name}.out")
-    rig.servers[name] = server.start()
-    return server, port
-
-
-tap.is_(pwd.getpwnam("relay").pw_shell, "/bin/sh", "(the tunnel user has a shell in this test)")
-# The silent session takes its minute on an sshd of its own, while the rest goes on.
-silent = Silent(
-    Case("sshd_config", *another_sshd("sshd-silent", f"{rig.dir}/etc/sshd_config", free_port())))
-for name, make in (("sshd_config", lambda: (rig.servers["sshd"], rig.ssh_port)),
-                   ("sshd_config-match", administrators_sshd)):
-    tap.note(name)
-    case = Case(name, *make())
-    for test in (test_right, test_sessions, test_addresses, test_raw_addresses, test_forwardings,
-                 test_raw_channels, test_logins, test_ends):
-        test(case)
-silent.check()
-said = [text for _, _, text in namespace.lines() if "relay-authkeys" in text]
-tap.ok(said and all("RLY204" in text for text in said),
-       "relay-authkeys had nothing to report but that Redis was away", "\n".join(said))
-rig.check_logs()
-rig.stop()
-tap.done()
+tap.run()

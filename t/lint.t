@@ -5,7 +5,7 @@ C. That the tree itself has none is a step of script/test."""
 import subprocess
 import tempfile
 
-from lib import tap, TOP
+from lib import fixture, tap, test, TOP
 
 HEAD = "/* Licensed under the Apache License, Version 2.0; see LICENSE. */\n#include <stdlib.h>\n#include <string.h>\n"
 FAULTS = {
@@ -23,32 +23,38 @@ FAULTS = {
 }
 
 
-def main():
+@fixture
+def path():
     with tempfile.TemporaryDirectory() as directory:
-        for what, (code, expected) in FAULTS.items():
-            path = f"{directory}/fault.c"
-            with open(path, "w") as f:
-                f.write(HEAD + code)
-            result = subprocess.run([f"{TOP}/script/lint", path],
-                                    stdin=subprocess.DEVNULL,
-                                    capture_output=True,
-                                    text=True)
-            said = result.stdout + result.stderr
-            tap.ok(result.returncode, f"{what}: script/lint fails")
-            for tool in expected:
-                tap.like(said, tool, f"{what}: {tool} is said")
-        with open(path, "w") as f:
-            f.write(
-                HEAD +
-                "int f(const char *p);\nint f(const char *p)\n{\n    return strcmp(p, \"x\") == "
-                "0;\n}\n")
-        result = subprocess.run([f"{TOP}/script/lint", path],
-                                stdin=subprocess.DEVNULL,
-                                capture_output=True,
-                                text=True)
-        tap.is_((result.returncode, result.stdout + result.stderr), (0, ""),
-                "a unit without a fault passes, and nothing is said")
-    tap.done()
+        yield f"{directory}/fault.c"
 
 
-main()
+def lint(path, code):
+    """script/lint's result for a unit of this code."""
+    with open(path, "w") as f:
+        f.write(HEAD + code)
+    return subprocess.run([f"{TOP}/script/lint", path],
+                          stdin=subprocess.DEVNULL,
+                          capture_output=True,
+                          text=True)
+
+
+@test
+def faults(path):
+    for what, (code, expected) in FAULTS.items():
+        result = lint(path, code)
+        tap.ok(result.returncode, f"{what}: script/lint fails")
+        for tool in expected:
+            tap.like(result.stdout + result.stderr, tool, f"{what}: {tool} is said")
+
+
+@test
+def no_fault(path):
+    result = lint(
+        path, "int f(const char *p);\nint f(const char *p)\n{\n    return strcmp(p, \"x\") == "
+        "0;\n}\n")
+    tap.is_((result.returncode, result.stdout + result.stderr), (0, ""),
+            "a unit without a fault passes, and nothing is said")
+
+
+tap.run()

@@ -14,8 +14,8 @@ import subprocess
 import sys
 import time
 
-from lib import sockdiag, Store, TOP
-from lib.tap import done, is_, like, ok, unlike
+from lib import sockdiag, Store, test, TOP
+from lib.tap import is_, like, ok, run, unlike
 
 store = Store()
 ME = pwd.getpwuid(os.getuid()).pw_name
@@ -94,7 +94,8 @@ class Sshd:
             keys.write(key.read())
 
 
-def test_files():
+@test
+def files():
     os.umask(0)
     t = store.open("80", "-o", "made/")
     os.umask(0o022)
@@ -141,7 +142,8 @@ def test_files():
     is_(leftovers(), [], "no temporary folder is left")
 
 
-def test_tls():
+@test
+def tls():
     t = store.open("80", "-o", "tls", "--tls")
     config = open(f"{t['bundle']}/config").read()
     for line in ("HostName 127.0.0.1", "Port 8443",
@@ -152,7 +154,8 @@ def test_tls():
     is_(t["ssh"]["command"], f"ssh -N -F {store.dir}/tls/config relay", "the command is as ever")
 
 
-def test_published_hostkeys():
+@test
+def published_hostkeys():
     keys = [
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0000000000000000000000000000000000000000000",
         "ssh-rsa AAAAB3Nz"
@@ -173,7 +176,8 @@ def test_published_hostkeys():
         "HostKey is found through Include, and where it names the public half")
 
 
-def test_no_overwrite():
+@test
+def no_overwrite():
     os.mkdir(f"{store.dir}/empty")
     os.mkdir(f"{store.dir}/full")
     open(f"{store.dir}/full/id_relay", "w").close()
@@ -210,7 +214,8 @@ def test_no_overwrite():
     is_(leftovers(), [], "no temporary folder is left")
 
 
-def test_unwritable():
+@test
+def unwritable():
     before = store.snapshot()
     for args in (["-o", f"{store.dir}/closed/x"], []):
         result = store.rly("open", "80", *args, user="nobody", cwd=f"{store.dir}/closed")
@@ -237,7 +242,8 @@ def link(target, path, who):
     os.lchown(path, who.pw_uid, who.pw_gid)
 
 
-def test_links():
+@test
+def links():
     """On the way to the folder only links are followed that nobody but root (or who runs rly) can
     have made."""
     root = pwd.getpwuid(0)
@@ -388,14 +394,16 @@ def swapped(how, rounds=12):
     return len(refused)
 
 
-def test_swapped():
+@test
+def swapped_links():
     if os.getuid() != 0:
         return
     hits = sum(swapped(how) for how in ("link", "own", "gone", "old", "back", "parent"))
     ok(hits >= 6, "the swapper was quick enough to be noticed", hits)
 
 
-def test_swapped_while_open():
+@test
+def swapped_while_open():
     """Between the first half and the second, while Redis is asked: the same, but for certain."""
     for how in ("link", "own", "parent"):
         base, victim = f"{store.dir}/held-{how}", f"{store.dir}/held-victim-{how}"
@@ -442,7 +450,8 @@ def test_swapped_while_open():
         like(" ".join(os.listdir(f"{base}/parent")), re.escape(name), "what is another's stays")
 
 
-def test_write_fails():
+@test
+def write_fails():
     """A file size limit lets the other files be written, and not the configuration: that is after
     the tunnel was opened. A long path, which is there twice and quoted, makes it the largest of
     them."""
@@ -465,7 +474,8 @@ def test_write_fails():
     is_(os.listdir(deep), [], "no bundle, and no temporary folder")
 
 
-def test_race():
+@test
+def race():
     count = len(tunnels())
     running = [
         subprocess.Popen([store.program, "open", "--json", "80", "-o", "race"],
@@ -494,7 +504,8 @@ def test_race():
     is_(leftovers(), [], "no temporary folder is left")
 
 
-def test_signal():
+@test
+def interrupted():
     """SIGTERM between opening and writing: rly finishes first, so that nobody is left with half."""
     store.redis("CLIENT", "PAUSE", "600", "WRITE")
     process = subprocess.Popen([store.program, "open", "-n", "signal", "80", "-o", "signal"],
@@ -536,7 +547,8 @@ def folders(conf):
     yield "that other, which was moved as well", other, f"{place}/a", "config"
 
 
-def test_ssh():
+@test
+def ssh():
     sshd = Sshd()
     conf = store.write_conf("ssh.conf", relay={"ssh": f"127.0.0.1:{sshd.port}", "user": ME})
     os.mkdir(f"{store.dir}/paths")
@@ -586,7 +598,4 @@ def test_ssh():
     sshd.process.wait()
 
 
-for name, test in list(globals().items()):
-    if name.startswith("test_"):
-        test()
-done()
+run()

@@ -12,8 +12,8 @@ import socket
 import threading
 import time
 
-from lib import Store
-from lib.tap import between, done, is_, like, ok
+from lib import Store, test
+from lib.tap import between, is_, like, ok, run
 
 store = Store()
 REDIS = store.redis.process.pid
@@ -90,14 +90,16 @@ def gives_up(what, error, *args, conf=None):
         f"{what}: nothing has changed when Redis goes on")
 
 
-def test_stopped():
+@test
+def stopped():
     store.open("80", "-n", "kept", "-t", "1h", "-o", "kept")
     for what, args in (("open", ["80", "-o", "b"]), ("extend", ["-t", "2h", "kept"]),
                        ("close", ["kept"]), ("show", ["kept"]), ("list", [])):
         gives_up(f"stopped before `{what}'", "did not answer in time", what, *args)
 
 
-def test_stopped_between():
+@test
+def stopped_between():
     proxy = Proxy("stops", stop)
     gives_up("stopped before open's script",
              "did not answer in time.*if `open' has not been carried out by now it will not be",
@@ -117,7 +119,8 @@ def test_stopped_between():
              conf=proxy.conf)
 
 
-def test_late_answer():
+@test
+def late_answer():
     """The answer comes in time, and the script began too late for that to be sure."""
     proxy = Proxy("slow", lambda: time.sleep(0.85))
     before = store.snapshot()
@@ -133,7 +136,8 @@ def test_late_answer():
         "a Redis that is slow, but not too slow, opens it")
 
 
-def test_close_late():
+@test
+def close_late():
     """A close that is carried out late is what was asked for; rly says that it does not know."""
     id = re.search(r"(?m)^Tunnel +(\S+)", store.rly("show", "kept").stdout).group(1)
     proxy = Proxy("closes", stop)
@@ -145,7 +149,4 @@ def test_close_late():
     ok(id not in tunnels(), "the tunnel is closed when Redis goes on")
 
 
-for name, test in list(globals().items()):
-    if name.startswith("test_"):
-        test()
-done()
+run()

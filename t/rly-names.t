@@ -4,10 +4,10 @@
 names; what is remembered, and for how long."""
 import json
 import os
-
 import subprocess
-from lib import Store
-from lib.tap import between, done, is_, like, ok, unlike
+
+from lib import Store, test
+from lib.tap import between, is_, like, ok, run, unlike
 
 store = Store()
 DAY = 86400000
@@ -74,7 +74,8 @@ TABLE = [
 ]
 
 
-def test_labels():
+@test
+def labels():
     for i, (tunnels, outcome, told, what) in enumerate(TABLE):
         name = f"name-{i}"
         for n, (label, over) in enumerate(tunnels, 1):
@@ -118,7 +119,8 @@ def ttl(record):
     return int(store.redis("PTTL", f"relay:{record}"))
 
 
-def test_remembered():
+@test
+def remembered():
     t = json.loads(rly_open("kept", "A", "-t", "1h").stdout)
     between(ttl("was:kept"), 90 * DAY + 3590000, 90 * DAY + 3600000,
             "a name is remembered for 90 days after its tunnel's expiry")
@@ -142,7 +144,8 @@ def test_remembered():
         "nor does its route say more than it did")
 
 
-def test_late_close():
+@test
+def late_close():
     """A close that comes when the name is another tunnel's already touches nothing of that."""
     a = json.loads(rly_open("late", "A").stdout)
     store.redis("DEL", "relay:route:late")
@@ -155,7 +158,8 @@ def test_late_close():
     between(ttl("was:late"), 90 * DAY, 91 * DAY, "an extension of the later one does not")
 
 
-def test_before():
+@test
+def before():
     """Tunnels that were opened before there was a was: record, and random names that somebody
     chooses."""
     t = json.loads(rly_open("old", "A").stdout)
@@ -177,7 +181,8 @@ def test_before():
         "a last tunnel of which nothing is known has no label")
 
 
-def test_several():
+@test
+def several():
     for name, label in (("one", "A"), ("two", "B")):
         store.rly("close", json.loads(rly_open(name, label).stdout)["id"])
     before = store.snapshot()
@@ -213,7 +218,8 @@ def test_several():
     unlike(text.stdout, "taken over", "and not in between")
 
 
-def test_hostile():
+@test
+def hostile():
     store.rly("close", json.loads(rly_open("odd", "A").stdout)["id"])
     store.redis("HSET", "relay:was:odd", "v", "2")
     like(
@@ -232,10 +238,4 @@ def test_hostile():
         "control characters of a record do not reach the terminal")
 
 
-test_labels()
-test_remembered()
-test_late_close()
-test_before()
-test_several()
-test_hostile()
-done()
+run()

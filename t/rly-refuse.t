@@ -8,9 +8,9 @@ import socket
 import subprocess
 import time
 
-from lib import Store
+from lib import Store, test
 from lib.store import Redis
-from lib.tap import done, is_, like, ok, unlike
+from lib.tap import is_, like, ok, run, unlike
 
 store = Store()
 REFUSED, USAGE, UNREACHABLE = 1, 2, 3
@@ -44,7 +44,8 @@ def keygen(name, *args):
         return f.read()
 
 
-def test_usage():
+@test
+def usage():
     for what, error, args in (("no command", "command is missing", []),
                               ("an unknown command", "no command `frobnicate'",
                                ["frobnicate"]), ("an unknown option", "invalid option",
@@ -76,7 +77,8 @@ def test_usage():
         refused(what, USAGE, error, *args, bundle=False if "33" not in what else True)
 
 
-def test_values():
+@test
+def values():
     for ttl in ("0", "0s", "0ms", "-5m", "5", "m", "1.5h", "1h30m", " 1h", "1h ", "1w",
                 "99999999999999999999d", "11y", "4000d", "", "infinite", "0x10s", "٣h"):
         refused(f"TTL `{ttl}'", USAGE, "-t ", "open", "80", "-t", ttl)
@@ -111,7 +113,8 @@ def test_values():
             name, f"and `{name}' is taken")
 
 
-def test_rules():
+@test
+def rules():
     keygen("one", "-t", "ed25519")
     t = store.open("-n", "nas", "-k", "one.pub", "80")
     refused("a taken name", REFUSED, "`nas' is taken", "open", "-n", "nas", "80")
@@ -139,7 +142,8 @@ def test_rules():
     refused("a space that is still cooling down", REFUSED, "cooling", "open", "80", conf=small)
 
 
-def test_keys():
+@test
+def keys():
     good, other = keygen("good", "-t", "ed25519"), keygen("other", "-t", "ecdsa")
     weak = keygen("weak", "-t", "rsa", "-b", "1024")
     keygen("ca", "-t", "ed25519")
@@ -192,7 +196,8 @@ def test_keys():
             "/nonexistent.pub")
 
 
-def test_conf():
+@test
+def conf():
     bad = store.write_conf("bad.conf", extra="[relay]\nfrobnicate = 1\n")
     refused("an unknown key", REFUSED, r"bad\.conf:\d+: .*frobnicate", "open", "80", conf=bad)
     bad = store.write_conf("bad.conf", extra="[frob]\nx = 1\n")
@@ -210,7 +215,8 @@ def test_conf():
         refused("an unreadable file", REFUSED, "bad.conf", "list", conf=bad, user="nobody", cwd="/")
 
 
-def test_hostkeys():
+@test
+def hostkeys():
     none = store.write_conf("none.conf", rlyd={"sshd-config": "/nonexistent/sshd_config"})
     refused("no host key",
             REFUSED,
@@ -235,7 +241,8 @@ def test_hostkeys():
         "-k without a bundle needs none")
 
 
-def test_records():
+@test
+def records():
     t = store.open("-n", "rec", "-o", "rec", "80")
     key = f"relay:tunnel:{t['id']}"
     for what, error, fields in (("of a newer version", "version 9.*upgrade",
@@ -257,7 +264,8 @@ def test_records():
         like(result.stderr, f"RLY001 tunnel {t['id']} is left out: .*{what[5:]}", "with a warning")
 
 
-def test_redis():
+@test
+def redis():
     for what, url, error in (("Redis down", f"unix://{store.dir}/none.sock", "none.sock"),
                              ("no such port", "redis://127.0.0.1:1/", "127.0.0.1:1")):
         conf = store.write_conf("down.conf", redis={"url": url})
@@ -303,7 +311,4 @@ def test_redis():
         "and when there is memory again, everything does")
 
 
-for name, test in list(globals().items()):
-    if name.startswith("test_"):
-        test()
-done()
+run()

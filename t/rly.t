@@ -5,10 +5,10 @@ import datetime
 import json
 import os
 import re
-
 import subprocess
-from lib import Store
-from lib.tap import between, done, is_, like, ok, unlike
+
+from lib import Store, test
+from lib.tap import between, is_, like, ok, run, unlike
 
 store = Store()
 RFC3339 = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$"
@@ -24,7 +24,8 @@ def shown(what):
     return json.loads(store.rly("show", "--json", what).stdout)
 
 
-def test_open_json():
+@test
+def open_json():
     result = store.rly("open", "-n", "nas", "80", "--json", "-t", "15m", "-d", "NAS in Zürich",
                        "-o", "bundle")
     is_(result.returncode, 0, "open: exit status 0")
@@ -59,7 +60,8 @@ def test_open_json():
     is_(grant, [t["id"], listen], "the key is granted for that tunnel and listen address")
 
 
-def test_open_several():
+@test
+def open_several():
     t = store.open("-n",
                    "web",
                    "-n",
@@ -85,7 +87,8 @@ def test_open_several():
         "and a RemoteForward")
 
 
-def test_open_with_key():
+@test
+def open_with_key():
     path = f"{store.dir}/device"
     subprocess.run(["ssh-keygen", "-q", "-t", "ecdsa", "-N", "", "-f", path], check=True)
     t = store.open("-k", "device.pub", "80", "tcp://[::1]:22")
@@ -121,7 +124,8 @@ def test_open_with_key():
         "a private key that lies beside the public one is named in the configuration")
 
 
-def test_open_text():
+@test
+def open_text():
     result = store.rly("open", "-d", "bmc \U0001f5a5", "8080", "tcp://127.0.0.1:22")
     is_(result.returncode, 0, "open without --json")
     id = re.search(r"^Tunnel +([a-z2-7]{16})$", result.stdout, re.M).group(1)
@@ -139,7 +143,8 @@ def test_open_text():
     unlike(result.stdout, "PRIVATE KEY", "no private key in the output")
 
 
-def test_options():
+@test
+def options():
     before = store.rly("open", "--ttl=1h", "--name", "before", "--device=x", "--output", "o1",
                        "--json", "80")
     after = store.rly("open",
@@ -172,7 +177,8 @@ def test_options():
         like(store.rly("help").stdout, rf"(?m)^  rly {command} ", f"help names {command}")
 
 
-def test_list_many():
+@test
+def list_many():
     """More than are asked for in one round trip: copies of one record, of which every seventh has
     ended."""
     before = [t["id"] for t in json.loads(store.rly("list", "--json").stdout)["tunnels"]]
@@ -194,7 +200,8 @@ def test_list_many():
         "and without them as before")
 
 
-def test_show():
+@test
+def show():
     t = shown("nas")
     is_(list(t), [
         "v", "id", "device", "state", "relay", "key", "by", "created", "expires", "ended", "routes"
@@ -212,7 +219,8 @@ def test_show():
         r"+unknown", "the route")
 
 
-def test_connected():
+@test
+def connected():
     t = shown("nas")
     listen = t["routes"][0]["listen"]
     store.redis("HSET", "relay:relay:relay1", "v", 1)
@@ -238,7 +246,8 @@ def test_connected():
     store.redis("DEL", "relay:live:relay1", "relay:relay:relay1")
 
 
-def test_list():
+@test
+def listing():
     tunnels = json.loads(store.rly("list", "--json").stdout)
     is_((list(tunnels), tunnels["v"]), (["v", "tunnels"], 1), "list --json: an object")
     is_([t["expires"] for t in tunnels["tunnels"]],
@@ -256,7 +265,8 @@ def test_list():
     is_(len(columns), 1, "columns are aligned")
 
 
-def test_terminal():
+@test
+def terminal():
     t = shown("nas")
     evil = "a\x1b[2Jb\x07c\u009bd\u202ee\nf\x7f"
     store.redis("HSET", f"relay:tunnel:{t['id']}", "device", evil)
@@ -280,7 +290,8 @@ def test_terminal():
     unlike(result.stderr, "\x1b", "and not repeated as it is")
 
 
-def test_which():
+@test
+def which():
     """show, extend and close take what people hold. What could mean two tunnels is refused."""
     a = store.open("-n", "bern", "-n", "bern-ssh", "-d", "NAS in Bern", "-o", "w-a", "80",
                    "tcp://127.0.0.1:22")
@@ -393,7 +404,8 @@ def test_which():
         store.rly("close", t)
 
 
-def test_conf_owner():
+@test
+def conf_owner():
     """Whoever can change relay.conf decides what root does: root is told."""
     for what, uid, gid, mode, warned in (("root's", 0, 0, 0o644,
                                           False), ("root's group may write", 0, 0, 0o664,
@@ -411,7 +423,8 @@ def test_conf_owner():
             f"relay.conf, {what}: {'told' if warned else 'no word'}")
 
 
-def test_ssh_host_alone():
+@test
+def ssh_host_alone():
     t = store.open("80",
                    "-o",
                    "alone",
@@ -422,7 +435,8 @@ def test_ssh_host_alone():
     store.rly("close", t["id"])
 
 
-def test_extend():
+@test
+def extend():
     before = shown("nas")["expires"]
     result = store.rly("extend", "-t", "3d", "nas")
     is_(result.returncode, 0, "extend")
@@ -435,7 +449,8 @@ def test_extend():
     like(result.stderr, "^rly: cannot extend nas: .*never shortens", "and says why")
 
 
-def test_close():
+@test
+def close():
     id = shown("nas")["id"]
     result = store.rly("close", "nope", "nas", "web", "shell", "NOPE")
     is_(result.returncode, 1, "close of several: the worst exit status")
@@ -458,7 +473,8 @@ def test_close():
     is_(store.rly("list", "--json").stdout, '{"v":1,"tunnels":[]}\n', "as JSON")
 
 
-def test_by():
+@test
+def by():
     if os.getuid() == 0:
         store.open("-n", "sudo1", "-o", "s1", "80", env={"SUDO_USER": "nobody"})
         like(shown("sudo1")["by"], "^nobody@", "behind sudo it is the user who called it")
@@ -468,7 +484,8 @@ def test_by():
     like(events, r"(?s)what\nopen\n.*what\nclose\n", "events have what was done")
 
 
-def test_addresses():
+@test
+def addresses():
     """A Redis that is restored from an old copy, or has lost all, gives no address a second time.
     """
     roomy = store.write_conf("roomy.conf", relay={"listen": "127.64.0.0/22:10000-59999"})
@@ -490,7 +507,8 @@ def test_addresses():
         is_(len(set(used)), 15, f"{space}, a lost counter: no listen address comes twice")
 
 
-def test_output_fails():
+@test
+def output_fails():
     for args in (["list"], ["open", "80", "-o", "unheard"]):
         with open("/dev/full", "w") as full:
             result = subprocess.run([store.program, *args],
@@ -505,7 +523,4 @@ def test_output_fails():
          "open: it says that the tunnel is open")
 
 
-for name, test in list(globals().items()):
-    if name.startswith("test_"):
-        test()
-done()
+run()

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
+# lane: judging
 """Which of a tunnel's sessions has it: the newest one that listens. A table of newcomers that do,
 and of others that do not, while visitors come all the time; rlyd's end while a listener is parked;
 two that evict each other.
@@ -13,11 +14,9 @@ import subprocess
 import threading
 import time
 
-from lib import (alive, ended, events, free_port, live, log, monitor_of, processes, Rig, tap, wait,
-                 within)
+from lib import (alive, ended, events, fixture, free_port, live, log, monitor_of, processes, Rig,
+                 tap, test, wait, within)
 from lib.sshclients import Raw
-
-# noqa: E402
 
 WINDOW = 1.5  # takeover.c, WAIT_MS; on loopback a round trip adds next to nothing
 SLACK = 1.5  # a busy machine's
@@ -55,7 +54,7 @@ class Visitors:
         return max(self.longest, time.monotonic() - self.last)
 
 
-def plain(tunnel, *args):
+def plain(rig, tunnel, *args):
     """ssh by hand: the bundle's key, and none of its forwards."""
     b = tunnel["bundle"]
     return [
@@ -66,42 +65,45 @@ def plain(tunnel, *args):
     ]
 
 
-def dropbear(tunnel, *args):
+def dropbear(rig, tunnel, *args):
     return [
         "dbclient", "-N", "-T", "-y", "-y", "-i", f"{tunnel['bundle']}/id_relay.dropbear", "-p",
         str(rig.https_port), *args, f"relay@{rig.address}"
     ]
 
 
-def right(tunnel, route=0):
-    return f"{tunnel['routes'][route]['listen']}:127.0.0.1:{device.port}"
+def right(rig, tunnel, route=0):
+    return f"{tunnel['routes'][route]['listen']}:127.0.0.1:{rig.devices[0].port}"
 
 
-def wrong(tunnel):
-    return f"127.77.0.5:1:127.0.0.1:{device.port}"
+def wrong(rig, tunnel):
+    return f"127.77.0.5:1:127.0.0.1:{rig.devices[0].port}"
 
 
 EXIT = ("-o", "ExitOnForwardFailure=yes")
 # name, the newcomer's command, whether it gets the tunnel, whether it stays
 NEWCOMERS = [
-    ("another address, and stays", lambda t: plain(t, "-R", wrong(t)), False, True),
-    ("every address, and stays", lambda t: plain(t, "-R", "*:" + right(t).split(":", 1)[1]), False,
-     True),
+    ("another address, and stays", lambda rig, t: plain(rig, t, "-R", wrong(rig, t)), False, True),
+    ("every address, and stays",
+     lambda rig, t: plain(rig, t, "-R", "*:" + right(rig, t).split(":", 1)[1]), False, True),
     ("another port of its own address, and stays",
-     lambda t: plain(t, "-R",
-                     right(t).split(":")[0] + ":9:127.0.0.1:9"), False, True),
-    ("no address, and stays", lambda t: plain(t, "-R", f"{right(t).split(':', 1)[1]}"), False,
-     True),
+     lambda rig, t: plain(rig, t, "-R",
+                          right(rig, t).split(":")[0] + ":9:127.0.0.1:9"), False, True),
+    ("no address, and stays",
+     lambda rig, t: plain(rig, t, "-R", f"{right(rig, t).split(':', 1)[1]}"), False, True),
     ("nothing at all, and stays", plain, False, True),
-    ("-L only, and stays", lambda t: plain(t, "-L", f"127.0.0.1:{free_port()}:127.0.0.1:22"), False,
-     True),
-    ("another address, and leaves", lambda t: plain(t, *EXIT, "-R", wrong(t)), False, False),
-    ("its address, with ExitOnForwardFailure", lambda t: plain(t, *EXIT, "-R", right(t)), True,
-     True),
-    ("its address, without", lambda t: plain(t, "-R", right(t)), True, True),
-    ("its address and another one", lambda t: plain(t, "-R", wrong(t), "-R", right(t)), True, True),
-    ("dropbear: another address, and stays", lambda t: dropbear(t, "-R", wrong(t)), False, True),
-    ("dropbear: its address", lambda t: dropbear(t, "-R", right(t)), True, True),
+    ("-L only, and stays",
+     lambda rig, t: plain(rig, t, "-L", f"127.0.0.1:{free_port()}:127.0.0.1:22"), False, True),
+    ("another address, and leaves", lambda rig, t: plain(rig, t, *EXIT, "-R", wrong(rig, t)), False,
+     False),
+    ("its address, with ExitOnForwardFailure",
+     lambda rig, t: plain(rig, t, *EXIT, "-R", right(rig, t)), True, True),
+    ("its address, without", lambda rig, t: plain(rig, t, "-R", right(rig, t)), True, True),
+    ("its address and another one",
+     lambda rig, t: plain(rig, t, "-R", wrong(rig, t), "-R", right(rig, t)), True, True),
+    ("dropbear: another address, and stays", lambda rig, t: dropbear(rig, t, "-R", wrong(rig, t)),
+     False, True),
+    ("dropbear: its address", lambda rig, t: dropbear(rig, t, "-R", right(rig, t)), True, True),
 ]
 
 
@@ -115,37 +117,37 @@ def come(argv):
     return process
 
 
-def serving(**options):
+def serving(rig, device, **options):
     """(tunnel, the session that serves, the pids of its processes)"""
     tunnel = rig.open(device.url, **options)
     session = rig.connect(tunnel)
     return tunnel, session, processes(monitor_of(rig, tunnel))
 
 
-def owner(tunnel):
+def owner(rig, tunnel):
     return live(rig).get(tunnel["routes"][0]["listen"], {}).get("pid")
 
 
-def goes_on(name, tunnel, session, pids, visitors, most):
+def goes_on(rig, name, tunnel, session, pids, visitors, most):
     gap = visitors.gap()
-    tap.is_((alive(pids), session.process.poll(), owner(tunnel)), (pids, None, pids[0]),
+    tap.is_((alive(pids), session.process.poll(), owner(rig, tunnel)), (pids, None, pids[0]),
             f"{name}: the session that serves goes on")
     tap.between(gap, 0, most, f"{name}: and visitors waited for that time at most")
     tap.is_(rig.get(tunnel)[0], 200, f"{name}: and are served")
     return gap
 
 
-def test_newcomer(name, command, gets, stays):
-    tunnel, session, pids = serving()
+def check_newcomer(rig, device, name, command, gets, stays):
+    tunnel, session, pids = serving(rig, device)
     visitors = Visitors(tunnel)
-    process = come(command(tunnel))
+    process = come(command(rig, tunnel))
     if gets:
         # The first attempt may come before rlyd: then the second, as a device makes it.
         def got():
             nonlocal process
             if process.poll() is not None:
-                process = come(command(tunnel))
-            return owner(tunnel) not in (None, pids[0])
+                process = come(command(rig, tunnel))
+            return owner(rig, tunnel) not in (None, pids[0])
 
         took = wait(got, 10, 0.05)
         # without ExitOnForwardFailure it was too early, and stayed
@@ -170,74 +172,15 @@ def test_newcomer(name, command, gets, stays):
     else:
         process.wait(20)
         time.sleep(0.3)
-    gap = goes_on(name, tunnel, session, pids, visitors, WINDOW + SLACK if stays else SLACK)
+    gap = goes_on(rig, name, tunnel, session, pids, visitors, WINDOW + SLACK if stays else SLACK)
     tap.is_(process.poll() is None, stays,
             f"{name}: the newcomer {'may stay' if stays else 'left'}")
     tap.note(f"{name}: visitors waited {gap:.2f} s at most")
 
 
-def test_hangs():
-    """It hangs before it asks; when it does it is too late. And once the other one is gone it is
-    not."""
-    tunnel, session, pids = serving()
-    visitors = Visitors(tunnel)
-    raw = Raw(f"{tunnel['bundle']}/id_relay", rig.address, rig.https_port)
-    wait(lambda: re.search(rf"RLY460 tunnel {tunnel['id']}", log(rig)), WINDOW + 6)
-    ip, port = tunnel["routes"][0]["listen"].split(":")
-    tap.ok(not raw.listen(ip, int(port)), "hangs: asks when its time is over, and is refused")
-    goes_on("hangs", tunnel, session, pids, visitors, WINDOW + SLACK)
-    session.stop()
-    wait(lambda: not alive(pids), 5)
-    tap.ok(raw.listen(ip, int(port)), "hangs: asks when the tunnel is free, and listens")
-    tap.ok(
-        wait(lambda: owner(tunnel) not in (None, pids[0]), 8) is not None, "hangs: which rlyd sees")
-    raw.close()
-
-
-def test_looping():
-    """A loop of logins that never listen costs visitors a bounded share of a minute."""
-    tunnel, session, pids = serving()
-    visitors = Visitors(tunnel)
-    processes_ = []
-    for _ in range(6):
-        processes_.append(come(plain(tunnel, "-R", wrong(tunnel))))
-        time.sleep(1.2)
-        processes_[-1].terminate()
-    gap = goes_on("a loop", tunnel, session, pids, visitors, 3 * (WINDOW + SLACK))
-    tap.note(f"a loop: visitors waited {gap:.2f} s at most")
-    visitors = Visitors(tunnel)
-    come(plain(tunnel, "-R", wrong(tunnel)))
-    time.sleep(WINDOW)
-    gap = visitors.gap()
-    tap.between(gap, 0, 0.8, "a loop: after three for nothing the listeners are left alone")
-
-
-def test_several():
-    """Three that do not listen at once, and then one that does."""
-    tunnel, session, pids = serving()
-    visitors = Visitors(tunnel)
-    for _ in range(3):
-        come(plain(tunnel, "-R", wrong(tunnel)))
-    wait(lambda: re.search(rf"RLY460 tunnel {tunnel['id']}", log(rig)), 10)
-    goes_on("several", tunnel, session, pids, visitors, 2 * WINDOW + SLACK)
-    tap.ok(
-        wait(lambda: ended(rig, tunnel).count("superseded") >= 2, 5) is not None,
-        "several: of those that do not listen one is left")
-    newcomer = rig.connect(tunnel, wait=False)
-
-    def got():
-        nonlocal newcomer
-        if newcomer.process.poll() is not None:
-            newcomer = rig.connect(tunnel, wait=False)
-        return owner(tunnel) not in (None, pids[0])
-
-    tap.ok(wait(got, 10, 0.05) is not None, "several: the one that listens has the tunnel")
-    tap.ok(within(2, wait(lambda: not alive(pids), 5)), "several: and the older one is ended")
-
-
-def test_frozen(what, pid_of):
+def check_frozen(rig, device, what, pid_of):
     """The older session's client, or its sshd, does nothing any more."""
-    tunnel, session, pids = serving()
+    tunnel, session, pids = serving(rig, device)
     os.kill(pid_of(session, pids), signal.SIGSTOP)
     newcomer = rig.connect(tunnel, wait=False)
 
@@ -245,7 +188,7 @@ def test_frozen(what, pid_of):
         nonlocal newcomer
         if newcomer.process.poll() is not None:
             newcomer = rig.connect(tunnel, wait=False)
-        return owner(tunnel) not in (None, pids[0])
+        return owner(rig, tunnel) not in (None, pids[0])
 
     tap.ok(
         wait(got, 10, 0.05) is not None,
@@ -256,13 +199,118 @@ def test_frozen(what, pid_of):
     os.kill(session.process.pid, signal.SIGCONT)
 
 
-def test_routes():
+clients = []
+
+
+@fixture
+def rig():
+    rig = Rig(rlyd=True)
+    for line in ("RLY46[01]", "remote port forwarding failed", "Address already in use",
+                 "cannot listen to port", "client_loop|packet_write|Broken pipe",
+                 "Connection (reset|closed|timed out)", "Timeout, client not responding", "RLY1",
+                 "AH0(1114|0957|0898)", "RLY4[34]"):
+        rig.expect(line)
+    yield rig
+    rig.check_logs()
+    for client in clients:
+        if client.poll() is None:
+            os.killpg(client.pid, signal.SIGKILL)
+        client.wait()
+    tap.is_(rig.stop(), [], "the rig ends cleanly")
+
+
+@fixture
+def device(rig):
+    return rig.device(id="nas")
+
+
+@test(thread="table")
+def newcomers(rig, device):
+    for rows in NEWCOMERS[:6], NEWCOMERS[6:]:
+        tap.together(*[lambda row=row: check_newcomer(rig, device, *row) for row in rows])
+
+
+@test(thread="frozen")
+def frozen_client(rig, device):
+    check_frozen(rig, device, "client", lambda session, pids: session.process.pid)
+
+
+@test(thread="frozen")
+def frozen_sshd(rig, device):
+    check_frozen(rig, device, "sshd", lambda session, pids: pids[-1])
+
+
+@test(thread="one")
+def looping(rig, device):
+    """A loop of logins that never listen costs visitors a bounded share of a minute."""
+    tunnel, session, pids = serving(rig, device)
+    visitors = Visitors(tunnel)
+    processes_ = []
+    for _ in range(6):
+        processes_.append(come(plain(rig, tunnel, "-R", wrong(rig, tunnel))))
+        time.sleep(1.2)
+        processes_[-1].terminate()
+    gap = goes_on(rig, "a loop", tunnel, session, pids, visitors, 3 * (WINDOW + SLACK))
+    tap.note(f"a loop: visitors waited {gap:.2f} s at most")
+    visitors = Visitors(tunnel)
+    come(plain(rig, tunnel, "-R", wrong(rig, tunnel)))
+    time.sleep(WINDOW)
+    gap = visitors.gap()
+    tap.between(gap, 0, 0.8, "a loop: after three for nothing the listeners are left alone")
+
+
+@test(thread="two")
+def hangs(rig, device):
+    """It hangs before it asks; when it does it is too late. And once the other one is gone it is
+    not."""
+    tunnel, session, pids = serving(rig, device)
+    visitors = Visitors(tunnel)
+    raw = Raw(f"{tunnel['bundle']}/id_relay", rig.address, rig.https_port)
+    wait(lambda: re.search(rf"RLY460 tunnel {tunnel['id']}", log(rig)), WINDOW + 6)
+    ip, port = tunnel["routes"][0]["listen"].split(":")
+    tap.ok(not raw.listen(ip, int(port)), "hangs: asks when its time is over, and is refused")
+    goes_on(rig, "hangs", tunnel, session, pids, visitors, WINDOW + SLACK)
+    session.stop()
+    wait(lambda: not alive(pids), 5)
+    tap.ok(raw.listen(ip, int(port)), "hangs: asks when the tunnel is free, and listens")
+    tap.ok(
+        wait(lambda: owner(rig, tunnel) not in (None, pids[0]), 8) is not None,
+        "hangs: which rlyd sees")
+    raw.close()
+
+
+@test(thread="one")
+def several(rig, device):
+    """Three that do not listen at once, and then one that does."""
+    tunnel, session, pids = serving(rig, device)
+    visitors = Visitors(tunnel)
+    for _ in range(3):
+        come(plain(rig, tunnel, "-R", wrong(rig, tunnel)))
+    wait(lambda: re.search(rf"RLY460 tunnel {tunnel['id']}", log(rig)), 10)
+    goes_on(rig, "several", tunnel, session, pids, visitors, 2 * WINDOW + SLACK)
+    tap.ok(
+        wait(lambda: ended(rig, tunnel).count("superseded") >= 2, 5) is not None,
+        "several: of those that do not listen one is left")
+    newcomer = rig.connect(tunnel, wait=False)
+
+    def got():
+        nonlocal newcomer
+        if newcomer.process.poll() is not None:
+            newcomer = rig.connect(tunnel, wait=False)
+        return owner(rig, tunnel) not in (None, pids[0])
+
+    tap.ok(wait(got, 10, 0.05) is not None, "several: the one that listens has the tunnel")
+    tap.ok(within(2, wait(lambda: not alive(pids), 5)), "several: and the older one is ended")
+
+
+@test(thread="two")
+def routes(rig, device):
     """A tunnel of three routes: all of them come back."""
     tunnel = rig.open(device.url, device.url, device.url)
     rig.connect(tunnel)
     pids = processes(monitor_of(rig, tunnel))
     visitors = Visitors(tunnel)
-    come(plain(tunnel, "-R", wrong(tunnel)))
+    come(plain(rig, tunnel, "-R", wrong(rig, tunnel)))
     wait(lambda: re.search(rf"RLY460 tunnel {tunnel['id']}", log(rig)), 10)
     visitors.gap()
     tap.is_([rig.get(route["name"])[0] for route in tunnel["routes"]], [200] * 3,
@@ -270,9 +318,10 @@ def test_routes():
     tap.is_(alive(pids), pids, "three routes: by the same session")
 
 
-def test_connections():
+@test(thread="two")
+def connections(rig, device):
     """What is open through the older session stays open while its listener is parked."""
-    tunnel, _, _ = serving()
+    tunnel, _, _ = serving(rig, device)
     ip, port = tunnel["routes"][0]["listen"].split(":")
     with socket.create_connection((ip, int(port)), 5) as s:
         s.settimeout(5)
@@ -282,13 +331,14 @@ def test_connections():
                 s.recv(65536).startswith(b"HTTP/1.1 200"),
                 f"an open connection, {('before', 'while parked')[turn]}: an answer")
             if turn == 0:
-                come(plain(tunnel))
+                come(plain(rig, tunnel))
                 tap.ok(
                     wait(lambda: not rig.listening(tunnel), 10) is not None,
                     "the listener is parked")
 
 
-def test_contest():
+@test(thread="contest")
+def contest(rig, device):
     """Two runners of one bundle; both logs say so."""
     tunnel = rig.open(device.url)
     copies = [f"{tunnel['bundle']}-{n}" for n in range(2)]
@@ -331,12 +381,13 @@ def test_contest():
     tap.is_(rig.get(tunnel)[0], 200, "two runners of one bundle: the other one serves")
 
 
-def test_rlyd_ends():
+@test
+def rlyd_ends(rig, device):
     """rlyd stops, or is killed, while a listener is parked."""
     rlyd = rig.servers["rlyd"]
     for how in ("stopped", "killed"):
-        tunnel, session, pids = serving()
-        come(plain(tunnel))
+        tunnel, session, pids = serving(rig, device)
+        come(plain(rig, tunnel))
         tap.ok(
             wait(lambda: not rig.listening(tunnel), 10, 0.002) is not None,
             f"rlyd is {how}: the listener is parked")
@@ -351,37 +402,10 @@ def test_rlyd_ends():
             tap.ok(within(1, wait(lambda: rig.listening(tunnel), 5)),
                    "rlyd is killed: the next one gives it back")
         tap.ok(
-            wait(lambda: owner(tunnel) == pids[0], 5) is not None, f"rlyd is {how}: live: has it")
+            wait(lambda: owner(rig, tunnel) == pids[0], 5) is not None,
+            f"rlyd is {how}: live: has it")
         tap.is_((alive(pids), session.process.poll(), rig.get(tunnel)[0]), (pids, None, 200),
                 f"rlyd is {how}: the session serves")
 
 
-rig = Rig(rlyd=True)
-for line in ("RLY46[01]", "remote port forwarding failed", "Address already in use",
-             "cannot listen to port", "client_loop|packet_write|Broken pipe",
-             "Connection (reset|closed|timed out)", "Timeout, client not responding", "RLY1",
-             "AH0(1114|0957|0898)", "RLY4[34]"):
-    rig.expect(line)
-device = rig.device(id="nas")
-clients = []
-try:
-
-    def table():
-        tap.together(test_looping, test_hangs,
-                     *[lambda row=row: test_newcomer(*row) for row in NEWCOMERS[:6]])
-        tap.together(*[lambda row=row: test_newcomer(*row)
-                       for row in NEWCOMERS[6:]], test_several, test_routes, test_connections,
-                     lambda: test_frozen("client", lambda session, pids: session.process.pid),
-                     lambda: test_frozen("sshd", lambda session, pids: pids[-1]))
-
-    tap.together(table, test_contest)
-    test_rlyd_ends()
-    rig.check_logs()
-finally:
-    for client in clients:
-        if client.poll() is None:
-            os.killpg(client.pid, signal.SIGKILL)
-        client.wait()
-    problems = rig.stop()
-tap.is_(problems, [], "the rig ends cleanly")
-tap.done()
+tap.run()

@@ -13,17 +13,9 @@ import socket
 import subprocess
 import time
 
-from lib import free_port, keeper, listeners, Rig, TOP
+from lib import fixture, free_port, keeper, listeners, Rig, test, TOP
 from lib.box import Box
-from lib.tap import between, done, is_, like, note, ok, together, unlike
-
-rig = Rig()
-second = Rig()  # whose Redis is stopped and emptied
-for each in rig, second:
-    each.expect("RLY1")  # mod_relay complains of that
-    each.expect(r"AuthorizedKeysCommand .* failed|relay-authkeys")
-    each.expect("AH00957|AH01114")  # run asks whether somebody else has its tunnel, and nobody has
-device = rig.device("the-device")
+from lib.tap import between, is_, like, note, ok, run, unlike
 
 
 def trust(relay):
@@ -34,25 +26,24 @@ def trust(relay):
     return {"CURL_CA_BUNDLE": relay.ca, "SSL_CERT_FILE": relay.ca, "WGETRC": wgetrc}
 
 
-CA = {relay: trust(relay) for relay in (rig, second)}
 REFUSED = r"Permission denied \(publickey\)|No auth methods could be used"
 BASH, DASH, ASH = "bash --posix", "dash", "busybox sh"
 
 
-def box(name, shell, *programs, busybox=False, env=None, relay=rig):
-    return Box(relay, name, shell, programs, busybox, {**CA[relay], **(env or {})})
+def box(relay, name, shell, *programs, busybox=False, env=None):
+    return Box(relay, name, shell, programs, busybox, {**relay.trusted, **(env or {})})
 
 
-def answers(tunnel, relay=rig):
-    return relay.get(tunnel)[2].decode().strip() == device.id
+def answers(relay, tunnel):
+    return relay.get(tunnel)[2].decode().strip() == "the-device"
 
 
-def comes_back(name, shell, *programs, busybox=False):
+def comes_back(rig, device, name, shell, *programs, busybox=False):
     t = rig.open(device.url)
-    b = box(name, shell, *programs, busybox=busybox)
+    b = box(rig, name, shell, *programs, busybox=busybox)
     r = b.run(t)
     client = "ssh (openssh)" if programs[0] == "ssh" else "dbclient (dropbear)"
-    ok(answers(t), f"{name}: a copy of the bundle, run from /: the device answers")
+    ok(answers(rig, t), f"{name}: a copy of the bundle, run from /: the device answers")
     like(r.said(),
          rf"(?m)^relay-tunnel {t['id']}: connecting to 127\.0\.0\.1 with {re.escape(client)}$",
          f"{name}: it says what it does")
@@ -64,7 +55,7 @@ def comes_back(name, shell, *programs, busybox=False):
         r.wait_up(15)
         between(time.monotonic() - started, 0, 8,
                 f"{name}: its session is killed: it comes back within seconds")
-    ok(answers(t), f"{name}: and the device answers")
+    ok(answers(rig, t), f"{name}: and the device answers")
     r.wait_for(connected, 5, 3)
     is_(len(re.findall("connected:", r.said())), 3,
         f"{name}: for each of the three connections it says once that it is connected")
@@ -85,7 +76,132 @@ def comes_back(name, shell, *programs, busybox=False):
     is_(os.listdir(b.tmp), [], f"{name}: nor a file")
 
 
-def test_redis():
+def signals(rig, device, name, shell, client):
+    b = box(rig, f"signal-{name}", shell, client, "curl", busybox=shell == ASH)
+    t = rig.open(device.url)
+    bundle = b.copy(t)
+    for number, state in ((signal.SIGTERM, "connected"), (signal.SIGINT, "connected"),
+                          (signal.SIGHUP, "connected"), (signal.SIGTERM, "waiting")):
+        if state == "waiting":
+            out_of_reach(rig, bundle)
+            r = b.run(t, bundle, wait=False).wait_for("the next try", times=3)
+        else:
+            r = b.run(t, bundle)
+        below = r.processes()
+        started = time.monotonic()
+        r.process.send_signal(number)
+        is_(r.ended(5), 128 + number,
+            f"{name}: {number.name} while {state}: exit status {128 + number}")
+        between(time.monotonic() - started, 0, 3, f"{name}: at once")
+        r.wait(lambda: not keeper.kill_all(below, 0), "its children have ended", 3)
+        ok(True, f"{name}: its children have ended")
+        is_(os.listdir(b.tmp), [], f"{name}: nothing is left in TMPDIR")
+        r.wait(lambda: not r.up(), "the tunnel is down", 5)
+
+
+def hostkey(rig, device, name, shell, client, what, line):
+    b = box(rig, f"hostkey-{name}-{len(line)}", shell, client, "curl", busybox=shell == ASH)
+    t = rig.open(device.url)
+    bundle = b.copy(t)
+    with open(f"{bundle}/known_hosts", "w") as f:
+        f.write(line)
+    r = b.run(t, bundle, wait=False).wait_for("the next try", times=3)
+    ok(not r.up(), f"{name}: {what} is pinned: no tunnel")
+    like(r.said(), "(?i)host key|trusted hosts", f"{name}: for that reason")
+    unlike(r.said(), "has ended, ", f"{name}: which is no reason to give up")
+    r.stop()
+    is_(os.listdir(b.home), [], f"{name}: nothing is written to the user's home")
+
+
+def out_of_reach(rig, bundle):
+    """Nobody listens on the port that the bundle names."""
+    with open(f"{bundle}/config", "r+") as f:
+        text = f.read().replace(f"Port {rig.ssh_port}", f"Port {free_port()}")
+        f.seek(0)
+        f.write(text)
+        f.truncate()
+
+
+def old_openssh(rig, name):
+    """OpenSSH from before LogVerbose."""
+    b = box(rig, name, DASH, "ssh")
+    os.unlink(f"{b.bin}/ssh")
+    with open(f"{b.bin}/ssh", "w") as f:
+        f.write(
+            '#!/bin/sh\ncase "$*" in *LogVerbose*) echo "command-line line 0: Bad configuration '
+            'option: logverbose" >&2; exit 255 ;; esac\n'
+            f'exec {shutil.which("ssh")} "$@"\n')
+    os.chmod(f"{b.bin}/ssh", 0o755)
+    return b
+
+
+def clients(rig, name):
+    return (box(rig, f"{name}-openssh", DASH, "ssh"), old_openssh(rig, f"{name}-old-openssh"),
+            box(rig, f"{name}-dropbear", ASH, "dbclient", busybox=True))
+
+
+def made(rig):
+    """What both relays expect."""
+    rig.expect("RLY1")  # mod_relay complains when Redis is away
+    rig.expect(r"AuthorizedKeysCommand .* failed|relay-authkeys")
+    rig.expect("AH00957|AH01114")  # run asks whether somebody else has its tunnel, and nobody has
+    rig.trusted = trust(rig)
+    return rig
+
+
+@fixture
+def rig():
+    rig = made(Rig())
+    yield rig
+    rig.ends_cleanly()
+
+
+@fixture
+def second():
+    """A relay whose Redis is stopped and emptied."""
+    second = made(Rig())
+    yield second
+    second.ends_cleanly("the second rig")
+
+
+@fixture
+def device(rig):
+    return rig.device("the-device")
+
+
+@fixture
+def other_key(rig):
+    """A line of known_hosts with another key than the relay's."""
+    path = f"{rig.dir}/pki/other"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", path],
+                   check=True)
+    with open(f"{path}.pub") as f:
+        return "relay1 " + f.read()
+
+
+# The tests wait most of the time, for the next try and for patience to end: so all at once.
+
+
+@test(thread="extended")
+def extended(rig, device):
+    """A session that was seen alive past the end in the bundle: it was extended, and an hour is not
+    enough then."""
+    b = box(rig, "extended", DASH, "ssh", env={"RELAY_PATIENCE": "1"})
+    r = b.run(rig.open(device.url, ttl="20s"))
+    rig.rly("extend", "-t", "1h", r.tunnel["id"])
+    time.sleep(33)
+    rig.rly("close", r.tunnel["id"])
+    r.cut()
+    # The third refusal comes at most six seconds and two logins after the first: far from the 24
+    # seconds that end it.
+    r.wait_for(REFUSED, 60, 3)
+    is_(r.process.poll(), None, "extended: refused for longer than RELAY_PATIENCE: it goes on")
+    is_(r.ended(90), 0, "extended: refused for 24 times as long: it stops")
+    like(r.said(), "its time is over", "extended: and says why")
+
+
+@test(thread="redis")
+def redis(second, device):
     """Two ways for Redis to be away: it hangs, and it is down. The helper fails, sshd refuses the
     key."""
     redis = second.servers["redis"]
@@ -95,12 +211,12 @@ def test_redis():
                               (second.redis("SAVE"), redis.kill()), redis.start)):
         runners = []
         for name, shell, client in (("openssh", DASH, "ssh"), ("dropbear", ASH, "dbclient")):
-            b = box(f"redis-{what.replace(' ', '-')}-{name}",
+            b = box(second,
+                    f"redis-{what.replace(' ', '-')}-{name}",
                     shell,
                     client,
                     "curl",
-                    busybox=shell == ASH,
-                    relay=second)
+                    busybox=shell == ASH)
             runners.append(b.run(second.open(device.url), env={"RELAY_PATIENCE": "3"}))
         away()
         for r in runners:
@@ -113,16 +229,31 @@ def test_redis():
         back()
         for r in runners:
             r.wait_up(60)
-            ok(answers(r.tunnel, second), f"{r.box.name}: Redis is back: so is the tunnel")
+            ok(answers(second, r.tunnel), f"{r.box.name}: Redis is back: so is the tunnel")
             unlike(r.said(), "has ended", f"{r.box.name}: it never said that it was over")
             r.stop()
 
 
-def test_nobody_to_ask():
+@test(thread="redis")
+def unknown(second, device):
+    """404: the relay has never heard of it, as after a day or when Redis lost its data."""
+    b = box(second, "unknown", DASH, "ssh", "curl", env={"RELAY_PATIENCE": "6"})
+    t = second.open(device.url)
+    r = b.run(t)
+    second.redis("DEL", *second.redis("KEYS", "relay:*").split("\n"))
+    r.cut()
+    cut = time.monotonic()
+    is_(r.ended(60), 0, "unknown to the relay: it stops for good")
+    between(time.monotonic() - cut, 6, 50, "but not at once")
+    like(r.said(), "the relay does not know it", "and says why")
+
+
+@test(thread="nobody_to_ask")
+def nobody_to_ask(rig, device):
     """Without curl and wget: the end in the bundle counts, and refusals for a time (an hour; 6 s
     here)."""
     b = {
-        name: box(name, shell, client, env={"RELAY_PATIENCE": "6"})
+        name: box(rig, name, shell, client, env={"RELAY_PATIENCE": "6"})
         for name, shell, client in (("mute-openssh", DASH, "ssh"), ("mute-dropbear", BASH,
                                                                     "dbclient"))
     }
@@ -142,9 +273,10 @@ def test_nobody_to_ask():
     early.stop()
 
 
-def test_clock():
+@test(thread="clock")
+def clock(rig, device):
     """A clock without battery: 1970. The time that run has run counts instead."""
-    b = box("1970", DASH, "ssh", env={"RELAY_PATIENCE": "4"})
+    b = box(rig, "1970", DASH, "ssh", env={"RELAY_PATIENCE": "4"})
     os.unlink(f"{b.bin}/date")
     with open(f"{b.bin}/date", "w") as f:
         f.write("#!/bin/sh\necho 42\n")
@@ -159,56 +291,12 @@ def test_clock():
     like(r.said(), "its time is over", "1970: and says why")
 
 
-def test_unknown():
-    """404: the relay has never heard of it, as after a day or when Redis lost its data."""
-    b = box("unknown", DASH, "ssh", "curl", env={"RELAY_PATIENCE": "6"}, relay=second)
-    t = second.open(device.url)
-    r = b.run(t)
-    second.redis("DEL", *second.redis("KEYS", "relay:*").split("\n"))
-    r.cut()
-    cut = time.monotonic()
-    is_(r.ended(60), 0, "unknown to the relay: it stops for good")
-    between(time.monotonic() - cut, 6, 50, "but not at once")
-    like(r.said(), "the relay does not know it", "and says why")
-
-
-def signals(name, shell, client):
-    b = box(f"signal-{name}", shell, client, "curl", busybox=shell == ASH)
+@test(thread="backoff")
+def backoff(rig, device):
+    b = box(rig, "backoff", ASH, "ssh", busybox=True)
     t = rig.open(device.url)
     bundle = b.copy(t)
-    for number, state in ((signal.SIGTERM, "connected"), (signal.SIGINT, "connected"),
-                          (signal.SIGHUP, "connected"), (signal.SIGTERM, "waiting")):
-        if state == "waiting":
-            out_of_reach(bundle)
-            r = b.run(t, bundle, wait=False).wait_for("the next try", times=3)
-        else:
-            r = b.run(t, bundle)
-        below = r.processes()
-        started = time.monotonic()
-        r.process.send_signal(number)
-        is_(r.ended(5), 128 + number,
-            f"{name}: {number.name} while {state}: exit status {128 + number}")
-        between(time.monotonic() - started, 0, 3, f"{name}: at once")
-        r.wait(lambda: not keeper.kill_all(below, 0), "its children have ended", 3)
-        ok(True, f"{name}: its children have ended")
-        is_(os.listdir(b.tmp), [], f"{name}: nothing is left in TMPDIR")
-        r.wait(lambda: not r.up(), "the tunnel is down", 5)
-
-
-def out_of_reach(bundle):
-    """Nobody listens on the port that the bundle names."""
-    with open(f"{bundle}/config", "r+") as f:
-        text = f.read().replace(f"Port {rig.ssh_port}", f"Port {free_port()}")
-        f.seek(0)
-        f.write(text)
-        f.truncate()
-
-
-def test_backoff():
-    b = box("backoff", ASH, "ssh", busybox=True)
-    t = rig.open(device.url)
-    bundle = b.copy(t)
-    out_of_reach(bundle)
+    out_of_reach(rig, bundle)
     r = b.run(t, bundle, wait=False)
     time.sleep(16)
     delays = [int(d) for d in re.findall(r"the next try is in (\d+) s", r.said())]
@@ -220,7 +308,8 @@ def test_backoff():
     r.stop()
 
 
-def test_jitter():
+@test(thread="jitter")
+def jitter(rig):
     """What makes chance: each source alone, as a device may have only one of them."""
     with open(f"{TOP}/rly/run.sh") as f:
         text = f.read()
@@ -249,21 +338,8 @@ def test_jitter():
             f"chance from {source}: numbers, and not the same", seen)
 
 
-def hostkey(name, shell, client, what, line):
-    b = box(f"hostkey-{name}-{len(line)}", shell, client, "curl", busybox=shell == ASH)
-    t = rig.open(device.url)
-    bundle = b.copy(t)
-    with open(f"{bundle}/known_hosts", "w") as f:
-        f.write(line)
-    r = b.run(t, bundle, wait=False).wait_for("the next try", times=3)
-    ok(not r.up(), f"{name}: {what} is pinned: no tunnel")
-    like(r.said(), "(?i)host key|trusted hosts", f"{name}: for that reason")
-    unlike(r.said(), "has ended, ", f"{name}: which is no reason to give up")
-    r.stop()
-    is_(os.listdir(b.home), [], f"{name}: nothing is written to the user's home")
-
-
-def test_own_key():
+@test(thread="own_key")
+def own_key(rig, device):
     """-k: the device's own key, as id_relay in OpenSSH's and in dropbear's format."""
     own = f"{rig.dir}/pki/own"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", own], check=True)
@@ -273,37 +349,20 @@ def test_own_key():
     for name, shell, programs, key in (("own-openssh", DASH, ["ssh"], own),
                                        ("own-converted", ASH, ["dbclient", "dropbearconvert"],
                                         own), ("own-dropbear", DASH, ["dbclient"], f"{own}.db")):
-        b = box(name, shell, *programs, busybox=shell == ASH)
+        b = box(rig, name, shell, *programs, busybox=shell == ASH)
         t = rig.open(device.url, key=f"{own}.pub", args=["-o", f"{rig.dir}/bundles/{name}"])
         bundle = b.copy(t)
         shutil.copy(key, f"{bundle}/id_relay")
         os.chmod(f"{bundle}/id_relay", 0o644)
         r = b.run(t, bundle)
-        ok(answers(t), f"{name}: the device's own key is used")
+        ok(answers(rig, t), f"{name}: the device's own key is used")
         r.stop()
         rig.rly("close", t["id"])
 
 
-def old_openssh(name):
-    """OpenSSH from before LogVerbose."""
-    b = box(name, DASH, "ssh")
-    os.unlink(f"{b.bin}/ssh")
-    with open(f"{b.bin}/ssh", "w") as f:
-        f.write(
-            '#!/bin/sh\ncase "$*" in *LogVerbose*) echo "command-line line 0: Bad configuration '
-            'option: logverbose" >&2; exit 255 ;; esac\n'
-            f'exec {shutil.which("ssh")} "$@"\n')
-    os.chmod(f"{b.bin}/ssh", 0o755)
-    return b
-
-
-def clients(name):
-    return (box(f"{name}-openssh", DASH, "ssh"), old_openssh(f"{name}-old-openssh"),
-            box(f"{name}-dropbear", ASH, "dbclient", busybox=True))
-
-
-def test_several():
-    for b in clients("several"):
+@test(thread="several")
+def several(rig, device):
+    for b in clients(rig, "several"):
         t = rig.open(device.url, f"tcp://localhost:{device.port}", device.url)
         r = b.run(t).wait_for("connected: ", 5)
         ok(True, f"{b.name}: three services: all listen")
@@ -318,9 +377,10 @@ def test_several():
         r.stop()
 
 
-def test_not_connected():
+@test(thread="not_connected")
+def not_connected(rig, device):
     """It never says so while the relay does not listen on all addresses."""
-    for b in clients("taken"):
+    for b in clients(rig, "taken"):
         t = rig.open(device.url, device.url)
         for route in t["routes"]:  # one of two is taken, the first or the second
             ip, port = route["listen"].split(":")
@@ -335,19 +395,20 @@ def test_not_connected():
                 like(r.said(), r"the connection ended after \d s .*the next try",
                      f"{b.name}: it tries again")
             r.wait_for("connected: ", 60)
-            ok(r.up() and answers(t), f"{b.name}: and says so when the address is free")
+            ok(r.up() and answers(rig, t), f"{b.name}: and says so when the address is free")
             r.stop()
             r.wait(lambda: not r.listens & listeners(), "the addresses are free", 10)
         rig.rly("close", t["id"])
     rig.expect("bind|cannot listen|port forwarding")
 
 
-def test_places():
-    b = box("places", ASH, "ssh", busybox=True)
+@test(thread="places")
+def places(rig, device):
+    b = box(rig, "places", ASH, "ssh", busybox=True)
     t = rig.open(device.url)
     bundle = b.copy(t, "-n; touch x")
     r = b.run(t, bundle, cwd=bundle, env={"TMPDIR": "/nonexistent"})
-    ok(answers(t),
+    ok(answers(rig, t),
        "a folder whose name looks like options and commands; a TMPDIR that is not there")
     r.stop()
     os.symlink(f"{bundle}/run", f"{b.dir}/link")
@@ -361,7 +422,8 @@ def test_places():
     is_(linked.wait(5), 143, "which ends on SIGTERM, too")
 
 
-def test_cannot_run():
+@test(thread="cannot_run")
+def cannot_run(rig, device):
     t = rig.open(device.url)
     for name, programs, prepare, status, error in (
         ("no client", [], lambda d: [], 1, "neither ssh .* nor dbclient .* is installed"),
@@ -372,7 +434,7 @@ def test_cannot_run():
         ("no key for dropbear", ["dbclient"],
          lambda d: [os.unlink(f"{d}/{k}")
                     for k in ("id_relay", "id_relay.dropbear")], 1, "no private key")):
-        b = box(name.replace(" ", "-"), DASH, *programs)
+        b = box(rig, name.replace(" ", "-"), DASH, *programs)
         bundle = f"{b.dir}/copy"
         shutil.copytree(t["bundle"], bundle)
         prepare(bundle)
@@ -384,42 +446,59 @@ def test_cannot_run():
     like(result.stderr, "^usage: ", "and how it is used")
 
 
-def test_extended():
-    """A session that was seen alive past the end in the bundle: it was extended, and an hour is not
-    enough then."""
-    b = box("extended", DASH, "ssh", env={"RELAY_PATIENCE": "1"})
-    r = b.run(rig.open(device.url, ttl="20s"))
-    rig.rly("extend", "-t", "1h", r.tunnel["id"])
-    time.sleep(33)
-    rig.rly("close", r.tunnel["id"])
-    r.cut()
-    # The third refusal comes at most six seconds and two logins after the first: far from the 24
-    # seconds that end it.
-    r.wait_for(REFUSED, 60, 3)
-    is_(r.process.poll(), None, "extended: refused for longer than RELAY_PATIENCE: it goes on")
-    is_(r.ended(90), 0, "extended: refused for 24 times as long: it stops")
-    like(r.said(), "its time is over", "extended: and says why")
+@test(thread="openssh_on_busybox")
+def openssh_on_busybox(rig, device):
+    comes_back(rig, device, "busybox-openssh", ASH, "ssh", "curl", busybox=True)
 
 
-subprocess.run(
-    ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", f"{rig.dir}/pki/other"],
-    check=True)
-with open(f"{rig.dir}/pki/other.pub") as other:
-    OTHER = "relay1 " + other.read()
-# They wait most of the time: for the next try, and for patience to end.
-together(test_extended, lambda: (test_redis(), test_unknown()), test_nobody_to_ask, test_clock,
-         test_backoff, test_own_key, test_several, test_not_connected, test_places, test_jitter,
-         test_cannot_run, lambda: comes_back("busybox-openssh", ASH, "ssh", "curl", busybox=True),
-         lambda: comes_back("busybox-dropbear", ASH, "dbclient", "openssl", busybox=True),
-         lambda: comes_back("dash-dropbear", DASH, "dbclient", "wget"),
-         lambda: comes_back("bash-openssh", BASH, "ssh", "wget"),
-         lambda: signals("busybox-openssh", ASH, "ssh"),
-         lambda: signals("dash-dropbear", DASH, "dbclient"),
-         lambda: signals("bash-openssh", BASH, "ssh"),
-         lambda: hostkey("dash-openssh", DASH, "ssh", "another key", OTHER),
-         lambda: hostkey("busybox-openssh", ASH, "ssh", "none", ""),
-         lambda: hostkey("busybox-dropbear", ASH, "dbclient", "another key", OTHER),
-         lambda: hostkey("dash-dropbear", DASH, "dbclient", "none", ""))
-rig.check_logs()
-second.check_logs()
-done()
+@test(thread="dropbear_on_busybox")
+def dropbear_on_busybox(rig, device):
+    comes_back(rig, device, "busybox-dropbear", ASH, "dbclient", "openssl", busybox=True)
+
+
+@test(thread="dropbear_on_dash")
+def dropbear_on_dash(rig, device):
+    comes_back(rig, device, "dash-dropbear", DASH, "dbclient", "wget")
+
+
+@test(thread="openssh_on_bash")
+def openssh_on_bash(rig, device):
+    comes_back(rig, device, "bash-openssh", BASH, "ssh", "wget")
+
+
+@test(thread="signals_to_openssh_on_busybox")
+def signals_to_openssh_on_busybox(rig, device):
+    signals(rig, device, "busybox-openssh", ASH, "ssh")
+
+
+@test(thread="signals_to_dropbear_on_dash")
+def signals_to_dropbear_on_dash(rig, device):
+    signals(rig, device, "dash-dropbear", DASH, "dbclient")
+
+
+@test(thread="signals_to_openssh_on_bash")
+def signals_to_openssh_on_bash(rig, device):
+    signals(rig, device, "bash-openssh", BASH, "ssh")
+
+
+@test(thread="wrong_hostkey_openssh")
+def wrong_hostkey_openssh(rig, device, other_key):
+    hostkey(rig, device, "dash-openssh", DASH, "ssh", "another key", other_key)
+
+
+@test(thread="no_hostkey_openssh")
+def no_hostkey_openssh(rig, device):
+    hostkey(rig, device, "busybox-openssh", ASH, "ssh", "none", "")
+
+
+@test(thread="wrong_hostkey_dropbear")
+def wrong_hostkey_dropbear(rig, device, other_key):
+    hostkey(rig, device, "busybox-dropbear", ASH, "dbclient", "another key", other_key)
+
+
+@test(thread="no_hostkey_dropbear")
+def no_hostkey_dropbear(rig, device):
+    hostkey(rig, device, "dash-dropbear", DASH, "dbclient", "none", "")
+
+
+run()

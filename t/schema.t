@@ -6,12 +6,10 @@ import collections
 import os
 import re
 import subprocess
-import sys
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path.insert(0, f"{TOP}/t/lib")
-from store import Store  # noqa: E402
-from tap import ok, is_, done  # noqa: E402
+from lib.store import Store
+from lib.tap import ok, is_, done
 
 
 def text_of(path):
@@ -62,10 +60,10 @@ READERS = [
 ]
 WRITERS = [
     ("librelay/relay_live.c", "live", r'json_pack\("[^"]*", ([^;]*);'),
-    ("rlyd/session/live.c", "relay", r'"HSET", name, ([^;]*);'),
+    ("rlyd/session/heartbeat.c", "relay", r'"HSET", name, ([^;]*);'),
     ("rlyd/session/taken.c", "relay", r'"HSET", key, ([^;]*?)\) == 0'),
-    ("rlyd/session/live.c", "events", r"\*pairs\[17\] = \{([^}]*)\}"),
-    ("rlyd/session/live.c", "events", r"const\[8\]\)\{([^}]*)\}"),
+    ("rlyd/session/events.c", "events", r"\*pairs\[8 \+ MORE \+ 1\] = \{([^}]*)\}"),
+    ("rlyd/session/events.c", "events", r"const\[MORE\]\)\{([^}]*)\}"),
 ]
 COMMANDS = r'"(?:HGET|HMGET|HSET|HSETNX|XADD)"'
 
@@ -99,9 +97,11 @@ def read_c():
         ok(found, f"{path} names fields that it writes of {kind}")
         written[kind].update(found)
     sources = "".join(text_of(f) for f in c_files() if f.startswith("rlyd/"))
-    written["events"].update(re.findall(r'\blive_event\([^;]*?, "(\w+)", [^;"]*;', sources))
-    written["events"].update(re.findall(r'\blive_event\([^;"]*"\w+", [^;"]*"(\w+)"', sources))
-    rooms = {path for path, _, _ in READERS + WRITERS} | {"librelay/relay_event.c"}
+    written["events"].update(re.findall(r'\bevent_of\([^;]*?, "(\w+)", [^;"]*;', sources))
+    written["events"].update(re.findall(r'\bevent_of\([^;"]*"\w+", [^;"]*"(\w+)"', sources))
+    # live.c names no field: those of live: are addresses.
+    rooms = {path for path, _, _ in READERS + WRITERS}
+    rooms |= {"librelay/relay_event.c", "rlyd/session/live.c"}
     strangers, composers = [], []
     for path in c_files():
         text = text_of(path)

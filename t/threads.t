@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
+# lane: busy
 """The module's threads under ThreadSanitizer, against a real Redis: t/threads/threads.c says how
 and why. Seconds in CI; RELAY_THREADS_SECONDS=600 for longer."""
 import os
@@ -7,7 +8,7 @@ import re
 import shutil
 import subprocess
 
-from lib import Store, tap, TOP
+from lib import Store, tap, test, TOP
 
 SECONDS = os.environ.get("RELAY_THREADS_SECONDS", "6")
 BUILD = os.environ.get("RELAY_THREADS_BUILD", f"{TOP}/build-tsan")
@@ -24,7 +25,8 @@ def build():
     return f"{BUILD}/t/threads/threads"
 
 
-def main():
+@test
+def no_data_race():
     if not shutil.which("clang"):
         tap.skip_all("clang is not installed")
     program = build()
@@ -38,7 +40,6 @@ def main():
     tap.ok(int(n.get("found", 0)) > 10000, "many routes were found", result.stdout)
     tap.ok(int(n.get("absent", 0)) > 1000, "and many were not there", result.stdout)
     store.redis.stop()
-    tap.done()
 
 
-main()
+tap.run()

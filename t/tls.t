@@ -11,31 +11,27 @@ import signal
 import socket
 import ssl
 import subprocess
-import sys
 import threading
 import time
 
-from lib import keeper, listeners, log, Rig, rigpki, wait_for
+from lib import fixture, keeper, listeners, log, Rig, rigpki, test, wait_for
 from lib.box import Box
-from lib.tap import between, done, is_, like, ok, unlike
+from lib.tap import between, is_, like, ok, run, unlike
 from lib.trap import Listener
 
 MAX = 3
-rig = Rig(
-    rlyd=True,
-    vhost=f"    RelaySSHTLSMax {MAX}",
-    httpd_conf=
-    "ServerLimit 2\nStartServers 1\nThreadsPerChild 25\nMaxRequestWorkers 25\nMinSpareThreads "
-    "1\nMaxSpareThreads 75")
-device = rig.device("the-device")
-PROXY = f"openssl s_client -quiet -verify_quiet -alpn ssh -servername ssh.{rig.domain} -connect 127.0.0.1:{rig.https_port}"
 
 
-def tls_open(**options):
+def proxy_command(rig):
+    return ("openssl s_client -quiet -verify_quiet -alpn ssh "
+            f"-servername ssh.{rig.domain} -connect 127.0.0.1:{rig.https_port}")
+
+
+def tls_open(rig, device, **options):
     return rig.open(device.url, args=["--tls"], **options)
 
 
-def answers(tunnel):
+def answers(rig, device, tunnel):
     return rig.get(tunnel)[2].decode().strip() == device.id
 
 
@@ -49,10 +45,28 @@ def change(tunnel, old, new):
     return tunnel
 
 
-def test_openssh():
-    t = tls_open()
+@fixture
+def rig():
+    rig = Rig(
+        rlyd=True,
+        vhost=f"    RelaySSHTLSMax {MAX}",
+        httpd_conf=
+        "ServerLimit 2\nStartServers 1\nThreadsPerChild 25\nMaxRequestWorkers 25\nMinSpareThreads "
+        "1\nMaxSpareThreads 75")
+    yield rig
+    rig.ends_cleanly()
+
+
+@fixture
+def device(rig):
+    return rig.device("the-device")
+
+
+@test
+def openssh(rig, device):
+    t = tls_open(rig, device)
     s = rig.connect(t)
-    ok(answers(t), "a bundle of --tls, stock ssh: the device answers")
+    ok(answers(rig, device, t), "a bundle of --tls, stock ssh: the device answers")
     is_(rig.get(t, http=2)[0], 200, "beside it, HTTP/2 on the same port")
     live = rig.redis("HGET", "relay:live:relay1", t["routes"][0]["listen"])
     like(live, r'"peer":"127\.0\.0\.1:\d+"', "rlyd knows the address that the device came from")
@@ -61,14 +75,15 @@ def test_openssh():
                             ""), ("by ALPN alone", f"ssh.{rig.domain}", f"whatever.{rig.domain}"),
                            ("by ALPN alone, without SNI", f"-servername ssh.{rig.domain}",
                             "-noservername"), ("with TLS 1.2", "-quiet", "-quiet -tls1_2")):
-        t = change(tls_open(), old, new)
+        t = change(tls_open(rig, device), old, new)
         s = rig.connect(t)
-        ok(answers(t), f"recognised {what}" if "TLS" not in what else what)
+        ok(answers(rig, device, t), f"recognised {what}" if "TLS" not in what else what)
         s.stop()
         s.wait_down()
 
 
-def test_not_ssh():
+@test
+def not_ssh(rig):
     """What is not meant for sshd stays HTTP."""
     with rig.tls(f"ssh.{rig.domain}", alpn=["http/1.1"]) as sock:
         sock.sendall(
@@ -81,7 +96,8 @@ def test_not_ssh():
             "`SSH-' inside TLS to another name is a bad request")
 
 
-def test_command():
+@test
+def command(rig, device):
     """What is printed for -k, as a shell reads it."""
     own = f"{rig.dir}/pki/own"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", own], check=True)
@@ -93,12 +109,13 @@ def test_command():
                                stdin=subprocess.DEVNULL,
                                stderr=subprocess.DEVNULL)
     wait_for(lambda: rig.listening(t), f"{command} is up")
-    ok(answers(t), "the command that is printed for -k --tls works")
+    ok(answers(rig, device, t), "the command that is printed for -k --tls works")
     process.terminate()
     process.wait()
 
 
-def test_run():
+@test
+def runner(rig, device):
     for name, shell, programs in (("busybox-dropbear", "busybox sh", ["dbclient", "openssl"]),
                                   ("dash-openssh", "dash", ["ssh", "sh", "openssl", "curl"])):
         b = Box(rig,
@@ -107,8 +124,8 @@ def test_run():
                 programs,
                 busybox=name.startswith("busybox"),
                 env={"CURL_CA_BUNDLE": rig.ca, "SSL_CERT_FILE": rig.ca})
-        r = b.run(tls_open())
-        ok(answers(r.tunnel), f"{name}: DIR/run through TLS: the device answers")
+        r = b.run(tls_open(rig, device))
+        ok(answers(rig, device, r.tunnel), f"{name}: DIR/run through TLS: the device answers")
         r.cut()
         started = time.monotonic()
         r.wait_up(20)
@@ -130,7 +147,7 @@ def test_run():
 class Inspector(Listener):
     """A network that inspects: ends TLS with a certificate of its own and starts TLS anew to where
     it was meant to go. ALPN is lost on the way, the name is kept."""
-    def __init__(self, upstream):
+    def __init__(self, rig, upstream):
         self.upstream = upstream
         cert = f"{rig.dir}/pki/inspector.pem"
         rigpki.self_signed(cert)
@@ -163,12 +180,13 @@ class Inspector(Listener):
                 pass
 
 
-def test_inspected():
-    inspector = Inspector(lambda name: rig.tls(name))
-    t = change(tls_open(), f"-connect 127.0.0.1:{rig.https_port}",
+@test
+def inspected(rig, device):
+    inspector = Inspector(rig, lambda name: rig.tls(name))
+    t = change(tls_open(rig, device), f"-connect 127.0.0.1:{rig.https_port}",
                f"-connect 127.0.0.1:{inspector.port}")
     s = rig.connect(t)
-    ok(answers(t), "through a network that replaces the certificate: the tunnel is up")
+    ok(answers(rig, device, t), "through a network that replaces the certificate: the tunnel is up")
     is_(inspector.names, [f"ssh.{rig.domain}"], "and it was that network that it went through")
     s.stop()
     # and one that puts another sshd in the relay's place
@@ -179,8 +197,8 @@ def test_inspected():
         text = re.sub("(?m)^HostKey .*$", f"HostKey {false_key}", f.read())
     with open(f"{rig.dir}/etc/false_config", "w") as f:
         f.write(text)
-    inspector = Inspector(lambda name: false_sshd())
-    t = change(tls_open(), f"-connect 127.0.0.1:{rig.https_port}",
+    inspector = Inspector(rig, lambda name: false_sshd(rig))
+    t = change(tls_open(rig, device), f"-connect 127.0.0.1:{rig.https_port}",
                f"-connect 127.0.0.1:{inspector.port}")
     s = rig.connect(t, wait=False)
     s.process.wait(20)
@@ -189,7 +207,7 @@ def test_inspected():
          "the pinned host key refuses it")
 
 
-def false_sshd():
+def false_sshd(rig):
     """A connection to an sshd with another host key."""
     ours, theirs = socket.socketpair()
     subprocess.Popen([
@@ -203,10 +221,11 @@ def false_sshd():
     return ours
 
 
-def test_limit():
+@test
+def limit(rig, device):
     rig.expect("RLY155 SSH inside TLS is refused: RelaySSHTLSMax")
-    sessions = [rig.connect(tls_open()) for _ in range(MAX)]
-    extra = tls_open()
+    sessions = [rig.connect(tls_open(rig, device)) for _ in range(MAX)]
+    extra = tls_open(rig, device)
     started = time.monotonic()
     s = rig.connect(extra, wait=False)
     is_(s.process.wait(20), 255, f"the {MAX + 1}th is refused: ssh ends")
@@ -216,24 +235,25 @@ def test_limit():
     like(
         log(rig, "relay-error.log") + log(rig, "httpd-error.log"),
         rf"RLY155 .*RelaySSHTLSMax \({MAX} in each process\)", "Apache's log says which limit")
-    ok(all(answers(s.tunnel) for s in sessions), "the others go on")
+    ok(all(answers(rig, device, s.tunnel) for s in sessions), "the others go on")
     is_(rig.get(sessions[0].tunnel, http=2)[0], 200, "so does HTTPS")
     plain = rig.open(device.url)
     s = rig.connect(plain)
-    ok(answers(plain), "SSH without TLS on the same port is not counted")
+    ok(answers(rig, device, plain), "SSH without TLS on the same port is not counted")
     s.stop()
     sessions[0].stop()
     s = rig.connect(extra)
-    ok(answers(extra), "one has ended: the next is let in")
+    ok(answers(rig, device, extra), "one has ended: the next is let in")
     for s in [*sessions, s]:
         s.stop()
 
 
-def test_graceful():
+@test
+def graceful(rig, device):
     """The second of two graceful restarts finds no room for new processes, unless the first one's
     sessions have ended."""
     b = Box(rig, "graceful", "dash", ["ssh", "sh", "openssl", "curl"])
-    busy, idle = (b.run(tls_open()) for _ in range(2))
+    busy, idle = (b.run(tls_open(rig, device)) for _ in range(2))
     answer = {}
     visitor = threading.Thread(target=lambda: answer.update(
         zip(("status", "headers", "body"), rig.get(busy.tunnel, "/slow?s=8"))))
@@ -241,28 +261,29 @@ def test_graceful():
     wait_for(lambda: device.conns()["open"], "the request is at the device")
     httpd = set(keeper.descendants([rig.servers["httpd"].pid]))
     rig.graceful()
-    ok(answers(idle.tunnel), "apachectl graceful: the device answers")
+    ok(answers(rig, device, idle.tunnel), "apachectl graceful: the device answers")
     visitor.join()
     is_(answer.get("status"), 200, "a request that waits for its device is not broken off")
     for r in (busy, idle):
         r.wait_for("the connection ended", 40)
         r.wait_up(20)
-        ok(answers(r.tunnel),
+        ok(answers(rig, device, r.tunnel),
            "then its session ends at a pause, and comes back through a new process")
     wait_for(lambda: not httpd & set(keeper.descendants([rig.servers["httpd"].pid])),
              "the old processes end", 20)
     ok(True, "the old processes end")
     rig.graceful()
-    ok(answers(idle.tunnel), "so that there is room for the next restart")
+    ok(answers(rig, device, idle.tunnel), "so that there is room for the next restart")
     idle.stop()
     busy.stop()
 
 
-def test_rlyd_away():
+@test
+def rlyd_away(rig, device):
     rig.expect("RLY154 SSH inside TLS is refused|AH00957|AH01114")
     rig.servers["rlyd"].signal(signal.SIGKILL)
     rig.servers["rlyd"].process.wait()
-    t = tls_open()
+    t = tls_open(rig, device)
     started = time.monotonic()
     s = rig.connect(t, wait=False)
     is_(s.process.wait(20), 255, "rlyd is away: ssh ends")
@@ -273,12 +294,8 @@ def test_rlyd_away():
     is_(rig.get(t)[0], 503, "HTTPS is not affected")
     rig.servers["rlyd"].start()
     s = rig.connect(t)
-    ok(answers(t), "rlyd is back: so are tunnels")
+    ok(answers(rig, device, t), "rlyd is back: so are tunnels")
     s.stop()
 
 
-for name, test in list(globals().items()):
-    if name.startswith("test_") and (len(sys.argv) == 1 or name in sys.argv):
-        test()
-rig.check_logs()
-done()
+run()

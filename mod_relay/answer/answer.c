@@ -1,28 +1,28 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * What of a device's final answer is changed on its way to the visitor, over HTTP/1 and HTTP/2
- * alike. The filter runs before those of mod_headers and mod_session: what they add is the relay's
- * own and stays.
+ * The filter is the same for HTTP/1 and HTTP/2. It runs before those of mod_headers and
+ * mod_session: the fields that they add are the relay's own and stay.
  */
 
-#include "mod_relay.h"
+#include "answer.h"
+#include "hooks.h"
+#include "interim.h"
 #include "request/cookies.h"
+#include "request/pinned.h"
 
 #include <apr_strings.h>
 #include <util_filter.h>
 
-/*
- * ap_http_header_filter() compares each name in Vary with all others. Longer than this it says no
- * more than `*`.
+/* ap_http_header_filter() compares each name in Vary with all others. A longer field becomes `*`.
  */
 #define VARY_MAX 1024
 
 static ap_filter_rec_t *answer_filter;
 
 /*
- * Without a policy browsers name the page's host in the Referer to others, and that name is the
- * permission to visit it.
+ * Without a policy browsers tell other sites the page's host in Referer, and knowing that name is
+ * the permission to visit it.
  */
 static void set_referrer_policy(request_rec *r)
 {
@@ -37,7 +37,7 @@ static void set_referrer_policy(request_rec *r)
     const char *said = apr_table_get(r->headers_out, "Referrer-Policy");
     unsigned i;
 
-    /* Browsers ignore what they do not know. */
+    /* Browsers ignore policies that they do not know. */
     for (i = 0; said && i < sizeof(policies) / sizeof(policies[0]); i++)
         if (ap_find_token(r->pool, said, policies[i]))
             return;
@@ -58,7 +58,7 @@ static void clean_cookies(request_rec *r, const apr_array_header_t *names)
 
         if (ap_cstr_casecmp(field->key, "Set-Cookie"))
             continue;
-        /* mod_proxy has copied the value for this table. */
+        /* mod_proxy has copied the value for this table: it may be written to. */
         if (mod_relay_set_cookie_clean(field->val, names))
             APR_ARRAY_PUSH(kept, char *) = field->val;
         else
@@ -75,8 +75,8 @@ static void clean_cookies(request_rec *r, const apr_array_header_t *names)
 }
 
 /*
- * Cookies that the relay's own modules had set before the device was asked: mod_proxy mixes them
- * with the device's.
+ * The relay's own modules may have set cookies before the device was asked. mod_proxy would mix
+ * them with the device's, so they are taken out meanwhile.
  */
 static void put_back(request_rec *r, mod_relay_request *rr)
 {
@@ -130,7 +130,6 @@ void mod_relay_answer_end(request_rec *r, mod_relay_request *rr)
 
 void mod_relay_answer_register_hooks(apr_pool_t *p)
 {
-    mod_relay_interim_register_hooks(p);
     answer_filter =
         ap_register_output_filter("RELAY_ANSWER_HEAD", on_answer, NULL, AP_FTYPE_CONTENT_SET - 1);
 }

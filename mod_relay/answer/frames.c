@@ -5,7 +5,7 @@
 enum { HEADERS = 1, SETTINGS = 4, CONTINUATION = 9 };
 enum { PADDED = 8, PRIORITY = 0x20, PRIORITY_SIZE = 5 };
 
-/* A frame begins. 0 when there is too much of it. */
+/* A frame begins. @return 0 when it is too much */
 static int begin_frame(mod_relay_frames *f, apr_uint32_t most)
 {
     const unsigned char *h = f->head;
@@ -26,8 +26,8 @@ static int begin_frame(mod_relay_frames *f, apr_uint32_t most)
     f->pad = 0;
     if (h[3] != HEADERS && h[3] != CONTINUATION)
         return 1;
-    /* Streams have rising numbers; a number that nobody asked for ends the connection in
-     * libnghttp2. */
+    /* The numbers of streams rise. libnghttp2 ends the connection at a number that it has not asked
+     * for. */
     if (h[3] == HEADERS && stream > f->stream) {
         f->stream = stream;
         f->seen = f->hpack.size = f->hpack.fields = 0;
@@ -36,7 +36,7 @@ static int begin_frame(mod_relay_frames *f, apr_uint32_t most)
     return f->seen <= most;
 }
 
-/* One byte of a payload with fields. 0 when there is too much of them. */
+/* One byte of a payload with fields. @return 0 when they are too much */
 static int follow_block(mod_relay_frames *f, unsigned char byte, apr_uint32_t most)
 {
     f->left--;

@@ -1,22 +1,23 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * How long the head of a device's answer may be. mod_proxy_http bounds each field
- * (ResponseFieldSize) but not how many there are (ap_proxy_read_headers()), and keeps them all in
- * memory: a device that sends headers without end, or interim answers full of them, would take
- * httpd's memory with it, and with that everybody's service.
+ * mod_proxy_http bounds the length of each field (ResponseFieldSize) but not the number of fields
+ * (ap_proxy_read_headers()), and keeps all of them in memory. A device that sends fields without
+ * end, or interim answers full of them, would use up httpd's memory, and end everybody's service.
  *
- * mod_proxy looks each word of Connection up among all fields (ap_proxy_clear_connection()), so
- * that both are bounded, too.
+ * mod_proxy also looks each word of Connection up among all fields (ap_proxy_clear_connection()).
+ * So the words and the fields have a bound each.
  *
- * The head is what is read in lines; the first read of anything else is the body's, and ends the
+ * mod_proxy_http reads the head in lines. The first read of another kind is the body's and ends the
  * counting.
  */
 
-#include "frames.h"
-#include "mod_relay.h"
+#include "head.h"
+#include "hooks.h"
+#include "request/request.h"
 
 #include <apr_optional_hooks.h>
+#include <mod_proxy.h>
 #include <util_filter.h>
 
 typedef struct head {
@@ -30,18 +31,18 @@ typedef struct head {
 
 static ap_filter_rec_t *head_filter;
 
-/* Devices say some twenty fields, and a word or two in Connection. */
+/* Devices send some twenty fields, and a word or two in Connection. */
 #define LINES_MAX MOD_RELAY_FIELDS_MAX
 #define CONNECTION_MAX 4096
 
-/* NULL, or what there is too much of. */
+/* Counts one more line. @return NULL, or the bound that is exceeded */
 static const char *too_much(head *h, apr_bucket_brigade *bb, apr_off_t length)
 {
     char begin[sizeof("Connection") - 1] = "";
     apr_size_t have = sizeof(begin);
 
     apr_brigade_flatten(bb, begin, &have);
-    if (have && *begin != ' ' && *begin != '\t') /* else the last line goes on */
+    if (have && *begin != ' ' && *begin != '\t') /* else the line belongs to the last field */
         h->in_connection =
             have == sizeof(begin) && ap_cstr_casecmpn(begin, "Connection", sizeof(begin)) == 0;
     h->seen += length;
@@ -62,7 +63,7 @@ static apr_status_t on_read(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mod
     const char *much;
 
     if (mode != AP_MODE_GETLINE) {
-        /* AP_MODE_SPECULATIVE looks whether the next line belongs to the last */
+        /* mod_proxy_http peeks (AP_MODE_SPECULATIVE) for a line that belongs to the last field. */
         if (mode == AP_MODE_READBYTES)
             ap_remove_input_filter(f);
         return rv;
@@ -80,8 +81,7 @@ static apr_status_t on_read(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mod
     return APR_EGENERAL;
 }
 
-/* mod_proxy_http is about to read an answer; pr is a request of its own
- * on the device's connection. */
+/* mod_proxy_http is about to read an answer; pr is its own request on the device's connection. */
 static int create_req(request_rec *r, request_rec *pr)
 {
     const mod_relay_request *rr = mod_relay_request_of(r);

@@ -1,19 +1,20 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * How long the head of a device's answer may be, over HTTP/2 (h2c:// services). mod_proxy_http2
- * keeps all fields, those of interim answers (103), too, and libnghttp2 unpacks whatever comes: 20
- * kB that name one field of 4 kB again and again took 277 MB. Here the frames on a device's
- * connection are followed, their lengths only, and the fields of one stream are added up, packed
- * and unpacked.
+ * Over HTTP/2 (h2c:// services) mod_proxy_http2 keeps all fields, those of interim answers (103) as
+ * well, and libnghttp2 unpacks whatever comes: 20 kB that named one field of 4 kB again and again
+ * took 277 MB. This filter follows the frames on a device's connection, by their lengths only, and
+ * adds up the fields of one stream, packed and unpacked.
  *
- * The connection is httpd's own (no request is known yet when it is made), so this looks at what
- * the other side says first: HTTP/2 begins with a SETTINGS frame, or libnghttp2 ends it; anything
- * else is mod_proxy_http's, for which head.c is there.
+ * When the connection is made, no request is known yet, and so no protocol. The first bytes tell
+ * it: HTTP/2 begins with a SETTINGS frame, or libnghttp2 ends the connection. Anything else is
+ * mod_proxy_http's, and head.c bounds it.
  */
 
-#include "mod_relay.h"
 #include "frames.h"
+#include "head.h"
+#include "hooks.h"
+#include "mod_relay.h"
 
 #include <http_connection.h>
 #include <util_filter.h>
@@ -27,7 +28,7 @@ static apr_status_t on_read(ap_filter_t *filter, apr_bucket_brigade *bb, ap_inpu
     apr_status_t rv;
     apr_bucket *b;
 
-    /* mod_proxy_http2 says goodbye after an error, and then reads on until the other side ends the
+    /* After an error mod_proxy_http2 sends GOAWAY, and reads on until the other side ends the
      * connection. */
     if (f->seen > MOD_RELAY_HEAD_MAX)
         return APR_EGENERAL;

@@ -2,11 +2,11 @@
 
 #include "hpack.h"
 
-/* No SETTINGS_HEADER_TABLE_SIZE of mod_proxy_http2's allows more. */
+/* mod_proxy_http2 never allows more by SETTINGS_HEADER_TABLE_SIZE. */
 #define TABLE_MAX 4096
 #define ENTRY_OVERHEAD 32
 #define STATIC_ENTRIES 61
-#define STATIC_SIZE 64 /* more than any of them has */
+#define STATIC_SIZE 64 /* no entry of the static table is as large */
 
 static void evict(mod_relay_hpack *h, apr_uint32_t room)
 {
@@ -20,8 +20,8 @@ static void evict(mod_relay_hpack *h, apr_uint32_t room)
 }
 
 /*
- * Sizes are overstated, so that entries go earlier than they do there; what is not found any more
- * counts as the largest.
+ * Sizes are overstated, so that entries go earlier here than in libnghttp2. An entry that is not
+ * found any more counts as the largest.
  */
 static void insert(mod_relay_hpack *h, apr_uint32_t size)
 {
@@ -92,7 +92,7 @@ static void end_number(mod_relay_hpack *h)
     }
 }
 
-/* The first byte of a number has this many bits of it. */
+/* A number begins; its first byte has this many bits of it. */
 static void begin_number(mod_relay_hpack *h, unsigned char byte, unsigned bits, int what)
 {
     unsigned mask = (1U << bits) - 1;
@@ -127,7 +127,7 @@ int mod_relay_hpack_follow(mod_relay_hpack *h, unsigned char byte)
         begin_field(h, byte);
         break;
     case MOD_RELAY_HPACK_NUMBER:
-        if (h->shift > 14) /* none of a head is so large */
+        if (h->shift > 14) /* no number of a head is so large */
             return 0;
         h->number += (apr_uint32_t)(byte & 0x7f) << h->shift;
         h->shift += 7;

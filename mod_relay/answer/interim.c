@@ -1,16 +1,17 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * What devices say in interim answers (101, 103). mod_proxy hands them to
- * ap_send_interim_response(), which writes them as text past all filters of the request,
- * mod_headers' too, to those of the visitor's connection. So a filter stands there: while a device
- * is being asked, and until its final answer begins, data that begin as `HTTP/1.1 1` are such an
- * answer. It ends with the flush that ap_send_interim_response() ends with.
+ * mod_proxy hands interim answers to ap_send_interim_response(). That writes them as text to the
+ * filters of the visitor's connection, past all filters of the request, those of mod_headers among
+ * them. So this filter is one of the connection's. While a device is being asked and until its
+ * final answer begins, data that begin with `HTTP/1.1 1` are an interim answer. It ends with a
+ * flush, which is the last thing that ap_send_interim_response() writes.
  *
- * The filter stays as long as the connection does: requests have pointers into the chain.
+ * The filter stays for as long as the connection does: requests have pointers into the chain.
  */
 
-#include "mod_relay.h"
+#include "interim.h"
+#include "hooks.h"
 #include "request/cookies.h"
 
 #include <apr_lib.h>
@@ -39,7 +40,7 @@ static int is_token(const char *at, apr_size_t length)
     return length > 0;
 }
 
-/* Browsers end a line at a lone CR, too; nothing but a tab is left of control characters. */
+/* A tab is the only control character that may pass: browsers end a line at a lone CR, too. */
 static int is_printable(const char *at, apr_size_t length)
 {
     apr_size_t i;
@@ -51,8 +52,8 @@ static int is_printable(const char *at, apr_size_t length)
 }
 
 /*
- * One field, without its line end, which is followed by a byte that may be written. Returns the
- * length that goes on.
+ * One field, without its line end; the byte after it may be written to.
+ * @return the length of the part that goes on
  */
 static apr_size_t clean_field(char *line, apr_size_t length, const apr_array_header_t *names)
 {
@@ -80,7 +81,7 @@ static char *line_end(char *at, char *end)
     return NULL;
 }
 
-/* All lines of an answer, in place. Returns its new length. */
+/* All lines of an answer, in place. @return its new length */
 static apr_size_t clean(char *text, apr_size_t length, const apr_array_header_t *names)
 {
     char *at = text, *to = text, *end = text + length, *stop;
@@ -126,7 +127,7 @@ static int begins(apr_bucket_brigade *bb)
     const char *data;
     apr_size_t length;
 
-    /* In HTTP/2 a final answer's head is metadata. */
+    /* Over HTTP/2 the head of a final answer is no data, but metadata. */
     return b != APR_BRIGADE_SENTINEL(bb) && APR_BUCKET_IS_HEAP(b) &&
            apr_bucket_read(b, &data, &length, APR_BLOCK_READ) == APR_SUCCESS &&
            length >= sizeof(BEGINS) - 1 && memcmp(data, BEGINS, sizeof(BEGINS) - 1) == 0;

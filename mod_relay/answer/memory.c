@@ -1,37 +1,40 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * What browsers remember of a name. A page in a browser's cache and a service worker answer without
- * asking anybody, and cookies go to whoever has the name. What an earlier device left must not
- * speak for the present one, nor show a page once the tunnel has ended. t/memory.t tries in
- * Chromium what is said here of browsers; it was found with Chromium 156.
+ * A page in a browser's cache and a service worker answer without asking anybody, and cookies go to
+ * whatever device has the name. Remains of an earlier device must not speak for the present one,
+ * nor show a page once the tunnel has ended. t/memory.t tries in Chromium what is said here of
+ * browsers; it was found with Chromium 156.
  *
- *  - A worker outlives a script that answers 404 or 410. Clear-Site-Data: "storage" ends it at
- *    once, but what it has shown stays on the screen. So its script is replaced by one that ends it
- *    and loads its pages anew. "storage" on that very answer would end the update before the script
- *    ran.
- *  - "storage" takes localStorage, where logins are kept as well. An ended tunnel's device may come
- *    back, so it goes only when the name has changed hands.
- *  - "cookies" takes those of the whole registered domain, the neighbours' and the operator's own.
- *    It is never sent; cookies that a browser shows are deleted one by one.
- *  - "cache" leaves what the tab's process has in memory: scripts of the old page would run in the
- *    new one. A page with a Document-Isolation-Policy gets a process of its own
- *    (Cross-Origin-Opener-Policy does not do it). That one page gets what it loads from other sites
- *    without cookies of theirs.
+ *  - A worker outlives a script that answers 404 or 410. Clear-Site-Data: "storage" ends the worker
+ *    at once, but its pages stay on the screen. So its script is replaced by one that ends it and
+ *    loads its pages anew. With "storage" on that very answer the update would end before the
+ * script ran.
+ *  - "storage" removes localStorage, where pages keep logins as well. An ended tunnel's device may
+ *    come back, so "storage" is sent only when the name has changed hands.
+ *  - "cookies" removes the cookies of the whole registered domain, the neighbours' and the
+ *    operator's own among them. It is never sent; the cookies of a request are deleted one by one.
+ *  - "cache" does not reach the memory of the tab's process: scripts of the old page would run in
+ *    the new one. A page with a Document-Isolation-Policy gets a process of its own
+ *    (Cross-Origin-Opener-Policy does not do it). Parts of that one page that come from other sites
+ *    are loaded without their cookies.
  *
  * A name that changed hands has an owner in its route. A browser knows the present owner if it has
- * the cookie OWNER_COOKIE with that id, which no earlier device can have known. The next page of
- * one that does not is loaded with all that cleared and the cookie set. Until then its cookies, and
- * what it would have revalidated, reach no device; the cookie itself never does. SameSite=Lax:
- * requests from pages of other sites, where the browser keeps another storage, do not set it.
+ * the cookie OWNER_COOKIE with that id, which no earlier device can have known. Other browsers are
+ * strangers: the next page is loaded with all that cleared and with the cookie set. Until then a
+ * stranger's cookies and its questions for changes since (If-None-Match and the like) reach no
+ * device. OWNER_COOKIE itself never does. It is SameSite=Lax, because requests from pages of other
+ * sites, where the browser keeps another storage, are not to set it.
  */
 
-#include "request/cookie_pairs.h"
-#include "mod_relay.h"
+#include "memory.h"
+#include "hooks.h"
+#include "request/cookies.h"
 
 #include <apr_optional_hooks.h>
 #include <http_protocol.h>
 #include <http_request.h>
+#include <mod_proxy.h>
 #include <util_filter.h>
 
 #define OWNER_COOKIE "__Host-relay-owner"
@@ -53,7 +56,7 @@ static const char last_worker[] =
     "  for (const w of windows) await w.navigate(w.url).catch(() => {});\n"
     "})()));\n";
 
-/* ---- what a request is */
+/* ---- the kinds of requests */
 
 static int header_is(const request_rec *r, const char *name, const char *value)
 {
@@ -67,7 +70,7 @@ static int is_worker_script(const request_rec *r)
     return header_is(r, "Service-Worker", "script");
 }
 
-/* Browsers that do not say what they fetch are older than what is said above: the plain way. */
+/* Browsers that do not tell are too old for what is said above, and get the plain way. */
 static int tells_what_it_fetches(const request_rec *r)
 {
     return apr_table_get(r->headers_in, "Sec-Fetch-Dest") != NULL;
@@ -78,7 +81,7 @@ static int is_navigation(const request_rec *r)
     return header_is(r, "Sec-Fetch-Mode", "navigate");
 }
 
-/* A frame in a page of another site has storage and cookies of its own. */
+/* A frame in another site's page has storage and cookies of its own. */
 static int is_foreign_frame(const request_rec *r)
 {
     return header_is(r, "Sec-Fetch-Site", "cross-site") && tells_what_it_fetches(r) &&
@@ -87,14 +90,14 @@ static int is_foreign_frame(const request_rec *r)
 
 /* ---- clearing */
 
-/* A cache in front would clear other browsers with it, and hand them the cookie. */
+/* no-store: a cache in front would clear other browsers with it, and hand them the cookie. */
 static void clear(request_rec *r, const char *what)
 {
     apr_table_setn(r->err_headers_out, "Clear-Site-Data", what);
     apr_table_setn(r->err_headers_out, "Cache-Control", "no-store");
 }
 
-/* Deletes the cookies that came, but ours. @return whether those were all */
+/* Deletes the cookies that came, except ours. @return 1 if those were all */
 static int delete_cookies(request_rec *r)
 {
     const char *at = apr_table_get(r->headers_in, "Cookie"), *paths[PATHS_MAX];
@@ -119,7 +122,7 @@ static int delete_cookies(request_rec *r)
 
 void mod_relay_memory_ended(request_rec *r, mod_relay_answer answer)
 {
-    /* A worker of a name that is not known any more is one of long ago: `gone:` lives for a day. */
+    /* A name is known as gone for a day. A worker that asks later is ended, too. */
     if (answer == MOD_RELAY_GONE || (answer == MOD_RELAY_UNKNOWN && is_worker_script(r)))
         clear(r, tells_what_it_fetches(r) ? CACHE : CACHE_AND_STORAGE);
 }
@@ -140,7 +143,7 @@ static void forget(request_rec *r, const mod_relay_request *rr)
 
 /* ---- requests */
 
-/* Browsers set the cookies of a WebSocket's handshake, but clear nothing. */
+/* At a WebSocket's handshake browsers set cookies, but clear nothing. */
 static int may_be_page_load(const request_rec *r)
 {
     return is_navigation(r) ||
@@ -190,7 +193,7 @@ static int handler(request_rec *r)
                   mod_relay_request_of(r)->name);
     if (tells_what_it_fetches(r)) {
         clear(r, CACHE);
-        /* Wherever the script stands, the worker that it replaces may be that of the whole name. */
+        /* The worker may be that of the whole name, in whatever directory its script stands. */
         apr_table_setn(r->headers_out, "Service-Worker-Allowed", "/");
     }
     else {
@@ -207,7 +210,7 @@ static int handler(request_rec *r)
     return OK;
 }
 
-/* On mod_proxy's copy of the headers: httpd's own modules have seen their cookies by now. */
+/* Works on mod_proxy's copy of the fields; httpd's own modules have seen their cookies by now. */
 static int proxy_fixups(request_rec *r)
 {
     const mod_relay_request *rr = mod_relay_request_of(r);
@@ -215,7 +218,7 @@ static int proxy_fixups(request_rec *r)
 
     if (rr && rr->stranger) {
         apr_table_unset(r->headers_in, "Cookie");
-        /* A validator of the old page could fit the new one's, and the old page would stay. */
+        /* A validator of the old page could match the new one, and the old page would stay. */
         apr_table_unset(r->headers_in, "If-None-Match");
         apr_table_unset(r->headers_in, "If-Modified-Since");
         apr_table_unset(r->headers_in, "If-Range");
@@ -233,7 +236,7 @@ static int proxy_fixups(request_rec *r)
 
 /* ---- pages in the browser's cache */
 
-/* Whether a browser might show it as a page with scripts: HTML, XML, or what it guesses at. */
+/* Might a browser show it as a page with scripts? HTML, XML, or a type that it guesses. */
 static int may_be_page(const char *type)
 {
     return !type || !strchr(type, '/') || ap_cstr_casecmpn(type, "text/html", 9) == 0 ||
@@ -241,16 +244,17 @@ static int may_be_page(const char *type)
            strncmp(type, "*/*", 3) == 0 || ap_cstr_casecmpn(type, "multipart/", 10) == 0;
 }
 
-/* It need not be exact: what says so, in whatever way, is not made less strict. */
+/* A field that mentions either word is left as it is: it is not made less strict. */
 static int restricts(const char *control)
 {
     return control && (ap_strcasestr(control, "no-store") || ap_strcasestr(control, "no-cache"));
 }
 
 /*
- * A page is asked for each time, so that the relay can say that it has ended or is another
- * device's. Its parts may be cached as the device says: they go when the page is loaded anew. 304
- * tells no type: there, what came with the answer that it confirms stays in force.
+ * A browser shall ask for a page each time, so that the relay can say that the tunnel has ended or
+ * that the name is another device's. Parts of a page may be cached as the device says: they go when
+ * the page is loaded anew. A 304 names no type; there the fields of the answer that it confirms
+ * stay in force.
  */
 static apr_status_t page_filter(ap_filter_t *f, apr_bucket_brigade *bb)
 {
@@ -270,7 +274,7 @@ static apr_status_t page_filter(ap_filter_t *f, apr_bucket_brigade *bb)
     return ap_pass_brigade(f->next, bb);
 }
 
-/* Random names do not come again. */
+/* Only chosen names come again; a random one is never given twice. */
 static void insert_filter(request_rec *r)
 {
     const mod_relay_request *rr = mod_relay_request_of(r);

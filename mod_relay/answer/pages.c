@@ -1,22 +1,18 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/*
- * What a visitor sees when there is no answer: small pages, as HTML, JSON or plain text, whatever
- * Accept prefers. An ErrorDocument for the status goes first.
- */
+/* Small pages, as HTML, JSON or plain text: Accept decides. */
 
-#include "mod_relay.h"
+#include "pages.h"
+#include "memory.h"
 
-#include <apr_optional_hooks.h>
 #include <http_core.h>
 #include <http_protocol.h>
 #include <http_request.h>
 #include <mod_core.h>
-#include <mod_proxy.h>
 
 #define RETRY_AFTER "5"
 #define DROPPED_MAX 65536
-/* How long such a body may take; where a tunnel's visitors hold all that they may, less. */
+/* The longest wait for such a body; a shorter one where the tunnel holds its share of threads. */
 #define BODY_PATIENCE apr_time_from_sec(2)
 #define BODY_PATIENCE_BUSY apr_time_from_msec(200)
 #define BODY_POLL apr_time_from_msec(5)
@@ -37,13 +33,11 @@ static const struct page {
                         "RLY141 the tunnel has ended"},
     [MOD_RELAY_OFFLINE] = {503, "offline", "The device is not connected",
                            "The tunnel is open, but the device has not connected, or has lost its "
-                           "connection and will "
-                           "try again. Reload the page in a moment.",
+                           "connection and will try again. Reload the page in a moment.",
                            "RLY142 the device is not connected"},
     [MOD_RELAY_SILENT] = {502, "silent", "The device does not answer",
                           "The device is connected, but its service does not answer. Check that "
-                          "the service is running "
-                          "on the device.",
+                          "the service is running on the device.",
                           "RLY143 the device is connected, but its service does not answer"},
     [MOD_RELAY_UNAVAILABLE] =
         {503, "unavailable", "The relay cannot look this address up at the moment",
@@ -55,15 +49,9 @@ static const struct page {
     [MOD_RELAY_BUSY] =
         {503, "busy", "There are too many requests to this device at once",
          "The device is connected, but as many of its requests are being answered as the relay "
-         "lets one "
-         "device have. Reload the page in a moment.",
+         "lets one device have. Reload the page in a moment.",
          "RLY148 as many requests of this tunnel are under way as RelayTunnelThreads allows"},
 };
-
-int mod_relay_answer_status(mod_relay_answer answer)
-{
-    return pages[answer].status;
-}
 
 /* ---- Accept */
 
@@ -72,7 +60,7 @@ typedef enum { HTML, JSON, TEXT } form;
 static const char *const media_types[] = {
     [HTML] = "text/html", [JSON] = "application/json", [TEXT] = "text/plain"};
 
-/* How well a media range matches a type: 3 exactly, 2 `text/<any>`, 1 any, 0 not. */
+/* How well does a media range match a type? 3: exactly; 2: `text/<any>`; 1: any; 0: not. */
 static int matches(const char *range, const char *type)
 {
     const char *slash = strchr(type, '/');
@@ -87,8 +75,8 @@ static int matches(const char *range, const char *type)
                : 0;
 }
 
-/* The q of a type: that of the most specific range. In a draw the one that was named wins, and then
- * HTML. */
+/* A type has the q of the most specific range. In a draw a type that is named wins, and then HTML.
+ */
 static form preferred(request_rec *r)
 {
     const char *accept = apr_table_get(r->headers_in, "Accept");
@@ -148,7 +136,7 @@ static const char *body_for(request_rec *r, form f, const struct page *page, con
 {
     switch (f) {
     case JSON:
-        /* name is a valid label, code and texts are our own: nothing needs escaping. */
+        /* The name is a valid label; code and texts are our own. Nothing needs escaping. */
         return apr_psprintf(
             r->pool,
             "{\"status\":%d,\"error\":\"%s\",\"name\":\"%s\",\"title\":\"%s\",\"detail\":\"%s\"}\n",
@@ -160,7 +148,7 @@ static const char *body_for(request_rec *r, form f, const struct page *page, con
     }
 }
 
-/* What there is of a body, or comes in time. 0: no more. */
+/* Reads more of a body, if it comes in time. @return 0: there is no more */
 static int read_on(request_rec *r, apr_bucket_brigade *bb, apr_time_t until)
 {
     for (;;) {
@@ -176,9 +164,9 @@ static int read_on(request_rec *r, apr_bucket_brigade *bb, apr_time_t until)
 }
 
 /*
- * A small body is taken in, and dropped, before a page is sent. HTTP/2's streams are reset when an
- * answer overtakes the request's body (RFC 9113, 8.1), and some clients take that for an error. A
- * body that comes slowly is not waited for: each would hold one of mod_http2's workers.
+ * A small body is read, and dropped, before a page is sent. When an answer overtakes the request's
+ * body, a stream of HTTP/2 is reset (RFC 9113, 8.1), and some clients take that for an error.
+ * Nobody waits for a slow body: each would hold one of mod_http2's workers.
  */
 static void drop_small_body(request_rec *r, apr_interval_time_t patience)
 {
@@ -230,62 +218,11 @@ int mod_relay_page_send(request_rec *r, const mod_relay_request *rr, mod_relay_a
                    "default-src 'none'; style-src 'unsafe-inline'");
     body = body_for(r, f, page, rr->name);
     ap_set_content_length(r, (apr_off_t)strlen(body));
-    /* A body that nobody will read: rather a new connection than to swallow gigabytes. In HTTP/2 it
-     * is a stream's. */
+    /* Nobody will read the rest of the body. A new connection is better than swallowing gigabytes.
+     * Over HTTP/2 only the stream ends. */
     if (ap_request_has_body(r) && !r->connection->master)
         r->connection->keepalive = AP_CONN_CLOSE;
     if (!r->header_only)
         ap_rputs(body, r);
     return OK;
-}
-
-/* ---- after mod_proxy has failed */
-
-/* Not what the device says itself, but that it could not be asked. */
-static int is_failure(const request_rec *r, int status)
-{
-    if (apr_table_get(r->notes,
-                      "proxy-error-override")) /* ProxyErrorOverride: the device's own status */
-        return 0;
-    if (status == HTTP_INTERNAL_SERVER_ERROR) /* a TLS handshake that failed; without a note a fault
-                                                 of this server */
-        return apr_table_get(r->notes, "error-notes") != NULL;
-    return status == HTTP_SERVICE_UNAVAILABLE || status == HTTP_BAD_GATEWAY ||
-           status == HTTP_GATEWAY_TIME_OUT;
-}
-
-/*
- * mod_proxy tells connection refused (503), no or a broken answer (502) and time-out (504) apart;
- * what they mean depends on whether the device is connected, and on whether its tunnel has ended
- * while it was asked.
- */
-static int request_status(int *status, request_rec *r)
-{
-    mod_relay_request *rr = mod_relay_request_of(r);
-    mod_relay_answer answer;
-    const char *gone;
-
-    if (!rr || !rr->worker)
-        return OK;
-    mod_relay_attempt_end(r, rr, status);
-    if (!is_failure(r, *status) || r->connection->aborted)
-        return OK;
-    if (r->bytes_sent || r->eos_sent) { /* mod_proxy_http2 has spoken for itself */
-        *status = OK;
-        return OK;
-    }
-    /* sshd listens there, as the tunnel user, as long as the device is connected. */
-    answer = mod_relay_owner_listens(rr->realm, rr->route.listen) == RELAY_OWNER_USER
-                 ? MOD_RELAY_SILENT
-                 : MOD_RELAY_OFFLINE;
-    if (mod_relay_lookup(rr->realm, rr->server, rr->name, &rr->route, &gone, r->pool) ==
-        RELAY_EGONE)
-        answer = MOD_RELAY_GONE;
-    *status = mod_relay_page_send(r, rr, answer);
-    return OK;
-}
-
-void mod_relay_pages_register_hooks(apr_pool_t *p)
-{
-    APR_OPTIONAL_HOOK(proxy, request_status, request_status, NULL, NULL, APR_HOOK_MIDDLE);
 }

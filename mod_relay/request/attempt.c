@@ -1,26 +1,26 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * One attempt at a device, and when it may be repeated. A pooled connection can be closed by the
- * device at the very moment when a request is sent on it; over a slow line that moment lasts as
- * long as the line is.
+ * A device can close a pooled connection at the very moment when a request is sent on it. On a slow
+ * line that moment lasts for as long as the line takes.
  *
- * Where reading the answer fails, mod_proxy_http closes the visitor's connection without a word if
- * it has served a request before (ap_proxy_http_process_response(), AH01104), so that the browser
- * tries again. Here that is better known: a safe request is repeated once on a connection of its
- * own, and who cannot be helped gets a page. So c->keepalives, by which mod_proxy_http decides, is
- * 0 until the answer has begun.
+ * If mod_proxy_http cannot read the answer and the visitor's connection has served a request
+ * before, it closes that connection without a word, so that the browser tries again
+ * (ap_proxy_http_process_response(), AH01104). This file knows better: it repeats a safe request
+ * once on a new connection, and all others get a page. mod_proxy_http decides by c->keepalives,
+ * which is therefore 0 until the answer has begun.
  */
 
-#include "mod_relay.h"
+#include "attempt.h"
+#include "backend.h"
+#include "hooks.h"
+#include "weak_proxy.h"
 
-#include <mod_proxy.h>
 #include <util_filter.h>
 
-/* After this long without a request a pooled connection is not trusted with one that cannot be
- * repeated. */
+/* A pooled connection that has been unused for longer gets no request that cannot be repeated. */
 #define TRUSTED_FOR apr_time_from_sec(1)
-/* mod_proxy_http's way to ask for a new connection; it looks at this where c->keepalives is 0. */
+/* With this in its environment, and c->keepalives at 0, mod_proxy_http makes a new connection. */
 #define NOT_POOLED "proxy-initial-not-pooled"
 
 static ap_filter_rec_t *answer_filter;
@@ -32,7 +32,7 @@ static void show_keepalives(conn_rec *c, mod_relay_request *rr)
     rr->keepalives_hidden = 0;
 }
 
-/* The answer has begun: from here on the count matters, for MaxKeepAliveRequests. */
+/* The answer has begun. From here on the count matters, for MaxKeepAliveRequests. */
 static apr_status_t on_answer(ap_filter_t *f, apr_bucket_brigade *bb)
 {
     show_keepalives(f->c, f->ctx);
@@ -61,8 +61,8 @@ void mod_relay_attempt_end(request_rec *r, mod_relay_request *rr, int *status)
         !r->eos_sent && !r->connection->aborted) {
         ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r,
                       "RLY131 tunnel %s: trying again on a new connection", rr->route.tunnel);
-        /* A visitor's own pool has no other connection than the one that failed; a login needs the
-         * new one to stay. */
+        /* A visitor's own backend has no other connection than the one that failed, and its new
+         * connection has to stay, for the login. */
         if (!rr->pinned)
             apr_table_setn(r->subprocess_env, NOT_POOLED, "1");
         r->status_line = NULL;
@@ -70,14 +70,12 @@ void mod_relay_attempt_end(request_rec *r, mod_relay_request *rr, int *status)
                                            NULL, 0);
     }
     /*
-     * mod_proxy_http2 does not see that an idle connection was closed if the device has said
-     * good-bye before. When a service is restarted each pooled connection would cost a call.
+     * mod_proxy_http2 does not notice that an idle connection is closed if the device has sent
+     * GOAWAY before. After a service's restart each pooled connection would cost a call.
      */
     if (*status != OK && *status != DONE && strcmp(rr->route.scheme, "h2c") == 0)
         mod_relay_backend_retire(rr->backend);
     show_keepalives(r->connection, rr);
-    mod_relay_answer_end(r, rr);
-    mod_relay_secrets_show(r, rr);
 }
 
 void mod_relay_attempt_register_hooks(apr_pool_t *p)

@@ -1,23 +1,20 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * A proxy worker of its own for each route: mod_proxy's connection pool, for one tunnel id and one
- * listen address, never shared and never outliving the tunnel. Without it mod_proxy would use its
- * generic worker: a new connection, and so a new SSH channel and one more round trip to the device,
- * for every request.
+ * Without a worker of the route's own mod_proxy would use its generic worker. That makes a new
+ * connection for every request, and so a new SSH channel and one more round trip to the device.
  *
- * The workers are made at run time and are known to nobody but this file (ap_proxy_define_worker()
- * without a configuration, as mod_proxy_hcheck does it). A request holds a reference until its pool
- * goes.
+ * The workers are made at run time, and only this file knows them (ap_proxy_define_worker() without
+ * a configuration, as mod_proxy_hcheck does it).
  */
 
-#include "mod_relay.h"
+#include "backend.h"
+#include "weak_proxy.h"
 
 #include <apr_hash.h>
 #include <apr_thread_mutex.h>
-#include <mod_proxy.h>
 
-/* How long a doubted worker waits for the request that shows that its route is unchanged. */
+/* A doubted backend waits this long for a request that finds its route unchanged. */
 #define DOUBT_GRACE apr_time_from_sec(1)
 
 typedef struct mod_relay_backend {
@@ -26,27 +23,25 @@ typedef struct mod_relay_backend {
     apr_pool_t *pool; /* it and all it has, with the connections */
     proxy_worker *worker;
     apr_interval_time_t idle;
-    int refs;           /* a visitor's own (pinned.c) has none: it ends after his requests */
+    int refs;           /* requests; none where it is private (pinned.c) */
     apr_time_t doubted; /* since when, or 0 */
     apr_time_t used;    /* when a request last began or ended, 0 at first */
     mod_relay_backends *all;
-    struct mod_relay_backend *next; /* of those that are retired */
+    struct mod_relay_backend *next; /* in the list of retired ones */
 } backend;
 
 struct mod_relay_backends {
-    mod_relay_realm *realm;
     apr_pool_t *pool;
-    apr_thread_mutex_t *mutex; /* of the table and of refs, doubted, used of all */
+    apr_thread_mutex_t *mutex; /* guards the table, and refs, doubted and used of each backend */
     apr_hash_t *table;         /* key -> backend */
     backend *retired;          /* not in the table any more, perhaps still in use */
 };
 
-void mod_relay_backends_create(mod_relay_backends **out, mod_relay_realm *realm, apr_pool_t *p)
+void mod_relay_backends_create(mod_relay_backends **out, apr_pool_t *p)
 {
     mod_relay_backends *b = apr_pcalloc(p, sizeof(*b));
     apr_pool_t *table_pool;
 
-    b->realm = realm;
     b->pool = p;
     apr_thread_mutex_create(&b->mutex, APR_THREAD_MUTEX_DEFAULT, p);
     apr_pool_create(&table_pool, p);
@@ -54,7 +49,7 @@ void mod_relay_backends_create(mod_relay_backends **out, mod_relay_realm *realm,
     *out = b;
 }
 
-static void doubt(mod_relay_backends *b, const char *name)
+void mod_relay_backends_doubt(mod_relay_backends *b, const char *name)
 {
     apr_hash_index_t *i;
 
@@ -69,16 +64,6 @@ static void doubt(mod_relay_backends *b, const char *name)
             be->doubted = mod_relay_clock();
     }
     apr_thread_mutex_unlock(b->mutex);
-}
-
-void mod_relay_backends_doubt(mod_relay_backends *b, const char *name)
-{
-    doubt(b, name);
-}
-
-void mod_relay_backends_doubt_all(mod_relay_backends *b)
-{
-    doubt(b, NULL);
 }
 
 void mod_relay_backends_sweep(mod_relay_backends *b)
@@ -117,7 +102,7 @@ void mod_relay_backends_sweep(mod_relay_backends *b)
         *at = (*at)->next;
     }
     apr_thread_mutex_unlock(b->mutex);
-    /* Closing connections takes its time: not under the lock. */
+    /* Closing connections takes time: not under the lock. */
     for (n = 0; n < old->nelts; n++)
         apr_pool_destroy(APR_ARRAY_IDX(old, n, backend *)->pool);
     apr_pool_destroy(p);
@@ -163,10 +148,10 @@ static void configure(proxy_worker_shared *s, const mod_relay_server *conf)
     s->timeout_set = 1;
     s->conn_timeout = conf->backend_connect_timeout;
     s->conn_timeout_set = 1;
-    /* A failure says nothing about the next request: the device may have come back. */
+    /* A failure says nothing of the next request: the device may be back. */
     s->retry = 0;
     s->retry_set = 1;
-    /* No connection is kept for its own sake: idle ones end after their time. */
+    /* No number of connections is kept open: each idle one ends after its time. */
     s->min = 0;
     s->smax = 0;
     s->ttl = conf->backend_idle;
@@ -204,7 +189,7 @@ static backend *make_backend(mod_relay_backends *b, const char *key, request_rec
     return be;
 }
 
-/* Servers may differ in their time-outs. */
+/* The server is part of it: servers may differ in their time-outs. */
 const char *mod_relay_backend_key_for(request_rec *r, const mod_relay_request *rr)
 {
     return apr_pstrcat(r->pool, rr->route.tunnel, " ", rr->route.origin, " ", rr->server->id, NULL);
@@ -220,13 +205,18 @@ mod_relay_backend *mod_relay_backend_make_private(request_rec *r, const mod_rela
     return make_backend(rr->realm->backends, mod_relay_backend_key_for(r, rr), r, rr);
 }
 
+struct proxy_worker *mod_relay_backend_worker(const mod_relay_backend *be)
+{
+    return be->worker;
+}
+
 void mod_relay_backend_destroy(mod_relay_backend *be)
 {
     apr_pool_destroy(be->pool);
 }
 
-/* *unused: how long no request has used it, -1 for the first one. */
-static backend *acquire(request_rec *r, const mod_relay_request *rr, apr_interval_time_t *unused)
+mod_relay_backend *mod_relay_backend_acquire(request_rec *r, const mod_relay_request *rr,
+                                             apr_interval_time_t *unused)
 {
     mod_relay_backends *b = rr->realm->backends;
     const char *key = mod_relay_backend_key_for(r, rr);
@@ -248,50 +238,4 @@ static backend *acquire(request_rec *r, const mod_relay_request *rr, apr_interva
     if (be)
         apr_pool_cleanup_register(r->pool, be, release, apr_pool_cleanup_null);
     return be;
-}
-
-/* mod_proxy asks who takes this request; r->filename, and so *url, names the listen address
- * already. */
-static int pre_request(proxy_worker **worker, proxy_balancer **balancer, request_rec *r,
-                       proxy_server_conf *conf, char **url)
-{
-    mod_relay_request *rr = mod_relay_request_of(r);
-    apr_interval_time_t unused = 0;
-    backend *be;
-    int status;
-
-    if (!rr || rr->answer >= 0)
-        return DECLINED;
-    mod_relay_secrets_hide(r, rr);
-    if ((status = mod_relay_pinned_acquire(r, rr, &be)) != OK ||
-        (!be && (be = acquire(r, rr, &unused)) == NULL)) {
-        mod_relay_secrets_show(r, rr);
-        return status != OK ? status : HTTP_INTERNAL_SERVER_ERROR;
-    }
-    rr->pinned = be->refs == 0; /* one of the table has this request's reference */
-    rr->backend = be;
-    *worker = rr->worker = be->worker;
-    *balancer = NULL;
-    rr->proxy = conf;
-    rr->pooled = unused >= 0;
-    mod_relay_answer_begin(r, rr);
-    mod_relay_attempt_begin(r, rr, unused);
-    return OK;
-}
-
-const char *mod_relay_backend_missing(void)
-{
-    if (!ap_find_linked_module("mod_proxy.c") || !ap_find_linked_module("mod_proxy_http.c"))
-        return "it needs mod_proxy and mod_proxy_http: `a2enmod proxy proxy_http`, or LoadModule "
-               "lines for both before "
-               "that of relay_module";
-    if (!proxy_hook_pre_request)
-        return "the LoadModule line of proxy_module must stand before that of relay_module";
-    return NULL;
-}
-
-void mod_relay_backend_register_hooks(apr_pool_t *p)
-{
-    if (proxy_hook_pre_request)
-        proxy_hook_pre_request(pre_request, NULL, NULL, APR_HOOK_FIRST);
 }

@@ -6,6 +6,101 @@
 #include <apr_strings.h>
 #include <string.h>
 
+/* ---- as browsers read them */
+
+int mod_relay_cookie_next(const char **at, mod_relay_cookie *c)
+{
+    const char *p = *at, *end, *eq;
+
+    while (*p == ' ' || *p == '\t' || *p == ';')
+        p++;
+    if (!*p)
+        return 0;
+    end = p + strcspn(p, ";");
+    *at = end;
+    while (end > p && (end[-1] == ' ' || end[-1] == '\t'))
+        end--;
+    eq = memchr(p, '=', (apr_size_t)(end - p));
+    c->name = p;
+    c->name_len = eq ? (apr_size_t)(eq - p) : 0;
+    c->value = eq ? eq + 1 : p;
+    c->value_len = (apr_size_t)(end - c->value);
+    /* Some devices take the name in `name =value` without the blank. */
+    while (c->name_len && (p[c->name_len - 1] == ' ' || p[c->name_len - 1] == '\t'))
+        c->name_len--;
+    return 1;
+}
+
+int mod_relay_cookie_is(const mod_relay_cookie *c, const char *name)
+{
+    return c->name_len == strlen(name) && memcmp(c->name, name, c->name_len) == 0;
+}
+
+int mod_relay_cookies_have(const char *field, const char *name, const char *value)
+{
+    mod_relay_cookie c;
+
+    while (mod_relay_cookie_next(&field, &c))
+        if (mod_relay_cookie_is(&c, name) && c.value_len == strlen(value) &&
+            memcmp(c.value, value, c.value_len) == 0)
+            return 1;
+    return 0;
+}
+
+const char *mod_relay_cookies_without(const char *field, const char *name, apr_pool_t *p)
+{
+    const char *at = field;
+    char *kept, *end;
+    mod_relay_cookie c;
+    int found = 0;
+
+    if (!strstr(field, name))
+        return field;
+    kept = end = apr_palloc(p, 2 * strlen(field) + 1); /* `a;b` becomes `a; b` */
+    while (mod_relay_cookie_next(&at, &c)) {
+        apr_size_t len = (apr_size_t)(c.value + c.value_len - c.name);
+
+        if (mod_relay_cookie_is(&c, name)) {
+            found = 1;
+            continue;
+        }
+        if (end > kept) {
+            *end++ = ';';
+            *end++ = ' ';
+        }
+        memcpy(end, c.name, len);
+        end += len;
+    }
+    *end = '\0';
+    return found ? kept : field;
+}
+
+int mod_relay_cookie_paths(const char **paths, int max, const char *uri, apr_pool_t *p)
+{
+    const char *c;
+    int n = 0;
+
+    paths[n++] = "/";
+    if (*uri != '/')
+        return n;
+    for (c = uri + 1; n < max - 1; c++) {
+        int ends = !*c || *c == '?' || *c == '#';
+
+        if (!ends && (*c == ';' || apr_iscntrl(*c)))
+            break;
+        if ((ends || *c == '/') && c[-1] != '/') {
+            paths[n++] = apr_pstrmemdup(p, uri, (apr_size_t)(c - uri));
+            if (!ends)
+                paths[n++] = apr_pstrmemdup(p, uri, (apr_size_t)(c - uri) + 1);
+        }
+        if (ends)
+            break;
+    }
+    return n;
+}
+
+/* ---- as the strictest of readers does */
+
 int mod_relay_cookie_is_hidden(const apr_array_header_t *names, const char *name, apr_size_t length)
 {
     int i;
@@ -30,8 +125,8 @@ static const char *skip_spaces(const char *at, const char *end)
 }
 
 /*
- * *name .. *name + length: what stands before `=`, without the spaces around it. 0 where there is
- * no `=`.
+ * The part before `=`, without the spaces around it: *name, *length. @return 0 where there is no
+ * `=`
  */
 static int name_of(const char *at, const char *end, const char **name, apr_size_t *length)
 {
@@ -47,9 +142,9 @@ static int name_of(const char *at, const char *end, const char **name, apr_size_
 }
 
 /*
- * The pieces of a Cookie field, from separator to separator. A piece that belongs to a hidden
- * cookie goes with it: httpd takes `$Path` and the like for its attributes, and what follows a
- * comma without a name is the rest of its value.
+ * Goes through the pieces of a Cookie field, from separator to separator. A piece that belongs to a
+ * hidden cookie goes with it: httpd takes `$Path` and the like for its attributes, and a piece
+ * without a name after a comma for the rest of its value.
  */
 const char *mod_relay_cookies_shown(const char *value, const apr_array_header_t *names,
                                     apr_pool_t *p)
@@ -104,8 +199,8 @@ static int is_domain(const char *at, const char *end)
 }
 
 /*
- * Whether httpd would read one of the names from what a browser sends of this cookie. One without a
- * name comes back as its value alone: `=session=x` as `session=x`; and httpd finds `session=x` in
+ * Would httpd read one of the names from what a browser sends back of this cookie? A cookie without
+ * a name comes back as its value alone: `=session=x` as `session=x`. And httpd finds `session=x` in
  * `a=b,session=x`, too.
  */
 static int has_hidden(const char *at, const char *end, const apr_array_header_t *names)

@@ -1,15 +1,14 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * How many of something each tunnel holds at this moment, over all processes of httpd: a table in
- * memory that they share. Knows nothing of httpd.
+ * A table of how many of something each tunnel holds at this moment, in memory that all processes
+ * of httpd share. It knows nothing of httpd.
  *
- * A tunnel's count has one number for each process, in that process's row. Their sum is what
- * counts, and nothing else is kept: a process that is killed takes its share of every count with it
- * when its row is cleared. Taking needs a lock, of the kind that survives its owner's death; giving
- * back is one atomic step.
+ * A tunnel's count is the sum of one number for each process, in that process's row. Nothing else
+ * is kept: when the row of a killed process is cleared, its part of every count is gone. Taking
+ * needs a lock, of the kind that survives its owner's death; giving back is one atomic step.
  *
- * Any thread of any process may call these, but for init (before the first fork) and leave (the
+ * Any thread of any process may call these, except init (before the first fork) and leave (the
  * parent).
  */
 #ifndef MOD_RELAY_COUNTS_H
@@ -19,32 +18,32 @@
 #include <apr_errno.h>
 #include <sys/types.h>
 
-/** A tunnel's id is shorter than this; one that is not is not counted. */
+/** A tunnel's id is shorter than this; a longer one is not counted. */
 #define MOD_RELAY_COUNTS_KEY_SIZE 40
 
-/** Changes with the layout: a graceful restart may bring a newer module to a table that processes
- * still use. */
+/** Changes with the layout. A graceful restart may bring a newer module to a table that older
+ * processes still use. */
 #define MOD_RELAY_COUNTS_VERSION 1
 
 typedef struct mod_relay_counts mod_relay_counts;
 
-/** Bytes for a table of so many processes and so many tunnels that hold something
- * at the same time. */
+/** The bytes of a table for so many processes (rows), and so many tunnels that hold something at
+ * the same time (cells). */
 apr_size_t mod_relay_counts_size(unsigned rows, unsigned cells);
 
 /** @param at shared, page-aligned and zeroed memory of that size */
 apr_status_t mod_relay_counts_init(mod_relay_counts **out, void *at, unsigned rows, unsigned cells);
 
-/** A row for a process, once in its life. @return the row, or -1 when there is none left */
+/** Takes a row for a process, once in its life. @return the row, or -1 when there is none left */
 int mod_relay_counts_join(mod_relay_counts *c, pid_t pid);
 
-/** That process is gone: what it held is given back. */
+/** That process has ended: everything that it held is given back. */
 void mod_relay_counts_leave(mod_relay_counts *c, pid_t pid);
 
 typedef enum {
     MOD_RELAY_TAKEN,
     MOD_RELAY_REFUSED, /* the tunnel holds `limit` already */
-    /* the table is full, or its lock was not to be had: neither should ever be */
+    /* the table is full, or its lock could not be had; neither should ever happen */
     MOD_RELAY_UNCOUNTED
 } mod_relay_taken;
 
@@ -55,11 +54,14 @@ typedef enum {
 mod_relay_taken mod_relay_counts_take(mod_relay_counts *c, int row, const char *tunnel,
                                       unsigned limit, unsigned *cell);
 
-/** Gives one back that this process has taken. */
+/** Gives back one that this process has taken. */
 void mod_relay_counts_give(mod_relay_counts *c, int row, unsigned cell);
 
-/** For people. @param most out: what the tunnel holds that holds most @param refused out: how often
- * one was refused, ever */
+/**
+ * For people to read.
+ * @param most out: the count of the tunnel that holds most
+ * @param refused out: the refusals so far
+ */
 void mod_relay_counts_look(mod_relay_counts *c, unsigned *most, apr_uint32_t *refused);
 
 #endif

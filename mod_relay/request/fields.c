@@ -7,7 +7,8 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Lower case, `-` for `_`; by first letter. A `*` at the end stands for anything. */
+/* The reserved names, by first letter: in lower case, with `-` for `_`. A `*` at the end stands for
+ * anything. */
 static const char *const names_a[] = {"authenticated-user", NULL};
 static const char *const names_c[] = {"cf-access-*",  "cf-connecting-*", "cf-pseudo-*",
                                       "client-cert*", "client-ip",       NULL};
@@ -195,7 +196,7 @@ const char *mod_relay_connection_kept(const char *value, const apr_table_t *fiel
     char *kept, *end;
     names set;
 
-    /* What nearly all say. */
+    /* Nearly all requests say one of these. */
     if (strcasecmp(value, "keep-alive") == 0 || strcasecmp(value, "close") == 0 ||
         strcasecmp(value, "upgrade") == 0)
         return value;

@@ -1,17 +1,17 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * A connection to a listen address goes to the tunnel user's socket, or is given up before a byte
- * was sent. While a device is away anybody with an account could listen in its place, and a service
- * on all addresses does so unasked; with what visitors prove to their devices it would be told all.
+ * While a device is away, anybody with an account on the relay can listen in its place, and a
+ * service that listens on all addresses does so unasked. It would be told the visitors' passwords
+ * and cookies. So the kernel is asked whose socket has accepted each connection.
  *
- * The hook is pre_connection: mod_proxy runs it for every new connection to a device
- * (ap_proxy_connection_create_ex()), whatever is to be spoken there, and ahead of the TLS
- * handshake. One that was pooled has been through it.
+ * The hook is pre_connection. mod_proxy runs it for every new connection to a device
+ * (ap_proxy_connection_create_ex()), for every protocol and ahead of the TLS handshake. A pooled
+ * connection has been through it.
  */
 
-#include "mod_relay.h"
-#include "relay_owner.h"
+#include "owner.h"
+#include "hooks.h"
 
 #include <apr_atomic.h>
 #include <apr_portable.h>
@@ -40,8 +40,8 @@ int mod_relay_owner_prepare(mod_relay_realm *realm, server_rec *s)
     if (!user) {
         ap_log_error(APLOG_MARK, APLOG_STARTUP | APLOG_ERR, rc, s,
                      "RLY106 %s: [relay] user: there is no user `%s' on this host: devices log in "
-                     "as it, and connections to anybody else's sockets are refused. Create it, or "
-                     "name the one that there is.",
+                     "as this user, and connections to all other users' sockets are refused. "
+                     "Create it, or name the one that there is.",
                      realm->relay->file, realm->relay->user);
         return 0;
     }
@@ -54,7 +54,7 @@ int mod_relay_owner_prepare(mod_relay_realm *realm, server_rec *s)
     return 1;
 }
 
-/* One line in a while for a realm: visitors would fill the log. */
+/* One line in five seconds for a realm; visitors would fill the log. */
 static int may_warn(mod_relay_realm *realm)
 {
     apr_uint32_t now = (apr_uint32_t)apr_time_sec(mod_relay_clock()) + WARN_EVERY_S;
@@ -113,7 +113,7 @@ static int pre_connection(conn_rec *c, void *csd)
         return DECLINED;
     if (owner != RELAY_OWNER_NOBODY && may_warn(conf->realm))
         warn(c, conf->realm, to, owner, &found);
-    /* Whatever mod_proxy does with the connection: nothing can be sent on it any more. */
+    /* Nothing can be sent on it any more, whatever mod_proxy does with it. */
     apr_socket_shutdown(csd, APR_SHUTDOWN_READWRITE);
     return HTTP_SERVICE_UNAVAILABLE;
 }

@@ -1,24 +1,24 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * Rules for paths (<Location "/admin"> Require …) are looked up by the path as httpd reads it; the
- * device gets it as it was sent and reads it in its own way: `/x%2f..%2fadmin`, `/x\..\admin`,
- * `/%252e%252e/admin` and `/admin;x` can all be /admin there. So where a path can be read in more
- * than one way, the visitor must be allowed to see what each of them means: httpd is asked as for a
- * subrequest. What is refused for one of them is refused.
+ * httpd looks the rules for a path (<Location "/admin"> Require …) up by the path as httpd reads
+ * it. The device gets the path as it was sent, and reads it in its own way: `/x%2f..%2fadmin`,
+ * `/x\..\admin`, `/%252e%252e/admin` and `/admin;x` can all be /admin there. So the visitor needs
+ * access by each way in which the path can be read. httpd is asked as for a subrequest, and one
+ * refusal is enough.
  */
 
-#include "mod_relay.h"
+#include "hooks.h"
+#include "request.h"
+#include "secrets.h"
 
 #include <apr_lib.h>
 #include <apr_strings.h>
 #include <http_core.h>
 #include <http_request.h>
 
-/*
- * ap_process_request_internal() has decoded r->uri once and left %2F as it was; nested encoding is
- * read this often.
- */
+/* The rounds in which nested encoding is decoded. ap_process_request_internal() has decoded r->uri
+ * once before, and left %2F as it was. */
 #define ROUNDS 2
 
 static int hex(char c)
@@ -26,7 +26,7 @@ static int hex(char c)
     return c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10;
 }
 
-/* In place; a NUL stays encoded. */
+/* Decodes in place; a NUL stays encoded. */
 static void decode(char *path)
 {
     char *to = path;
@@ -57,7 +57,8 @@ static void cut_parameters(char *path)
     *to = '\0';
 }
 
-/* How a device may read it. merge: parameters are cut and slashes merged, as Java's servers do. */
+/* The path as a device may read it. merge: parameters are cut and slashes merged, as Java's servers
+ * do. */
 static const char *other_reading(const char *uri, int merge, apr_pool_t *p)
 {
     char *path = apr_pstrdup(p, uri), *at;
@@ -74,7 +75,7 @@ static const char *other_reading(const char *uri, int merge, apr_pool_t *p)
     return path;
 }
 
-/* In r's memory: the subrequest's goes. */
+/* Into r's memory; the subrequest's goes. */
 static int copy_field(void *data, const char *name, const char *value)
 {
     apr_table_add(data, name, value);
@@ -86,7 +87,7 @@ static int check(request_rec *r, mod_relay_request *rr, const char *path)
     request_rec *sub;
     int status;
 
-    /* A subrequest's path is a URI. */
+    /* A subrequest takes a URI. */
     sub = ap_sub_req_method_uri(r->method, ap_os_escape_path(r->pool, path, 1), r, NULL);
     status = sub->status;
     if (status == HTTP_UNAUTHORIZED)
@@ -102,7 +103,7 @@ static int check(request_rec *r, mod_relay_request *rr, const char *path)
     return status == HTTP_UNAUTHORIZED ? status : HTTP_FORBIDDEN;
 }
 
-/* In fixups: the visitor may see the path as httpd reads it. */
+/* By fixups httpd has let the visitor see the path as httpd reads it. */
 static int fixups(request_rec *r)
 {
     mod_relay_request *rr = mod_relay_request_of(r);

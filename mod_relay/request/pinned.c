@@ -1,35 +1,33 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * NTLM and Negotiate log a connection in, not a request: whoever is the next on that connection is
- * taken for the same person. So a visitor whose request has such an Authorization gets, from then
- * on and for that route, a connection of his own: a worker that belongs to his connection and ends
- * with it. It never goes back to the others' pool, and he keeps it for all three legs of the
- * handshake and for the requests without Authorization that follow.
+ * NTLM and Negotiate log a connection in, not a request: the device takes the next request on that
+ * connection for the same person's. So a visitor whose request has such an Authorization gets a
+ * connection of his own, from then on and for that route: a backend that belongs to his connection
+ * and ends with it. It never goes back to the others' pool. He keeps it for all three legs of the
+ * handshake, and for the requests without Authorization that follow.
  *
- * A visitor's HTTP/2 connection has many requests at once, and proxies join visitors on one; such
- * logins do not work there. Browsers, curl and others come back over HTTP/1.1 when a stream is
- * reset with HTTP_1_1_REQUIRED. mod_http2 does so for a 403 with the note by which mod_ssl says
- * that it would have to renegotiate (h2_headers_rcreate()).
+ * Such logins do not work over HTTP/2, where one connection has many requests at once and proxies
+ * join visitors on one. Browsers, curl and others come back over HTTP/1.1 when a stream is reset
+ * with HTTP_1_1_REQUIRED. mod_http2 does that for a 403 with a note of mod_ssl's, which says that
+ * mod_ssl would have to renegotiate (h2_headers_rcreate()).
  */
 
-#include "mod_relay.h"
+#include "pinned.h"
 
 #include <apr_lib.h>
 #include <apr_strings.h>
 
 #define KEY "mod_relay_pinned"
-/*
- * Routes that one connection of a visitor can have such connections for. A browser has a connection
- * for each name.
- */
+/* The routes for which one connection of a visitor can have such backends. A browser has a
+ * connection for each name. */
 #define PINS_MAX 4
 
 typedef struct pins {
     mod_relay_backend *backends[PINS_MAX]; /* newest first; NULL: free */
 } pins;
 
-/* Whether a field names such a scheme, of one or of several. */
+/* Does a field name such a scheme? It may name several schemes. */
 static int is_by_connection(const char *value)
 {
     static const char *const schemes[] = {"NTLM", "Negotiate", "Kerberos", "Nego2"};
@@ -55,7 +53,7 @@ static int note_scheme(void *found, const char *name, const char *value)
     return 1;
 }
 
-static int has_such(const apr_table_t *fields, const char *name)
+static int names_scheme(const apr_table_t *fields, const char *name)
 {
     int found = 0;
 
@@ -63,7 +61,7 @@ static int has_such(const apr_table_t *fields, const char *name)
     return found;
 }
 
-/* The visitor's connection ends: no request uses what it has any more. */
+/* The visitor's connection has ended: no request uses its backends any more. */
 static apr_status_t forget_all(void *data)
 {
     pins *all = data;
@@ -110,7 +108,7 @@ static int demand_http1(request_rec *r, const mod_relay_request *rr)
 
 int mod_relay_pinned_acquire(request_rec *r, mod_relay_request *rr, mod_relay_backend **out)
 {
-    int wanted = has_such(r->headers_in, "Authorization");
+    int wanted = names_scheme(r->headers_in, "Authorization");
     conn_rec *c = r->connection;
     void *all = NULL;
 
@@ -131,7 +129,7 @@ int mod_relay_pinned_acquire(request_rec *r, mod_relay_request *rr, mod_relay_ba
 void mod_relay_pinned_answer(request_rec *r, const mod_relay_request *rr)
 {
     if (r->status != HTTP_UNAUTHORIZED || !r->connection->master ||
-        !has_such(r->headers_out, "WWW-Authenticate"))
+        !names_scheme(r->headers_out, "WWW-Authenticate"))
         return;
     r->status = demand_http1(r, rr);
     r->status_line = NULL;

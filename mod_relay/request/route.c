@@ -1,11 +1,19 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/* Host header -> route -> mod_proxy. */
+/*
+ * From the Host field to the route, and on to mod_proxy. Fields that the visitor may not set are
+ * removed here, and the request's environment gets the RELAY_… variables.
+ */
 
+#include "request.h"
+#include "answer/memory.h"
+#include "answer/pages.h"
 #include "fields.h"
-#include "mod_relay.h"
+#include "hooks.h"
 #include "relay_name.h"
 #include "relay_service.h"
+#include "routes/lookup.h"
+#include "secrets.h"
 
 #include <http_core.h>
 #include <http_protocol.h>
@@ -21,8 +29,8 @@ static void set_forwarded_proto(request_rec *r)
 }
 
 /*
- * What a device is told about the visitor is not the visitor's to say. `Connection:
- * X-Forwarded-For` would have mod_proxy remove the field as one for the next hop only.
+ * The visitor may not say himself what a device is told about him. `Connection: X-Forwarded-For`
+ * would have mod_proxy remove that field, as one for the next hop only.
  */
 static void clean_headers(request_rec *r, mod_relay_request *rr)
 {
@@ -44,8 +52,7 @@ static void clean_headers(request_rec *r, mod_relay_request *rr)
 static void set_environment(request_rec *r, const mod_relay_request *rr)
 {
     apr_table_t *env = r->subprocess_env;
-    /* In an empty table nothing has to be replaced, which is looked for by comparing with all that
-     * starts alike. */
+    /* setn() scans for a key to replace; on an empty table addn() skips the scan. */
     void (*set)(apr_table_t *, const char *, const char *) =
         apr_is_empty_table(env) ? apr_table_addn : apr_table_setn;
 
@@ -58,7 +65,7 @@ static void set_environment(request_rec *r, const mod_relay_request *rr)
     set(env, "RELAY_LISTEN", rr->route.origin + strlen(rr->route.scheme) + strlen("://"));
 }
 
-/* The path as the visitor sent it: what it means is the device's to say. */
+/* The path as the visitor sent it; its meaning is the device's to say. */
 static const char *raw_path(request_rec *r)
 {
     const char *path = r->unparsed_uri;
@@ -74,7 +81,7 @@ static void to_device(request_rec *r, mod_relay_request *rr)
     r->proxyreq = PROXYREQ_REVERSE;
     r->handler = "proxy-server";
     r->filename = apr_pstrcat(r->pool, "proxy:", rr->route.origin, raw_path(r), NULL);
-    /* mod_proxy_http: take the path as it is. */
+    /* mod_proxy_http then takes the path as it is. */
     apr_table_setn(r->notes, "proxy-nocanon", "1");
 }
 
@@ -86,9 +93,9 @@ static mod_relay_answer answer_for(apr_status_t rv)
 }
 
 /*
- * An ErrorDocument is fetched by an internal redirect: it is the server's own, not the device's,
- * and so is what it includes. Its logs and headers see the environment of the request that it
- * answers.
+ * httpd fetches an ErrorDocument by an internal redirect. The document is the server's own, not the
+ * device's, and so are the documents that it includes. Its logs and headers see the environment of
+ * the request that it answers.
  */
 static int is_error_document(request_rec *r)
 {
@@ -117,7 +124,7 @@ static int translate_name(request_rec *r)
     kind = relay_name_from_host(name, r->hostname, strlen(r->hostname), conf->realm->relay->domain);
     if (kind == RELAY_HOST_OTHER || (kind == RELAY_HOST_NAME && relay_name_is_reserved(name)))
         return DECLINED;
-    if (r->uri[0] != '/') /* OPTIONS *: the server's own */
+    if (r->uri[0] != '/') /* OPTIONS * asks the server itself */
         return DECLINED;
     if (r->method_number == M_CONNECT)
         return HTTP_METHOD_NOT_ALLOWED;
@@ -147,7 +154,7 @@ static int translate_name(request_rec *r)
     return OK;
 }
 
-/* Pages have no file either: no <Directory> to walk. mod_proxy says so for its own. */
+/* A page has no file, and no <Directory> to walk. mod_proxy says the same for its requests. */
 static int map_to_storage(request_rec *r)
 {
     const mod_relay_request *rr = mod_relay_request_of(r);
@@ -164,8 +171,8 @@ static int page_handler(request_rec *r)
     return mod_relay_page_send(r, rr, (mod_relay_answer)rr->answer);
 }
 
-/* mod_proxy has cleaned the headers that Connection names by now; clean_headers() left it no such
- * name. */
+/* mod_proxy has removed the fields that Connection names by now, and clean_headers() has left no
+ * name of ours there. */
 static int proxy_fixups(request_rec *r)
 {
     if (mod_relay_request_of(r) && !apr_table_get(r->headers_in, "X-Forwarded-Proto"))

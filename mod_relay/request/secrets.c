@@ -1,13 +1,11 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * What a visitor proves to httpd does not go to a device: the Authorization field where httpd reads
- * it, and the cookies of httpd's own logins. mod_proxy sends r->headers_in; while it has the
- * request, that is a table without them. Logs and ErrorDocuments, which ask for the login again,
- * see them.
+ * mod_proxy sends r->headers_in. While it has the request, that is a table without the secrets.
+ * Logs see them, and so do ErrorDocuments, for which httpd checks the login again.
  */
 
-#include "mod_relay.h"
+#include "secrets.h"
 #include "cookies.h"
 #include "fields.h"
 
@@ -17,12 +15,10 @@
 #include <http_request.h>
 #include <util_cfgtree.h>
 
-/* ---- which cookies */
+/* ---- the names of cookies */
 
-/*
- * Directives whose first word is the name of a login's cookie, and what else such a name can go on
- * with.
- */
+/* Directives whose first word is the name of a login's cookie. `more`: the pattern of what can
+ * follow the name in other cookies of that login. */
 static const struct {
     const char *directive, *more;
 } cookie_directives[] = {
@@ -58,10 +54,8 @@ static void note_directives(const ap_directive_t *d, apr_array_header_t *names)
 
 apr_array_header_t *mod_relay_hidden_cookies(const apr_array_header_t *more, apr_pool_t *p)
 {
-    /*
-     * mod_auth_openidc's own defaults; a session that is long has _0, _1 … and _chunks. mod_session
-     * has none.
-     */
+    /* mod_auth_openidc's own defaults; a long session has _0, _1 … and _chunks. mod_session has no
+     * default. */
     static const char *const defaults[] = {"mod_auth_openidc_session", "mod_auth_openidc_session_*",
                                            "mod_auth_openidc_state_*"};
     apr_array_header_t *names = apr_array_make(p, 8, sizeof(const char *));
@@ -77,7 +71,7 @@ apr_array_header_t *mod_relay_hidden_cookies(const apr_array_header_t *more, apr
 
 /* ---- the visitor's Authorization */
 
-/* AuthTypes whose modules look at a cookie or a form; all others may read Authorization. */
+/* The modules of some AuthTypes look at a cookie or a form; all others may read Authorization. */
 static int reads_authorization(const char *type)
 {
     static const char *const others[] = {"None",   "form",       "openid-connect",
@@ -91,9 +85,8 @@ static int reads_authorization(const char *type)
 }
 
 /*
- * Whether the relay's password may be in there. An AuthType is enough: browsers send it unasked to
- * all paths below the one where they were asked, also where a rule lets everybody in, or this
- * visitor for his address.
+ * An AuthType is enough: browsers send a password unasked to all paths below the one where they
+ * were asked for it, also where a rule lets everybody in, or this visitor for his address.
  */
 int mod_relay_secrets_asked(request_rec *r)
 {
@@ -103,9 +96,7 @@ int mod_relay_secrets_asked(request_rec *r)
            (r->prev && mod_relay_secrets_asked(r->prev));
 }
 
-/*
- * What mod_auth_openidc adds for the application behind it, unless told otherwise: the visitor's
- * tokens.
+/* mod_auth_openidc adds the visitor's tokens for the application behind it, unless told otherwise.
  */
 static int is_token_field(const char *name)
 {
@@ -121,7 +112,7 @@ static int is_token_field(const char *name)
     return 0;
 }
 
-/* r->headers_in that may be changed. */
+/* A copy of r->headers_in, made once and put in its place, that may be changed. */
 static apr_table_t *own_table(request_rec *r, mod_relay_request *rr)
 {
     if (!rr->headers_in) {
@@ -131,10 +122,8 @@ static apr_table_t *own_table(request_rec *r, mod_relay_request *rr)
     return r->headers_in;
 }
 
-/*
- * httpd joins fields of one name when it reads them; there are several where a module has added
- * one.
- */
+/* httpd joins fields of one name when it reads them. There are several only where a module has
+ * added one. */
 static void hide_cookies(request_rec *r, mod_relay_request *rr, int i)
 {
     const char *value = APR_ARRAY_IDX(apr_table_elts(r->headers_in), i, apr_table_entry_t).val;
@@ -146,7 +135,7 @@ static void hide_cookies(request_rec *r, mod_relay_request *rr, int i)
         apr_pstrdup(r->pool, shown ? shown : "");
 }
 
-/* A field of which nothing is left does not go to the device either. */
+/* An empty field does not go to the device either. */
 static void drop_empty_cookies(request_rec *r)
 {
     const char *cookie = apr_table_get(r->headers_in, "Cookie");
@@ -165,7 +154,8 @@ void mod_relay_secrets_hide(request_rec *r, mod_relay_request *rr)
     const char *authorization = apr_table_get(r->headers_in, "Authorization");
     int i, tokens = 0;
 
-    /* What `RequestHeader set Authorization` has put there since is meant for the device. */
+    /* A value that `RequestHeader set Authorization` has put there since is meant for the device.
+     */
     if (authorization && rr->authorization && strcmp(authorization, rr->authorization) == 0 &&
         (rr->asked || mod_relay_secrets_asked(r)))
         apr_table_unset(own_table(r, rr), "Authorization");

@@ -1,18 +1,21 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * How many of httpd's threads one tunnel can hold (RelayTunnelThreads). A request or a WebSocket
- * holds a thread for as long as it lasts, and how long that is, the device or its visitor decides.
- * Without a bound the requests of one tunnel, if they hang, end the service of all others.
+ * A request or a WebSocket holds a thread for as long as it lasts, and its device or its visitor
+ * decides how long that is. Without a bound, requests of one tunnel that hang would end the service
+ * of all others.
  *
- * A request counts from when it goes to the device until its pool ends. The counts are in memory
- * that all children share. It is made once in the life of the parent and outlives restarts, so that
- * the requests of children of an older generation count as well. Where counting fails the request
- * goes on: the bound protects others, it is no permission.
+ * A request counts from the moment it goes to the device until its pool ends. The counts are in
+ * memory that all children share. The parent makes it once; it outlives restarts, so that the
+ * requests of an older generation's children count as well. Where counting fails, the request goes
+ * on: the bound protects others, it is no permission.
  */
 
-#include "mod_relay.h"
+#include "shares.h"
+#include "answer/pages.h"
 #include "counts.h"
+#include "hooks.h"
+#include "request.h"
 
 #include <ap_mpm.h>
 #include <errno.h>
@@ -22,15 +25,14 @@
 #include <unistd.h>
 
 #define RETAINED "mod_relay-shares"
-/* A quarter of the threads, but no fewer than one page of one browser takes. */
-#define PERCENT_DEFAULT 25
+/* A share is never smaller than this, which one page takes in one browser. */
 #define THREADS_MIN 16
-/* More tunnels than there are threads cannot be busy; mod_http2 has half as many threads again. */
+/* No more tunnels than threads can be busy; mod_http2 has half as many threads again. */
 #define CELLS_PER_THREAD 3
 #define CELLS_MIN 1024
 #define TABLE_MAX ((apr_size_t)64 << 20)
 
-/* In the memory that httpd keeps for modules over restarts. */
+/* httpd keeps this for the module over restarts. */
 typedef struct retained {
     int version;
     unsigned rows;
@@ -64,8 +66,8 @@ static mod_relay_counts *make_counts(unsigned rows, server_rec *s)
         cells = CELLS_MIN;
     while ((size = mod_relay_counts_size(rows, cells)) > TABLE_MAX && cells > CELLS_MIN)
         cells /= 2;
-    /* Pages that are never touched take no memory: the hard limits of an MPM are far above what is
-     * in use. */
+    /* The hard limits of an MPM are far above what is in use, but untouched pages take no memory.
+     */
     at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (at == MAP_FAILED || mod_relay_counts_init(&made, at, rows, cells) != APR_SUCCESS)
         ap_log_error(APLOG_MARK, APLOG_ERR, errno, s,
@@ -76,8 +78,8 @@ static mod_relay_counts *make_counts(unsigned rows, server_rec *s)
 
 static int post_config(apr_pool_t *p, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
-    unsigned rows = query(AP_MPMQ_HARD_LIMIT_DAEMONS, 1) +
-                    4; /* some that have ended may not have been noticed yet */
+    /* A few more: the parent may not have noticed yet that some have ended. */
+    unsigned rows = query(AP_MPMQ_HARD_LIMIT_DAEMONS, 1) + 4;
     retained *kept = ap_retained_data_get(RETAINED);
 
     counts = NULL;
@@ -89,7 +91,7 @@ static int post_config(apr_pool_t *p, apr_pool_t *plog, apr_pool_t *ptemp, serve
     if (!kept->counts || kept->version != MOD_RELAY_COUNTS_VERSION || kept->rows < rows) {
         kept->version = MOD_RELAY_COUNTS_VERSION;
         kept->rows = rows;
-        kept->counts = make_counts(rows, s); /* children of before go on with the old one */
+        kept->counts = make_counts(rows, s); /* earlier children go on with the old table */
     }
     counts = kept->counts;
     return OK;
@@ -105,7 +107,7 @@ static void child_init(apr_pool_t *p, server_rec *s)
                      "the requests of tunnels");
 }
 
-/* The parent has noticed that a child is gone, however it ended. */
+/* The parent has noticed that a child has ended, in whatever way. */
 static void child_status(server_rec *s, pid_t pid, ap_generation_t generation, int slot,
                          mpm_child_status state)
 {
@@ -113,13 +115,14 @@ static void child_status(server_rec *s, pid_t pid, ap_generation_t generation, i
         mod_relay_counts_leave(counts, pid);
 }
 
-int mod_relay_shares_limit(const mod_relay_server *conf)
+/* The number of requests of one tunnel that may be with its device at once; 0: any number. */
+static int limit_of(const mod_relay_server *conf)
 {
     int n;
 
-    if (conf->tunnel_threads >= 0)
-        return conf->tunnel_threads;
-    n = threads_all * (conf->tunnel_percent >= 0 ? conf->tunnel_percent : PERCENT_DEFAULT) / 100;
+    if (conf->tunnel_threads.number >= 0)
+        return conf->tunnel_threads.number;
+    n = threads_all * conf->tunnel_threads.percent / 100;
     return n > THREADS_MIN ? n : THREADS_MIN;
 }
 
@@ -137,7 +140,7 @@ static apr_status_t give_back(void *data)
     return APR_SUCCESS;
 }
 
-/* An internal redirect has a new request_rec in the same pool: it counts already. */
+/* An internal redirect has a new request_rec in the same pool; the first one counts already. */
 static int is_counted(const request_rec *r)
 {
     for (; r; r = r->prev)
@@ -146,8 +149,8 @@ static int is_counted(const request_rec *r)
     return 0;
 }
 
-/* Before mod_proxy's handler: httpd has asked by now who may see it, and nothing was read of the
- * request's body. */
+/* Ahead of mod_proxy's handler: httpd has checked the visitor's access by now, and nothing of the
+ * request's body has been read. */
 static int handler(request_rec *r)
 {
     mod_relay_request *rr = mod_relay_request_of(r);
@@ -155,8 +158,7 @@ static int handler(request_rec *r)
     share *mine;
     int limit;
 
-    if (!rr || rr->answer >= 0 || row < 0 || is_counted(r) ||
-        (limit = mod_relay_shares_limit(rr->server)) == 0)
+    if (!rr || rr->answer >= 0 || row < 0 || is_counted(r) || (limit = limit_of(rr->server)) == 0)
         return DECLINED;
     switch (mod_relay_counts_take(counts, row, rr->route.tunnel, (unsigned)limit, &cell)) {
     case MOD_RELAY_TAKEN:

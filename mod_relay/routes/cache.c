@@ -7,6 +7,7 @@
  * own.
  */
 
+#include "cache.h"
 #include "mod_relay.h"
 
 #include <apr_hash.h>

@@ -7,7 +7,9 @@
  * be away.
  */
 
-#include "mod_relay.h"
+#include "lookup.h"
+#include "cache.h"
+#include "watch.h"
 
 #include <apr_thread_mutex.h>
 

@@ -7,8 +7,11 @@
  * tracking. Both are pinged: a link that has silently died must not pass for a quiet one.
  */
 
-#include "mod_relay.h"
+#include "watch.h"
+#include "cache.h"
 #include "changes.h"
+#include "lookup.h"
+#include "request/backend.h"
 
 #include <apr_atomic.h>
 #include <apr_thread_proc.h>
@@ -184,7 +187,7 @@ static void all_changed(void *baton)
     mod_relay_watch *w = baton;
 
     mod_relay_cache_flush(w->realm->cache);
-    mod_relay_backends_doubt_all(w->realm->backends);
+    mod_relay_backends_doubt(w->realm->backends, NULL);
 }
 
 /* Takes in what has arrived. 0 when the connection is dead. */

@@ -1,18 +1,21 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * SSH on the HTTPS port. A connection that begins with `SSH-` is not httpd's: before mod_ssl or
+ * SSH on the HTTPS port. A connection that begins with `SSH-` is not httpd's. Before mod_ssl or
  * mod_reqtimeout touch it, the socket itself goes to rlyd, and httpd forgets it. Nothing is read
  * from it (MSG_PEEK), so that sshd finds the client's first words where they were.
  *
- * A client that has said too little yet is waited for. Where the MPM can (event from 2.4.63 on), it
- * waits without a thread: SO_RCVLOWAT makes the socket readable only when there is more to see than
- * last time. waiting.c says for how long, and how many may. There a ClientHello that has begun is
- * waited for in the same way, since mod_ssl would keep a thread for it.
+ * Where the MPM can wait without a thread (event from 2.4.63 on), a client that has said too little
+ * waits there. SO_RCVLOWAT makes its socket readable only when there is more to see than last time.
+ * waiting.c bounds these waits. A ClientHello that has begun waits in the same way, since mod_ssl
+ * would keep a thread for it. With other MPMs a client that has said nothing keeps a thread.
  */
 
-#include "mod_relay.h"
+#include "hooks.h"
+#include "realm.h"
 #include "relay_rlyd.h"
+#include "servers.h"
+#include "waiting.h"
 
 #include <ap_mpm.h>
 #include <ap_mmn.h>
@@ -26,61 +29,12 @@
 static const char SSH[] = "SSH-";
 #define SSH_LEN ((ssize_t)sizeof(SSH) - 1)
 
-/* How long a client may take to say something: as RequestReadTimeout by default. */
+/* The longest silence of a client; RequestReadTimeout has the same by default. */
 #define SILENCE_MAX apr_time_from_sec(20)
-/* A ClientHello is one flight: what is missing of it is on its way, or lost and sent again, twice
- * perhaps. */
+/* A ClientHello is one flight: its rest is on its way, or lost and sent again, perhaps twice. */
 #define HELLO_MAX apr_time_from_sec(6)
 
-/* The servers with RelaySSH on, for connections to an address they are not the default of. */
-static apr_array_header_t *ssh_servers;
-
-void mod_relay_handoff_servers(apr_pool_t *p, server_rec *main_server)
-{
-    server_rec *s;
-
-    ssh_servers = apr_array_make(p, 2, sizeof(server_rec *));
-    for (s = main_server; s; s = s->next)
-        if (mod_relay_server_of(s)->ssh == 1)
-            APR_ARRAY_PUSH(ssh_servers, server_rec *) = s;
-}
-
-int mod_relay_handoff_is_on(void)
-{
-    return ssh_servers && ssh_servers->nelts;
-}
-
-static int serves_address(const server_rec *s, const apr_sockaddr_t *local)
-{
-    const server_addr_rec *a;
-
-    for (a = s->addrs; a; a = a->next)
-        if ((a->host_port == 0 || a->host_port == local->port) &&
-            (apr_sockaddr_is_wildcard(a->host_addr) || apr_sockaddr_equal(a->host_addr, local)))
-            return 1;
-    return 0;
-}
-
-const mod_relay_server *mod_relay_handoff_server(const conn_rec *c)
-{
-    int i;
-
-    if (!mod_relay_handoff_is_on())
-        return NULL;
-    if (mod_relay_server_of(c->base_server)->ssh == 1)
-        return mod_relay_server_of(c->base_server);
-    /* Which name-based vhost is meant is not known before TLS: one with RelaySSH on speaks for the
-     * address. */
-    for (i = 0; i < ssh_servers->nelts; i++) {
-        const server_rec *s = APR_ARRAY_IDX(ssh_servers, i, server_rec *);
-
-        if (s->is_virtual && serves_address(s, c->local_addr))
-            return mod_relay_server_of(s);
-    }
-    return NULL;
-}
-
-#define NOT_SSH "relay-not-ssh" /* note of a connection whose first bytes were looked at */
+#define NOT_SSH "relay-not-ssh" /* a note on a connection: its first bytes are no SSH */
 
 typedef enum { IS_SSH, IS_OTHER, IS_SILENT, IS_HELLO, IS_CLOSED } protocol;
 
@@ -89,7 +43,7 @@ typedef enum { IS_SSH, IS_OTHER, IS_SILENT, IS_HELLO, IS_CLOSED } protocol;
 #define RECORD_MAX 16384
 #define RECORD_HANDSHAKE 22
 
-/* No more will come: a socket in this state is readable for ever, whatever its low-water mark. */
+/* No more will come. A socket in this state is readable for ever, whatever its low-water mark. */
 static int has_closed(int fd)
 {
     struct pollfd pfd = {fd, POLLRDHUP, 0};
@@ -97,8 +51,8 @@ static int has_closed(int fd)
     return poll(&pfd, 1, 0) > 0 && (pfd.revents & (POLLRDHUP | POLLHUP | POLLERR));
 }
 
-/* The first record of a ClientHello, of which n bytes of the head are there; *needed: bytes of all
- * that it has. */
+/* A ClientHello's first record, of whose head n bytes are there; *needed: the bytes of the whole
+ * record. */
 static protocol peek_record(int fd, const unsigned char *buf, ssize_t n, int *needed)
 {
     int length, there;
@@ -114,7 +68,7 @@ static protocol peek_record(int fd, const unsigned char *buf, ssize_t n, int *ne
     return has_closed(fd) ? IS_CLOSED : IS_HELLO;
 }
 
-/* What the first bytes say; *needed: how many have to be there before they can say more. */
+/* The protocol by the first bytes; *needed: so many have to be there before they can tell more. */
 static protocol peek(int fd, int *needed)
 {
     unsigned char buf[RECORD_HEAD];
@@ -125,7 +79,7 @@ static protocol peek(int fd, int *needed)
     while (n < 0 && errno == EINTR);
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
         n = 0;
-    else if (n <= 0) /* closed, or broken: for httpd to notice */
+    else if (n <= 0) /* closed or broken; httpd notices that itself */
         return IS_OTHER;
     if (n && buf[0] == RECORD_HANDSHAKE)
         return peek_record(fd, buf, n, needed);
@@ -140,8 +94,7 @@ static void set_low_water(int fd, int bytes)
     setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof(bytes));
 }
 
-/* For MPMs that cannot wait: here. Ends when there is more to see, or the client has closed or
- * stays silent. */
+/* Waits in this thread, for MPMs that cannot do better. @return 0 when the client stays silent */
 static int wait_here(int fd, apr_time_t until)
 {
     struct pollfd pfd = {fd, POLLIN, 0};
@@ -163,7 +116,7 @@ static int mpm_waits(const conn_rec *c)
 #endif
 }
 
-/* httpd lets go of the socket without a word: no lingering, no shutdown(), no TLS alert. */
+/* Makes httpd let go of the socket without a word: no lingering, no shutdown(), no TLS alert. */
 static int let_go(conn_rec *c)
 {
     c->aborted = 1;
@@ -173,7 +126,7 @@ static int let_go(conn_rec *c)
     return OK;
 }
 
-/* To the MPM's poll set, until there is more to see. 0 when it may not. */
+/* Waits in the MPM's poll set, until there is more to see. @return 0 when it may not */
 static int wait_there(conn_rec *c, int fd, const mod_relay_server *conf,
                       apr_interval_time_t patience)
 {
@@ -189,7 +142,7 @@ static int wait_there(conn_rec *c, int fd, const mod_relay_server *conf,
 #endif
 }
 
-/* A clean end: what was not read would turn the close into a reset. */
+/* A clean end: unread bytes would turn the close into a reset. */
 static int refuse(conn_rec *c, int fd)
 {
     char waste[512];
@@ -213,7 +166,7 @@ static int hand_over(conn_rec *c, int fd, const mod_relay_server *conf)
     return let_go(c);
 }
 
-/* What a client is, as far as it has said enough; *waits: it is in the poll set. */
+/* The protocol of a client, as far as it has said enough; *waits: it is in the poll set. */
 static protocol look(conn_rec *c, int fd, const mod_relay_server *conf, int *waits)
 {
     apr_time_t until =
@@ -228,7 +181,8 @@ static protocol look(conn_rec *c, int fd, const mod_relay_server *conf, int *wai
             *waits = wait_there(c, fd, conf, what == IS_HELLO ? HELLO_MAX : SILENCE_MAX);
             return what;
         }
-        if (what == IS_HELLO) /* with a thread it can be mod_ssl's, and mod_reqtimeout's */
+        /* mod_ssl can wait with a thread as well, and mod_reqtimeout ends that. */
+        if (what == IS_HELLO)
             return IS_OTHER;
         if (!wait_here(fd, until))
             break;
@@ -245,11 +199,10 @@ static int process_connection(conn_rec *c)
     protocol what;
     int waits = 0;
 
-    /* Only before anything was read: later the next request may wait in a filter (pipelining in one
-     * TLS record), with nothing on the socket, and httpd comes here again for it. */
-    if (c->master || apr_table_get(c->notes, NOT_SSH) ||
-        (conf = mod_relay_handoff_server(c)) == NULL || (socket = ap_get_conn_socket(c)) == NULL ||
-        apr_os_sock_get(&fd, socket) != APR_SUCCESS)
+    /* Only before anything was read. httpd comes here again for later requests, and such a request
+     * may wait in a filter (pipelining in one TLS record), with nothing on the socket. */
+    if (c->master || apr_table_get(c->notes, NOT_SSH) || (conf = mod_relay_ssh_server(c)) == NULL ||
+        (socket = ap_get_conn_socket(c)) == NULL || apr_os_sock_get(&fd, socket) != APR_SUCCESS)
         return DECLINED;
     over = mod_relay_waiting_is_over(c);
     what = over ? IS_SILENT : look(c, fd, conf, &waits);
@@ -263,7 +216,7 @@ static int process_connection(conn_rec *c)
         apr_table_setn(c->notes, NOT_SSH, "");
         return DECLINED;
     }
-    /* waiting.c has counted those that had to make room: they may be many. */
+    /* Many may have had to make room; waiting.c reports their number. */
     ap_log_cerror(APLOG_MARK, over == MOD_RELAY_WAITING_CROWDED ? APLOG_DEBUG : APLOG_INFO, 0, c,
                   "RLY152 a client said nothing, or half a word, and is let go");
     return refuse(c, fd);

@@ -1,15 +1,18 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * SSH inside TLS, for networks that let out nothing else: a TLS connection whose ALPN is `ssh`, or
- * whose SNI is ssh.<domain> and whose first words are `SSH-`. httpd keeps the TLS end, so each such
- * connection keeps a thread and its TLS state for as long as it lives; RelaySSHTLSMax bounds their
- * number in a process. The other end, one half of a socket pair, goes to rlyd, through the same
- * admission as all others; between the two runs mod_proxy's own tunnel.
+ * SSH inside TLS, for networks that let out nothing else. It is a TLS connection whose ALPN is
+ * `ssh`, or whose SNI is ssh.<domain> and whose first words are `SSH-`. httpd keeps the TLS end:
+ * each such connection keeps a thread and its TLS state for as long as it lives, and RelaySSHTLSMax
+ * bounds their number in a process. The other end, one half of a socket pair, goes to rlyd, through
+ * the same admission as all others. mod_proxy's own tunnel copies between the two.
  */
 
-#include "mod_relay.h"
+#include "hooks.h"
+#include "realm.h"
 #include "relay_rlyd.h"
+#include "servers.h"
+#include "weak_proxy.h"
 
 #include <apr_atomic.h>
 #include <apr_network_io.h>
@@ -19,14 +22,13 @@
 #include <http_core.h>
 #include <http_protocol.h>
 #include <http_ssl.h>
-#include <mod_proxy.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #define PROTOCOL "ssh"
 
-/* Silence of this length is a pause: longer than a request's waiting as a rule, shorter than the
- * time between keepalives. */
+/* A silence of this length is a pause. Requests rarely wait for as long, and keepalives come less
+ * often. */
 #define PAUSE apr_time_from_sec(10)
 
 static volatile apr_uint32_t in_use; /* in this process */
@@ -35,12 +37,12 @@ typedef struct tls_conn {
     int negotiated; /* ALPN said ssh */
 } tls_conn;
 
-/* ---- ALPN: mod_ssl asks in the middle of the handshake, so only note what it says */
+/* ---- ALPN: mod_ssl asks in the middle of the handshake, so its answer is only noted */
 
 static int propose(conn_rec *c, request_rec *r, server_rec *s, const apr_array_header_t *offers,
                    apr_array_header_t *proposals)
 {
-    if (r || !offers || !mod_relay_handoff_server(c) || !ap_array_str_contains(offers, PROTOCOL))
+    if (r || !offers || !mod_relay_ssh_server(c) || !ap_array_str_contains(offers, PROTOCOL))
         return DECLINED;
     APR_ARRAY_PUSH(proposals, const char *) = PROTOCOL;
     return OK;
@@ -129,11 +131,11 @@ static int process_is_stopping(void)
 }
 
 /*
- * sshd's keepalives say when it is over, not httpd. But a process that a graceful restart has told
- * to stop lives as long as its last connection does, and an SSH session can live for weeks: with
- * one restart a day (Debian's logrotate) old processes would fill the scoreboard until none can be
- * started any more. So there a session ends at its first pause; the device comes back and finds a
- * new process.
+ * sshd's keepalives end a dead session; httpd does not judge. But a process that a graceful restart
+ * has told to stop lives for as long as its last connection, and an SSH session can live for weeks.
+ * With one restart a day (Debian's logrotate) old processes would fill the scoreboard until none
+ * can be started any more. So in such a process a session ends at its first pause. The device comes
+ * back and finds a new process.
  */
 static void carry_on(conn_rec *c, proxy_tunnel_rec *tunnel)
 {
@@ -182,7 +184,7 @@ static int carry(conn_rec *c, const mod_relay_server *conf)
                       "RLY153 SSH inside TLS is refused: no socket pair");
         return OK;
     }
-    /* rlyd asks the kernel who is there: it believes no word of ours. */
+    /* rlyd takes no word of ours for the client's address: it asks the kernel about this socket. */
     rv = relay_rlyd_handoff(conf->realm->relay->rlyd_socket, pair[1], RELAY_RLYD_TLS, visitor,
                             c->pool, &why);
     close(pair[1]);
@@ -199,10 +201,9 @@ static int process_connection(conn_rec *c)
 {
     const mod_relay_server *conf;
 
-    /* Who has asked for something by HTTP already is a browser: most times
-     * that httpd comes here. */
+    /* A client that has sent a request before (c->keepalives) speaks HTTP. Most calls are such. */
     if (c->master || c->keepalives || !ap_ssl_conn_is_ssl(c) ||
-        (conf = mod_relay_handoff_server(c)) == NULL || !is_ssh(c, conf))
+        (conf = mod_relay_ssh_server(c)) == NULL || !is_ssh(c, conf))
         return DECLINED;
     c->keepalive = AP_CONN_CLOSE;
     if (c->cs)

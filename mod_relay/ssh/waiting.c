@@ -1,22 +1,22 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * Connections that wait without a thread until they have said what they are. In the event MPM's
- * poll set each would stay for Timeout, 300 s, out of mod_reqtimeout's sight, and the MPM stops
- * accepting when some three for each of its threads are open (connections_above_limit()): a few
- * hundred silent ones closed the relay. So they are ended in time, and there are few of them at any
- * moment.
+ * In the event MPM's poll set each silent connection would stay for Timeout, 300 s, out of
+ * mod_reqtimeout's sight. The MPM stops accepting when some three connections for each of its
+ * threads are open (connections_above_limit()), so that a few hundred silent ones closed the relay.
+ * Here they are ended in time, and kept few.
  *
- * When there is one too many, that of the longest wait is let go, of those from the source that has
- * most. A stranger so ends his own. An honest client speaks at once, and waits for as long as its
- * first packet takes.
+ * When there is one too many, the source with most connections loses its oldest: a stranger ends
+ * his own. An honest client speaks at once, and waits only for its first packet's way.
  *
- * The socket of a connection that is over is shut down, which wakes the MPM. That is done on a copy
- * of the descriptor: httpd may have closed its own at that moment, and opened another with the same
+ * A connection whose time is over gets its socket shut down, which wakes the MPM. That is done on a
+ * copy of the descriptor: httpd may have closed its own by then, and opened another with the same
  * number.
  */
 
-#include "mod_relay.h"
+#include "waiting.h"
+#include "hooks.h"
+#include "servers.h"
 
 #include <ap_mpm.h>
 #include <errno.h>
@@ -28,7 +28,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* The thread wakes no more often. */
+/* The thread does not wake more often. */
 #define NAP apr_time_from_msec(50)
 #define NEVER ((apr_time_t)APR_INT64_MAX)
 #define SOURCE_SIZE 16
@@ -46,21 +46,21 @@ typedef struct waiter {
     struct waiter *next, *previous; /* by age */
     apr_time_t until;
     source *from;
-    int copy; /* of the socket's descriptor, -1 when it waits no longer */
+    int copy; /* of the socket's descriptor; -1: it waits no longer */
     mod_relay_waiting_over over;
 } waiter;
 
 static struct {
-    pthread_mutex_t mutex; /* of all below and of all waiters */
+    pthread_mutex_t mutex; /* guards all below, and all waiters */
     pthread_cond_t changed;
     pthread_t thread;
-    server_rec *server; /* NULL: nobody waits in this process */
+    server_rec *server; /* NULL: no connection waits in this process */
     waiter *oldest, *newest;
     source *sources;
     int count, max;
     apr_time_t due; /* when the thread looks next */
     int stopping;
-    unsigned let_go; /* since the last report */
+    unsigned let_go; /* connections, since the last report */
     apr_time_t reported;
 } all = {.mutex = PTHREAD_MUTEX_INITIALIZER, .due = NEVER};
 
@@ -122,7 +122,7 @@ static void end(waiter *w, mod_relay_waiting_over why)
     take_out(w);
 }
 
-/* The oldest of that source, or of the source that has most. */
+/* The oldest of that source; NULL: of the source that has most. */
 static waiter *oldest_of(const source *from)
 {
     const source *s;
@@ -146,8 +146,7 @@ static void report(void)
         return;
     ap_log_error(APLOG_MARK, APLOG_INFO, 0, all.server,
                  "RLY158 %u connections were let go that had said nothing, or half a word: more "
-                 "than RelaySSHWaitMax (%d in "
-                 "each process, half of them from one address)",
+                 "than RelaySSHWaitMax (%d in each process, half of them from one address)",
                  all.let_go, all.max);
     all.reported = now;
     all.let_go = 0;
@@ -186,7 +185,7 @@ static void put_in(waiter *w)
     w->from->waiters++;
 }
 
-/* ---- what handoff.c calls */
+/* ---- the connection's side, for handoff.c */
 
 static waiter *waiter_of(const conn_rec *c)
 {
@@ -204,7 +203,7 @@ static apr_status_t leave(void *data)
     return APR_SUCCESS;
 }
 
-/* It has said something meanwhile, and waits for more. */
+/* The client has said something meanwhile, and the connection waits for more. */
 static void go_on(waiter *w, apr_time_t until)
 {
     pthread_mutex_lock(&all.mutex);
@@ -232,7 +231,7 @@ int mod_relay_waiting_begin(conn_rec *c, int fd, const mod_relay_server *conf,
         close(w->copy);
         return 0;
     }
-    if (conf->ssh_wait_max)
+    if (conf->ssh_wait_max > 0)
         all.max = conf->ssh_wait_max;
     put_in(w);
     set_until(w, until);
@@ -264,7 +263,7 @@ void mod_relay_waiting_end(conn_rec *c)
         apr_pool_cleanup_run(c->pool, w, leave);
 }
 
-/* ---- the thread that ends what has waited for too long */
+/* ---- the thread that ends connections whose time is over */
 
 static void sleep_until(apr_time_t when)
 {
@@ -278,7 +277,7 @@ static void sleep_until(apr_time_t when)
     pthread_cond_timedwait(&all.changed, &all.mutex, &until);
 }
 
-/* Ends those whose time is over, and finds out when the next one's is. */
+/* Ends those whose time is over, and notes when the next one's will be. */
 static void look_after(apr_time_t now)
 {
     waiter *w, *next;
@@ -356,18 +355,18 @@ static void child_init(apr_pool_t *p, server_rec *s)
 {
     int threads, rc;
 
-    if (!mod_relay_handoff_is_on() || !mpm_waits() ||
+    if (!mod_relay_ssh_is_on() || !mpm_waits() ||
         ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads) != APR_SUCCESS)
         return;
     all.max = threads > 3 ? threads / 2 : 2;
     if ((rc = start()) != 0) {
-        ap_log_error(
-            APLOG_MARK, APLOG_ERR, rc, s,
-            "RLY159 no thread for those who wait: clients that are slow to speak are let go");
+        ap_log_error(APLOG_MARK, APLOG_ERR, rc, s,
+                     "RLY159 no thread for connections that wait: clients that are slow to speak "
+                     "are let go");
         return;
     }
     all.server = s;
-    /* Before any pool goes, and with it a connection. */
+    /* It ends before any pool goes, and with it a connection. */
     apr_pool_pre_cleanup_register(p, NULL, stop);
 }
 

@@ -7,19 +7,21 @@
 
 #include <string.h>
 
-/** @param more four more pairs, as relay_event_command() takes them; relay and by are ours */
-static void append(rlyd *d, const char *what, const char *tunnel, const char *const more[8])
+#define MORE 8 /* fields and values beside those that all events have */
+
+/** @param more as relay_event_command() takes them */
+static void append(rlyd *d, const char *what, const char *tunnel, const char *const more[MORE])
 {
-    const char *pairs[17] = {"what", what, "tunnel", tunnel, "relay", d->cfg->name, "by"};
+    const char *pairs[8 + MORE + 1] = {"what", what, "tunnel", tunnel, "relay", d->cfg->name, "by"};
     const char *argv[RELAY_EVENT_ARGV_MAX];
     char key[RELAY_KEYNAME_SIZE], by[96];
     int argc;
 
     apr_snprintf(by, sizeof(by), "rlyd@%s", d->cfg->name);
     pairs[7] = by;
-    memcpy(pairs + 8, more, 8 * sizeof(*more));
-    argc = relay_event_command(
-        argv, relay_keyname_format(d->cfg, RELAY_KEYNAME_EVENTS, "", key, sizeof(key)), pairs);
+    memcpy(pairs + 8, more, MORE * sizeof(*more));
+    relay_keyname_format(d->cfg, RELAY_KEYNAME_EVENTS, "", key, sizeof(key));
+    argc = relay_event_command(argv, key, pairs);
     redis_send(store_link(d), 0, NULL, 0, argc, argv);
 }
 
@@ -27,8 +29,8 @@ void event_of(const session *s, const char *what, const char *field, const char 
 {
     if (s->tunnel[0])
         append(s->d, what, s->tunnel,
-               (const char *const[8]){"peer", s->peer[0] ? s->peer : "?", "way",
-                                      session_way_name(s->way), field, value});
+               (const char *const[MORE]){"peer", s->peer[0] ? s->peer : "?", "way",
+                                         session_way_name(s->way), field, value});
 }
 
 void event_foreign(rlyd *d, const char *listen, uid_t uid)
@@ -36,5 +38,5 @@ void event_foreign(rlyd *d, const char *listen, uid_t uid)
     char who[16];
 
     apr_snprintf(who, sizeof(who), "%d", (int)uid);
-    append(d, "foreign", "", (const char *const[8]){"listen", listen, "uid", who});
+    append(d, "foreign", "", (const char *const[MORE]){"listen", listen, "uid", who});
 }

@@ -9,7 +9,7 @@
 #include "live.h"
 #include "relay_hostkeys.h"
 #include "relay_keyname.h"
-#include "relay_record.h"
+#include "relay_store.h"
 #include "taken.h"
 
 #include <stdlib.h>

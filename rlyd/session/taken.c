@@ -118,15 +118,15 @@ void taken_looked(rlyd *d)
 void taken_tell(rlyd *d)
 {
     struct taken *t = d->taken;
-    char name[RELAY_KEYNAME_SIZE];
+    char key[RELAY_KEYNAME_SIZE];
 
     if (!t->complete)
         return;
-    relay_keyname_format(d->cfg, RELAY_KEYNAME_RELAY, d->cfg->name, name, sizeof(name));
-    if (redis_call(store_link(d), NULL, 0, "HSET", name, "v", APR_STRINGIFY(RELAY_RECORD_VERSION),
+    relay_keyname_format(d->cfg, RELAY_KEYNAME_RELAY, d->cfg->name, key, sizeof(key));
+    if (redis_call(store_link(d), NULL, 0, "HSET", key, "v", APR_STRINGIFY(RELAY_RECORD_VERSION),
                    "taken", t->text) == 0)
         memcpy(t->told, t->text, t->length + 1);
-    redis_call(store_link(d), NULL, 0, "PEXPIRE", name, LIVE_EXPIRES);
+    redis_call(store_link(d), NULL, 0, "PEXPIRE", key, LIVE_EXPIRES);
 }
 
 void taken_init(rlyd *d)

@@ -2,7 +2,7 @@
 
 /* Fuzz target: a visitor's cookies and path, as mod_relay reads them. */
 
-#include "../../mod_relay/request/cookie_pairs.h"
+#include "../../mod_relay/request/cookies.h"
 #include "fuzz.h"
 
 #define PATHS 12

@@ -1,7 +1,8 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """NTLM as devices and visitors speak it: three messages, and the connection is logged in.
 
-    device = NtlmDevice()          # a device that is strict: a login counts for the connection that it was made on, only there
+    device = NtlmDevice()          # a device that is strict: a login counts for the connection that
+                                   it was made on, only there
     Visitor(rig, tunnel, "anna")   # a browser that keeps one connection: .login(), .get(path)
 """
 import base64

@@ -15,9 +15,15 @@ GET = r"""get() { # NAME URL: the status and where it leads; the body is in /tmp
 as() { user=$1; shift; setpriv --reuid="$user" --regid="$(id -g "$user")" --init-groups "$@"; }
 gone() { i=0; while ss -Hltn 'src 127.64.0.0/10' | grep -q .; do i=$((i + 1)); test $i -lt 40 || return 1; sleep 0.1; done; }"""
 
+PAGES = "man1/rly.1 man5/mod_relay.5 man5/relay.conf.5 man7/relay-log.7 man8/relay-authkeys.8 " \
+    "man8/relay-redis-setup.8 man8/relayrewrite.8 man8/rlyd.8"
+
 # (what, command, what its output must have)
 INSTALLED = [
     ("(functions)", GET, None),
+    ("the pages of the manual",
+     f"for page in {PAGES}; do grep -q 'Nm rly\\|Nm relay\\|Nm mod_relay' /usr/share/man/$page && "
+     "! grep '@[a-z]*@' /usr/share/man/$page || exit 1; done", None),
     ("plain HTTP leads to HTTPS, with the path as it was",
      """get hello.$DOMAIN "http://hello.$DOMAIN/a%2Fb%3F?c=%20" """,
      r"^308 https://hello\.[^/]+/a%2Fb%3F\?c=%20$"),
@@ -94,7 +100,9 @@ CLOSED = [
 ]
 REMOVED = [("Apache is well without", "apachectl configtest && ! apachectl -M | grep relay",
             r"Syntax OK"),
-           ("… and runs", "curl -q -s -o /dev/null -w '%{http_code}' http://127.0.0.1/", r"^200$")]
+           ("… and runs", "curl -q -s -o /dev/null -w '%{http_code}' http://127.0.0.1/", r"^200$"),
+           ("no page of the manual is left",
+            f"for page in {PAGES}; do ! test -e /usr/share/man/$page || exit 1; done", None)]
 
 
 def steps(section):

@@ -160,18 +160,20 @@ class Rig(Client):
     """See the module's text. Parameters:
 
     listen, cooldown    relay.conf's; the default is a random /22 of the loopback network, so that
-    rigs
-                        that run side by side do not meet
+                        rigs that run side by side do not meet
     relay_conf          {section: {key: value}} laid over the generated relay.conf; None as value
-    leaves a key out mpm                 event, worker or prefork vhost, httpd_conf   directives
-    added to the HTTPS vhost and at server level redis_conf          lines added to redis.conf
+                        leaves a key out
+    mpm                 event, worker or prefork
+    vhost, httpd_conf   directives added to the HTTPS vhost and at server level
+    redis_conf          lines added to redis.conf
     sshd_conf           lines put at the top of sshd's configuration (sshd keeps the first value it
-    meets) http2               False: without mod_http2's protocols rlyd                True: run
-    rlyd, with RelaySSH on, and let devices connect to the HTTPS port; the
-                        listening sshd is there as well, on ssh_port. "auto": if the build has it
-    address             where Apache and sshd listen asan                options of AddressSanitizer
-    for httpd, where RELAY_SANITIZER has it there say                 a function that is told each
-    step, for people
+                        meets)
+    http2               False: without mod_http2's protocols
+    rlyd                True: run rlyd, with RelaySSH on, and let devices connect to the HTTPS port;
+                        the listening sshd is there as well, on ssh_port. "auto": if the build has it
+    address             where Apache and sshd listen
+    asan                options of AddressSanitizer for httpd, where RELAY_SANITIZER has it there
+    say                 a function that is told each step, for people
     """
 
     domain = "relay.localhost"
@@ -356,10 +358,15 @@ class Rig(Client):
         except OSError:
             return b""
 
+    def _rlyd_listens(self):
+        """The socket's file alone may be the last rlyd's."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as s:
+            return s.connect_ex(f"{self.dir}/run/rlyd.sock") == 0
+
     def _start_rlyd(self):
         self.say("starting rlyd")
         self._add("rlyd", [self.program("rlyd"), "-f", "-c", self.conf],
-                  lambda: os.path.exists(f"{self.dir}/run/rlyd.sock"))
+                  self._rlyd_listens)
 
     def _start_httpd(self):
         self.say(f"starting a private Apache ({self.mpm}) with mod_relay")

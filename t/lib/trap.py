@@ -3,7 +3,8 @@
 readers could take in two ways, and answers what a test tells it to.
 
     trap = Trap()                  # .url is the service to open
-    trap.answers["/path"] = b"…"   # or a function(connection, request) that writes what it likes; else 200 and the target
+    trap.answers["/path"] = b"…"   # or a function(connection, request) that writes what it likes;
+                                   else 200 and the target
     trap.seen                      # [Request]: .method .target .headers .body .problems
 """
 import re

@@ -11,14 +11,17 @@
  *
  * usage: threads RELAY.CONF SECONDS
  */
-#include "mod_relay.h"
+#include "realm.h"
+#include "request/backend.h"
+#include "routes/cache.h"
+#include "routes/lookup.h"
+#include "routes/watch.h"
 
 #include <apr_thread_proc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define READERS 8
 #define NAMES 40
@@ -27,14 +30,6 @@
 /* ---- what httpd would have */
 
 module AP_MODULE_DECLARE_DATA relay_module;
-
-apr_time_t mod_relay_clock(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return apr_time_from_sec(ts.tv_sec) + ts.tv_nsec / 1000;
-}
 
 static unsigned complaints;
 
@@ -49,10 +44,6 @@ void ap_log_error_(const char *file, int line, int module_index, int level, apr_
 void mod_relay_backends_doubt(mod_relay_backends *b, const char *name)
 {
     (void)b, (void)name;
-}
-
-void mod_relay_backends_doubt_all(mod_relay_backends *b)
-{
 }
 
 void mod_relay_backends_sweep(mod_relay_backends *b)

@@ -61,6 +61,30 @@ static void test_defaults(void)
        "the default path");
 }
 
+/* A default that its own check refuses would be left out, and nobody told. */
+static void test_default_values(void)
+{
+#define DEFAULT(value) value
+#define WITHOUT(text) NULL
+    static const struct {
+        const char *section, *key, *value;
+    } keys[] = {
+#define KEY(section, key, members, first, set, fallback, ...) {#section, key, fallback},
+#include "relay_config.def"
+    };
+    relay_config *c;
+    const char *why;
+
+    for (unsigned i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+        if (keys[i].value && !ok(load(&c,
+                                      apr_psprintf(pool, BASE "[%s]\n%s = %s\n", keys[i].section,
+                                                   keys[i].key, keys[i].value),
+                                      &why) == APR_SUCCESS,
+                                 "the default of %s can be written", keys[i].key))
+            printf("# %s\n", why);
+    }
+}
+
 static void test_values(void)
 {
     relay_config *c;
@@ -460,6 +484,7 @@ int main(void)
     apr_pool_create(&pool, NULL);
     close(mkstemp(path));
     test_defaults();
+    test_default_values();
     test_values();
     test_ssh();
     test_errors();

@@ -2,7 +2,7 @@
 
 /* mod_relay's cookies: pairs of a header, a header without some, the paths that
  * a cookie can have. */
-#include "../../mod_relay/request/cookie_pairs.h"
+#include "../../mod_relay/request/cookies.h"
 #include "tap.h"
 
 #include <apr_general.h>

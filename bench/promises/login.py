@@ -1,0 +1,109 @@
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""From starting ssh to the bound port: relay-authkeys against the same line in an authorized_keys
+file. And the cost of relay-authkeys itself, against /bin/true."""
+import os
+import re
+import subprocess
+import time
+
+from device import nginx_device
+from field import Field
+from measure import Result, interleaved, say
+from sshd import Sshd
+
+HELPER, FILE, HANDED = "relay-authkeys", "authorized_keys", "relay-authkeys, handed off"
+
+
+def static_copy(field, tunnel):
+    """The rig's sshd with the answer of relay-authkeys in a file instead."""
+    rig = field.rig
+    with open(f"{rig.dir}/etc/sshd_config") as f:
+        config = f.read()
+    config = re.sub(r"^(Port|ListenAddress|HostKey|PidFile|AuthorizedKeys\w*) .*\n",
+                    "",
+                    config,
+                    flags=re.M)
+    with open(f"{tunnel['bundle']}/id_relay.pub") as f:
+        public = f.read().strip()
+    line = f'restrict,port-forwarding,permitlisten="{tunnel["routes"][0]["listen"]}" {public}'
+    keys = field.authorized_keys("login_authorized_keys", [line])
+    return Sshd(field, "login", config + f"AuthorizedKeysFile {keys}\n")
+
+
+def login(field, tunnel, port):
+    """@return the seconds until the client knows that sshd listens"""
+    config = f"{tunnel['bundle']}/config"
+    began = time.monotonic()
+    process = subprocess.Popen(["ssh", "-v", "-N", "-F", config, "-p",
+                                str(port), "relay"],
+                               stdin=subprocess.DEVNULL,
+                               stdout=subprocess.DEVNULL,
+                               stderr=subprocess.PIPE,
+                               start_new_session=True)
+    said = []
+    try:
+        for line in process.stderr:
+            said.append(line.decode(errors="replace"))
+            if b"remote forward success" in line:
+                return time.monotonic() - began
+        raise RuntimeError("ssh did not get its forward: " + "".join(said[-10:]))
+    finally:
+        process.terminate()
+        process.stderr.close()
+        process.wait()
+        while field.rig.listening(tunnel):
+            time.sleep(0.005)
+
+
+def cost(argv):
+    """@return the CPU seconds of one run of a program, by the kernel's own account"""
+    null = os.open(os.devnull, os.O_RDWR)
+    pid = os.posix_spawn(argv[0],
+                         argv, {"PATH": "/usr/bin:/bin"},
+                         file_actions=[(os.POSIX_SPAWN_DUP2, null, n) for n in (0, 1, 2)])
+    status, usage = os.wait4(pid, 0)[1:]
+    os.close(null)
+    if status:
+        raise RuntimeError(f"{' '.join(argv)}: status {status}")
+    return usage.ru_utime + usage.ru_stime
+
+
+def run(options):
+    rounds = options.pick(quick=15, normal=40, tiny=3)
+    runs = options.pick(quick=150, normal=600, tiny=20)
+    result = Result("login", "from starting ssh to the bound port, one after another",
+                    (FILE, "/bin/true", HELPER, HANDED))
+    field = Field()
+    try:
+        rig = field.rig
+        tunnel = rig.open(nginx_device(field).url, name="login")
+        sshd = static_copy(field, tunnel)
+        sides = [(FILE, sshd.port),
+                 (HELPER, rig.ssh_port)] + ([(HANDED, rig.https_port)] if field.has_rlyd else [])
+        say(f"login: {rounds} logins for each of {len(sides)} sides")
+        for n, (side, port) in interleaved(rounds + 1, sides):
+            took = login(field, tunnel, port)
+            if n:
+                result.add(side, "time to the bound port", "ms", took * 1000)
+        result.target_ratio(HELPER, FILE, "time to the bound port", "<=", 1.10)
+        if field.has_rlyd:
+            result.target_ratio(HANDED, FILE, "time to the bound port", "<=", 1.10)
+        with open(f"{tunnel['bundle']}/id_relay.pub") as f:
+            kind, blob = f.read().split()[:2]
+        argv = [
+            rig.program("relay-authkeys"), "-c", rig.conf, "relay",
+            tunnel_fingerprint(rig, tunnel), kind, blob
+        ]
+        programs = [("/bin/true", ["/bin/true"]), (HELPER, argv)]
+        for n, (side, command) in interleaved(runs, programs):
+            result.add(side, "CPU of one run", "ms", cost(command) * 1000)
+        result.target_ratio(HELPER, "/bin/true", "CPU of one run", "<=", 3)
+        result.note("sshd runs relay-authkeys twice a login; the file side is the same sshd "
+                    "configuration with the same line in a file")
+    finally:
+        field.close()
+    return result
+
+
+def tunnel_fingerprint(rig, tunnel):
+    return rig.redis("HGET", f"relay:tunnel:{tunnel['id']}", "key")

@@ -1,0 +1,290 @@
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""Idle tunnels: the memory of each, the CPU of all, and their effect on one that is in use.
+
+The clients are one asyncssh process, which is not counted. Memory is all that sshd and its sessions
+make the kernel hold (a memory cgroup). Where there is no such cgroup it is their shares of pages
+(PSS).
+"""
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import load
+from device import nginx_device
+from field import Field
+from lib import RigError, keeper, listeners, wait_for
+from machine import Cgroup, Merging, Setting, ksm_passes
+from measure import Result, say
+from sshd import ROOM, Sshd, merge_memory, set_nodelay
+
+MERGED, STOCK, HANDED = "listening -r, merging", "listening, re-exec", "handed off"
+AT_ONCE = 24
+SLEEPING = "p99 beside sleeping processes, two in place of each idle tunnel"
+
+
+class Clients:
+    """The asyncssh process that holds the idle tunnels."""
+    def __init__(self, field, port, target):
+        program = os.path.join(os.path.dirname(os.path.abspath(__file__)), "idleclient.py")
+        self.log = f"{field.rig.dir}/log/bench-idle.log"
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen([
+                sys.executable, "-B", program, field.rig.address,
+                str(port), "relay",
+                str(target),
+                str(AT_ONCE)
+            ],
+                                            stdin=subprocess.PIPE,
+                                            stdout=subprocess.PIPE,
+                                            stderr=log,
+                                            text=True)
+        field.rig.devices.insert(0, self)
+
+    def connect(self, tunnels, timeout):
+        began = time.monotonic()
+        for tunnel in tunnels:
+            address, port = tunnel["routes"][0]["listen"].split(":")
+            self.process.stdin.write(f"{address} {port} {tunnel['bundle']}/id_relay\n")
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
+        for line in self.process.stdout:
+            if line.startswith("done"):
+                return int(line.split()[1])
+            if time.monotonic() - began > timeout:
+                break
+        with open(self.log) as f:
+            raise RigError(f"the idle tunnels did not come up: {f.read()[-2000:]}")
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+
+
+SLEEP = """
+import os, signal, sys
+for _ in range(int(sys.argv[1])):
+    if not os.fork():
+        signal.pause()
+print(flush=True)
+signal.pause()
+"""
+
+
+class Sleepers:
+    """Processes that do nothing. They show what so many tunnels' processes cost the machine even if
+    they never run."""
+    def __init__(self, count):
+        self.parent = subprocess.Popen(
+            [sys.executable, "-c", SLEEP, str(count)],
+            stdout=subprocess.PIPE,
+            start_new_session=True)
+        self.parent.stdout.readline()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        os.killpg(self.parent.pid, signal.SIGKILL)
+        self.parent.wait()
+
+
+class Way:
+    """One way to hold tunnels: its processes in a memory cgroup of their own."""
+    def __init__(self, field, name):
+        self.name, self.field = name, field
+        self.cgroup = Cgroup("relay-bench")
+        if name == HANDED:
+            self.port, self.pid, self.sshd = field.rig.https_port, field.rig.servers[
+                "rlyd"].pid, None
+            if self.cgroup.path:
+                self.cgroup.enter(self.pid)
+            return
+        with open(f"{field.rig.dir}/etc/sshd_config") as f:
+            config = re.sub(r"^(Port|ListenAddress|HostKey|PidFile|MaxStartups|PerSource\w+) .*\n",
+                            "",
+                            f.read(),
+                            flags=re.M)
+        self.sshd = Sshd(field, "scale", ROOM + config, () if name == STOCK else ("-r", ),
+                         self._prepare)
+        self.port, self.pid = self.sshd.port, self.sshd.pid
+        # rlyd does so for the listener of relay.conf's sshd-config.
+        set_nodelay(self.pid, self.port)
+
+    def _prepare(self):
+        if self.cgroup.path:
+            self.cgroup.enter()
+        if self.name == MERGED:
+            merge_memory()
+
+    def memory(self):
+        """MiB."""
+        return self.cgroup.mebibytes() if self.cgroup.path else load.pss([self.pid])
+
+    def end(self, orderly=True):
+        if self.sshd:
+            sessions = keeper.descendants([self.pid])
+            self.sshd.stop()
+            if not orderly:
+                keeper.kill_all(sessions)
+            wait_for(lambda: not keeper.kill_all(sessions, 0), "the sessions' end", 60, 0.2)
+            self.cgroup.remove()
+
+
+def tail(field, side, seconds):
+    """@return the active tunnel's p99 in ms, over four connections"""
+    return load.wrk(field.rig.address, side.tls, side.host, seconds, connections=4).p99
+
+
+def settle(way, merging, seconds):
+    """Waits until memory falls no more, so many seconds at most. Merging must come round a dozen
+    times: with smart_scan ksmd skips pages for up to eight of them."""
+    passes, last, began = ksm_passes(), way.memory(), time.monotonic()
+    merging.pace(Merging.FASTEST)
+    while time.monotonic() - began < seconds:
+        time.sleep(3)
+        memory = way.memory()
+        if memory > last * 0.995 and (way.name != MERGED or not merging.usable or
+                                      ksm_passes() >= passes + 12):
+            break
+        last = memory
+
+
+def idle_cpu(field, way, merging, seconds):
+    """@return the per cent of a core, while nothing happens, of: sessions with their keepalives,
+    ksmd, all other servers"""
+    daemon = merging.daemon() if way.name == MERGED else None
+    servers = {s.pid for s in field.rig.servers.values()} | ({way.pid} if way.sshd else set())
+    groups = [set(keeper.descendants([way.pid])), {daemon} if daemon else set(), load.tree(servers)]
+    groups[2] -= groups[0]
+    before, began = [load.runtime(g) for g in groups], time.monotonic()
+    time.sleep(seconds)
+    return [(load.runtime(g) - b) / (time.monotonic() - began) * 100
+            for g, b in zip(groups, before)]
+
+
+def measure(field, result, name, counts, tunnels, target, options):
+    """Measures one way, which is filled step by step."""
+    rig, merging = field.rig, Merging()
+    way = Way(field, name)
+    rounds, seconds = options.pick(quick=(5, 1), normal=(7, 2), tiny=(1, 1))
+    try:
+        field_active = wait_for(lambda: rig.open(target.url), "a tunnel")
+        active = field.connect(field_active, delay=way.port)
+        side = field.mod_relay(field_active)
+        tail(field, side, 1)
+        alone = [tail(field, side, seconds) for _ in range(rounds)]
+        for count in counts:
+            say(f"scale: {name}, {2 * count} processes that sleep")
+            with Sleepers(2 * count):
+                # new processes cost more than old ones
+                time.sleep(options.pick(quick=5, normal=20, tiny=1))
+                for _ in range(rounds):
+                    result.add(f"{name}, {count}", SLEEPING, "ms", tail(field, side, seconds))
+        empty, clients, have = way.memory(), Clients(field, way.port, target.port), 0
+        before = 0
+        for count in counts:
+            say(f"scale: {name}, {count} tunnels")
+            merging.pace(Merging.FAST)
+            began = time.monotonic()
+            have = clients.connect(tunnels[have:count], 60 + count)
+            result.add(f"{name}, {count}", "logins", "1/s",
+                       (count - before) / (time.monotonic() - began))
+            if have != count:
+                raise RigError(f"{name}: {have} of {count} idle tunnels came up; see {clients.log}")
+            before = count
+            settle(way, merging, options.pick(quick=30, normal=180, full=300))
+            result.add(f"{name}, {count}", "memory of an idle tunnel", "MiB",
+                       (way.memory() - empty) / count)
+            merging.pace(Merging.SLOW)
+            parts = idle_cpu(field, way, merging, options.pick(quick=10, normal=28, tiny=2))
+            result.add(f"{name}, {count}", "CPU while idle", "% of a core", sum(parts))
+            result.add(f"{name}, {count}", "of that: sshd's sessions and their keepalives",
+                       "% of a core", parts[0])
+            if name == MERGED:
+                result.add(f"{name}, {count}", "of that: ksmd", "% of a core", parts[1])
+            for _ in range(rounds):
+                result.add(f"{name}, {count}", "p99 of an active tunnel", "ms",
+                           tail(field, side, seconds))
+        clients.stop()
+        left = {t["routes"][0]["listen"] for t in tunnels[:have]}
+        wait_for(lambda: not left & listeners(), "the idle tunnels' end", 180, 0.5)
+        for p99 in alone + [tail(field, side, seconds) for _ in range(rounds)]:
+            result.add(f"{name}, alone", "p99 of an active tunnel", "ms", p99)
+        active.stop()
+    except Exception:
+        way.end(orderly=False)
+        raise
+    finally:
+        merging.restore()
+    way.end()
+    return way.cgroup.usage if hasattr(way.cgroup, "usage") else None, merging.usable
+
+
+def run(options):
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    counts = options.pick(quick=[200],
+                          normal=[100, 1000, 4000],
+                          full=[100, 1000, 4000, 16000],
+                          tiny=[5])
+    few = options.pick(quick=[100], normal=[100, 1000], tiny=[5])
+    handed = [*few, 4000] if options.size == "full" else few
+    settings = [Setting("/proc/sys/kernel/pid_max", 4_000_000)] if counts[-1] > 5000 else []
+    result = Result(
+        "scale", "idle tunnels, each with a key and an address of its own",
+        [f"{name}, {n}" for name in (MERGED, STOCK, HANDED) for n in ["alone"] + counts])
+    field = Field(rig_options={
+        "relay_conf": {"rlyd": {"max-startups": "1000:30:2000", "per-source-startups": 0}}
+    })
+    try:
+        device = nginx_device(field)
+        say(f"scale: opening {counts[-1]} tunnels")
+        tunnels = field.open_many(device.url, counts[-1])
+        ways = [(MERGED, counts), (STOCK, few)] + ([(HANDED, handed)] if field.has_rlyd else [])
+        for name, steps in ways:
+            usage, mergeable = measure(field, result, name, steps, tunnels, device, options)
+        judge(result, counts, handed, usage, mergeable)
+    finally:
+        field.close()
+        for setting in settings:
+            setting.restore()
+    return result
+
+
+def judge(result, counts, handed, usage, mergeable):
+    most = counts[-1]
+    if mergeable:
+        for count in counts[1:] or counts:
+            result.target(f"MiB for each of {count} tunnels, {MERGED}", "<=", 0.55,
+                          result.median(f"{MERGED}, {count}", "memory of an idle tunnel"))
+    else:
+        result.note("this kernel does not let us merge pages")
+    idle = 4000 if 4000 in counts else most
+    result.target(f"% of a core that {idle} idle tunnels take, ksmd included", "<", 2,
+                  result.median(f"{MERGED}, {idle}", "CPU while idle"))
+    for name, steps in ((MERGED, counts), (HANDED, handed)):
+        alone = result.median(f"{name}, alone", "p99 of an active tunnel")
+        if alone:
+            result.target(f"{name}: p99 beside {steps[-1]} idle tunnels / alone", "<=", 1.1,
+                          result.median(f"{name}, {steps[-1]}", "p99 of an active tunnel") / alone)
+            result.target(
+                f"{name}: the same / beside {2 * steps[-1]} sleeping processes", "<=", 1.1,
+                result.median(f"{name}, {steps[-1]}", "p99 of an active tunnel") /
+                result.median(f"{name}, {steps[-1]}", SLEEPING))
+    memory = "PSS: kernel memory is not in it"
+    if usage:
+        memory = f"a cgroup of sshd and its sessions ({usage}, less inactive files)"
+    result.note(f"memory: {memory}; the listener's own is not counted")
+    paces = [
+        f"{pages} pages each {ms} ms" for pages, ms in (Merging.FAST, Merging.FASTEST, Merging.SLOW)
+    ]
+    result.note(
+        f"ksmd: {paces[0]} while tunnels come, {paces[1]} until memory falls no more, {paces[2]} "
+        "while idle CPU and p99 are measured")
+    result.note(
+        "the published figure for this design was 7 MB a tunnel and a pegged machine at 1,100")

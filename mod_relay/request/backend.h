@@ -1,0 +1,53 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/**
+ * A backend is a proxy worker for one route: mod_proxy's connection pool for one tunnel id and one
+ * listen address. It is never shared between routes and never outlives the tunnel. Any thread may
+ * call.
+ *
+ * A request that has acquired a backend holds it until the request's pool goes. A private backend
+ * is in no table, and its maker destroys it.
+ */
+#ifndef MOD_RELAY_BACKEND_H
+#define MOD_RELAY_BACKEND_H
+
+#include "request.h"
+
+typedef struct mod_relay_backends mod_relay_backends;
+typedef struct mod_relay_backend mod_relay_backend;
+
+void mod_relay_backends_create(mod_relay_backends **out, apr_pool_t *p);
+
+/**
+ * A route has changed or ended; name NULL: any of them may have. Idle connections go soon, unless
+ * the next request finds its route unchanged.
+ */
+void mod_relay_backends_doubt(mod_relay_backends *b, const char *name);
+
+/** Destroys the backends that nobody uses any more; to be called about once a second. */
+void mod_relay_backends_sweep(mod_relay_backends *b);
+
+int mod_relay_backends_count(mod_relay_backends *b);
+
+/**
+ * Takes the route's backend for this request, and makes it if need be.
+ * @param unused out: for how long no request has used it; -1: this is the first
+ * @return NULL after a line in the log
+ */
+mod_relay_backend *mod_relay_backend_acquire(request_rec *r, const mod_relay_request *rr,
+                                             apr_interval_time_t *unused);
+
+/** Requests that have its connections keep them; the next request gets a new backend. */
+void mod_relay_backend_retire(mod_relay_backend *be);
+
+/** The key that the backend of this request's route has in the table. */
+const char *mod_relay_backend_key_for(request_rec *r, const mod_relay_request *rr);
+const char *mod_relay_backend_key(const mod_relay_backend *be);
+
+struct proxy_worker *mod_relay_backend_worker(const mod_relay_backend *be);
+
+/** A backend that no other request gets; NULL after a line in the log. The caller ends it. */
+mod_relay_backend *mod_relay_backend_make_private(request_rec *r, const mod_relay_request *rr);
+void mod_relay_backend_destroy(mod_relay_backend *be);
+
+#endif

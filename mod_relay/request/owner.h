@@ -1,0 +1,21 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/**
+ * A connection to a listen address reaches a socket of the tunnel user's, or is given up before a
+ * byte was sent.
+ */
+#ifndef MOD_RELAY_OWNER_H
+#define MOD_RELAY_OWNER_H
+
+#include "realm.h"
+#include "relay_owner.h"
+
+/** Looks the tunnel user's uid up; check_config. @return 0 if there is no such user; the log says
+ * so
+ */
+int mod_relay_owner_prepare(mod_relay_realm *realm, server_rec *s);
+
+/** Asks the kernel whose socket listens on a listen address; any thread. */
+relay_owner mod_relay_owner_listens(const mod_relay_realm *realm, relay_listen_addr listen);
+
+#endif

@@ -1,0 +1,62 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/**
+ * The module's own record of a request for a device (request_config). It lives in the request's
+ * pool, and only the request's thread touches it. The file that is named above a group of members
+ * writes them; others read.
+ */
+#ifndef MOD_RELAY_REQUEST_H
+#define MOD_RELAY_REQUEST_H
+
+#include "realm.h"
+#include "relay_route.h"
+
+/** The relay's own answers, where there is none of a device; pages.c has their words. */
+typedef enum {
+    MOD_RELAY_UNKNOWN,     /* 404: nobody has heard of the name */
+    MOD_RELAY_GONE,        /* 410: the tunnel has ended */
+    MOD_RELAY_OFFLINE,     /* 503: the device is not connected */
+    MOD_RELAY_SILENT,      /* 502: the device is connected, but its service does not answer */
+    MOD_RELAY_UNAVAILABLE, /* 503: the relay cannot tell at the moment */
+    MOD_RELAY_NOT_WEB,     /* 404: the service is not for browsers */
+    MOD_RELAY_BUSY         /* 503: the tunnel holds its share of httpd's threads */
+} mod_relay_answer;
+
+typedef struct mod_relay_request {
+    /* route.c, before any other file sees the request: */
+    mod_relay_realm *realm;
+    const mod_relay_server *server;
+    const char *name;
+    int answer;        /* a mod_relay_answer when a page is to be shown, else -1 */
+    relay_route route; /* where answer is -1 */
+    /* memory.c: */
+    int stranger; /* this browser may hold what an earlier device left under the name */
+    /* paths.c: */
+    int asked; /* httpd reads Authorization for another reading of the path */
+    /* shares.c: */
+    int counted; /* it counts in the tunnel's share of threads */
+    /* secrets.c: */
+    const char *authorization; /* as the visitor sent it, or NULL */
+    apr_table_t
+        *headers_in; /* r->headers_in as it was, while a table without secrets replaces it */
+    /* proxy.c, for as long as mod_proxy has the request: */
+    struct mod_relay_backend *backend;
+    struct proxy_worker *worker;
+    void *proxy; /* mod_proxy's proxy_server_conf */
+    int pooled;  /* its connection may have served others before */
+    int pinned;  /* its connection is this visitor's own */
+    /* answer.c, for as long: */
+    apr_array_header_t *own_cookies; /* const char *: Set-Cookie of the relay's own modules */
+    /* interim.c, for as long: */
+    struct mod_relay_interim *interim;
+    /* attempt.c, for as long: */
+    int keepalives; /* the visitor's connection's count, while that is hidden */
+    int keepalives_hidden;
+} mod_relay_request;
+
+static inline mod_relay_request *mod_relay_request_of(const request_rec *r)
+{
+    return ap_get_module_config(r->request_config, &relay_module);
+}
+
+#endif
