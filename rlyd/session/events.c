@@ -5,8 +5,6 @@
 #include "relay_event.h"
 #include "relay_keyname.h"
 
-#include <string.h>
-
 #define MORE 8 /* fields and values beside those that all events have */
 
 /** @param more as relay_event_command() takes them */
@@ -15,11 +13,12 @@ static void append(rlyd *d, const char *what, const char *tunnel, const char *co
     const char *pairs[8 + MORE + 1] = {"what", what, "tunnel", tunnel, "relay", d->cfg->name, "by"};
     const char *argv[RELAY_EVENT_ARGV_MAX];
     char key[RELAY_KEYNAME_SIZE], by[96];
-    int argc;
+    int argc, i;
 
     apr_snprintf(by, sizeof(by), "rlyd@%s", d->cfg->name);
     pairs[7] = by;
-    memcpy(pairs + 8, more, MORE * sizeof(*more));
+    for (i = 0; i < MORE && more[i]; i++)
+        pairs[8 + i] = more[i];
     relay_keyname_format(d->cfg, RELAY_KEYNAME_EVENTS, "", key, sizeof(key));
     argc = relay_event_command(argv, key, pairs);
     redis_send(store_link(d), 0, NULL, 0, argc, argv);
