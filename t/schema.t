@@ -6,11 +6,7 @@ import collections
 import re
 import subprocess
 
-<<<<<<< HEAD
 from lib import Store, tap, test, TOP
-=======
-from lib import Store, TOP, tap, test
->>>>>>> main
 from lib.tap import is_, ok
 
 
