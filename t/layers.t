@@ -76,6 +76,14 @@ def main():
     said, uses = layers.faults(f"{TOP}/rlyd", BUILD, ORDER)
     tap.is_(said, [], "rlyd: no file uses one above it, and no two use each other")
     tap.ok(uses > 100, "which is so for many uses", uses)
+    # mod_relay.h is the ground of all files and mod_relay.c the top of them; that has to be so for
+    # httpd, which knows a module by the name of the file with its record.
+    said, uses = layers.faults(f"{TOP}/mod_relay",
+                               BUILD,
+                               apart=["mod_relay"],
+                               common=["relay_module"])
+    tap.is_(said, [], "mod_relay: no two files use each other")
+    tap.ok(uses > 100, "which is so for many uses", uses)
     parts, found = foreign_hands(f"{TOP}/rlyd")
     tap.is_(found, [], "what a part knows of a session only that part writes")
     tap.ok(len(parts) >= 8, "which is so for many parts", parts)
