@@ -172,12 +172,12 @@ static apr_status_t load_batch(apr_array_header_t *list, relay_store *s, redisRe
         return rv;
     for (i = 0; i < n && rv == APR_SUCCESS; i++) {
         const char *fault = "its record is missing";
-        relay_tunnel *t;
+        relay_tunnel *t = NULL;
 
         rv = relay_record_check(replies[i], s, argv[i][1], p, &fault);
         if (rv == APR_SUCCESS)
             rv = read_tunnel(&t, replies[i], argv[i][1], now, p, &fault);
-        if (rv == APR_SUCCESS && strcmp(t->state, "open") == 0) {
+        if (t && strcmp(t->state, "open") == 0) {
             APR_ARRAY_PUSH(list, relay_tunnel *) = t;
         }
         else if (rv == RELAY_ERECORD || rv == RELAY_ENOTFOUND) {

@@ -203,9 +203,9 @@ static apr_status_t open_refused(const redisReply *reply, const relay_config *cf
 }
 
 /*
- * Runs open.lua; where it takes rlyd's word to open a tunnel, and there is none yet, that is waited
- * for. On a relay that has no rlyd none comes; but one that has left its socket has one, which is
- * away.
+ * Runs open.lua, and again while it answers `wait': rlyd's word may come in a moment. A relay of
+ * which nothing is known, and on which no rlyd has left its socket, has no rlyd: then the request
+ * insists.
  */
 static apr_status_t ask_open(redisReply **reply, const char *id, relay_store *s,
                              const relay_config *cfg, const relay_tunnel_request *req,
