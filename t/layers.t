@@ -5,10 +5,9 @@ What a part knows of a session is written by that part alone. First, on files ma
 circle, a use from below and a foreign hand are noticed."""
 import os
 import re
-import subprocess
 import tempfile
 
-from lib import layers, tap, test, TOP
+from lib import layers, run, tap, test, TOP
 
 BUILD = os.environ.get("RELAY_BUILD", f"{TOP}/build")
 ORDER = ("ground", "session", ".")
@@ -37,8 +36,7 @@ def made(**added):
                 where, name = os.path.split(f"{directory}/build/prog/{path}")
                 out = f"{where}/prog-{name[:-2]}.o"
                 os.makedirs(os.path.dirname(out), exist_ok=True)
-                subprocess.run(["gcc", "-c", "-iquote", f"{directory}/prog", "-o", out, file],
-                               check=True)
+                run(["gcc", "-c", "-iquote", f"{directory}/prog", "-o", out, file])
         return layers.faults(f"{directory}/prog", f"{directory}/build", ("low", "."))[0]
 
 

@@ -6,7 +6,7 @@ import collections
 import re
 import subprocess
 
-from lib import Store, TOP, tap, test
+from lib import Store, tap, test, TOP
 from lib.tap import is_, ok
 
 
