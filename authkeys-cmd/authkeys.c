@@ -50,7 +50,7 @@ apr_status_t authkeys_request_check(const authkeys_request *req, apr_pool_t *p, 
                   req->fingerprint);
         return RELAY_EINPUT;
     }
-    /* That the fingerprint is the blob's is not computed again. sshd makes both from the one key
+    /* The fingerprint is not computed again from the blob. sshd makes both from the one key
      * the client offered, and compares the key that is printed with that key itself
      * (auth2-pubkeyfile.c, auth_check_authkey_line): a caller that lies about one of them gains
      * nothing by it. Hashing would take libcrypto, which costs half as much again as all the rest

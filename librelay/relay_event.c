@@ -3,16 +3,19 @@
 #include "relay_event.h"
 
 int relay_event_command(const char *argv[RELAY_EVENT_ARGV_MAX], const char *key,
-                        const char *const *pairs)
+                        const relay_event *event, const char *const *more)
 {
-    const char *const begin[] = {"XADD", key, "MAXLEN", "~", APR_STRINGIFY(RELAY_EVENTS_KEPT), "*"};
-    int n, argc = (int)(sizeof(begin) / sizeof(begin[0]));
+    const char *const begin[] = {
+        "XADD",  key,          "MAXLEN",    "~",      APR_STRINGIFY(RELAY_EVENTS_KEPT),
+        "*",     "what",       event->what, "tunnel", event->tunnel,
+        "relay", event->relay, "by",        event->by};
+    int argc;
 
-    for (n = 0; n < argc; n++)
-        argv[n] = begin[n];
-    for (; argc + 2 <= RELAY_EVENT_ARGV_MAX && pairs[0] && pairs[1]; pairs += 2) {
-        argv[argc++] = pairs[0];
-        argv[argc++] = pairs[1];
+    for (argc = 0; argc < (int)(sizeof(begin) / sizeof(begin[0])); argc++)
+        argv[argc] = begin[argc];
+    for (; argc + 2 <= RELAY_EVENT_ARGV_MAX && more[0] && more[1]; more += 2) {
+        argv[argc++] = more[0];
+        argv[argc++] = more[1];
     }
     return argc;
 }

@@ -1,10 +1,10 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * Whose a chosen name was before, and what an operator is told of it. Browsers keep what a device
- * left under its name: pages, service workers, cookies. Those must not speak for the next device
- * under that name, so open.lua remembers who had it (`was:` in relay_store.h). The same label is
- * the same device.
+ * Tells whose a chosen name was before, and what to say of it to the operator. Browsers keep what a
+ * device left under its name: pages, service workers, cookies. Those must not speak for the next
+ * device under that name, so open.lua remembers who had it (`was:` in relay_store.h). The same
+ * label is the same device.
  */
 #ifndef RELAY_HANDOVER_H
 #define RELAY_HANDOVER_H
@@ -23,18 +23,18 @@ typedef struct relay_handover {
     const char *last; /* the last label known of the name, "" if there is none */
 } relay_handover;
 
-/** From open.lua's words; what is not one of them counts as unsure. */
+/** Reads open.lua's words. An unknown word counts as unsure. */
 void relay_handover_read(relay_handover *h, const char *was, const char *last, apr_pool_t *p);
 
 /**
- * Why a name is refused that was another device's.
- * @param until_ms until when that is remembered, milliseconds since 1970 as text
+ * Says why a name is refused: it was another device's.
+ * @param until_ms when that is forgotten, in milliseconds since 1970, as text
  */
 void relay_handover_refused(const char *name, const char *last, const char *until_ms, apr_pool_t *p,
                             const char **why);
 
 /**
- * What the operator is to be told of a name that was given, or NULL.
+ * The note for the operator about a name that was given; NULL where there is nothing to say.
  * @param device the new tunnel's label, "" for none
  */
 const char *relay_handover_note(const relay_handover *h, const char *name, const char *device,

@@ -7,12 +7,11 @@
  * in: sshd fingerprints a key as it would write it itself, so a blob with a second spelling would
  * be granted under a fingerprint that sshd never asks for.
  */
-#include "relay_key.h"
+#include "relay_key_blob.h"
 
 #include <apr_encode.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <libssh/libssh.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -45,11 +44,6 @@ static const key_type key_types[] = {
     {"sk-ecdsa-sha2-nistp256@openssh.com", "cpa", "nistp256", 65},
 };
 
-typedef struct span {
-    const unsigned char *data;
-    apr_size_t len;
-} span;
-
 static const key_type *type_by_name(const char *name, apr_size_t len)
 {
     for (apr_size_t i = 0; i < sizeof(key_types) / sizeof(key_types[0]); i++)
@@ -58,31 +52,8 @@ static const key_type *type_by_name(const char *name, apr_size_t len)
     return NULL;
 }
 
-/* Takes one length-prefixed string off the front of blob. */
-static int take_string(span *blob, span *out)
-{
-    apr_size_t len;
-
-    if (blob->len < 4)
-        return 0;
-    len = (apr_size_t)blob->data[0] << 24 | (apr_size_t)blob->data[1] << 16 |
-          (apr_size_t)blob->data[2] << 8 | blob->data[3];
-    if (len > blob->len - 4)
-        return 0;
-    out->data = blob->data + 4;
-    out->len = len;
-    blob->data += 4 + len;
-    blob->len -= 4 + len;
-    return 1;
-}
-
-static int span_is(span s, const char *text)
-{
-    return s.len == strlen(text) && memcmp(s.data, text, s.len) == 0;
-}
-
 /* The bits of a positive integer in its one right spelling (RFC 4251, section 5), or 0. */
-static apr_size_t mpint_bits(span s)
+static apr_size_t mpint_bits(relay_span s)
 {
     apr_size_t bits;
 
@@ -101,7 +72,7 @@ static apr_size_t mpint_bits(span s)
 }
 
 /* Checks one field; returns what is wrong with it, or NULL. */
-static const char *check_field(char kind, span f, const key_type *t, apr_pool_t *p)
+static const char *check_field(char kind, relay_span f, const key_type *t, apr_pool_t *p)
 {
     apr_size_t bits;
 
@@ -109,7 +80,7 @@ static const char *check_field(char kind, span f, const key_type *t, apr_pool_t 
     case 'k': /* an Edwards point */
         return f.len == 32 ? NULL : "its key is not 32 bytes long";
     case 'c':
-        return span_is(f, t->curve) ? NULL : "it names another curve than its type does";
+        return relay_span_is(f, t->curve) ? NULL : "it names another curve than its type does";
     case 'p':
         if (f.len != t->point_len)
             return "its point is not of its curve's length";
@@ -137,39 +108,23 @@ static const char *check_field(char kind, span f, const key_type *t, apr_pool_t 
 }
 
 /* Returns what is wrong with a blob, or NULL. */
-static const char *check_blob(span blob, const key_type *t, apr_pool_t *p)
+static const char *check_blob(relay_span blob, const key_type *t, apr_pool_t *p)
 {
-    span field;
+    relay_span field;
 
-    if (!take_string(&blob, &field))
+    if (!relay_span_take(&field, &blob))
         return "it is cut short";
-    if (!span_is(field, t->name))
+    if (!relay_span_is(field, t->name))
         return "the key in it is of another type than the line says";
     for (const char *kind = t->fields; *kind; kind++) {
         const char *wrong;
 
-        if (!take_string(&blob, &field))
+        if (!relay_span_take(&field, &blob))
             return "it is cut short";
         if ((wrong = check_field(*kind, field, t, p)) != NULL)
             return wrong;
     }
     return blob.len == 0 ? NULL : "there are bytes after its end";
-}
-
-static const char *fingerprint_of(ssh_key key, apr_pool_t *p)
-{
-    unsigned char *hash = NULL;
-    size_t len = 0;
-    char *text;
-    const char *result = NULL;
-
-    if (ssh_get_publickey_hash(key, SSH_PUBLICKEY_HASH_SHA256, &hash, &len) != 0)
-        return NULL;
-    if ((text = ssh_get_fingerprint_hash(SSH_PUBLICKEY_HASH_SHA256, hash, len)) != NULL)
-        result = apr_pstrdup(p, text);
-    ssh_string_free_char(text);
-    ssh_clean_pubkey_hash(&hash);
-    return result;
 }
 
 /* Lets libssh read the key and write it again; returns its fingerprint, or NULL. */
@@ -181,7 +136,7 @@ static const char *import(const key_type *t, const char *b64, apr_pool_t *p)
 
     if (ssh_pki_import_pubkey_base64(b64, ssh_key_type_from_name(t->name), &key) == SSH_OK &&
         ssh_pki_export_pubkey_base64(key, &again) == SSH_OK && strcmp(again, b64) == 0)
-        fingerprint = fingerprint_of(key, p);
+        fingerprint = relay_key_fingerprint(key, p);
     ssh_string_free_char(again);
     ssh_key_free(key);
     return fingerprint;
@@ -189,7 +144,7 @@ static const char *import(const key_type *t, const char *b64, apr_pool_t *p)
 
 /* Decodes base64 in its one right spelling: APR's decoder alone would take a
  * text without its `=`. */
-static int decode(span *blob, const char *b64, apr_size_t len, apr_pool_t *p)
+static int decode(relay_span *blob, const char *b64, apr_size_t len, apr_pool_t *p)
 {
     unsigned char *data = apr_palloc(p, len + 1);
     const char *again;
@@ -294,7 +249,7 @@ apr_status_t relay_key_parse(relay_key **out, const char *text, apr_size_t len, 
     const char *wrong, *b64, *fingerprint;
     apr_size_t word, b64_len;
     relay_key *key;
-    span blob;
+    relay_span blob;
 
     if (len > 0 && text[len - 1] == '\n')
         len--;
@@ -355,169 +310,4 @@ apr_status_t relay_key_read(relay_key **out, const char *path, apr_pool_t *p, co
     else if ((rv = relay_key_parse(out, text, (apr_size_t)len, p, &reason)) != APR_SUCCESS)
         RELAY_WHY(why, p, "%s: %s", path, reason);
     return len < 0 && !rv ? RELAY_EINPUT : rv;
-}
-
-/* Nothing of a private key is left behind in memory that a pool hands out again. */
-static apr_status_t forget(void *data)
-{
-    explicit_bzero(data, strlen(data));
-    return APR_SUCCESS;
-}
-
-#define PEM_BEGIN "-----BEGIN OPENSSH PRIVATE KEY-----\n"
-#define PEM_END "-----END OPENSSH PRIVATE KEY-----\n"
-/* What stands before the private part's length: magic, cipher none, kdf none, no options, one key,
- * the public key. */
-#define ED25519_HEAD (15 + 8 + 8 + 4 + 4 + 4 + 51)
-#define PADDING_TOO_MUCH 8
-
-/* The bytes inside the PEM text of a private key, from pool p, for the caller to wipe; NULL if the
- * text is not as expected. */
-static unsigned char *bytes_of_pem(const char *pem, apr_size_t *len, apr_pool_t *p)
-{
-    const char *text = pem + strlen(PEM_BEGIN), *end = strstr(text, PEM_END);
-    apr_size_t room = strlen(pem) + 1, n64 = 0;
-    char *b64 = apr_palloc(p, room);
-    unsigned char *data = apr_palloc(p, room);
-    int good;
-
-    for (; end && text < end; text++)
-        if (*text != '\n')
-            b64[n64++] = *text;
-    good = end && apr_decode_base64_binary(data, b64, (apr_ssize_t)n64, APR_ENCODE_NONE, len) ==
-                      APR_SUCCESS;
-    explicit_bzero(b64, n64);
-    if (!good)
-        explicit_bzero(data, room);
-    return good ? data : NULL;
-}
-
-/*
- * libssh pads the private part to 16 bytes where the format has 8 for a key that is not encrypted;
- * OpenSSH does not mind, strict readers (asyncssh) refuse the file. The padding counts 1, 2, 3 …,
- * so its end can simply go.
- * @return the text with the least padding, from pool p, or pem itself when it is not of the
- * expected form
- */
-static char *with_least_padding(const char *pem, apr_pool_t *p)
-{
-    char *out = apr_pstrdup(p, pem), *b64 = apr_palloc(p, strlen(pem) + 1), *w;
-    apr_size_t whole, n, n64;
-    unsigned char *blob = bytes_of_pem(pem, &whole, p), *len;
-
-    if (!blob)
-        return out;
-    len = blob + ED25519_HEAD;
-    if (whole < ED25519_HEAD + 4 + 16 ||
-        whole - ED25519_HEAD - 4 != ((apr_size_t)len[2] << 8 | len[3]) ||
-        blob[whole - 1] <= PADDING_TOO_MUCH || blob[whole - 1] != blob[whole - 2] + 1)
-        goto done;
-    n = whole - PADDING_TOO_MUCH;
-    len[2] = (unsigned char)((n - ED25519_HEAD - 4) >> 8);
-    len[3] = (unsigned char)(n - ED25519_HEAD - 4);
-    if (apr_encode_base64_binary(b64, blob, (apr_ssize_t)n, APR_ENCODE_NONE, NULL) != APR_SUCCESS)
-        goto done;
-    n64 = strlen(b64);
-    w = out + strlen(PEM_BEGIN); /* shorter than what was there */
-    for (apr_size_t i = 0; i < n64; i += 70, *w++ = '\n') {
-        apr_size_t line = n64 - i < 70 ? n64 - i : 70;
-
-        memcpy(w, b64 + i, line);
-        w += line;
-    }
-    explicit_bzero(w, strlen(w));
-    memcpy(w, PEM_END, sizeof(PEM_END));
-    explicit_bzero(b64, n64);
-done:
-    explicit_bzero(blob, whole);
-    return out;
-}
-
-#define PEM_MAGIC "openssh-key-v1"
-#define DROPBEAR_TYPE \
-    "\0\0\0\013ssh-ed25519\0\0\0\100" /* its name, and the length of what follows */
-#define DROPBEAR_TYPE_LEN (sizeof(DROPBEAR_TYPE) - 1)
-#define DROPBEAR_LEN (DROPBEAR_TYPE_LEN + 64)
-
-static apr_status_t forget_dropbear(void *data)
-{
-    explicit_bzero(data, DROPBEAR_LEN);
-    return APR_SUCCESS;
-}
-
-/* Finds the 64 bytes, private and public half, in an unencrypted ed25519 key (PROTOCOL.key in
- * OpenSSH's sources). */
-static int find_private_half(span blob, span *out)
-{
-    span field, inner;
-
-    if (blob.len < sizeof(PEM_MAGIC) || memcmp(blob.data, PEM_MAGIC, sizeof(PEM_MAGIC)) != 0)
-        return 0;
-    blob.data += sizeof(PEM_MAGIC);
-    blob.len -= sizeof(PEM_MAGIC);
-    if (!take_string(&blob, &field) || !span_is(field, "none") || !take_string(&blob, &field) ||
-        !take_string(&blob, &field) || blob.len < 4)
-        return 0;
-    blob.data += 4; /* how many keys: one */
-    blob.len -= 4;
-    if (!take_string(&blob, &field) || !take_string(&blob, &inner) || inner.len < 8)
-        return 0;
-    inner.data += 8; /* a number, twice, by which one sees that decryption went well */
-    inner.len -= 8;
-    return take_string(&inner, &field) && span_is(field, "ssh-ed25519") &&
-           take_string(&inner, &field) && take_string(&inner, out) && out->len == 64;
-}
-
-/* The private key as dropbear's buf_put_ed25519_priv_key() writes it; NULL if the PEM text is not
- * as expected. */
-static const unsigned char *dropbear_of(const char *pem, apr_pool_t *p)
-{
-    apr_size_t len;
-    unsigned char *data = bytes_of_pem(pem, &len, p), *key = NULL;
-    span half;
-
-    if (!data)
-        return NULL;
-    if (find_private_half((span){data, len}, &half)) {
-        key = apr_palloc(p, DROPBEAR_LEN);
-        memcpy(key, DROPBEAR_TYPE, DROPBEAR_TYPE_LEN);
-        memcpy(key + DROPBEAR_TYPE_LEN, half.data, half.len);
-        apr_pool_cleanup_register(p, key, forget_dropbear, apr_pool_cleanup_null);
-    }
-    explicit_bzero(data, len);
-    return key;
-}
-
-apr_status_t relay_key_generate(relay_key **out, apr_pool_t *p, const char **why)
-{
-    ssh_key pair = NULL;
-    char *pem = NULL, *b64 = NULL;
-    relay_key *key = apr_pcalloc(p, sizeof(*key));
-    apr_status_t rv = APR_EGENERAL;
-
-    if (ssh_pki_generate(SSH_KEYTYPE_ED25519, 0, &pair) != SSH_OK) {
-        RELAY_WHY(why, p, "libssh could not make an ed25519 key");
-        goto out;
-    }
-    if (ssh_pki_export_privkey_base64(pair, NULL, NULL, NULL, &pem) != SSH_OK ||
-        !starts_with(pem, strlen(pem), PEM_BEGIN) ||
-        ssh_pki_export_pubkey_base64(pair, &b64) != SSH_OK ||
-        (key->private_dropbear = dropbear_of(pem, p)) == NULL ||
-        (key->fingerprint = fingerprint_of(pair, p)) == NULL) {
-        RELAY_WHY(why, p, "libssh could not write the new key in OpenSSH's format");
-        goto out;
-    }
-    key->public_line = apr_pstrcat(p, "ssh-ed25519 ", b64, NULL);
-    key->private_pem = with_least_padding(pem, p);
-    key->private_dropbear_len = DROPBEAR_LEN;
-    apr_pool_cleanup_register(p, key->private_pem, forget, apr_pool_cleanup_null);
-    *out = key;
-    rv = APR_SUCCESS;
-out:
-    if (pem)
-        explicit_bzero(pem, strlen(pem));
-    ssh_string_free_char(pem);
-    ssh_string_free_char(b64);
-    ssh_key_free(pair);
-    return rv;
 }

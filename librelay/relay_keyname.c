@@ -2,7 +2,7 @@
 
 #include "relay_keyname.h"
 
-#define BEGINS(name, text) [RELAY_KEYNAME_##name] = text,
+#define BEGINS(name, text) [RELAY_KEYNAME_##name] = (text),
 static const char *const begins[] = {RELAY_KEYNAME_KINDS(BEGINS)};
 
 const char *relay_keyname(const relay_config *cfg, relay_keyname_kind kind, const char *id,

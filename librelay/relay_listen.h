@@ -35,7 +35,7 @@ typedef struct relay_listen_space {
 } relay_listen_space;
 
 /**
- * Parses a listen space. Refuses what is not in 127.0.0.0/8, ports below 1024, empty or reversed
+ * Parses a listen space. Refuses addresses outside 127.0.0.0/8, ports below 1024, empty or reversed
  * ranges and blocks that overlap.
  * @return APR_SUCCESS, or RELAY_EINPUT with *why
  */
@@ -52,11 +52,10 @@ int relay_listen_contains(const relay_listen_space *space, relay_listen_addr add
  * @return APR_SUCCESS, or RELAY_EINPUT */
 apr_status_t relay_listen_addr_parse(relay_listen_addr *addr, const char *text);
 
-/** What a listen address takes as text, with its end. */
+/** A buffer of this size holds each listen address as text. */
 #define RELAY_LISTEN_ADDR_SIZE sizeof("255.255.255.255:65535")
 
-/** `127.77.0.5:10000`. @return buf, which size bytes long holds it where that is
- * RELAY_LISTEN_ADDR_SIZE at least */
+/** Writes `127.77.0.5:10000`. @return buf; needs RELAY_LISTEN_ADDR_SIZE bytes */
 const char *relay_listen_addr_format(relay_listen_addr addr, char *buf, apr_size_t size);
 
 /** The same from pool p. */

@@ -20,7 +20,7 @@ typedef enum {
     RELAY_LOG_DEBUG
 } relay_log_level;
 
-/** Must be callable from any thread that uses librelay. */
+/** A sink. Any thread that uses librelay may call it. */
 typedef void relay_log_sink(void *baton, relay_log_level level, const char *line);
 
 /** Installs the process's sink; call it before other threads start. NULL removes it. */

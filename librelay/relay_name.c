@@ -11,7 +11,7 @@ static int is_label_char(char c)
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
 }
 
-/* What keeps a label from being a name, or NULL. */
+/* Says why a label cannot be a name; NULL when it can. */
 static const char *label_fault(const char *label, apr_size_t len)
 {
     apr_size_t i;

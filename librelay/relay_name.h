@@ -20,7 +20,7 @@
  */
 apr_status_t relay_name_check(const char *label, apr_size_t len, apr_pool_t *p, const char **why);
 
-/** Labels that are never given to a route, `ssh` and `www`: others of the relay's own may answer
+/** Whether no route ever gets this label (`ssh`, `www`): other services of the relay may answer
  * there. */
 int relay_name_is_reserved(const char *label);
 

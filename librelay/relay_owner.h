@@ -1,11 +1,11 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * Whose a listen address is, as the kernel says. Whoever has an account on the relay can listen
- * where a device that is away would, and a service on all addresses does so unasked: a visitor may
- * meet the tunnel user's sockets only.
+ * Asks the kernel whose a listen address is. While a device is away, anybody with an account on the
+ * relay can listen on its address, and a service that listens on all addresses does so unasked. A
+ * visitor may meet the tunnel user's sockets only.
  *
- * Any thread. Nothing waits: a question is a few microseconds of one netlink socket.
+ * Any thread may call. No call waits: a question takes a few microseconds of one netlink socket.
  */
 #ifndef RELAY_OWNER_H
 #define RELAY_OWNER_H
@@ -20,23 +20,23 @@ typedef enum {
 } relay_owner;
 
 /**
- * Who listens on an address.
+ * Asks who listens on an address.
  * @param user the tunnel user's uid
  * @param found out on RELAY_OWNER_OTHER: the socket
  */
 relay_owner relay_owner_listens(relay_listen_addr listen, uid_t user, relay_socket *found);
 
 /**
- * Who has the other end of a connection that was just made. It leaves no window for a listener that
- * changes hands: an end that was accepted names who accepted it, and one that was not yet dies with
- * its listener.
+ * Asks who has the other end of a connection that was just made. A listener that changes hands
+ * meanwhile leaves no window: an end that was accepted names the user who accepted it, and one that
+ * was not dies with its listener.
  * @param local this end of it
  */
 relay_owner relay_owner_answers(relay_listen_addr listen, relay_listen_addr local, uid_t user,
                                 relay_socket *found);
 
-/** How relay_owner_answers() judges what it saw of the other end, before and after it asked for the
- * listener. */
+/** What relay_owner_answers() saw of the other end, before and after it asked for the listener.
+ * relay_owner_judge() judges it. */
 typedef struct relay_owner_sight {
     int end, listens, again; /* 1 it is there, 0 it is not, -1 the kernel cannot be asked */
     relay_socket the_end, listener, the_end_again;
@@ -50,8 +50,8 @@ relay_owner relay_owner_judge(const relay_owner_sight *seen, relay_listen_addr l
 int relay_owner_can_ask(void);
 
 /**
- * The ports of the space that this host's processes listen on with all addresses, each as `*:PORT`,
- * separated by spaces: as the field `taken` of relay:<name> has them. At most
+ * The ports of the space that processes of this host listen on at all addresses: each as `*:PORT`,
+ * separated by spaces, as in the field `taken` of relay:<name>. At most
  * RELAY_OWNER_TAKEN_MAX; "" where the kernel cannot be asked.
  */
 const char *relay_owner_taken(const relay_listen_space *space, apr_pool_t *p);

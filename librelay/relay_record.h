@@ -5,7 +5,7 @@
  * Each record has a file of its own that reads it by these functions: relay_route, relay_grant,
  * relay_gone, relay_tunnel_record.
  *
- * A `hash` is Redis's reply to HGETALL. Nothing is presumed of its form: whoever answers may be no
+ * A `hash` is Redis's reply to HGETALL. Nothing is presumed of its form: the server may be no
  * Redis.
  */
 #ifndef RELAY_RECORD_H

@@ -187,7 +187,7 @@ const char *relay_redis_explain(const relay_redis_url *url, const char *error, a
     if (known)
         return apr_psprintf(p, "Redis at %s refuses: %s (%s)", url->shown, known->meaning,
                             known->code);
-    /* Whatever the command was: a server that repeats the password must not bring it into a log. */
+    /* A server that repeats the password, for any command, must not bring it into a log. */
     if (url->password && *url->password && strstr(error, url->password))
         return apr_psprintf(p, "Redis at %s refuses, in words that hold the password", url->shown);
     return apr_psprintf(p, "Redis at %s refuses: %.200s", url->shown, error);
@@ -207,8 +207,7 @@ static void tls_setup(void)
 #endif
 
 /* A server that does not know AUTH (rename-command) repeats what it was sent: `unknown command
- * 'AUTH', with args beginning with: 'PASSWORD'`. Of an answer that is none of those we know, only
- * the code is shown. */
+ * 'AUTH', with args beginning with: 'PASSWORD'`. Only the code of an unknown answer is shown. */
 const char *relay_redis_explain_login(const relay_redis_url *url, const char *error, apr_pool_t *p)
 {
     if (meaning_of(error))

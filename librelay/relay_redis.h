@@ -40,15 +40,14 @@ apr_status_t relay_redis_connect(redisContext **out, const relay_redis_url *url,
                                  apr_interval_time_t timeout, apr_pool_t *p, const char **why);
 
 /**
- * Starts TLS on a connection that has just been made, for rediss://; for those who connect in a way
- * of their own.
+ * Starts TLS for rediss:// on a connection that the caller has just made itself, as rlyd does.
  * @return APR_SUCCESS; APR_ENOTIMPL where this build's hiredis has no TLS; or APR_EGENERAL
  */
 apr_status_t relay_redis_tls(redisContext *c);
 
 /**
- * What an error reply of Redis's means for people (read-only replica, out of memory, wrong
- * password, missing right, still loading), from pool p: `cannot write to Redis at X: it is a
+ * Explains an error reply of Redis to people (read-only replica, out of memory, wrong password,
+ * missing right, still loading), from pool p: `cannot write to Redis at X: it is a
  * read-only replica …`.
  */
 const char *relay_redis_explain(const relay_redis_url *url, const char *error, apr_pool_t *p);

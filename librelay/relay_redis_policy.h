@@ -1,9 +1,9 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * Whether a Redis may forget records by itself. All records of a relay have a time to live, so that
- * the volatile-* policies evict them as well as the allkeys-* ones: any but noeviction ends open
- * tunnels when memory is full.
+ * Tells whether a Redis evicts records when its memory is full. All records of a relay have a time
+ * to live, so the volatile-* policies evict them as the allkeys-* ones do. Every policy but
+ * noeviction ends open tunnels.
  */
 #ifndef RELAY_REDIS_POLICY_H
 #define RELAY_REDIS_POLICY_H
@@ -20,7 +20,7 @@
 const char *relay_redis_evicts(redisContext *ctx, apr_pool_t *p);
 
 /**
- * The same of an answer to INFO memory, for those who ask in a way of their own.
+ * The same of an answer to INFO memory that the caller has asked for itself, as rlyd does.
  * @param info its text, which ends with a NUL
  */
 const char *relay_redis_evicts_by(const char *info, apr_pool_t *p);

@@ -12,17 +12,18 @@
  *
  *   relay1 handoff way=direct|tls
  *       with descriptors (SCM_RIGHTS). direct: one, the device's TCP connection, nothing read from
- *       it yet. tls: two, one end of a socketpair() of streams whose other end the sender copies
- *       from and to a TLS connection, then the TCP connection that TLS comes by, of which rlyd only
- *       asks the kernel where the device is: no word of a sender says that. No answer. From the
- *       moment it is sent the connection is rlyd's: it starts sshd on it or closes it.
+ *       it yet. tls: two. The first is one end of a socketpair() of streams; the sender copies
+ *       between its other end and a TLS connection. The second is the TCP connection that TLS comes
+ *       by: rlyd asks the kernel where the device is, and takes no sender's word for that. No
+ *       answer. From the moment it is sent the connection is rlyd's: it starts sshd on it or closes
+ *       it.
  *   relay1 login tunnel=ID key=SHA256:… expires=MS listen=ADDR:PORT[,ADDR:PORT…]
  *       from a process whose parent is the login's sshd monitor; expires by Redis's clock.
  *       Answered, once rlyd has made room for the login where it could: `relay1 ok`, or `relay1 no
  *       REASON…`.
  *   relay1 refused key=SHA256:… why=unknown|closed|expired|elsewhere|record|redis [tunnel=ID]
- *       from such a process, too: it grants that key nothing, for the log's line about the login.
- *       closed and expired name the tunnel. Answered as a login is.
+ *       from such a process, too: it grants that key nothing. rlyd's line about the login says
+ *       why. closed and expired name the tunnel. Answered as a login is.
  */
 #ifndef RELAY_RLYD_H
 #define RELAY_RLYD_H

@@ -21,8 +21,8 @@ typedef struct relay_socket {
     int wildcard; /* bound to every address: addr.ip is 0 */
     int parked;   /* connected to itself (rlyd/session/parking.h) */
     relay_listen_addr addr;
-    /* Of the user whose process made the listener or accepted the connection. Until a connection is
-     * accepted Linux before 6.17 says 0, later ones name the listener's. */
+    /* The user whose process made the listener or accepted the connection. Before a connection is
+     * accepted, Linux up to 6.16 says 0; later versions name the listener's user. */
     uid_t uid;
     uint32_t inode; /* 0: a connection that is not accepted yet */
 } relay_socket;
@@ -34,7 +34,7 @@ int relay_sockdiag_open(void);
 
 /**
  * Calls fn for each listener on an address of the space, ports included, and for each that is bound
- * to all addresses (IPv4, or IPv6 which takes IPv4, too) and a port of the space: such a one
+ * to all addresses (IPv4, or IPv6 which takes IPv4, too) and a port of the space: such a listener
  * answers in the place of every tunnel of that port that is not connected.
  * @return 0; or -1 with errno when the dump is not complete
  */
@@ -52,7 +52,7 @@ int relay_sockdiag_dump_parked(int nl, const relay_listen_space *space, relay_so
  */
 int relay_sockdiag_listener(int nl, relay_listen_addr addr, relay_socket *s);
 
-/** The same, but only a listener just there: one on all addresses is nobody. */
+/** The same for a listener on that very address. One on all addresses does not count. */
 int relay_sockdiag_find(int nl, relay_listen_addr addr, relay_socket *s);
 
 /**

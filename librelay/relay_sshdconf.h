@@ -24,14 +24,14 @@ typedef void relay_sshdconf_take(void *baton, const relay_sshdconf_line *line, a
 
 /**
  * Gives each line to take, those of included files in their place.
- * @param user whom Match lines are held against
+ * @param user the user that Match lines are compared with
  * @param trouble out: the first file that could not be read, or NULL; may be NULL
  */
 void relay_sshdconf_read(const char *path, const char *user, relay_sshdconf_take *take, void *baton,
                          apr_pool_t *p, const char **trouble);
 
-/** Takes the next argument off a line in place; returns it, or NULL at the line's or a comment's
- * start. */
+/** Takes the next argument off a line, in place. @return it, or NULL at the end of the line and
+ * where a comment starts */
 char *relay_sshdconf_argument(char **rest);
 
 #endif

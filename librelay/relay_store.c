@@ -60,7 +60,7 @@ static apr_status_t connected(relay_store *s, apr_pool_t *p, const char **why)
                   : relay_redis_connect(&s->ctx, s->cfg->redis, s->cfg->redis_timeout, p, why);
 }
 
-/* What the dead connection died of; closes it. */
+/* Says why the connection broke, and closes it. */
 static void broken(relay_store *s, apr_pool_t *p, const char **why)
 {
     int timed_out = s->ctx->err == REDIS_ERR_IO && (errno == EAGAIN || errno == EWOULDBLOCK);

@@ -1,8 +1,8 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * Text that came from outside and ends up in logs, on terminals and in the environment of requests:
- * what is UTF-8, and which of it is safe to show.
+ * Checks text from outside that ends up in logs, on terminals and in the environment of requests:
+ * is it UTF-8, and is it safe to show?
  */
 #ifndef RELAY_TEXT_H
 #define RELAY_TEXT_H

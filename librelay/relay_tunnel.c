@@ -20,7 +20,7 @@ static const char *text_of(const redisReply *reply)
 
 /* ---- reading */
 
-/* The first field that a tunnel cannot do without and that the record has not; NULL: none. */
+/* The first field that a tunnel needs and the record lacks; NULL where there is none. */
 static const char *missing_field(const relay_tunnel_record *r, apr_pool_t *p)
 {
     int i;
@@ -149,8 +149,8 @@ apr_status_t relay_tunnel_find_named(relay_tunnel **out, relay_store *s, const c
     return rv == APR_SUCCESS ? find_named(out, s, name, now, p, why) : rv;
 }
 
-/* So many records are asked for in one round trip: a list of thousands waits for a few answers
- * only, and neither side has to hold all of it at once. */
+/* Records asked for in one round trip. A list of thousands takes a few answers then, and neither
+ * side has to hold all of it at once. */
 #define LIST_BATCH 256
 
 /* Adds the tunnels with these ids to a list. */
@@ -172,12 +172,12 @@ static apr_status_t load_batch(apr_array_header_t *list, relay_store *s, redisRe
         return rv;
     for (i = 0; i < n && rv == APR_SUCCESS; i++) {
         const char *fault = "its record is missing";
-        relay_tunnel *t;
+        relay_tunnel *t = NULL;
 
         rv = relay_record_check(replies[i], s, argv[i][1], p, &fault);
         if (rv == APR_SUCCESS)
             rv = read_tunnel(&t, replies[i], argv[i][1], now, p, &fault);
-        if (rv == APR_SUCCESS && strcmp(t->state, "open") == 0) {
+        if (t && strcmp(t->state, "open") == 0) {
             APR_ARRAY_PUSH(list, relay_tunnel *) = t;
         }
         else if (rv == RELAY_ERECORD || rv == RELAY_ENOTFOUND) {
@@ -233,7 +233,7 @@ apr_status_t relay_tunnel_ttl_check(const relay_config *cfg, apr_interval_time_t
     return APR_SUCCESS;
 }
 
-/* What close.lua and extend.lua have in common to say. */
+/* Says what open_tunnel() of lua/prelude.lua has refused. */
 static apr_status_t change_refused(const redisReply *reply, const char *id, apr_pool_t *p,
                                    const char **why)
 {

@@ -46,7 +46,7 @@ typedef struct relay_tunnel_request {
                            is not used */
     const char *fingerprint; /* of the device's key */
     const char *by;          /* who asks, for the record: user@host */
-    /* names that were another device's, too; visitors' browsers then forget that one */
+    /* takes names over from other devices; visitors' browsers then forget those */
     int take_over;
 } relay_tunnel_request;
 

@@ -131,15 +131,15 @@ static json_t *routes_json(const relay_tunnel_request *req, const char **names)
     return routes;
 }
 
-/* What open.lua takes; what its members are stands there. @return NULL for a text that is no UTF-8
+/* The argument of open.lua, which says what the members are. @return NULL where a text is no UTF-8
  */
 static const char *request_json(const char *id, const relay_config *cfg,
                                 const relay_tunnel_request *req, const char **names,
                                 apr_time_t latest, int insist, apr_pool_t *p)
 {
     apr_interval_time_t ttl = req->ttl ? req->ttl : cfg->ttl;
-    /* taken: this host's, where rlyd has not told yet: rly runs on the relay mostly. Elsewhere a
-     * port or two is passed over. */
+    /* taken: where this host's processes listen, which rlyd may not have told yet. rly mostly runs
+     * on the relay; elsewhere it passes over a port or two for nothing. */
     json_t *json = json_pack(
         "{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:b, s:o, s:o, s:s, s:b}", "id", id, "relay",
         cfg->name, "device", req->device ? req->device : "", "key", req->fingerprint, "by",
@@ -203,9 +203,9 @@ static apr_status_t open_refused(const redisReply *reply, const relay_config *cf
 }
 
 /*
- * Runs open.lua; where it takes rlyd's word to open a tunnel, and there is none yet, that is waited
- * for. On a relay that has no rlyd none comes; but one that has left its socket has one, which is
- * away.
+ * Runs open.lua, and again while it answers `wait': rlyd's word may come in a moment. A relay of
+ * which nothing is known, and on which no rlyd has left its socket, has no rlyd: then the request
+ * insists.
  */
 static apr_status_t ask_open(redisReply **reply, const char *id, relay_store *s,
                              const relay_config *cfg, const relay_tunnel_request *req,
@@ -239,7 +239,7 @@ static apr_status_t ask_open(redisReply **reply, const char *id, relay_store *s,
     }
 }
 
-/* The tunnel, of the answer `ok'. */
+/* Makes the tunnel of the answer `ok'. */
 static apr_status_t read_opened(relay_tunnel **out, const redisReply *reply, const char *id,
                                 const relay_config *cfg, const relay_tunnel_request *req,
                                 const char **names, apr_pool_t *p, const char **why)

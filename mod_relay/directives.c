@@ -1,7 +1,6 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 #include "directives.h"
-#include "mod_relay.h"
 #include "relay_duration.h"
 
 #include <apr_lib.h>

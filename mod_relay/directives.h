@@ -10,8 +10,7 @@
 #ifndef MOD_RELAY_DIRECTIVES_H
 #define MOD_RELAY_DIRECTIVES_H
 
-#include <httpd.h>
-#include <http_config.h>
+#include "mod_relay.h"
 
 /* A member's type, by its directive's kind. */
 typedef int mod_relay_flag;
@@ -31,10 +30,15 @@ typedef struct mod_relay_server {
 #define DIRECTIVE(name, syntax, kind, member, ...) mod_relay_##kind member;
 #include "directives.def"
     const char *id; /* no two servers have the same */
-    /* realm.c sets these in check_config, where the engine or SSH is on: */
+    /* setup.c sets these in check_config, where the engine or SSH is on: */
     mod_relay_names hidden_cookies; /* hide_cookies, and the names that are known anyway */
     struct mod_relay_realm *realm;
 } mod_relay_server;
+
+static inline mod_relay_server *mod_relay_server_of(const server_rec *s)
+{
+    return ap_get_module_config(s->module_config, &relay_module);
+}
 
 extern const command_rec mod_relay_directives[];
 void *mod_relay_server_create(apr_pool_t *p, server_rec *s);

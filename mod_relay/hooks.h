@@ -11,7 +11,7 @@
 #include <apr_pools.h>
 
 /* The process. */
-void mod_relay_realm_register_hooks(apr_pool_t *p);  /* check_config, child_init */
+void mod_relay_setup_register_hooks(apr_pool_t *p);  /* check_config, child_init */
 void mod_relay_status_register_hooks(apr_pool_t *p); /* mod_status's status_hook */
 
 /* A connection to the HTTPS port. */

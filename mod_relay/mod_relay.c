@@ -2,7 +2,7 @@
 
 /* The module itself: its record, its hooks, and librelay's log sink. */
 
-#include "mod_relay.h"
+#include "directives.h"
 #include "hooks.h"
 #include "relay_log.h"
 
@@ -23,7 +23,7 @@ static int install_sink(apr_pool_t *p, apr_pool_t *plog, apr_pool_t *ptemp, serv
 static void register_hooks(apr_pool_t *p)
 {
     ap_hook_check_config(install_sink, NULL, NULL, APR_HOOK_FIRST);
-    mod_relay_realm_register_hooks(p);
+    mod_relay_setup_register_hooks(p);
     mod_relay_status_register_hooks(p);
     mod_relay_handoff_register_hooks(p);
     mod_relay_waiting_register_hooks(p);

@@ -7,6 +7,7 @@
  *   directives    a server's settings; directives.def is the table of them
  *   realm         one relay.conf as this process sees it: its routes, Redis and devices
  *   hooks         where the module hangs into httpd
+ *   setup         from the configuration to a child that serves
  *   check         the warnings of configtest
  *   status        lines for mod_status
  *
@@ -60,15 +61,8 @@
 #include <http_config.h>
 #include <http_log.h>
 
-#include "directives.h"
-
 extern module AP_MODULE_DECLARE_DATA relay_module;
 APLOG_USE_MODULE(relay);
-
-static inline mod_relay_server *mod_relay_server_of(const server_rec *s)
-{
-    return ap_get_module_config(s->module_config, &relay_module);
-}
 
 /** Microseconds on a clock that never steps. Any thread. */
 apr_time_t mod_relay_clock(void);

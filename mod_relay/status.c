@@ -7,7 +7,6 @@
 #include "request/backend.h"
 #include "request/shares.h"
 #include "routes/cache.h"
-#include "routes/watch.h"
 
 #include <apr_optional_hooks.h>
 #include <http_protocol.h>
@@ -42,7 +41,6 @@ static int status_hook(request_rec *r, int flags)
 
     for (i = 0; i < realms->nelts; i++) {
         mod_relay_realm *realm = APR_ARRAY_IDX(realms, i, mod_relay_realm *);
-        apr_interval_time_t down_for;
         const char *link;
         int routes, absent, backends;
 
@@ -50,7 +48,7 @@ static int status_hook(request_rec *r, int flags)
             continue;
         mod_relay_cache_count(realm->cache, &routes, &absent);
         backends = mod_relay_backends_count(realm->backends);
-        link = link_name(mod_relay_watch_link(realm->watch, &down_for));
+        link = link_name(mod_relay_cache_link(realm->cache));
         if (flags & AP_STATUS_SHORT)
             ap_rprintf(
                 r,

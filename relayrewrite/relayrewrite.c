@@ -39,7 +39,7 @@
 /* The longest Host header that can be a route's is 63 + 1 + 189 characters and a port. */
 #define HOST_MAX 1024
 #define COMPLAIN_EVERY apr_time_from_sec(5)
-/* Of all time at most one fifth goes by waiting for a Redis that does not answer. */
+/* At most a fifth of the time is spent waiting for a Redis that does not answer. */
 #define HOLD_OFF_TIMES 4
 
 typedef struct resolver {
@@ -70,8 +70,8 @@ static void complain(resolver *rs, const char *what, const char *why)
     relay_log(RELAY_LOG_ERR, "%s%s", what, why);
 }
 
-/* relay.conf is tried again and again: httpd would not start a program a second
- * time that gave up. */
+/* relay.conf is read again until it can be read: httpd does not start a program again that has
+ * ended. */
 static int configured(resolver *rs)
 {
     const char *why = NULL;
@@ -152,7 +152,7 @@ static void say(resolver *rs, const char *answer)
     }
 }
 
-/* Bytes of the line that is being read; what is too long for a host is counted, not kept. */
+/* The line that is being read. Bytes beyond the longest host are counted, not kept. */
 typedef struct line {
     char text[HOST_MAX];
     size_t len;

@@ -90,7 +90,7 @@ static apr_status_t cannot_make(rly_bundle *b, const char *where, const char *re
     return RELAY_EREFUSED;
 }
 
-/* The folder is somebody else's too, and he has renamed or removed what rly had made in it. */
+/* Somebody else may write to the folder, and has renamed or removed what rly had made in it. */
 static apr_status_t disturbed(rly_bundle *b, const char **why)
 {
     RELAY_WHY(why, b->p,
@@ -101,7 +101,7 @@ static apr_status_t disturbed(rly_bundle *b, const char **why)
     return RELAY_EREFUSED;
 }
 
-/* Whether DIR can still be made. */
+/* DIR can still be made: nothing has its name yet. */
 static apr_status_t check_absent(rly_bundle *b, const char *dir, const char **why)
 {
     struct stat st;
@@ -114,11 +114,11 @@ static apr_status_t check_absent(rly_bundle *b, const char *dir, const char **wh
             dir);
         return RELAY_EREFUSED;
     }
-    /* A name that is too long, for one. */
+    /* The name is too long, for example. */
     return errno == ENOENT ? APR_SUCCESS : cannot_make(b, dir, strerror(errno), why);
 }
 
-/* Splits DIR into its parent, which is held from here on, and its name. */
+/* Splits DIR into its name and its parent, which is held from here on. */
 static apr_status_t resolve(rly_bundle *b, const char *dir, const char **why)
 {
     const char *parent = ".", *reason = NULL;

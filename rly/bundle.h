@@ -1,8 +1,8 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * The bundle: the folder that a device is given. It is made in two steps, so that whatever can
- * fail does so before a tunnel is opened, and it appears under its own name only when it is whole.
+ * The bundle: the folder that a device is given. It is made in two steps: all that can fail does so
+ * before a tunnel is opened, and the bundle appears under its own name only when it is whole.
  */
 #ifndef RLY_BUNDLE_H
 #define RLY_BUNDLE_H

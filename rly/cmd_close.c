@@ -33,8 +33,8 @@ static int close_one(rly *r, const relay_tunnel *t, const char *word, apr_hash_t
     return RLY_DONE;
 }
 
-/* All words are understood before the first tunnel is closed: what means two tunnels must not come
- * to mean one by that. */
+/* All words are understood before the first tunnel is closed: a word that means two tunnels must
+ * not come to mean one by that. */
 static int close_all(rly *r, const rly_options *o)
 {
     relay_tunnel **found = apr_pcalloc(r->p, sizeof(*found) * (apr_size_t)o->noperands);

@@ -80,7 +80,7 @@ static int get_key(opening *op)
     if (rv == APR_SUCCESS)
         return RLY_DONE;
     rly_error("%s", why);
-    return RLY_REFUSED; /* the command was right, what the file holds is not */
+    return RLY_REFUSED; /* the command was right, the file's content is not */
 }
 
 /* The private half of a key that was read, where it lies beside the public one on this machine. */
@@ -120,7 +120,7 @@ static int prepare_bundle(opening *op)
     return RLY_DONE;
 }
 
-/* A tunnel whose key nobody was given is of no use: it goes again. */
+/* Nobody was given the tunnel's key, so it is of no use: closes it. */
 static void take_back(const opening *op, const char *reason)
 {
     const char *why = NULL;
@@ -184,7 +184,7 @@ static const char *ssh_command(const opening *op)
                        NULL);
 }
 
-/* What is to be said of names that had an owner before, as JSON: NULL where there is nothing. */
+/* Warnings about names that had an owner before, as JSON; NULL where there are none. */
 static json_t *notes_json(const opening *op)
 {
     const relay_tunnel *t = op->tunnel;
@@ -225,7 +225,7 @@ static int print_json(const opening *op)
     return rly_json_print(json);
 }
 
-/* What is to be done with the command that was printed. */
+/* Says where the command belongs that was printed. */
 static void print_hint(const opening *op)
 {
     if (!op->bundle_path)

@@ -12,7 +12,7 @@
 #include <apr_hash.h>
 #include <jansson.h>
 
-/** Whether a route's device is connected, as rlyd wrote it down. */
+/** A route's device as rlyd wrote it down: connected or not. */
 typedef struct rly_link {
     int known; /* 0: no rlyd reports for that relay */
     int up;
@@ -21,7 +21,7 @@ typedef struct rly_link {
     const char *peer; /* may be NULL */
 } rly_link;
 
-/** What `live:` says, per relay; filled when it is first asked for. */
+/** The content of `live:`, per relay; filled when it is first asked for. */
 typedef struct rly_links {
     rly *r;
     apr_hash_t *relays;
@@ -43,7 +43,7 @@ const char *rly_route_forward(const relay_tunnel_route *route, const char *betwe
 /** `{"name":…,"url":…,"service":…,"listen":…}` */
 json_t *rly_route_json(const relay_config *cfg, const relay_tunnel_route *route, apr_pool_t *p);
 
-/** The object that `show --json` prints, and of which `list --json` prints an array.
+/** The object that `show --json` prints; `list --json` prints an array of them.
  * @return APR_SUCCESS, or RELAY_EUNREACHABLE with *why */
 apr_status_t rly_tunnel_json(json_t **out, rly_links *links, const relay_tunnel *t,
                              const char **why);

@@ -73,7 +73,7 @@ static apr_status_t by_key_file(relay_tunnel **out, const rly_finder *f, const c
     relay_key *key;
 
     if (relay_key_read(&key, path, f->r->p, why) != APR_SUCCESS)
-        return RELAY_EREFUSED; /* the command was right, what the file holds is not */
+        return RELAY_EREFUSED; /* the command was right, the file's content is not */
     return by_key(out, f, key->fingerprint, why);
 }
 
@@ -165,7 +165,7 @@ static apr_status_t by_label(relay_tunnel **out, rly_finder *f, const char *word
         return by_device(out, f, word, why);
     if (rv != APR_SUCCESS || strcmp((*out)->id, word) == 0)
         return rv;
-    /* The name is found: records that cannot be read are not what was asked about. */
+    /* The name is found. Other records, which cannot be read, do not matter. */
     relay_log_install(NULL, NULL);
     rv = with_device(&devices, f, word, why);
     relay_log_install(relay_log_to_stderr, program);

@@ -1,9 +1,9 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * Which tunnel somebody means. He may say what he has at hand; what a word is follows from its form
- * alone where it can, and a word that means two tunnels is refused, so that nothing is done to
- * another one than was meant. The first of these forms counts:
+ * Finds the tunnel that the operator means, by a word that he has at hand. Where it can, the form
+ * of the word alone says what it is. A word that means two tunnels is refused, so that nothing is
+ * done to another one than was meant. The first of these forms counts:
  *
  *   has ://                   URL: its host must be NAME.domain; path, port and query do not matter
  *   ends with .pub            key file: the open tunnel of that public key
@@ -20,7 +20,7 @@
 
 #include <apr_tables.h>
 
-/** What the help of a command says of its TUNNEL. */
+/** A paragraph for the help of each command that takes a TUNNEL. */
 #define RLY_FIND_HELP \
     "\n" \
     "TUNNEL is what you have at hand: its id; a name of it (nas-bern), that name as a host " \
@@ -28,7 +28,7 @@
     "open tunnel has the same; its key's fingerprint (SHA256:...) or public half (id_relay.pub). " \
     "What could mean two tunnels is refused, with the ids of both.\n"
 
-/** What is asked for, with what is known already; one a command. */
+/** A command's search, with what it knows already. */
 typedef struct rly_finder {
     rly *r;
     apr_array_header_t *open; /* relay_tunnel *, all open tunnels; NULL until a word needs them */

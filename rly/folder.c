@@ -38,7 +38,7 @@ static void hold_until_end(int fd, apr_pool_t *p)
     apr_pool_cleanup_register(p, (void *)(intptr_t)fd, close_fd, apr_pool_cleanup_null);
 }
 
-/* Goes to where a way begins. @return 0, or an errno */
+/* Goes to the beginning of a way. @return 0, or an errno */
 static int begin(walk *w, const char *from)
 {
     char cwd[PATH_MAX];
@@ -62,7 +62,8 @@ static int is_own(uid_t uid)
     return uid == 0 || uid == geteuid();
 }
 
-/* Whether nobody else can have put the link there, or can put another in its place. */
+/* True where nobody but root and the user who runs rly can have put the link there, or can put
+ * another in its place. */
 static int is_safe_link(const struct stat *folder, const struct stat *link)
 {
     return is_own(folder->st_uid) && is_own(link->st_uid) &&
@@ -107,8 +108,8 @@ static void arrive(walk *w, int fd, const char *name)
         *slash = '\0'; /* there are no links in it, so this is the folder above */
 }
 
-/* One name of the way. O_PATH with O_NOFOLLOW opens a link itself, so that what is looked at is
- * what is followed. */
+/* Takes one name of the way. O_PATH with O_NOFOLLOW opens a link itself, so that the link that is
+ * looked at is the one that is followed. */
 static apr_status_t step(walk *w, const char *name, const char **why)
 {
     int fd = openat(w->fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
@@ -176,9 +177,9 @@ static int is_empty(int fd)
 }
 
 /*
- * Whether what was opened is what mkdirat() made: between the two somebody who owns the parent may
- * have put another folder in its place. One of ours that is empty will do as well as the one that
- * was made; he can make none.
+ * True where the folder that was opened is the one that mkdirat() made. Between the two the owner
+ * of the parent may have put another folder in its place. An empty one of our own will do as well:
+ * he can make none.
  */
 static int is_new(int fd)
 {

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-/* What one relay's rlyd reports. */
+/* The report of one relay's rlyd. */
 typedef struct relay_links {
     int known;
     const char *taken;      /* of relay:, or NULL */
@@ -21,8 +21,8 @@ rly_links *rly_links_create(rly *r)
     return links;
 }
 
-/* Whether that relay's rlyd is there: it keeps `relay:<name>` alive with its heartbeat. And where
- * it sees others listen. */
+/* Reads whether that relay's rlyd is there (it keeps `relay:<name>` alive with its heartbeat), and
+ * where it sees others listen. */
 static apr_status_t ask_relay(relay_links *live, rly *r, const char *relay, const char **why)
 {
     const char *argv[] = {"HMGET", relay_store_key(r->store, r->p, RELAY_KEYNAME_RELAY, relay), "v",
@@ -41,7 +41,7 @@ static apr_status_t ask_relay(relay_links *live, rly *r, const char *relay, cons
     return APR_SUCCESS;
 }
 
-/* Whether the words have that address, or its port at all addresses. */
+/* True where the words have that address, or its port at all addresses. */
 static int is_taken(const char *words, const char *address, apr_pool_t *p)
 {
     const char *everywhere = apr_pstrcat(p, "*", strchr(address, ':'), NULL);

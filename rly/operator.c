@@ -9,7 +9,7 @@
 
 #define PART_MAX 64
 
-/* A name as it may stand in the records: what login and host names are made of, and no more. */
+/* A name as it may stand in the records: characters of login and host names, and no others. */
 static const char *clean(const char *name, apr_pool_t *p)
 {
     char *s = apr_pstrmemdup(p, name, strnlen(name, PART_MAX));
@@ -25,7 +25,7 @@ static const char *user(apr_pool_t *p)
     const char *sudo = getenv("SUDO_USER");
     const struct passwd *pw;
 
-    /* Only sudo makes this variable mean something, and only for root; a user who is there. */
+    /* The variable means something only for root, who has it from sudo; the user must exist. */
     if (sudo && *sudo && getuid() == 0 && (pw = getpwnam(sudo)) != NULL)
         return clean(pw->pw_name, p);
     if ((pw = getpwuid(getuid())) != NULL)

@@ -11,7 +11,7 @@
 
 #include <apr_tables.h>
 
-/* What an option's kind is in C. */
+/* An option's type, by its kind. */
 typedef const char *rly_option_last;         /* NULL: not given */
 typedef const char *rly_option_once;         /* NULL: not given */
 typedef apr_array_header_t *rly_option_list; /* const char *, in their order */

@@ -18,7 +18,7 @@ struct rly_table {
     int has_headings;
 };
 
-/* Copies text; what is no UTF-8, and what is harmful where asked, is replaced. */
+/* Copies text, and replaces bytes that are no UTF-8 and, where asked, what is harmful. */
 static const char *copy(const char *text, const char *replacement, int harmful_too, apr_pool_t *p)
 {
     apr_size_t rlen = strlen(replacement);
@@ -76,7 +76,7 @@ const char *rly_shell_quote(const char *word, apr_pool_t *p)
     return out;
 }
 
-/* How many columns of a terminal a cleaned text takes. */
+/* @return the columns of a terminal that a cleaned text takes */
 static int width(const char *text)
 {
     unsigned long code;

@@ -11,7 +11,7 @@
 #include <apr_tables.h>
 
 /**
- * From `relay:<name>`, where rlyd writes them, else from sshd's own files.
+ * Reads them from `relay:<name>`, where rlyd writes them, else from sshd's own files.
  * @param lines out: array of const char *, each `type base64`
  * @return APR_SUCCESS; RELAY_ENOTFOUND, RELAY_ERECORD or RELAY_EUNREACHABLE with *why
  */

@@ -71,8 +71,8 @@ int rly_exit_status(apr_status_t rv)
     return rv == RELAY_EINPUT ? RLY_USAGE : RLY_REFUSED;
 }
 
-/* Who can change relay.conf decides which host keys root's bundles pin, and where root's commands
- * go. */
+/* A user who can change relay.conf decides which host keys root's bundles pin, and where root's
+ * commands go. */
 static void warn_of_owner(const char *path)
 {
     struct stat st;
@@ -103,7 +103,7 @@ int rly_connect(rly *r)
     return RLY_DONE;
 }
 
-/* What was printed has to have arrived: a script that reads half a line must see that it failed. */
+/* Output has to have arrived: a script that reads half a line must see that rly failed. */
 static int flush_output(int status)
 {
     int failed = fflush(stdout) != 0, error = errno;
@@ -117,7 +117,7 @@ static int flush_output(int status)
     return status > RLY_REFUSED ? status : RLY_REFUSED;
 }
 
-/* Options before the command: as git and others take them. */
+/* Takes options before the command, as git and others do. */
 static int run(rly *r, int argc, const char *const *argv)
 {
     int i = 1;
@@ -167,7 +167,8 @@ int main(int argc, const char *const *argv)
         return RLY_REFUSED;
     }
     atexit(apr_terminate);
-    /* A reader that went away and a full quota are errors to report, not to die of half-way. */
+    /* A reader that went away and a full quota are errors that rly reports; it does not die of
+     * them. */
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
     relay_process_keep_secrets();

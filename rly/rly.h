@@ -11,7 +11,7 @@
 #include "relay_store.h"
 #include "relay_tunnel.h"
 
-/* The exit status, which people script against; a program that did several things ends with the
+/* The exit status, which people script against. A command that did several things ends with the
  * highest. */
 #define RLY_DONE 0
 #define RLY_REFUSED 1
@@ -60,7 +60,7 @@ void rly_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /** The same, with a hint where the command's help is. @return RLY_USAGE */
 int rly_usage_error(const rly *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/** Who is asking, for the records: `user@host`; behind sudo the user who called it. */
+/** The operator's name for the records: `user@host`; behind sudo the user who called it. */
 const char *rly_operator(apr_pool_t *p);
 
 #endif

@@ -1,30 +1,37 @@
 #!/bin/sh
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 #
-# Keeps the tunnel of this folder open: connects, and connects again whenever the connection ends, until the tunnel's
-# grant has ended. It may be copied with the folder to anywhere and started from anywhere: DIR/run, or
-# `busybox sh DIR/run`. It needs a POSIX shell and OpenSSH's ssh or dropbear's dbclient; curl or wget help it to know
-# when the grant has ended. It runs in the foreground and says on stderr what it does, a line an event; when the relay
-# listens, `connected:` and the URLs.
+# Keeps the tunnel of this folder open: connects, and connects again whenever the connection ends,
+# until the tunnel's grant has ended. It may be copied with the folder to anywhere and started from
+# anywhere: DIR/run, or `busybox sh DIR/run`. It needs a POSIX shell and OpenSSH's ssh or dropbear's
+# dbclient; curl or wget help it to know when the grant has ended. It runs in the foreground and
+# says on stderr what it does, a line an event; when the relay listens, `connected:` and the URLs.
 #
-# Exit status: 0 the grant has ended; 1 it cannot run here; 2 usage; 128 + N it was ended by signal N.
+# Exit status: 0 the grant has ended; 1 it cannot run here; 2 usage; 128 + N it was ended by signal
+# N.
 #
-# When has the grant ended? A refused login alone does not say so: a relay that cannot reach its Redis refuses, too.
-#   - The relay is asked, over HTTPS, for the tunnel's own URL: 410, twice, is its word that the tunnel has ended.
-#   - Where it cannot be asked or answers something else, the end that the folder was made with counts: once that is
-#     past and logins have been refused for an hour without a break, it is over. This device's clock need not be right:
-#     a tunnel that lives for two hours has ended when this script has run for two hours.
-#   - A tunnel that was seen alive past that end was extended, nobody here knows until when: then a day instead of the hour.
-#   - 404, never heard of it: the record of a tunnel's end is kept for a day. An hour of that and refusals, whatever the clock says.
+# When has the grant ended? A refused login alone does not say so: a relay that cannot reach its
+# Redis refuses, too.
+#   - The relay is asked, over HTTPS, for the tunnel's own URL: 410, twice, is its word that the
+#     tunnel has ended.
+#   - Where it cannot be asked or answers something else, the end that the folder was made with
+#     counts: once that is past and logins have been refused for an hour without a break, it is
+#     over. This device's clock need not be right: a tunnel that lives for two hours has ended when
+#     this script has run for two hours.
+#   - A tunnel that was seen alive past that end was extended, nobody here knows until when: then a
+#     day instead of the hour.
+#   - 404, never heard of it: the record of a tunnel's end is kept for a day. An hour of that and
+#     refusals, whatever the clock says.
 # RELAY_PATIENCE is the hour, in seconds; the day is 24 times as long.
 #
-# A copy of this folder that runs elsewhere takes the tunnel from this one, and this one takes it back, for ever. The sign of it: the
-# relay ends the connection soon after it began, again and again, and the tunnel's URL answers while this script is not
-# connected. Then it says so, and waits for minutes between its tries, as the other one does; each serves for as long.
+# A copy of this folder that runs elsewhere takes the tunnel from this one, and this one takes it
+# back, for ever. The sign of it: the relay ends the connection soon after it began, again and
+# again, and the tunnel's URL answers while this script is not connected. Then it says so, and waits
+# for minutes between its tries, as the other one does; each serves for as long.
 set -u
 
 if [ $# -gt 0 ]; then
-    echo "usage: run   (in, or copied with, a folder that \`rly open' made; it takes no arguments)" >&2
+    echo "usage: run   (in a folder that \`rly open' made, or a copy of it; it takes no arguments)" >&2
     exit 2
 fi
 self=$(readlink -f -- "$0" 2>/dev/null) || self=$0
@@ -38,7 +45,9 @@ die() { log "$*"; exit 1; }
 
 setting() { sed -n "s/^ *$1 //p" config | head -n 1; }
 
-if [ ! -r config ] || [ ! -r known_hosts ]; then die "no config and known_hosts beside $self: keep this script in its folder"; fi
+if [ ! -r config ] || [ ! -r known_hosts ]; then
+    die "no config and known_hosts beside $self: keep this script in its folder"
+fi
 # `# run: tunnel ID from SECONDS to SECONDS ask URL`
 read -r _ _ _ id _ from _ end _ url <<EOF
 $(grep '^# run: tunnel ' config)
@@ -60,7 +69,8 @@ for base in "${TMPDIR:-/tmp}" /run /var/run /dev/shm .; do
     mkdir -m 700 "$state" 2>/dev/null && break
     state=
 done
-[ -n "$state" ] || die "cannot make a directory in ${TMPDIR:-/tmp}, /run, /var/run, /dev/shm or this folder"
+[ -n "$state" ] ||
+    die "cannot make a directory in ${TMPDIR:-/tmp}, /run, /var/run, /dev/shm or this folder"
 trap 'rm -rf "$state"' EXIT
 case $state in /*) ;; *) state=$(pwd)/$state ;; esac
 mkfifo "$state/log" 2>/dev/null || mknod "$state/log" p || die "cannot make a pipe in $state"
@@ -81,7 +91,8 @@ finish() {
     exit $((128 + stop))
 }
 
-# Waits for $child to end; its $status. A signal ends `wait' before that, so it is asked until the child is gone.
+# Waits for $child to end; its $status. A signal ends `wait' before that, so it is asked until the
+# child is gone.
 wait_child() {
     [ -z "$stop" ] || kill "$child" 2>/dev/null
     while :; do
@@ -114,8 +125,11 @@ draw() {
     esac
     case $random in
         '' | *[!0-9]*)
-            random=$(awk -v "seed=$(setting RemoteForward | cut -d ' ' -f 1 | tr -dc 0-9)" -v "pid=$$" \
-                'BEGIN { srand(); srand((srand() + seed + pid) % 2147483647); rand(); print int(rand() * 65536) }' 2>/dev/null)
+            random=$(awk -v "seed=$(setting RemoteForward | cut -d ' ' -f 1 | tr -dc 0-9)" \
+                -v "pid=$$" 'BEGIN {
+                    srand(); srand((srand() + seed + pid) % 2147483647)
+                    rand(); print int(rand() * 65536)
+                }' 2>/dev/null)
             ;;
     esac
     case $random in '' | *[!0-9]*) random=$$ ;; esac
@@ -135,10 +149,12 @@ find_client() {
     done
 }
 
-# dropbear reads its own format of keys, and pins host keys in $HOME/.ssh/known_hosts under the host's name.
+# dropbear reads its own format of keys, and pins host keys in $HOME/.ssh/known_hosts under the
+# host's name.
 prepare_dropbear() {
     mkdir -m 700 "$state/.ssh"
-    sed "s/^[^ ]* /$host /" known_hosts >"$state/.ssh/known_hosts" || die "cannot write $state/.ssh/known_hosts"
+    sed "s/^[^ ]* /$host /" known_hosts >"$state/.ssh/known_hosts" ||
+        die "cannot write $state/.ssh/known_hosts"
     key=id_relay.dropbear
     if [ ! -e $key ]; then
         [ -e id_relay ] || die "there is no private key: put the device's own here, as id_relay"
@@ -151,20 +167,25 @@ prepare_dropbear() {
     fi
 }
 
-# How the client tells that the relay listens. OpenSSH says so of each address, when it is asked to (LogVerbose, from 8.5
-# on). An older one and dropbear only name what was refused. They ask for one address more, last of all, that no key may
-# have: answers come in the order of the requests (RFC 4254, 4), so when that one is refused the others are all answered.
+# How the client tells that the relay listens. OpenSSH says so of each address, when it is asked to
+# (LogVerbose, from 8.5 on). An older one and dropbear only name what was refused. They ask for one
+# address more, last of all, that no key may have: answers come in the order of the requests (RFC
+# 4254, 4), so when that one is refused the others are all answered.
 confirm=probe probe=run-knows-by-this-refusal-that-it-is-connected
 prepare_openssh() {
     if "$ssh" -G -F none -o LogVerbose=none relay >/dev/null 2>&1 </dev/null; then
         confirm=words
     else
-        { sed -n p config && printf 'Match originalhost relay\n    RemoteForward %s:1 127.0.0.1:9\n' $probe; } >"$state/config"
+        {
+            sed -n p config &&
+                printf 'Match originalhost relay\n    RemoteForward %s:1 127.0.0.1:9\n' $probe
+        } >"$state/config"
     fi
 }
 
-# Becomes the client. About a host key of a type that is not pinned dropbear asks at the terminal: setsid leaves it none,
-# and then it reads its standard input, for ever where that is at its end. There it finds its `n'.
+# Becomes the client. About a host key of a type that is not pinned dropbear asks at the terminal:
+# setsid leaves it none, and then it reads its standard input, for ever where that is at its end.
+# There it finds its `n'.
 run_client() {
     if [ $client = openssh ]; then
         # This folder's own files, also where config would look for others first.
@@ -201,8 +222,8 @@ end_client() {
     kill "$pid" 2>/dev/null
 }
 
-# Passes on what the client says; exit status: 10 it was refused, 11 it did not reach the relay, 12 it was let in and
-# could not listen, 13 the relay has ended the connection, 0 none of these.
+# Passes on what the client says; exit status: 10 it was refused, 11 it did not reach the relay, 12
+# it was let in and could not listen, 13 the relay has ended the connection, 0 none of these.
 listen_to_client() {
     said=0 confirmed=0
     while IFS= read -r line; do
@@ -213,23 +234,26 @@ listen_to_client() {
                 [ $confirmed != "$nforwards" ] || say_connected
                 continue
                 ;;
-            *'ssh_confirm_remote_forward('*': remote forward failure for: '*) continue ;; # and says so once more
-            *'port forwarding failed for listen port 1' | *'TCP forward request failed (port 1 -> '*)
+            # ssh says so once more.
+            *'ssh_confirm_remote_forward('*': remote forward failure for: '*) continue ;;
+            *'port forwarding failed for listen port 1' | \
+                *'TCP forward request failed (port 1 -> '*)
                 [ $said = 12 ] || say_connected
                 continue
                 ;;
         esac
         line=${line#*ssh_confirm_remote_forward()*'): '}
         case $line in
-            # config may name where the device's own key was, too; and openssl talks of certificates, which nobody looks
-            # at here
+            # config may name where the device's own key was, too; and openssl talks of
+            # certificates, which nobody looks at here
             '' | 'no such identity: '* | depth=* | 'verify error:'* | 'verify return:'*) continue ;;
             *'Permission denied ('* | *'No auth methods could be used'*) said=10 ;;
             *'port forwarding failed'* | *'TCP forward request failed'*)
                 [ $said = 12 ] || end_client
                 said=12
                 ;;
-            'ssh: connect to host '* | 'ssh: Could not resolve '* | *': Connect failed: '* | *': Error resolving '* | \
+            'ssh: connect to host '* | 'ssh: Could not resolve '* | *': Connect failed: '* | \
+                *': Error resolving '* | \
                 *' during banner exchange'* | *connect:errno=*) said=11 ;;
             *' closed by remote host.' | *'Remote closed the connection') [ $said != 0 ] || said=13 ;;
         esac
@@ -260,16 +284,21 @@ connect() {
 
 # --- whether it is over
 
-# $answer: the HTTP status of the tunnel's own URL, or nothing. The certificate is checked where the program can;
-# it is asked only after a relay with the right host key has refused the key.
+# $answer: the HTTP status of the tunnel's own URL, or nothing. The certificate is checked where the
+# program can; it is asked only after a relay with the right host key has refused the key.
 ask_relay() {
     if command -v curl >/dev/null; then
         exec curl -q -s -I -m 20 -o /dev/null -w '%{http_code}\n' "$url"
     fi
     limit=
-    if timeout 5 true; then limit='timeout 20'; elif timeout -t 5 true; then limit='timeout -t 20'; fi
+    if timeout 5 true; then
+        limit='timeout 20'
+    elif timeout -t 5 true; then
+        limit='timeout -t 20'
+    fi
     # shellcheck disable=SC2086  # words
-    $limit wget -S --spider "$url" 2>&1 | sed -n 's/.*HTTP\/[0-9.]* \([0-9][0-9][0-9]\).*/\1/p' | tail -n 1
+    $limit wget -S --spider "$url" 2>&1 |
+        sed -n 's/.*HTTP\/[0-9.]* \([0-9][0-9][0-9]\).*/\1/p' | tail -n 1
 }
 
 ask() {
@@ -281,7 +310,8 @@ ask() {
     read -r answer <"$state/answer"
 }
 
-# Whether the end that the folder was made with is past: by the time that this script has run, or by the device's clock.
+# Whether the end that the folder was made with is past: by the time that this script has run, or by
+# the device's clock.
 is_past_end() {
     look_at_clock
     [ $((now - start)) -ge $((end - from)) ] || [ "$(date +%s)" -ge "$end" ]
@@ -311,8 +341,8 @@ is_over() {
     [ -n "$needed" ] && [ $((now - refused_since)) -ge "$needed" ]
 }
 
-# After the relay has ended a connection. Whether another copy of this folder has the tunnel: somebody has it, or, where nobody
-# can be asked, it has been so for a while.
+# After the relay has ended a connection. Whether another copy of this folder has the tunnel:
+# somebody has it, or, where nobody can be asked, it has been so for a while.
 is_taken() {
     [ $lasted -lt 600 ] || evicted=0
     evicted=$((evicted + 1))
@@ -358,7 +388,8 @@ while :; do
     delay=$((backoff / 2 + random % (backoff / 2 + 1)))
     [ $gone = 0 ] || [ $delay -ge 10 ] || delay=10
     if [ -n "$taken" ]; then
-        log "another copy of this folder has the tunnel: does it run elsewhere, too? Only one may; each takes it from the other"
+        log "another copy of this folder has the tunnel: does it run elsewhere, too?" \
+            "Only one may; each takes it from the other"
         delay=$((150 + random % 151))
     fi
     log "the connection ended after $lasted s (exit status $code); the next try is in $delay s"

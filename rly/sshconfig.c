@@ -50,10 +50,10 @@ static const char *identity_line(const char *file, apr_pool_t *p)
 }
 
 /*
- * Whether the folder where the bundle was made still holds it, as what ssh's `Match exec` gives to
- * the user's shell. The tunnel's id stands in its configuration. ssh knows no way to write a
- * quotation mark or a backslash in there, and the shell none to write its own within such marks: a
- * `?` between them matches any character.
+ * A command for ssh's `Match exec`, which the user's shell runs: it succeeds while the folder where
+ * the bundle was made still holds it. The tunnel's id stands in its configuration. ssh knows no way
+ * to write a quotation mark or a backslash in there, and the shell none to write its own within
+ * such marks: a `?` between them matches any character.
  */
 static const char *is_here(const char *dir, const char *id, apr_pool_t *p)
 {
@@ -73,9 +73,9 @@ static const char *is_here(const char *dir, const char *id, apr_pool_t *p)
 }
 
 /*
- * Where the key and the pinned host key are. ssh takes a relative name from where it was started,
- * and complains of each file that is not there: so they are those of the folder that was written,
- * or else those of the current one.
+ * The places of the key and of the pinned host key. ssh takes a relative name from where it was
+ * started, and complains of each file that is not there. So it gets the files of the folder that
+ * was written, or else those of the current one.
  */
 static const char *files(const relay_tunnel *t, const char *dir, const char *private_file,
                          int own_key, apr_pool_t *p)
@@ -109,7 +109,7 @@ const char *rly_sshconfig_proxy(const relay_config *cfg, apr_pool_t *p)
         cfg->domain, v6 ? "[" : "", cfg->ssh_host, v6 ? "]" : "", cfg->https_port);
 }
 
-/* How the relay is reached. */
+/* The lines that say how ssh reaches the relay. */
 static const char *transport(const relay_config *cfg, int tls, apr_pool_t *p)
 {
     if (!tls)
@@ -127,7 +127,7 @@ static const char *transport(const relay_config *cfg, int tls, apr_pool_t *p)
                         cfg->ssh_host, cfg->https_port, rly_sshconfig_proxy(cfg, p));
 }
 
-/* What ./run goes by: who asks where, after a refused login, whether the tunnel has ended. */
+/* The line that ./run reads: where it asks, after a refused login, whether the tunnel has ended. */
 static const char *head(const relay_config *cfg, const relay_tunnel *t, apr_pool_t *p)
 {
     apr_time_t from = apr_time_sec(t->created), until = apr_time_sec(t->expires);

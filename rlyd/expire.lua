@@ -1,4 +1,5 @@
--- Takes tunnels whose time is over off the list, and records that; of several relays each tunnel meets one.
+-- Takes tunnels whose time is over off the list, and records that; of several relays each tunnel
+-- meets one.
 -- ARGV    who asks
 -- returns how many
 local ids = redis.call('ZRANGEBYSCORE', key.tunnels(), '-inf', integer(clock()), 'LIMIT', 0, 200)

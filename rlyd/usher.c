@@ -247,8 +247,8 @@ static void check_usher(usher *one, int64_t now)
         kill(one->pid, SIGKILL);
         if (gate_open(&u->hang_gate, FLOOD_MS))
             relay_log(RELAY_LOG_WARNING,
-                      "RLY459 what process %d (uid %d) handed over hangs whoever looks at it, and "
-                      "is given up",
+                      "RLY459 a descriptor that process %d (uid %d) handed over hangs, and is "
+                      "given up",
                       (int)one->who.pid, (int)one->who.uid);
     }
     if (one->state == USHER_ENDS && waitpid(one->pid, NULL, WNOHANG) != 0)

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 
-from lib import fixture, keeper, Rig, tap, test, wait_for
+from lib import fixture, keeper, Rig, run, tap, test, wait_for
 from lib.store import snapshot
 
 USERS = ("relay-web", "relay-authkeys", "relay-rlyd", "relay-rly")
@@ -57,11 +57,9 @@ class GuardedRig(Rig):
 
     def redis_as(self, user, *args):
         """redis-cli with the password on stdin's side of the world: never on a command line."""
-        result = subprocess.run(
-            ["redis-cli", "-s", self.redis_sock, "--user", user, *map(str, args)],
-            capture_output=True,
-            text=True,
-            env=dict(os.environ, REDISCLI_AUTH=PASSWORDS.get(user, "wrong")))
+        result = run(["redis-cli", "-s", self.redis_sock, "--user", user, *map(str, args)],
+                     env=dict(os.environ, REDISCLI_AUTH=PASSWORDS.get(user, "wrong")),
+                     check=False)
         return (result.stdout + result.stderr).strip()
 
     def redis(self, *args):
@@ -174,9 +172,7 @@ def limits(rig, tunnel):
     denied(rig, "relay-rly", "HSET", "relay:relay:relay1", "hostkeys", "x")
     denied(rig, "relay-rly", "HSET", "relay:live:relay1", "x", "y")
     denied(rig, "relay-rly", "SET", "relay:seen:relay1", "1")
-    result = subprocess.run(["redis-cli", "-s", rig.redis_sock, "GET", "x"],
-                            capture_output=True,
-                            text=True)
+    result = run(["redis-cli", "-s", rig.redis_sock, "GET", "x"], check=False)
     tap.like(result.stdout + result.stderr, "NOAUTH", "without a password nobody gets in")
     gone = {
         line
@@ -198,8 +194,7 @@ def as_distributed(rig):
     try:
 
         def ask(*args):
-            return subprocess.run(["redis-cli", "-s", sock, *args], capture_output=True,
-                                  text=True).stdout.strip()
+            return run(["redis-cli", "-s", sock, *args], check=False).stdout.strip()
 
         wait_for(lambda: ask("PING") == "PONG", "redis-server with redis-users.conf as it is", 10)
         tap.is_(sorted(ask("ACL", "USERS").split("\n")), sorted(USERS + ("default", )),
@@ -244,21 +239,17 @@ def passwords(rig):
     wrong = f"{rig.dir}/etc/wrong.conf"
     with open(rig.conf) as f, open(os.open(wrong, os.O_WRONLY | os.O_CREAT, 0o600), "w") as out:
         out.write(f.read().replace(PASSWORDS["relay-rly"], "not-the-password"))
-    result = subprocess.run([rig.program("rly"), "list"],
-                            capture_output=True,
-                            text=True,
-                            env=dict(os.environ, RELAY_CONF=wrong))
+    result = run([rig.program("rly"), "list"], env=dict(os.environ, RELAY_CONF=wrong), check=False)
     tap.is_(result.returncode, 3, "a wrong password: exit status 3")
     tap.unlike(result.stdout + result.stderr, "not-the-password", "… and it is not repeated")
     rlyd = rig.servers["rlyd"].pid
     nobody = pwd.getpwnam("www-data")
     code = f"import sys; sys.exit(0 if open('/proc/{rlyd}/environ').read() is None else 0)"
-    result = subprocess.run([
+    result = run([
         "setpriv", f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups",
         sys.executable, "-c", code
     ],
-                            capture_output=True,
-                            text=True)
+                 check=False)
     tap.like(result.stderr, "PermissionError", "www-data cannot look into rlyd")
     for name in ("web.conf", "rlyd.conf", "rly.conf", "authkeys.conf"):
         result = subprocess.run([
@@ -359,7 +350,8 @@ def permissions(rig):
     path = f"{rig.dir}/etc/open.conf"
     with open(rig.conf) as f, open(path, "w") as out:
         out.write(f.read())
-    warning = rf"RLY002 {re.escape(path)}: it has Redis's password in it and every user of this host can read it"
+    warning = (rf"RLY002 {re.escape(path)}: it has Redis's password in it and every user of this "
+               "host can read it")
     programs = {
         "rly": [rig.program("rly"), "list"],
         "rlyd": [rig.program("rlyd"), "-t", "-c", path],
@@ -372,11 +364,7 @@ def permissions(rig):
     for mode, expected in ((0o644, True), (0o640, False), (0o600, False)):
         os.chmod(path, mode)
         for name, argv in programs.items():
-            result = subprocess.run(argv,
-                                    stdin=subprocess.DEVNULL,
-                                    capture_output=True,
-                                    text=True,
-                                    env=dict(os.environ, RELAY_CONF=path))
+            result = run(argv, env=dict(os.environ, RELAY_CONF=path), check=False)
             said = re.search(warning, result.stdout + result.stderr) is not None
             tap.is_(
                 said, expected,
@@ -390,7 +378,7 @@ def permissions(rig):
         out.write(f.read().replace(f"{rig.dir}/etc/web.conf", path))
     server = rig.servers["httpd"]
     argv = [conf if a.endswith("/httpd.conf") else a for a in rig.httpd_argv]
-    result = subprocess.run(argv + ["-t"], capture_output=True, text=True, env=server.env)
+    result = run(argv + ["-t"], env=server.env, check=False)
     tap.like(result.stdout + result.stderr, warning, "apachectl configtest warns, too")
     tap.is_(result.returncode, 0, "… and goes on")
     os.unlink(path)
@@ -419,12 +407,11 @@ def folder(rig):
     rewrite = [rig.program("relayrewrite"), "-c", path, "-s", "http"]
 
     def said(argv, text=""):
-        result = subprocess.run(argv,
-                                input=text,
-                                capture_output=True,
-                                text=True,
-                                env=dict(os.environ, RELAY_CONF=path),
-                                timeout=20)
+        result = run(argv,
+                     input=text,
+                     env=dict(os.environ, RELAY_CONF=path),
+                     timeout=20,
+                     check=False)
         return f"{result.returncode} {result.stdout}{result.stderr}"
 
     tap.like(said(rly), r"^0 ID", "rly logs in with its file")

@@ -9,7 +9,7 @@ import signal
 import socket
 import time
 
-from lib import fixture, free_port, h2client, Rig, tap, test, wait_for
+from lib import fixture, free_port, Rig, tap, test, wait_for
 
 VHOST = """
     RelayBackendTimeout 1s
@@ -113,9 +113,8 @@ def check_large_post(rig, who, what, status):
     except OSError as e:
         got = e
     tap.is_(got, status, f"{what}: POST of 3 MB (HTTP/1.1)")
-    got = h2client.request(rig, [(":method", "POST"), (":scheme", "https"), (":path", "/"),
-                                 (":authority", rig.host(who)), ("content-length", str(len(body)))],
-                           body)
+    got = rig.h2([(":method", "POST"), (":scheme", "https"), (":path", "/"),
+                  (":authority", rig.host(who)), ("content-length", str(len(body)))], body)
     # a reset with NO_ERROR after the whole answer: send no more (RFC 9113, 8.1)
     tap.is_((got.status, got.ended and got.body.endswith(b"</html>\n"), got.reset or 0),
             (status, True, 0), f"{what}: POST of 3 MB (HTTP/2)")
@@ -256,11 +255,11 @@ def silent(rig, device):
 @test
 def unknown(rig):
     check_forms(rig, "unheard-of", "an unknown name", "unknown")
+    check_log(rig, "unheard-of", "RLY140", "unknown name")
     headers = {"Host": f"a.b.{rig.domain}", "Accept": "application/json"}
     tap.is_(
         json.loads(rig.get("unheard-of", headers=headers)[2])["name"], "",
         "no valid label: JSON has no name")
-    check_log(rig, "unheard-of", "RLY140", "unknown name")
 
 
 @test

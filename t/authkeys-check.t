@@ -4,10 +4,9 @@
 import os
 import re
 import shutil
-import subprocess
 import time
 
-from lib import fixture, tap, test
+from lib import fixture, run, tap, test
 from lib.authkeyslib import ask, BLOB, conf_for, conf_with, FP, grant, PROGRAM, PUB, rig, TYPE, USER
 
 
@@ -136,14 +135,13 @@ def sshd_accepts(sshd_config):
     os.makedirs("/run/sshd", 0o755, exist_ok=True)
     sshd_log = f"{rig.dir}/agree.log"
     open(sshd_log, "w").close()
-    subprocess.run([
+    run([
         "ssh", "-T", "-F", "none", "-i", PUB[:-4], "-o", "IdentitiesOnly=yes", "-o",
         "BatchMode=yes", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
         "-o", f"ProxyCommand=/usr/sbin/sshd -i -f {sshd_config} -E {sshd_log}", "relay@x", "true"
     ],
-                   stdin=subprocess.DEVNULL,
-                   capture_output=True,
-                   timeout=30)
+        timeout=30,
+        check=False)
     with open(sshd_log) as f:
         text = f.read()
     return "Accepted publickey for relay" in text, text
@@ -152,7 +150,7 @@ def sshd_accepts(sshd_config):
 @fixture
 def hostkey():
     path = f"{rig.dir}/hostkey"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path], check=True)
+    run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path])
     return path
 
 
@@ -290,10 +288,8 @@ def finds_conf(hostkey):
     """Without -c it goes by the relay.conf that sshd's configuration names, wherever and however
     that is written."""
     grant()
-    default = re.search(
-        "configuration is ([^ ,]+)",
-        subprocess.run([rig.program("rly"), "help"], capture_output=True,
-                       text=True).stdout).group(1)
+    default = re.search("configuration is ([^ ,]+)",
+                        run([rig.program("rly"), "help"], check=False).stdout).group(1)
     etc, over = os.path.dirname(os.path.dirname(default)), f"{rig.dir}/over"
     if not os.path.isdir(etc):
         return tap.skip("without -c", f"{etc} is not there")
@@ -353,12 +349,11 @@ def finds_conf(hostkey):
         with open(f"{stage}/sshd_config", "w") as f:
             f.write(f"HostKey {hostkey}\nAuthorizedKeysCommandUser relay-authkeys\n{lines}\n")
         if expected:  # sshd itself reads it so
-            effective = subprocess.run([
+            effective = run([
                 "unshare", "-m", "sh", "-c", view, "sh", over, etc, stage, "/usr/sbin/sshd", "-T",
                 "-f", f"{etc}/relay/sshd_config", "-C", "user=relay,host=x,addr=192.0.2.1"
             ],
-                                       capture_output=True,
-                                       text=True)
+                            check=False)
             tap.ok(
                 f"authorizedkeyscommand {PROGRAM} " in effective.stdout and
                 (f"-c {good}" in effective.stdout or f"-c{good}" in effective.stdout or

@@ -6,11 +6,10 @@ is judged."""
 import json
 import os
 import re
-import subprocess
 import sys
 import tempfile
 
-from lib import fixture, tap, test, TOP
+from lib import fixture, run, tap, test, TOP
 
 sys.path.append(f"{TOP}/bench")  # what is tested here
 from main import MARK  # noqa: E402
@@ -25,12 +24,10 @@ def number(value):
 
 
 def bench(*args, **env):
-    return subprocess.run([f"{TOP}/script/bench", *args],
-                          stdin=subprocess.DEVNULL,
-                          capture_output=True,
-                          text=True,
-                          timeout=300,
-                          env=dict(os.environ, **env))
+    return run([f"{TOP}/script/bench", *args],
+               timeout=300,
+               env=dict(os.environ, **env),
+               check=False)
 
 
 @fixture

@@ -6,11 +6,10 @@ clock is trusted."""
 import email.utils
 import os
 import socket
-import subprocess
 import threading
 import time
 
-from lib import fixture, keeper, Rig, rss_kb, tap, test, wait_for
+from lib import fixture, keeper, one_child, Rig, rss_kb, run, tap, test, wait_for
 from lib.clockrig import Shift
 
 STATUS = """
@@ -20,7 +19,7 @@ STATUS = """
 """
 # One process, so that what is asked first is what is known later; room for the next one in a
 # graceful restart.
-ONE_CHILD = "ServerLimit 4\nStartServers 1\nThreadsPerChild 25\nMaxRequestWorkers 25\nMinSpareThreads 1\nMaxSpareThreads 25"
+ONE_CHILD = one_child(25)
 
 
 def status_lines(rig):
@@ -213,12 +212,9 @@ def missed(rig, device):
     rig.connect(tunnel)
     name = tunnel["routes"][0]["name"]
     tap.is_({rig.get(tunnel)[0] for _ in range(3)}, {200}, "missed: a known route")
-    subprocess.run(["redis-cli", "-s", rig.redis_sock],
-                   check=True,
-                   capture_output=True,
-                   text=True,
-                   input=("MULTI\nCLIENT KILL TYPE pubsub\nCLIENT KILL TYPE normal SKIPME yes\n"
-                          f"DEL relay:route:{name}\nHSET relay:gone:{name} v 1 why closed\nEXEC\n"))
+    run(["redis-cli", "-s", rig.redis_sock],
+        input="MULTI\nCLIENT KILL TYPE pubsub\nCLIENT KILL TYPE normal SKIPME yes\n"
+        f"DEL relay:route:{name}\nHSET relay:gone:{name} v 1 why closed\nEXEC\n")
     took, before = ask_until(rig.connection(tunnel), 410, 5)
     tap.ok(took is not None and took < 2,
            "missed: a close in the moment when the link broke is known soon after",

@@ -5,11 +5,10 @@ under each MPM."""
 import os
 import re
 import signal
-import subprocess
 import threading
 import time
 
-from lib import APACHE2, fixture, keeper, MODULES, Rig, tap, test, TOP
+from lib import APACHE2, fixture, keeper, MODULES, Rig, run, tap, test, TOP
 
 
 def configtest(rig, change):
@@ -18,11 +17,9 @@ def configtest(rig, change):
         text = change(f.read())
     with open(f"{rig.dir}/etc/changed.conf", "w") as f:
         f.write(text)
-    result = subprocess.run([APACHE2, "-d", rig.dir, "-f", f"{rig.dir}/etc/changed.conf", "-t"],
-                            stdin=subprocess.DEVNULL,
-                            capture_output=True,
-                            text=True,
-                            env=rig.servers["httpd"].env)
+    result = run([APACHE2, "-d", rig.dir, "-f", f"{rig.dir}/etc/changed.conf", "-t"],
+                 env=rig.servers["httpd"].env,
+                 check=False)
     return result.returncode, result.stdout + result.stderr
 
 
@@ -121,7 +118,8 @@ def eviction(rig):
             rf"maxmemory-policy {policy}: .*"
             "Set `maxmemory-policy noeviction'" if evicts else None)
     rig.expect("RLY111")  # while Redis hangs
-    base = f"[relay]\nname = r\ndomain = relay.localhost\n[redis]\nurl = unix://blind:s3cret@{rig.redis_sock}\n"
+    base = ("[relay]\nname = r\ndomain = relay.localhost\n[redis]\n"
+            f"url = unix://blind:s3cret@{rig.redis_sock}\n")
     rig.redis("ACL", "SETUSER", "blind", "on", ">s3cret", "~*", "+@all", "-info")
     warns(rig, "Redis does not let it ask", with_conf(rig, base), None)
     warns(rig, "Redis refuses the login", with_conf(rig, base.replace("s3cret", "wrong")), None)
@@ -152,8 +150,8 @@ def names(rig):
             "    ServerName relay.localhost\n    ServerAlias *.relay.localhost\n",
             f"    ServerName {name}\n{lines}")
 
-    wanted = r"RLY116 no virtual host with RelayEngine on \(.*changed.conf:\d+\) has a name below `relay.localhost', the domain in .*" \
-        r"It needs `ServerAlias \*.relay.localhost'"
+    wanted = (r"RLY116 no virtual host with RelayEngine on \(.*changed.conf:\d+\) has a name below "
+              r"`relay.localhost', the domain in .*It needs `ServerAlias \*.relay.localhost'")
     for good in (("relay.localhost", "*.relay.localhost"), ("x.example", "*.RELAY.localhost"),
                  ("x.example", "*.localhost"), ("x.example", "*"), ("x.example",
                                                                     "nas.relay.localhost"),
@@ -205,11 +203,9 @@ def listed(rig):
     with open(f"{TOP}/mod_relay/directives.def") as f:
         rows = re.findall(r'^DIRECTIVE\((\w+), "([^"]+)",.*?BRIEF\(((?:\s*"[^"]*")+)\)', f.read(),
                           re.M | re.S)
-    result = subprocess.run([APACHE2, "-d", rig.dir, "-f", f"{rig.dir}/etc/httpd.conf", "-L"],
-                            stdin=subprocess.DEVNULL,
-                            capture_output=True,
-                            text=True,
-                            env=rig.servers["httpd"].env)
+    result = run([APACHE2, "-d", rig.dir, "-f", f"{rig.dir}/etc/httpd.conf", "-L"],
+                 env=rig.servers["httpd"].env,
+                 check=False)
     listed = dict(re.findall(r"^(Relay\w+) \(mod_relay\.c\)\n(\t.*\n\t.*)", result.stdout, re.M))
     tap.is_(sorted(listed), sorted(name for name, _, _ in rows),
             "httpd -L: the directives of the table, and no others")
@@ -250,9 +246,8 @@ def modules(rig):
     check(rig, "without mod_http2", without("http2", "proxy_http2"), None)
     check(rig, "without mod_status", lambda text: without("status")
           (text).replace("SetHandler server-status", ""), None)
-    symbols = subprocess.run(["nm", "-D", "--defined-only", f"{rig.root}{MODULES}/mod_relay.so"],
-                             capture_output=True,
-                             text=True).stdout
+    symbols = run(["nm", "-D", "--defined-only", f"{rig.root}{MODULES}/mod_relay.so"],
+                  check=False).stdout
     tap.is_([line.split()[-1] for line in symbols.splitlines()], ["relay_module"],
             "mod_relay.so exports relay_module and nothing else")
 

@@ -13,9 +13,10 @@ import socket
 import subprocess
 import time
 
-from lib import fds, fixture, keeper, log, Rig, tap, test, timed, wait_for
+from lib import fds, fixture, keeper, log, Rig, run, tap, test, timed, wait_for
 
-SMALL = "ServerLimit 1\nStartServers 1\nThreadLimit 6\nThreadsPerChild 6\nMaxRequestWorkers 6\nMinSpareThreads 1\nMaxSpareThreads 6"
+SMALL = ("ServerLimit 1\nStartServers 1\nThreadLimit 6\nThreadsPerChild 6\nMaxRequestWorkers 6\n"
+         "MinSpareThreads 1\nMaxSpareThreads 6")
 
 
 def status(rig, what, path="/", timeout=30):
@@ -438,9 +439,7 @@ def disk_full():
     """The file systems of the logs and of Redis's data are full."""
     rig = Rig(rlyd=True, start=False)
     for name in ("log", "redis"):
-        subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=4m,mode=0755", "tmpfs", f"{rig.dir}/{name}"],
-            check=True)
+        run(["mount", "-t", "tmpfs", "-o", "size=4m,mode=0755", "tmpfs", f"{rig.dir}/{name}"])
     try:
         rig.start()
         device = rig.device("full")

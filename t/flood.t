@@ -15,11 +15,10 @@ import re
 import select
 import socket
 import ssl
-import subprocess
 import threading
 import time
 
-from lib import fds, fixture, keeper, own_network, Rig, rss_kb, tap, test, wait_for
+from lib import fds, fixture, keeper, own_network, Rig, rss_kb, run, tap, test, wait_for
 
 SECONDS = float(os.environ.get("RELAY_SOAK", "8"))
 SEED = os.environ.get("RELAY_SEED", str(random.SystemRandom().randrange(10**9)))
@@ -229,7 +228,7 @@ class Crowd:
 def rig():
     tap.diag(f"RELAY_SEED={SEED}")
     own_network()
-    subprocess.run(["ip", "route", "add", "local", ELSEWHERE, "dev", "lo"], check=True)
+    run(["ip", "route", "add", "local", ELSEWHERE, "dev", "lo"])
     rig = Rig(rlyd=True, vhost=STATUS)
     rig.expect(
         "RLY40|AH02645|ssh_dispatch_run_fatal|Protocol major versions differ|AH00484|AH10159")

@@ -8,16 +8,16 @@ import json
 import os
 import pwd
 import re
-import subprocess
 import threading
 import time
 
-from lib import events, fixture, log, Rig, tap, test, TOP, wait, wait_for, within
+from lib import events, fixture, log, Rig, run, tap, test, TOP, wait, wait_for, within
 from lib.squatter import Squatter
 
 # Above the ports that connections leave from, and those of other rigs.
 LOW = 61000 + os.getpid() % 38 * 100
-SOCKET = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+SOCKET = (b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+          b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n")
 
 # What listens, as whom, where (of the devices' addresses), and how; and what the log says of it.
 KINDS = (
@@ -75,11 +75,8 @@ def visits(rig, tunnel):
 def orders():
     """Orders of events that no visitor can time: the unit test, for t/mutations' sake."""
     build = os.environ.get("RELAY_BUILD", f"{TOP}/build")
-    made = subprocess.run(["make", "-s", "-C", build, "t/unit/test_owner"],
-                          capture_output=True,
-                          text=True)
-    said = subprocess.run([f"{build}/t/unit/test_owner"], capture_output=True,
-                          text=True) if made.returncode == 0 else made
+    made = run(["make", "-s", "-C", build, "t/unit/test_owner"], check=False)
+    said = run([f"{build}/t/unit/test_owner"], check=False) if made.returncode == 0 else made
     tap.is_((said.returncode, re.findall("(?m)^not ok.*", said.stdout)), (0, []),
             "the judgement of sockets, by table and by this kernel's own")
 
@@ -244,11 +241,9 @@ def why(rig):
 def rly_open(rig, number=itertools.count(), elsewhere=False):
     """elsewhere: as on another host, where rly sees no listener of the relay's."""
     argv = [rig.program("rly"), "open", "--json", "-o", f"{rig.dir}/skip-{next(number)}", "80"]
-    return subprocess.run((["unshare", "-n"] if elsewhere else []) + argv,
-                          text=True,
-                          capture_output=True,
-                          stdin=subprocess.DEVNULL,
-                          env=dict(os.environ, RELAY_CONF=rig.conf))
+    return run((["unshare", "-n"] if elsewhere else []) + argv,
+               env=dict(os.environ, RELAY_CONF=rig.conf),
+               check=False)
 
 
 def opened(result):
@@ -313,7 +308,8 @@ code = (op(0x20, 0, 0, 0) + op(0x15, 0, 3, nr) + op(0x20, 0, 0, 16) + op(0x15, 0
         + op(0x06, 0, 0, 0x00050000 | 97) + op(0x06, 0, 0, 0x7fff0000))
 buf = ctypes.create_string_buffer(code)
 libc = ctypes.CDLL(None, use_errno=True)
-if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, ctypes.create_string_buffer(struct.pack("@HP", 6, ctypes.addressof(buf))), 0, 0):
+program = ctypes.create_string_buffer(struct.pack("@HP", 6, ctypes.addressof(buf)))
+if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, program, 0, 0):
     sys.exit(f"seccomp: {os.strerror(ctypes.get_errno())}")
 os.execv(sys.argv[1], sys.argv[1:])
 """

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import tempfile
 
-from lib import tap, test, TOP
+from lib import run, tap, test, TOP
 
 SECONDS = os.environ.get("RELAY_FUZZ_SECONDS", "1")
 BUILD = os.environ.setdefault("RELAY_FUZZ_BUILD", f"{TOP}/build-fuzz")
@@ -35,10 +35,7 @@ def canary(directory, *options, text=None):
 def targets():
     if not shutil.which("clang"):
         tap.skip_all("clang is not installed")
-    result = subprocess.run([f"{TOP}/script/fuzz", SECONDS],
-                            stdin=subprocess.DEVNULL,
-                            capture_output=True,
-                            text=True)
+    result = run([f"{TOP}/script/fuzz", SECONDS], check=False)
     tap.is_(result.returncode, 0,
             "script/fuzz finds nothing") or tap.diag(result.stdout + result.stderr)
     lines = dict(

@@ -6,9 +6,8 @@ names, logins and tunnels. Thousands in CI; the figures in RUNS.md are of RELAY_
 (requests: 100,000)."""
 import os
 import re
-import subprocess
 
-from lib import fixture, keeper, Rig, tap, test, wait_for
+from lib import fixture, keeper, Rig, run, tap, test, wait_for
 
 TIMES = int(os.environ.get("RELAY_GROWTH", "1"))
 # One child with all threads from the start: what httpd starts and ends by itself is not what is
@@ -62,13 +61,12 @@ def load(rig, tunnel, n):
     host = f"{tunnel['routes'][0]['name']}.{rig.domain}"
     total = [0, 0, 0, 0]
     for at in range(0, n, 10000):
-        out = subprocess.run([
+        out = run([
             "h2load", "--h1", "-n",
             str(min(10000, n - at)), "-c", "8", "-t", "1", f"https://{host}:{rig.https_port}/",
             f"--connect-to={rig.address}:{rig.https_port}"
         ],
-                             capture_output=True,
-                             text=True).stdout
+                  check=False).stdout
         done = re.search(r"(\d+) 2xx, (\d+) 3xx, (\d+) 4xx, (\d+) 5xx", out)
         total = [t + int(g) for t, g in zip(total, done.groups())] if done else out
     tap.is_(total, [n, 0, 0, 0], f"{n} requests, each answered 200")

@@ -11,11 +11,11 @@ import re
 import threading
 import time
 
-from lib import ASAN_KEEPS_LITTLE, Asker, fixture, keeper, Rig, tap, test, wait_for
-from lib.trap import Listener, Trap
+from lib import ASAN_KEEPS_LITTLE, Asker, fixture, keeper, one_child, Rig, tap, test, wait_for
+from lib.trap import frame, H2Listener, Trap
 
 # One process, so that its memory can be watched.
-ONE_CHILD = "ServerLimit 2\nStartServers 1\nThreadsPerChild 25\nMaxRequestWorkers 25\nMinSpareThreads 1\nMaxSpareThreads 25"
+ONE_CHILD = one_child(25)
 VHOST = "RelayBackendTimeout 1s"
 MB = 1 << 20
 # kB that httpd may grow by; a sanitizer keeps what is freed for a while
@@ -267,40 +267,19 @@ def answers_without_end(rig, trap, tunnel):
            f"{sent}, {body.sent}")
 
 
-def frame(kind, flags, stream, payload=b""):
-    return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4,
-                                                                                    "big") + payload
-
-
-class Http2(Listener):
-    """A device with HTTP/2 (h2c) that answers each request with `pieces` over and over."""
-    scheme = "h2c"
-
+class Endless(H2Listener):
+    """Answers a request over HTTP/2 with `first`, and with `again` over and over."""
     def __init__(self, first, again, most):
         self.first, self.again, self.most, self.sent = first, again, most, 0
         super().__init__()
 
-    def _serve(self, connection):
-        with connection, connection.makefile("rb") as stream:
-            connection.settimeout(15)
-            try:
-                stream.read(24)
-                connection.sendall(frame(4, 0, 0) + frame(4, 1, 0))
-                while True:
-                    head = stream.read(9)
-                    if len(head) < 9:
-                        return
-                    stream.read(int.from_bytes(head[:3], "big"))
-                    if head[3] == 1:
-                        break
-                number = int.from_bytes(head[5:], "big")
-                connection.sendall(self.first(number))
-                while self.sent < self.most:
-                    piece = self.again(number)
-                    connection.sendall(piece)
-                    self.sent += len(piece)
-            except OSError:
-                pass
+    def answer(self, connection, stream):
+        connection.sendall(self.first(stream))
+        while self.sent < self.most:
+            piece = self.again(stream)
+            connection.sendall(piece)
+            self.sent += len(piece)
+        return False
 
 
 @test
@@ -333,7 +312,7 @@ def http2(rig, trap, tunnel):
                                                             (n + 1).to_bytes(4, "big") + b"\x82")),
     ]
     for what, first, again in kinds:
-        device = Http2(first, again, 100 * MB)
+        device = Endless(first, again, 100 * MB)
         mine = rig.open(device.url)
         rig.connect(mine)
         before, peak = resident(rig), 0

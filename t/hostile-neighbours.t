@@ -18,9 +18,10 @@ import sys
 import time
 
 from lib import (alive, connection_pair, Door, fds, fixture, hostileredis, live, log, monitor_of,
-                 processes, Rig, tap, test, wait, within)
+                 processes, Rig, run, tap, test, wait, within)
 
-LOGIN = "relay1 login tunnel=abcdefghijklmnop key=SHA256:" + "A" * 43 + " expires=1900000000000 listen=127.77.0.5:10000"
+LOGIN = ("relay1 login tunnel=abcdefghijklmnop key=SHA256:" + "A" * 43 +
+         " expires=1900000000000 listen=127.77.0.5:10000")
 LIBC = ctypes.CDLL(None, use_errno=True)
 kept = []  # far ends, which have to stay open
 
@@ -281,7 +282,8 @@ os.setgid(65534); os.setuid(65534)
 listener = socket.socket(); listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
 listener.bind(("127.0.0.1", 0)); listener.listen()
 near = socket.create_connection(listener.getsockname()); far, _ = listener.accept()
-near.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 1000)); near.setblocking(False)
+near.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 1000))
+near.setblocking(False)
 try:
     while True: near.send(b"x" * 65536)
 except BlockingIOError: pass
@@ -315,17 +317,21 @@ def stranger(rig):
 FUSE = """
 import ctypes, fcntl, os, socket, struct, sys, array
 libc = ctypes.CDLL(None, use_errno=True)
-if libc.unshare(0x20000) or libc.mount(b"none", b"/", None, 0x44000, None): sys.exit("no mount namespace")
+if libc.unshare(0x20000) or libc.mount(b"none", b"/", None, 0x44000, None):
+    sys.exit("no mount namespace")
 dev = os.open("/dev/fuse", os.O_RDWR)
-if libc.mount(b"x", sys.argv[2].encode(), b"fuse", 0, b"fd=%d,rootmode=40000,user_id=0,group_id=0" % dev): sys.exit("no mount")
-def attr(ino, mode): return struct.pack("<QQQQQQIIIIIIIIII", ino, 0, 0, 0, 0, 0, 0, 0, 0, mode, 1, 0, 0, 0, 512, 0)
+options = b"fd=%d,rootmode=40000,user_id=0,group_id=0" % dev
+if libc.mount(b"x", sys.argv[2].encode(), b"fuse", 0, options): sys.exit("no mount")
+def attr(ino, mode):
+    return struct.pack("<QQQQQQIIIIIIIIII", ino, *[0] * 8, mode, 1, 0, 0, 0, 512, 0)
 def serve():
     while True:
         request = os.read(dev, 1 << 17)
         length, op, unique, node = struct.unpack("<IIQQ", request[:24])
         if op == 26: out = struct.pack("<IIIIHHIII", 7, 31, 65536, 0, 0, 0, 65536, 0, 0) + bytes(28)
         elif op == 1: out = struct.pack("<QQQQII", 2, 1, 60, 60, 0, 0) + attr(2, 0o100644)
-        elif op == 3: out = struct.pack("<QII", 60, 0, 0) + attr(node, 0o40755 if node == 1 else 0o100644)
+        elif op == 3:
+            out = struct.pack("<QII", 60, 0, 0) + attr(node, 0o40755 if node == 1 else 0o100644)
         elif op == 14: out = struct.pack("<QII", 1, 0, 0)
         elif op == 25: print("hangs", flush=True); continue   # FLUSH: no answer, ever
         else: continue
@@ -395,7 +401,8 @@ for i in range(60):
     far = socket.create_connection(listener.getsockname(), source_address=(f"127.9.{i}.9", 0))
     tcp, _ = listener.accept()
     s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET); s.connect(sys.argv[1])
-    s.sendmsg([(sys.argv[2] % i).encode()], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [b.fileno(), tcp.fileno()]))])
+    fds = array.array("i", [b.fileno(), tcp.fileno()])
+    s.sendmsg([(sys.argv[2] % i).encode()], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])
     b.close(); s.close(); a.settimeout(10)
     try: admitted += a.recv(10).startswith(b"SSH-")
     except OSError: pass
@@ -409,9 +416,7 @@ def forged_source(rig):
     rig.expect("RLY402")
     for text, most in (("relay1 handoff way=tls peer=9.9.%d.9:1", 0), ("relay1 handoff way=tls%.0s",
                                                                        20)):
-        said = subprocess.run([sys.executable, "-c", FORGER, f"{rig.dir}/run/rlyd.sock", text],
-                              capture_output=True,
-                              text=True)
+        said = run([sys.executable, "-c", FORGER, f"{rig.dir}/run/rlyd.sock", text], check=False)
         tap.is_(said.stdout.strip(), str(most),
                 f"60 hand-offs that claim or choose their sources, `{text}': {most} are admitted")
     wait(lambda: not children(rig.servers["rlyd"].pid, "sshd"), 5)
@@ -460,7 +465,7 @@ def reporter(rig):
     """A report counts only from a living child of root's sshd, which waits for the answer: till
     then its pid is its own."""
     sshd = f"{rig.dir}/etc/sshd"
-    subprocess.run(["cp", os.path.realpath(sys.executable), sshd], check=True)
+    run(["cp", os.path.realpath(sys.executable), sshd])
     web, authkeys = (pwd.getpwnam(name).pw_uid for name in ("www-data", "relay-authkeys"))
     tap.is_(report_from(rig, sshd, 0, "waits"), "relay1 ok",
             "a report from a child of root's sshd is taken")

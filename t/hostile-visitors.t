@@ -19,7 +19,7 @@ import h2.config
 import h2.errors
 import h2.exceptions
 
-from lib import fixture, h2client, keeper, Rig, tap, test
+from lib import fixture, keeper, Rig, tap, test
 from lib.trap import Trap
 
 # The vhost's own limits, shortened for this test; one directive for each so that it is those that
@@ -240,12 +240,11 @@ def http2(rig, trap, tunnel):
         ("TRACE", changed(":method", "TRACE", "TRACE"), None),
         ("CONNECT", [(":method", "CONNECT"), (":authority", "127.0.0.1:22")], None),
     ]
-    tap.is_(
-        h2client.request(rig, base, name=host).body, b"trap /h2-base", "HTTP/2, nothing wrong: 200")
+    tap.is_(rig.h2(base, name=host).body, b"trap /h2-base", "HTTP/2, nothing wrong: 200")
     for what, headers, body in cases:
         before = len(trap.seen)
         try:
-            answer = h2client.request(rig, headers, body, name=host)
+            answer = rig.h2(headers, body, name=host)
             status = answer.status
         except (OSError, h2.exceptions.ProtocolError) as e:
             status = repr(e)
@@ -364,8 +363,8 @@ class Slow(threading.Thread):
     """A visitor who says a byte now and then; .ended says after how long httpd had enough."""
     def __init__(self, rig, tunnel, tls, first, drip):
         super().__init__(daemon=True)
-        self.rig, self.tunnel, self.tls, self.first, self.drip, self.ended, self.began = rig, tunnel, tls, first, drip, None, time.monotonic(
-        )
+        self.rig, self.tunnel, self.tls, self.first, self.drip = rig, tunnel, tls, first, drip
+        self.ended, self.began = None, time.monotonic()
         self.start()
 
     def run(self):

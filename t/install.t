@@ -16,14 +16,20 @@ BUILD = os.environ.get("RELAY_BUILD", f"{TOP}/build")
 NAMESPACE = f"""
 mount -t tmpfs relay-test /mnt && mkdir /mnt/up /mnt/work /mnt/root &&
 mount -t overlay overlay -o lowerdir=/,upperdir=/mnt/up,workdir=/mnt/work /mnt/root &&
-mount -t proc proc /mnt/root/proc && mount --rbind /dev /mnt/root/dev && mount -t tmpfs tmpfs /mnt/root/run &&
-mount -t tmpfs tmpfs /mnt/root/tmp && mkdir /mnt/root/run/lock && chmod 1777 /mnt/root/tmp /mnt/root/run/lock && ip link set lo up || exit 77
+mount -t proc proc /mnt/root/proc && mount --rbind /dev /mnt/root/dev &&
+mount -t tmpfs tmpfs /mnt/root/run && mount -t tmpfs tmpfs /mnt/root/tmp &&
+mkdir /mnt/root/run/lock && chmod 1777 /mnt/root/tmp /mnt/root/run/lock &&
+ip link set lo up || exit 77
 for tree in {TOP} {BUILD}; do case $tree in /tmp/*|/run/*)
     mkdir -p /mnt/root$tree /mnt/up$tree-tree /mnt/work$tree-tree &&
-    mount -t overlay overlay -o lowerdir=$tree,upperdir=/mnt/up$tree-tree,workdir=/mnt/work$tree-tree /mnt/root$tree || exit 77
+    mount -t overlay overlay /mnt/root$tree \\
+        -o lowerdir=$tree,upperdir=/mnt/up$tree-tree,workdir=/mnt/work$tree-tree || exit 77
 esac; done
-cd /mnt/root && rm -rf root/try-relay etc/relay etc/letsencrypt var/lib/relay-redis etc/apache2/sites-enabled/relay* etc/apache2/mods-enabled/relay* &&
-rm -rf etc/systemd/system/relay* etc/systemd/system/rlyd* etc/systemd/system/apache2.service.d var/log/apache2/*.log && mkdir -p /mnt/root/usr/local/sbin && cp {TOP}/t/lib/systemctl /mnt/root/usr/local/sbin/
+cd /mnt/root && rm -rf root/try-relay etc/relay etc/letsencrypt var/lib/relay-redis \\
+    etc/apache2/sites-enabled/relay* etc/apache2/mods-enabled/relay* \\
+    etc/systemd/system/relay* etc/systemd/system/rlyd* etc/systemd/system/apache2.service.d \\
+    var/log/apache2/*.log &&
+mkdir -p /mnt/root/usr/local/sbin && cp {TOP}/t/lib/systemctl /mnt/root/usr/local/sbin/
 : >/mnt/root/etc/hosts && echo 127.0.0.1 localhost >/mnt/root/etc/hosts
 exec chroot /mnt/root /bin/bash
 """
@@ -51,7 +57,7 @@ OLD_REDIS_DONE = [
 ]
 
 
-def run(name, steps):
+def type_in(name, steps):
     result = subprocess.run(
         ["unshare", "-m", "-n", "-p", "-f", "--kill-child", "/bin/sh", "-c", NAMESPACE],
         input=readme.script(steps),
@@ -100,7 +106,7 @@ def new_redis(install):
         (what, f"make -s -C {BUILD} uninstall" if command.startswith("make uninstall") else command,
          like) for what, command, like in remove
     ]
-    run(
+    type_in(
         "new", install + readme.INSTALLED + readme.PRIVILEGES + UNITS + readme.CLOSED + remove +
         readme.REMOVED)
 
@@ -112,7 +118,7 @@ def old_redis(install):
     commands = [command for _, command, _ in install]
     three, four, five = (next(n for n, c in enumerate(commands) if word in c)
                          for word in ("relay-redis-setup", "relay.conf /etc", "rlyd.service"))
-    run(
+    type_in(
         "old Redis", install[:three] + OLD_REDIS + old[:-1] + install[four:five] + old[-1:] +
         install[five:] + OLD_REDIS_DONE)
 

@@ -8,14 +8,13 @@ key can do at all: keys.t. Strangers: flood.t.)"""
 import os
 import re
 import socket
-import subprocess
 import threading
 import time
 
 import paramiko
 
-from lib import (alive, Asker, events, fds, fixture, keeper, live, monitor_of, processes, Rig, tap,
-                 test, wait_for)
+from lib import (alive, Asker, events, fds, fixture, keeper, live, monitor_of, processes, Rig, run,
+                 tap, test, wait_for)
 from lib.sshclients import look, Raw, string
 
 GRACE = 4  # LoginGraceTime here
@@ -232,7 +231,7 @@ def tries(rig, device, way, port):
     os.mkdir(directory)
     names = [f"{directory}/{i}" for i in range(6)]
     for name in names:
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", name], check=True)
+        run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", name])
     transport = paramiko.Transport(socket.create_connection((rig.address, port), 10))
     transport.start_client(timeout=20)
     tries = 0

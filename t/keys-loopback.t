@@ -67,7 +67,10 @@ class Case:
             watch.see()
         raw.close()
         self.quiet()
-        good = granted and watch.listens and watch.listens <= self.loopback if works else not granted and not watch.listens
+        if works:
+            good = granted and watch.listens and watch.listens <= self.loopback
+        else:
+            good = not granted and not watch.listens
         which = "PORT" if port == self.port else f"PORT{port - self.port:+}" if port else "0"
         tap.ok(
             good, f"{self.name}: raw {address!r} {which}: " +

@@ -15,7 +15,7 @@ import time
 
 import paramiko
 
-from lib import edit, fixture, free_port, listeners, Rig, Server, tap, test, wait_for
+from lib import edit, fixture, free_port, listeners, Rig, run, Server, tap, test, wait_for
 from lib.privatelog import PrivateLog
 from lib.sshclients import Attempt, Clients, look, Raw, string, Watch
 
@@ -553,13 +553,10 @@ def logins(case):
                  "-oProxyCommand=x", "no-such-user"):
         shut_out(f"login as {user!r}", [*clients.openssh()[:-1], *forward, "-l", user, "127.0.0.1"])
     stranger = f"{case.rig.dir}/stranger-{case.port}"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", stranger], check=True)
+    run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", stranger])
     shut_out("a key nobody granted",
              Clients(stranger, "127.0.0.1", case.port, case.hostkey).openssh(*forward))
-    subprocess.run(
-        ["ssh-keygen", "-q", "-s", stranger, "-I", "x", "-n", "relay", f"{case.key}.pub"],
-        check=True,
-        capture_output=True)
+    run(["ssh-keygen", "-q", "-s", stranger, "-I", "x", "-n", "relay", f"{case.key}.pub"])
     shut_out("the key's certificate by somebody, without the key", [
         *clients.openssh(*forward)[:-1], "-o", f"CertificateFile={case.key}-cert.pub", "-o",
         "PubkeyAcceptedAlgorithms=ssh-ed25519-cert-v01@openssh.com", "relay@127.0.0.1"

@@ -2,12 +2,12 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """script/lint sees what it should: a unit with a fault in it fails, by each of the tools that read
 C. That the tree itself has none is a step of script/test."""
-import subprocess
 import tempfile
 
-from lib import fixture, tap, test, TOP
+from lib import fixture, run, tap, test, TOP
 
-HEAD = "/* Licensed under the Apache License, Version 2.0; see LICENSE. */\n#include <stdlib.h>\n#include <string.h>\n"
+HEAD = ("/* Licensed under the Apache License, Version 2.0; see LICENSE. */\n"
+        "#include <stdlib.h>\n#include <string.h>\n")
 FAULTS = {
     "a use after free":
     ("int f(int n)\n{\n    char *p = malloc(10);\n\n    if (!p)\n        return 0;\n    p[0] = "
@@ -33,10 +33,7 @@ def lint(path, code):
     """script/lint's result for a unit of this code."""
     with open(path, "w") as f:
         f.write(HEAD + code)
-    return subprocess.run([f"{TOP}/script/lint", path],
-                          stdin=subprocess.DEVNULL,
-                          capture_output=True,
-                          text=True)
+    return run([f"{TOP}/script/lint", path], check=False)
 
 
 @test

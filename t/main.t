@@ -10,14 +10,16 @@ import subprocess
 import tempfile
 import time
 
-from lib import alive, fixture, keeper, listeners, Rig, tap, test, TOP
+from lib import alive, fixture, keeper, listeners, Rig, run, tap, test, TOP
 from lib.browser import Browser
 
 DEMO = f"{TOP}/script/demo"
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>The device's page</title>
-<link rel="stylesheet" href="/style.css"><h1>Hello from behind the NAT</h1><p id="js">no script</p><p id="ws">no socket</p>
+<link rel="stylesheet" href="/style.css"><h1>Hello from behind the NAT</h1>
+<p id="js">no script</p><p id="ws">no socket</p>
 <script>
-fetch('/echo').then(r => r.json()).then(j => { document.getElementById('js').innerText = 'asked ' + j.device; });
+fetch('/echo').then(r => r.json())
+  .then(j => { document.getElementById('js').innerText = 'asked ' + j.device; });
 const ws = new WebSocket('wss://' + location.host + '/ws');
 ws.onopen = () => ws.send('ping over a socket');
 ws.onmessage = e => { document.getElementById('ws').innerText = e.data; };
@@ -84,15 +86,11 @@ def demo_json():
         "curl", "-q", "-sS", "--noproxy", "*", "--cacert", j["ca"], "--resolve",
         f"{host}:{j['https_port']}:127.0.0.1", "-w", "%{http_code}", "-o", "/dev/null", j["url"]
     ]
-    tap.is_(
-        subprocess.run(curl, capture_output=True, text=True).stdout, "200",
-        "demo --json: the URL answers")
+    tap.is_(run(curl, check=False).stdout, "200", "demo --json: the URL answers")
     closed = subprocess.run([j["rly"], "close", host.split(".")[0]],
                             env=dict(os.environ, RELAY_CONF=j["conf"]))
     tap.is_(closed.returncode, 0, "demo --json: rly works with the named relay.conf")
-    tap.is_(
-        subprocess.run(curl, capture_output=True, text=True).stdout, "410",
-        "… and the URL is gone after rly close")
+    tap.is_(run(curl, check=False).stdout, "410", "… and the URL is gone after rly close")
     below = keeper.descendants([process.pid])
     process.send_signal(signal.SIGTERM)
     rest, _ = process.communicate(timeout=30)
@@ -131,10 +129,7 @@ def demo_plain():
     tap.like(text, r"curl --cacert \S+ --resolve \S+ https://", "plain demo shows a curl command")
     tap.like(text, r"RELAY_CONF=\S+ \S+/rly close ", "plain demo shows how to close the tunnel")
     command = re.search(r"^    (curl .*)$", text, re.M).group(1)
-    answer = subprocess.run(f"{command} -q -sS --noproxy '*'",
-                            shell=True,
-                            capture_output=True,
-                            text=True).stdout
+    answer = run(f"{command} -q -sS --noproxy '*'", shell=True, check=False).stdout
     tap.like(answer, "Hello from the device", "the curl command as shown fetches the page")
     directory = re.search(r"(/run/relay-\w+)/", text).group(1)
     process.send_signal(signal.SIGINT)
@@ -184,7 +179,7 @@ def browser(rig, scratch):
     keep = os.environ.get("RELAY_KEEP")
     if keep:
         for name in ("page.png", "gone.png"):
-            subprocess.run(["cp", f"{scratch}/{name}", keep], check=True)
+            run(["cp", f"{scratch}/{name}", keep])
 
 
 @fixture

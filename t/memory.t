@@ -15,11 +15,15 @@ from lib.browser import Browser, BrowserError
 WORKER = """self.addEventListener('install', e => { self.skipWaiting();
   e.waitUntil(caches.open('all').then(c => c.addAll(['/']))) });
 self.addEventListener('activate', e => e.waitUntil(clients.claim()));
-self.addEventListener('fetch', e => { if (e.request.mode == 'navigate') e.respondWith(caches.match('/')) });
+self.addEventListener('fetch', e => {
+  if (e.request.mode == 'navigate') e.respondWith(caches.match('/')) });
 """
-PAGE = """<!doctype html><meta charset="utf-8"><title>no worker</title><h1>%(id)s</h1><p id="app">no script</p><script src="/app.js"></script>
+PAGE = """<!doctype html><meta charset="utf-8"><title>no worker</title><h1>%(id)s</h1>
+<p id="app">no script</p><script src="/app.js"></script>
 <script>%(worker)s</script>"""
-REGISTER = """navigator.serviceWorker.register('/js/worker.js', {scope: '/', updateViaCache: 'all'}).then(() => navigator.serviceWorker.ready)
+REGISTER = """navigator.serviceWorker
+  .register('/js/worker.js', {scope: '/', updateViaCache: 'all'})
+  .then(() => navigator.serviceWorker.ready)
   .then(() => { document.title = 'worker' })"""
 YEAR = ("Cache-Control", "public, max-age=31536000, immutable")
 
@@ -51,8 +55,9 @@ class Site:
             spec = dict(re.findall(r"(\w+)=([^&]*)", request.path.partition("?")[2]))
             status = int(spec.get("status", 200))
             cc = {"none": [], "store": [("Cache-Control", "no-store")]}.get(spec.get("cc"), [YEAR])
-            return status, spec.get("type", "").replace("+", "/", 1) or None, cc + ([("Location", "/")] if status < 400 and status > 300 else []), \
-                "" if status == 304 else "x"
+            where = [("Location", "/")] if 300 < status < 400 else []
+            kind = spec.get("type", "").replace("+", "/", 1) or None
+            return status, kind, cc + where, "" if status == 304 else "x"
         return 200, "text/html", [
             YEAR
         ] if self.cached else [], PAGE % {"id": self.id, "worker": REGISTER if self.worker else ""}
@@ -121,8 +126,8 @@ def shows(browser, wanted, what, timeout=12):
 def left(browser):
     """What the browser holds of the name that it shows."""
     return browser.run(
-        """return (async () => [(await navigator.serviceWorker.getRegistrations()).length, (await caches.keys()).length,
-        localStorage.getItem('token')])()""")
+        """return (async () => [(await navigator.serviceWorker.getRegistrations()).length,
+        (await caches.keys()).length, localStorage.getItem('token')])()""")
 
 
 def log_in(browser, site):

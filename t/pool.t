@@ -6,14 +6,13 @@ requests."""
 import os
 import random
 import statistics
-import subprocess
 import threading
 import time
 
-from lib import fixture, Rig, tap, test, wait_for
+from lib import fixture, one_child, Rig, run, tap, test, wait_for
 from lib.delayline import DelayLine
 
-ONE_CHILD = "ServerLimit 4\nStartServers 1\nThreadsPerChild 50\nMaxRequestWorkers 50\nMinSpareThreads 1\nMaxSpareThreads 50"
+ONE_CHILD = one_child(50)
 DELAY = 0.025  # seconds each way
 RTT = 2 * DELAY
 VHOST = """
@@ -241,9 +240,7 @@ def address_again():
         rig.get(tunnel)[2].decode().strip(), "first",
         "the first tunnel's device, with a request under way beside it")
     forward = f"{address}:{first.url.partition('//')[2]}"
-    subprocess.run(["ssh", "-S", control, "-O", "cancel", "-R", forward, "relay"],
-                   check=True,
-                   capture_output=True)
+    run(["ssh", "-S", control, "-O", "cancel", "-R", forward, "relay"])
     wait_for(lambda: not rig.listening(tunnel), "the end of the first tunnel's listener")
     rig.rly("close", tunnel["id"])
     time.sleep(2.2)

@@ -146,7 +146,9 @@ def check_headers(rig, tunnel):
         tap.is_(got.get(name.lower()), sent[name], f"{name} reaches the device")
     tap.is_(got["host"], f"{rig.host(tunnel)}:{rig.https_port}",
             "Host is what the visitor asked for")
-    both = f"POST /upload HTTP/1.1\r\nHost: {rig.host(tunnel)}\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n0\r\n\r\nGET /status?code=404 HTTP/1.1\r\n\r\n"
+    both = (f"POST /upload HTTP/1.1\r\nHost: {rig.host(tunnel)}\r\nContent-Length: 4\r\n"
+            "Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+            "0\r\n\r\nGET /status?code=404 HTTP/1.1\r\n\r\n")
     answer = rig.raw(both.encode(), tunnel)
     tap.ok(
         answer.count(b"HTTP/1.1") == 1,

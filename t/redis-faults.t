@@ -7,11 +7,10 @@ import os
 import shutil
 import re
 import signal
-import subprocess
 import threading
 import time
 
-from lib import fixture, free_port, log, Rig, Server, tap, test, wait_for
+from lib import fixture, free_port, log, one_child, Rig, run, Server, tap, test, wait_for
 
 VHOST = """
     RelayStaleMax 4s
@@ -19,7 +18,7 @@ VHOST = """
         SetHandler server-status
     </Location>
 """
-ONE_CHILD = "ServerLimit 4\nStartServers 1\nThreadsPerChild 25\nMaxRequestWorkers 25\nMinSpareThreads 1\nMaxSpareThreads 25"
+ONE_CHILD = one_child(25)
 
 
 def link(rig):
@@ -259,9 +258,7 @@ def replica(rig, device):
     os.makedirs(f"{rig.dir}/replica")
 
     def synced():
-        out = subprocess.run(["redis-cli", "-s", sock, "INFO", "replication"],
-                             capture_output=True,
-                             text=True).stdout
+        out = run(["redis-cli", "-s", sock, "INFO", "replication"], check=False).stdout
         return "master_link_status:up" in out
 
     rig.servers["replica"] = Server(rig, "replica", [
@@ -273,10 +270,9 @@ def replica(rig, device):
     rig.connect(tunnel)
     # A replica follows in its own time, and a loaded machine gives it little.
     wait_for(
-        lambda: subprocess.run(
+        lambda: run(
             ["redis-cli", "-s", sock, "EXISTS", "relay:route:" + tunnel["routes"][0]["name"]],
-            capture_output=True,
-            text=True).stdout.strip() == "1", "the route on the replica", 20)
+            check=False).stdout.strip() == "1", "the route on the replica", 20)
     httpd_with(rig, f"unix://{sock}")
     up(rig)
     tap.is_((rig.get(tunnel)[0], cached(rig)), (200, 1),

@@ -9,13 +9,13 @@ import json
 import os
 import re
 import socket
-import subprocess
 import time
 
-from lib import Asker, fixture, free_port, Namespace, Rig, Server, tap, test, timed, wait, wait_for
+from lib import (Asker, fixture, free_port, Namespace, one_child, Rig, run, Server, tap, test,
+                 timed, wait, wait_for)
 
 # Each process of httpd knows the routes that it has served: one, so that what is known is.
-ONE_CHILD = "ServerLimit 4\nStartServers 1\nThreadsPerChild 25\nMaxRequestWorkers 25\nMinSpareThreads 1\nMaxSpareThreads 25"
+ONE_CHILD = one_child(25)
 
 
 def status(rig, what):
@@ -260,9 +260,7 @@ class Cluster:
         self.url = f"redis://127.0.0.1:{self.ports['front']}"
 
     def cli(self, name, *args):
-        out = subprocess.run(["redis-cli", "-p", str(self.ports[name]), *args],
-                             capture_output=True,
-                             text=True)
+        out = run(["redis-cli", "-p", str(self.ports[name]), *args], check=False)
         return (out.stdout + out.stderr).strip()
 
     def role(self, name):

@@ -14,7 +14,7 @@ import subprocess
 import threading
 import time
 
-from lib import fixture, keeper, Rig, rss_kb, tap, test, wait_for
+from lib import fixture, keeper, Rig, rss_kb, run, tap, test, wait_for
 from lib.privatelog import PrivateLog
 from lib.righttpd import RewriteHttpd
 
@@ -181,20 +181,16 @@ def lines(program, where):
 
 @test
 def start(rig, log):
-    def run(*args):
-        return subprocess.run([rig.program("relayrewrite"), *args],
-                              input="",
-                              capture_output=True,
-                              text=True,
-                              timeout=10)
+    def relayrewrite(*args):
+        return run([rig.program("relayrewrite"), *args], input="", timeout=10, check=False)
 
-    tap.is_(run("-c", rig.conf).returncode, 0, "no line at all: status 0")
+    tap.is_(relayrewrite("-c", rig.conf).returncode, 0, "no line at all: status 0")
     for args in (["-x"], ["nas"], ["-s", "tcp"], ["-s", "ftp"]):
-        result = run(*args)
+        result = relayrewrite(*args)
         tap.ok(result.returncode == 2 and "usage:" in result.stderr,
                f"{' '.join(args)}: usage, status 2", result)
-    tap.like(run("--help").stdout, "usage: relayrewrite", "--help")
-    tap.like(run("--version").stdout, r"^relayrewrite \d", "--version")
+    tap.like(relayrewrite("--help").stdout, "usage: relayrewrite", "--help")
+    tap.like(relayrewrite("--version").stdout, r"^relayrewrite \d", "--version")
     conf = f"{rig.dir}/etc/late.conf"
     log.lines()
     program = Program(rig, conf=conf)

@@ -14,8 +14,8 @@ import subprocess
 import sys
 import time
 
-from lib import sockdiag, Store, test, TOP
-from lib.tap import is_, like, ok, run, unlike
+from lib import run, sockdiag, Store, tap, test, TOP
+from lib.tap import is_, like, ok, unlike
 
 store = Store()
 ME = pwd.getpwuid(os.getuid()).pw_name
@@ -106,14 +106,10 @@ def files():
         ("700", "600", "600", "755"), "modes of folder, private keys and runner, under umask 0")
     for name in ("config", "id_relay.pub", "known_hosts", "relay-tunnel.service"):
         is_(mode(f"{b}/{name}"), "644", f"mode of {name}")
-    public = subprocess.run(["ssh-keygen", "-y", "-P", "", "-f", f"{b}/id_relay"],
-                            capture_output=True,
-                            text=True).stdout
+    public = run(["ssh-keygen", "-y", "-P", "", "-f", f"{b}/id_relay"], check=False).stdout
     is_(public.split()[:2],
         open(f"{b}/id_relay.pub").read().split(), "ssh-keygen -y: private and public half match")
-    dropbear = subprocess.run(["dropbearkey", "-y", "-f", f"{b}/id_relay.dropbear"],
-                              capture_output=True,
-                              text=True).stdout
+    dropbear = run(["dropbearkey", "-y", "-f", f"{b}/id_relay.dropbear"], check=False).stdout
     is_(
         dropbear.split("\n")[1].split()[:2],
         public.split()[:2], "dropbearkey -y: it is the same key in dropbear's format")
@@ -325,7 +321,9 @@ while True:
             elif how == 'old':
                 os.rename('parent/old', 'parent/' + name)
             elif how == 'back':
-                os.symlink(victim, 'parent/' + name); os.unlink('parent/' + name); os.rename(f'parent/moved{n}', 'parent/' + name)
+                os.symlink(victim, 'parent/' + name)
+                os.unlink('parent/' + name)
+                os.rename(f'parent/moved{n}', 'parent/' + name)
         except OSError:
             pass
 """
@@ -494,9 +492,7 @@ def race():
             if status), "the others are refused", results)
     is_(len(tunnels()), count + 1, "and their tunnels are not left open")
     t = json.loads(done_[0])
-    fp = subprocess.run(["ssh-keygen", "-lf", f"{store.dir}/race/id_relay"],
-                        capture_output=True,
-                        text=True).stdout
+    fp = run(["ssh-keygen", "-lf", f"{store.dir}/race/id_relay"], check=False).stdout
     is_(fp.split()[1], t["key"], "the bundle is the winner's own")
     like(
         open(f"{store.dir}/race/config").read(), f"RemoteForward {t['routes'][0]['listen']} ",
@@ -584,8 +580,7 @@ def ssh():
     ok(not sshd.connects(["ssh", "-N", "-F", "config", "relay"], listen, cwd=f"{store.dir}/copy"),
        "another host key than the pinned one: no connection")
     like(sshd.error, "(?i)host key", "for that reason")
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", f"{store.dir}/own"],
-                   check=True)
+    run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", f"{store.dir}/own"])
     shutil.copy(f"{store.dir}/own.pub", f"{store.dir}/device.pub")
     t = store.open("-k", "device.pub", "-o", "owned", "80", conf=conf)
     sshd.permit(t["bundle"])
@@ -598,4 +593,4 @@ def ssh():
     sshd.process.wait()
 
 
-run()
+tap.run()

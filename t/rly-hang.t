@@ -12,8 +12,8 @@ import socket
 import threading
 import time
 
-from lib import Store, test
-from lib.tap import between, is_, like, ok, run
+from lib import Store, tap, test
+from lib.tap import between, is_, like, ok
 
 store = Store()
 REDIS = store.redis.process.pid
@@ -149,4 +149,4 @@ def close_late():
     ok(id not in tunnels(), "the tunnel is closed when Redis goes on")
 
 
-run()
+tap.run()

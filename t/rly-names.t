@@ -4,10 +4,9 @@
 names; what is remembered, and for how long."""
 import json
 import os
-import subprocess
 
-from lib import Store, test
-from lib.tap import between, is_, like, ok, run, unlike
+from lib import run, Store, tap, test
+from lib.tap import between, is_, like, ok, unlike
 
 store = Store()
 DAY = 86400000
@@ -36,7 +35,7 @@ def key():
     global keys
     keys += 1
     path = f"{store.dir}/key{keys}"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path], check=True)
+    run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path])
     with open(path + ".pub", "rb") as f:
         return f.read()
 
@@ -238,4 +237,4 @@ def hostile():
         "control characters of a record do not reach the terminal")
 
 
-run()
+tap.run()

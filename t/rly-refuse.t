@@ -5,12 +5,11 @@ an error that says what to do, in time, and changes nothing: neither in Redis no
 import os
 import re
 import socket
-import subprocess
 import time
 
-from lib import Store, test
+from lib import run, Store, tap, test
 from lib.store import Redis
-from lib.tap import is_, like, ok, run, unlike
+from lib.tap import is_, like, ok, unlike
 
 store = Store()
 REFUSED, USAGE, UNREACHABLE = 1, 2, 3
@@ -39,7 +38,7 @@ def write(name, data):
 
 
 def keygen(name, *args):
-    subprocess.run(["ssh-keygen", "-q", "-N", "", "-f", f"{store.dir}/{name}", *args], check=True)
+    run(["ssh-keygen", "-q", "-N", "", "-f", f"{store.dir}/{name}", *args])
     with open(f"{store.dir}/{name}.pub", "rb") as f:
         return f.read()
 
@@ -127,9 +126,7 @@ def keys():
     good, other = keygen("good", "-t", "ed25519"), keygen("other", "-t", "ecdsa")
     weak = keygen("weak", "-t", "rsa", "-b", "1024")
     keygen("ca", "-t", "ed25519")
-    subprocess.run(["ssh-keygen", "-q", "-s", "ca", "-I", "x", "-n", "relay", "good.pub"],
-                   check=True,
-                   cwd=store.dir)
+    run(["ssh-keygen", "-q", "-s", "ca", "-I", "x", "-n", "relay", "good.pub"], cwd=store.dir)
     # t/unit/test_key.c has all that is no key.
     for what, error, data in (("options", "options", b'command="sh" ' + good), ("RSA 1024",
                                                                                 "1024 bits", weak)):
@@ -251,7 +248,7 @@ def redis():
                                 redis={"url": f"redis://127.0.0.1:{hung.getsockname()[1]}/"})
         refused("Redis that does not answer", UNREACHABLE, "", "open", "80", conf=conf)
 
-    locked = Redis(store.dir, "locked", "--requirepass", "geheim")
+    locked = Redis(store, "locked", "--requirepass", "geheim")
     for what, url, error in (("a wrong password", f"unix://:falsch@{locked.sock}",
                               r"password.*wrong"), ("no password", f"unix://{locked.sock}",
                                                     "wants a password")):
@@ -262,7 +259,7 @@ def redis():
     is_(locked("DBSIZE", password="geheim"), "0", "nothing was written")
     locked.stop()
 
-    replica = Redis(store.dir, "replica", "--replicaof", "127.0.0.1", "1")
+    replica = Redis(store, "replica", "--replicaof", "127.0.0.1", "1")
     conf = store.write_conf("replica.conf", redis={"url": f"unix://{replica.sock}"})
     refused("a read-only replica",
             UNREACHABLE,
@@ -283,4 +280,4 @@ def redis():
         "and when there is memory again, everything does")
 
 
-run()
+tap.run()

@@ -7,8 +7,8 @@ import os
 import re
 import subprocess
 
-from lib import Store, test
-from lib.tap import between, is_, like, ok, run, unlike
+from lib import run, Store, tap, test
+from lib.tap import between, is_, like, ok, unlike
 
 store = Store()
 RFC3339 = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$"
@@ -52,9 +52,7 @@ def open_json():
             "host": "127.0.0.1", "port": 2222, "user": "relay", "command":
             f"ssh -N -F {bundle}/config relay"
         }, "ssh")
-    fp = subprocess.run(["ssh-keygen", "-lf", f"{bundle}/id_relay.pub"],
-                        capture_output=True,
-                        text=True).stdout
+    fp = run(["ssh-keygen", "-lf", f"{bundle}/id_relay.pub"], check=False).stdout
     is_(fp.split()[1], t["key"], "ssh-keygen finds that fingerprint in the bundle")
     grant = store.redis("HMGET", f"relay:key:{t['key']}", "tunnel", "listen").split("\n")
     is_(grant, [t["id"], listen], "the key is granted for that tunnel and listen address")
@@ -90,7 +88,7 @@ def open_several():
 @test
 def open_with_key():
     path = f"{store.dir}/device"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ecdsa", "-N", "", "-f", path], check=True)
+    run(["ssh-keygen", "-q", "-t", "ecdsa", "-N", "", "-f", path])
     t = store.open("-k", "device.pub", "80", "tcp://[::1]:22")
     is_(t["bundle"], None, "-k alone: no bundle")
     first, second = (r["listen"] for r in t["routes"])
@@ -187,14 +185,16 @@ def list_many():
         for i = 1, 1000 do
             local id, expires = string.format('copy%05d', i), string.format('%d', 1900000000000 + i)
             redis.call('HSET', KEYS[1] .. 'tunnel:' .. id, unpack(fields))
-            redis.call('HSET', KEYS[1] .. 'tunnel:' .. id, 'id', id, 'state', i % 7 == 0 and 'closed' or 'open', 'expires', expires)
+            redis.call('HSET', KEYS[1] .. 'tunnel:' .. id, 'id', id,
+                       'state', i % 7 == 0 and 'closed' or 'open', 'expires', expires)
             redis.call('ZADD', KEYS[1] .. 'tunnels', expires, id)
         end"""
     store.redis("EVAL", script, 1, "relay:", before[0])
     listed = [t["id"] for t in json.loads(store.rly("list", "--json").stdout)["tunnels"]]
     is_(listed, before + [f"copy{i:05d}" for i in range(1, 1001) if i % 7],
         "list: 1,000 records, the open ones in their order")
-    script = "for i = 1, 1000 do redis.call('ZREM', KEYS[1] .. 'tunnels', string.format('copy%05d', i)) end"
+    script = ("for i = 1, 1000 do "
+              "redis.call('ZREM', KEYS[1] .. 'tunnels', string.format('copy%05d', i)) end")
     store.redis("EVAL", script, 1, "relay:")
     is_([t["id"] for t in json.loads(store.rly("list", "--json").stdout)["tunnels"]], before,
         "and without them as before")
@@ -523,4 +523,4 @@ def output_fails():
          "open: it says that the tunnel is open")
 
 
-run()
+tap.run()

@@ -14,7 +14,7 @@ import time
 import paramiko
 
 from lib import (alive, ended, fixture, keeper, kill, live, log, monitor_of, Namespace, processes,
-                 Rig, tap, test, wait, within)
+                 Rig, run, tap, test, wait, within)
 
 CLONE_NEWNET = 0x40000000
 handler_table = paramiko.auth_handler.AuthHandler._client_handler_table
@@ -48,8 +48,9 @@ def attempt(rig, tunnel, args, old):
     status = session.process.poll()
     if took is not None and status is None:
         return session, None
-    return session, f"attempt from {start:.3f} to {time.monotonic():.3f}: ssh's exit status {status}, owner " \
-                    f"{owner(rig, tunnel)} (was {old}); ssh said: {session.output().strip() or 'nothing'}"
+    return session, (f"attempt from {start:.3f} to {time.monotonic():.3f}: ssh's exit status "
+                     f"{status}, owner {owner(rig, tunnel)} (was {old}); ssh said: "
+                     f"{session.output().strip() or 'nothing'}")
 
 
 def takeover(rig, tunnel, args, old, most):
@@ -491,7 +492,7 @@ def polling():
     milliseconds; who tries on gets in. (On a busy machine five in a row went unnoticed once.)"""
     if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET):  # this thread, and what it starts
         raise OSError(ctypes.get_errno(), "unshare(CLONE_NEWNET)")
-    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    run(["ip", "link", "set", "lo", "up"])
     rig = Rig(rlyd=True)
     for line in LINES:
         rig.expect(line)

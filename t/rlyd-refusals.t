@@ -7,44 +7,30 @@ import os
 import re
 import signal
 import socket
-import subprocess
 import time
 
-from lib import fixture, keeper, log, Rig, tap, test, wait
-
-
-def read(path):
-    with open(path) as f:
-        return f.read()
-
-
-def write(path, text):
-    with open(path, "w") as f:
-        f.write(text)
+from lib import fixture, keeper, log, read, Rig, run, tap, test, wait, write
 
 
 def key(rig, name):
     path = f"{rig.dir}/pki/{name}"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path], check=True)
+    run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path])
     return path
 
 
 def fingerprint(path):
-    return subprocess.run(["ssh-keygen", "-lf", path], check=True, capture_output=True,
-                          text=True).stdout.split()[1]
+    return run(["ssh-keygen", "-lf", path]).stdout.split()[1]
 
 
 def login(rig, identity, user="relay"):
     """An attempt, to its end."""
-    return subprocess.run([
+    return run([
         "ssh", "-N", "-F", "/dev/null", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no",
         "-o", "UserKnownHostsFile=/dev/null", "-o", "IdentitiesOnly=yes", "-i", identity, "-p",
         str(rig.https_port), f"{user}@{rig.address}"
     ],
-                          stdin=subprocess.DEVNULL,
-                          capture_output=True,
-                          text=True,
-                          timeout=30)
+               timeout=30,
+               check=False)
 
 
 def said_of(rig, what, attempt, regex):
@@ -64,10 +50,7 @@ def give_up(rig):
 
 
 def rlyd_t(rig):
-    return subprocess.run([rig.program("rlyd"), "-t", "-c", rig.conf],
-                          capture_output=True,
-                          text=True,
-                          timeout=60)
+    return run([rig.program("rlyd"), "-t", "-c", rig.conf], timeout=60, check=False)
 
 
 @fixture
@@ -152,10 +135,7 @@ def hang(rig):
     os.chmod(hang, 0o755)
     write(conf, read(rig.conf).replace("[rlyd]", f"[rlyd]\nsshd = {hang}"))
     start = time.monotonic()
-    r = subprocess.run([rig.program("rlyd"), "-t", "-c", conf],
-                       capture_output=True,
-                       text=True,
-                       timeout=60)
+    r = run([rig.program("rlyd"), "-t", "-c", conf], timeout=60, check=False)
     tap.like(r.stderr, "hang -t -f .* does not end: thinking", "-t: an sshd that hangs")
     tap.between(time.monotonic() - start, 9, 15, "-t: ends all the same")
 
@@ -282,12 +262,11 @@ def locked(rig, device):
     tunnel = rig.open(device.url)
     said_of(rig, "a locked tunnel user", lambda: login(rig, f"{tunnel['bundle']}/id_relay"),
             "login not completed: user relay is locked ")
-    r = subprocess.run(
+    r = run(
         ["nsenter", "-t",
          str(server.pid), "-m", "-r",
          rig.program("rlyd"), "-t", "-c", rig.conf],
-        capture_output=True,
-        text=True)
+        check=False)
     tap.is_(r.returncode, 1, "a locked tunnel user: -t: exit status 1")
     tap.like(r.stderr, "^rlyd: user relay is locked", "a locked tunnel user: -t says so")
     server.stop()

@@ -5,7 +5,7 @@ redirects."""
 import json
 import os
 
-from lib import fixture, h2client, Rig, tap, test, wait_for
+from lib import fixture, Rig, tap, test, wait_for
 
 VHOST = """
     Alias "/icons/" "/usr/share/apache2/icons/"
@@ -192,7 +192,7 @@ def http2(rig, name, other):
         pseudo = [(":method", "GET"), (":scheme", "https"), (":path", path)]
         if authority is not None:
             pseudo.append((":authority", authority))
-        answer = h2client.request(rig, pseudo + list(extra))
+        answer = rig.h2(pseudo + list(extra))
         return answer.status, answer.headers, answer.body
 
     for what, authority in (("the name", full), ("with a port", f"{full}:443"),

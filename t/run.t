@@ -13,9 +13,9 @@ import socket
 import subprocess
 import time
 
-from lib import fixture, free_port, keeper, listeners, Rig, test, TOP
+from lib import fixture, free_port, keeper, listeners, Rig, run, tap, test, TOP
 from lib.box import Box
-from lib.tap import between, is_, like, note, ok, run, unlike
+from lib.tap import between, is_, like, note, ok, unlike
 
 
 def trust(relay):
@@ -47,7 +47,8 @@ def comes_back(rig, device, name, shell, *programs, busybox=False):
     like(r.said(),
          rf"(?m)^relay-tunnel {t['id']}: connecting to 127\.0\.0\.1 with {re.escape(client)}$",
          f"{name}: it says what it does")
-    connected = rf"(?m)^relay-tunnel {t['id']}: connected: {re.escape(t['routes'][0]['url'])} is served until {t['expires']}, unless it"
+    connected = (rf"(?m)^relay-tunnel {t['id']}: connected: {re.escape(t['routes'][0]['url'])} is "
+                 rf"served until {t['expires']}, unless it")
     r.wait_for(connected, 5)
     for _ in range(2):
         r.cut()
@@ -173,8 +174,7 @@ def device(rig):
 def other_key(rig):
     """A line of known_hosts with another key than the relay's."""
     path = f"{rig.dir}/pki/other"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", path],
-                   check=True)
+    run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", path])
     with open(f"{path}.pub") as f:
         return "relay1 " + f.read()
 
@@ -326,11 +326,10 @@ def jitter(rig):
             config = f"{b.dir}/config"
             with open(config, "w") as f:
                 f.write("    RemoteForward 127.77.0.5:10000 127.0.0.1:80\n")
-            out = subprocess.run(["/bin/busybox", "sh", "-uc", f"{functions}\ndraw; echo $random"],
-                                 cwd=b.dir,
-                                 env=b.env,
-                                 capture_output=True,
-                                 text=True)
+            out = run(["/bin/busybox", "sh", "-uc", f"{functions}\ndraw; echo $random"],
+                      cwd=b.dir,
+                      env=b.env,
+                      check=False)
             seen.add(out.stdout.strip(
             ) if out.stdout.strip().isdigit() and int(out.stdout) < 1 << 22 else f"bad: {out}")
         ok(
@@ -342,10 +341,8 @@ def jitter(rig):
 def own_key(rig, device):
     """-k: the device's own key, as id_relay in OpenSSH's and in dropbear's format."""
     own = f"{rig.dir}/pki/own"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", own], check=True)
-    subprocess.run(["dropbearconvert", "openssh", "dropbear", own, f"{own}.db"],
-                   check=True,
-                   capture_output=True)
+    run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", own])
+    run(["dropbearconvert", "openssh", "dropbear", own, f"{own}.db"])
     for name, shell, programs, key in (("own-openssh", DASH, ["ssh"], own),
                                        ("own-converted", ASH, ["dbclient", "dropbearconvert"],
                                         own), ("own-dropbear", DASH, ["dbclient"], f"{own}.db")):
@@ -441,7 +438,7 @@ def cannot_run(rig, device):
         r = b.run(t, bundle, wait=False)
         is_(r.ended(10), status, f"{name}: exit status {status}")
         like(r.said(), error, f"{name}: and an error")
-    result = subprocess.run([f"{t['bundle']}/run", "--help"], capture_output=True, text=True)
+    result = run([f"{t['bundle']}/run", "--help"], check=False)
     is_((result.returncode, result.stdout), (2, ""), "arguments: exit status 2")
     like(result.stderr, "^usage: ", "and how it is used")
 
@@ -501,4 +498,4 @@ def no_hostkey_dropbear(rig, device):
     hostkey(rig, device, "dash-dropbear", DASH, "dbclient", "none", "")
 
 
-run()
+tap.run()

@@ -3,13 +3,11 @@
 """The schema in relay_store.h against all that C and Lua name, in both directions: each key, each
 field that is written or read; and against what a real Redis holds after open, extend and close."""
 import collections
-import os
 import re
 import subprocess
 
-TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-from lib.store import Store
-from lib.tap import ok, is_, done
+from lib import Store, tap, test, TOP
+from lib.tap import is_, ok
 
 
 def text_of(path):
@@ -55,15 +53,15 @@ READERS = [
     ("rly/links.c", "relay", r'RELAY_KEYNAME_RELAY, relay\),\s*("[^}]*)\}'),
     ("librelay/relay_tunnel.c", "route", r'"HGET", [^"]*"(\w+)"'),
     ("librelay/relay_tunnel.c", "gone", r'"HGET", [^"]*"(\w+)"'),
-    ("authkeys-cmd/relay_authkeys_check.c", "tunnel", r'"HGET", [^"]*"(\w+)"'),
+    ("rly/doctor/authkeys_check.c", "tunnel", r'"HGET", [^"]*"(\w+)"'),
     ("librelay/relay_record.c", None, FIELD),  # v
 ]
 WRITERS = [
     ("librelay/relay_live.c", "live", r'json_pack\("[^"]*", ([^;]*);'),
     ("rlyd/session/heartbeat.c", "relay", r'"HSET", name, ([^;]*);'),
     ("rlyd/session/taken.c", "relay", r'"HSET", key, ([^;]*?)\) == 0'),
-    ("rlyd/session/events.c", "events", r"\*pairs\[8 \+ MORE \+ 1\] = \{([^}]*)\}"),
-    ("rlyd/session/events.c", "events", r"const\[MORE\]\)\{([^}]*)\}"),
+    ("librelay/relay_event.c", "events", r'"\*",\s*([^}]*)\}'),
+    ("rlyd/session/events.c", "events", r"const\[\]\)\{([^}]*), NULL\}"),
 ]
 COMMANDS = r'"(?:HGET|HMGET|HSET|HSETNX|XADD)"'
 
@@ -101,7 +99,7 @@ def read_c():
     written["events"].update(re.findall(r'\bevent_of\([^;"]*"\w+", [^;"]*"(\w+)"', sources))
     # live.c names no field: those of live: are addresses.
     rooms = {path for path, _, _ in READERS + WRITERS}
-    rooms |= {"librelay/relay_event.c", "rlyd/session/live.c"}
+    rooms.add("rlyd/session/live.c")
     strangers, composers = [], []
     for path in c_files():
         text = text_of(path)
@@ -111,8 +109,7 @@ def read_c():
         if re.search(r"\b(?:cfg|relay|config)->prefix\b", composed):
             composers.append(path)
     is_(strangers, [], "no file names a field but the rooms of records")
-    is_(composers, ["librelay/relay_config.c", "librelay/relay_keyname.c"],
-        "no file composes a key but relay_keyname.c")
+    is_(composers, ["librelay/relay_keyname.c"], "no file composes a key but relay_keyname.c")
     key_names["C"] = set(re.findall(r'KIND\(\w+, "(\w+):?"\)', text_of("librelay/relay_keyname.h")))
 
 
@@ -197,7 +194,8 @@ def read_lua():
 # ---- what is compared
 
 
-def test_source():
+@test
+def source():
     read_c()
     read_lua()
     is_(sorted(key_names["C"] | key_names["Lua"]), sorted(SCHEMA),
@@ -217,14 +215,16 @@ def test_source():
             f"prelude.lua and {path} have the same {name}")
 
 
-def test_rights():
+@test
+def rights():
     """Each key in the rights of Redis's users is one of the schema, and rly and rlyd reach all."""
     users = re.findall(r"(?m)^user .*", text_of("librelay/redis-users.conf.in"))
     named = set(re.findall(r"~relay:(\w+)", "\n".join(users)))
     is_(sorted(named), sorted(SCHEMA), "redis-users.conf has the keys of the schema and no others")
 
 
-def test_redis():
+@test
+def redis():
     store = Store()
     chosen = store.open("-n", "nas", "-d", "NAS", "80", "tcp://127.0.0.1:22")
     store.open("-d", "other", "80")
@@ -246,7 +246,4 @@ def test_redis():
     is_(sorted(set(SCHEMA) - seen), ["live", "relay", "seen"], "all kinds but rlyd's were there")
 
 
-test_source()
-test_rights()
-test_redis()
-done()
+tap.run()

@@ -13,10 +13,10 @@ import subprocess
 import threading
 import time
 
-from lib import fixture, free_port, h2client, listeners, Rig, tap, test, wait_for
+from lib import fixture, free_port, listeners, Rig, run, tap, test, wait_for
 from lib.browser import Browser
-from lib.ntlm import first, NtlmDevice, Visitor
-from lib.trap import Listener, Trap
+from lib.ntlm import first, NtlmDevice, NtlmVisitor
+from lib.trap import frame, H2Listener, Trap
 
 STAFF = "Basic " + base64.b64encode(b"staff:s3cret").decode()
 OTHER = "Basic " + base64.b64encode(b"admin:device").decode()
@@ -88,10 +88,7 @@ HTTPD = "".join(f"<IfModule !{module}_module>\nLoadModule {module}_module "
 
 
 def write_passwords(rig):
-    made = subprocess.run(["openssl", "passwd", "-apr1", "s3cret"],
-                          capture_output=True,
-                          text=True,
-                          check=True).stdout
+    made = run(["openssl", "passwd", "-apr1", "s3cret"]).stdout
     with open(f"{rig.dir}/etc/htpasswd", "w") as f:
         f.write("staff:" + made)
     with open(f"{rig.dir}/etc/htdigest", "w") as f:
@@ -106,13 +103,12 @@ def echoed(rig, tunnel, path, headers, http=1.1):
 
 def curl(rig, tunnel, path, *args):
     host = rig.host(tunnel)
-    return subprocess.run([
+    return run([
         "curl", "-q", "-sS", "--noproxy", "*", "--cacert", rig.ca, "--max-time", "20",
         "--path-as-is", "--resolve", f"{host}:{rig.https_port}:{rig.address}", *args,
         f"https://{host}:{rig.https_port}{path}"
     ],
-                          capture_output=True,
-                          text=True)
+               check=False)
 
 
 @fixture
@@ -186,7 +182,7 @@ def authorization(rig, trap, tunnel):
 def h2c(rig):
     """The same for a device that is reached by HTTP/2: mod_proxy_http2 sends what r->headers_in
     has, without mod_proxy's fixups."""
-    nghttpd = subprocess.run(["which", "nghttpd"], capture_output=True, text=True).stdout.strip()
+    nghttpd = run(["which", "nghttpd"], check=False).stdout.strip()
     if not nghttpd:
         tap.note("no nghttpd")
         return
@@ -280,7 +276,7 @@ def cookies(rig, echo):
             tap.is_(got, expected, f"HTTP/{http} Cookie: {sent[:60]}")
     crumbs = [(":method", "GET"), (":scheme", "https"), (":authority", rig.host(echo)),
               (":path", "/echo"), ("cookie", "a=1"), ("cookie", "our_login=2"), ("cookie", "b=3")]
-    got = dict(json.loads(h2client.request(rig, crumbs, name=rig.host(echo)).body)["headers"])
+    got = dict(json.loads(rig.h2(crumbs, name=rig.host(echo)).body)["headers"])
     tap.is_(got.get("Cookie"), "a=1; b=3", "cookies in fields of their own, as HTTP/2 has them")
     raw = rig.raw(
         f"GET /echo HTTP/1.1\r\nHost: {rig.host(echo)}\r\nCookie: a=1\r\nCookie: "
@@ -311,15 +307,14 @@ def ntlm(rig):
     for value in (None, "NTLM " + base64.b64encode(first()).decode(), "nEGOTIATE abc",
                   "Basic x, NTLM abc"):
         before = len(device.seen)
-        answer = h2client.request(rig,
-                                  headers + ([("authorization", value)] if value else []),
-                                  name=rig.host(tunnel))
+        answer = rig.h2(headers + ([("authorization", value)] if value else []),
+                        name=rig.host(tunnel))
         tap.is_((answer.status, answer.reset), ("reset", 13),
                 f"HTTP/2, Authorization: {value}: reset with HTTP_1_1_REQUIRED")
         tap.is_(
             len(device.seen) - before, 0 if value else 1,
             "the device has seen it only where it had to say what it wants")
-    visitor = Visitor(rig, tunnel, "berta")
+    visitor = NtlmVisitor(rig, tunnel, "berta")
     status, _, body = visitor.login("/a")
     tap.is_((status, body), (200, "berta /a"), "a visitor logs in")
     number = visitor.get("/b")[1]["X-Connection"]
@@ -354,7 +349,7 @@ def crowd(rig, tunnel):
     def logs_in(number):
         for again in range(3):
             user = f"user{number}x{again}"
-            visitor = Visitor(rig, tunnel, user)
+            visitor = NtlmVisitor(rig, tunnel, user)
             answers = [visitor.login()] + [visitor.get(f"/{i}") for i in range(8)]
             wrong.extend(f"{user}: {s} {b}" for s, _, b in answers
                          if s != 200 or b.split()[0] != user)
@@ -397,8 +392,8 @@ def set_cookie(rig, tunnel, trap):
     kept = [k for _, k in TABLE if k]
     head = b"".join(said)
     trap.answers["/set"] = b"HTTP/1.1 200 OK\r\n" + head + b"Content-Length: 0\r\n\r\n"
-    trap.answers[
-        "/early"] = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n" + head + b"\r\nHTTP/1.1 200 OK\r\n" + head + b"Content-Length: 0\r\n\r\n"
+    trap.answers["/early"] = (b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n" + head +
+                              b"\r\nHTTP/1.1 200 OK\r\n" + head + b"Content-Length: 0\r\n\r\n")
     trap.answers["/ws"] = lambda c, r: c.sendall(
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: "
         b"Upgrade\r\nSET-COOKIE: x=1; Domain=d\r\n"
@@ -437,50 +432,31 @@ def set_cookie(rig, tunnel, trap):
 @test
 def own_cookies(rig, tunnel, trap):
     """mod_session's cookie is set beside the device's, Domain and all that it has."""
-    trap.answers[
-        "/own/set"] = b"HTTP/1.1 200 OK\r\nSet-Cookie: a=1; Domain=x\r\nSet-Cookie: own_session=evil\r\nContent-Length: 0\r\n\r\n"
+    trap.answers["/own/set"] = (b"HTTP/1.1 200 OK\r\nSet-Cookie: a=1; Domain=x\r\n"
+                                b"Set-Cookie: own_session=evil\r\nContent-Length: 0\r\n\r\n")
     got = rig.get(tunnel, "/own/set",
                   {"Cookie": "own_session=expiry=1&x=y"})[1].get_all("Set-Cookie")
     tap.ok("a=1" in got and not any("evil" in c for c in got),
            "a device does not set the cookie of the relay's own login", got)
 
 
-def frame(kind, flags, stream, payload=b""):
-    return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4,
-                                                                                    "big") + payload
-
-
 def literal(name, value):
     return b"\0" + bytes([len(name)]) + name + bytes([len(value)]) + value
 
 
-class Http2(Listener):
-    scheme = "h2c"
-
-    def _serve(self, connection):
-        with connection, connection.makefile("rb") as stream:
-            try:
-                stream.read(24)
-                connection.sendall(frame(4, 0, 0) + frame(4, 1, 0))
-                while len(head := stream.read(9)) == 9:
-                    stream.read(int.from_bytes(head[:3], "big"))
-                    if head[3] == 1:
-                        n = int.from_bytes(head[5:], "big")
-                        cookies = literal(b"set-cookie",
-                                          b"sid=1; Domain=relay.localhost; Secure") + literal(
-                                              b"set-cookie", b"our_login=evil")
-                        connection.sendall(
-                            frame(1, 4, n,
-                                  literal(b":status", b"103") + cookies) +
-                            frame(1, 5, n,
-                                  literal(b":status", b"200") + cookies))
-            except OSError:
-                pass
+class CookieSetter(H2Listener):
+    """Sets cookies by an interim answer and by the final one."""
+    def answer(self, connection, stream):
+        cookies = literal(b"set-cookie", b"sid=1; Domain=relay.localhost; Secure") + literal(
+            b"set-cookie", b"our_login=evil")
+        for status, flags in (b"103", 4), (b"200", 5):
+            connection.sendall(frame(1, flags, stream, literal(b":status", status) + cookies))
+        return True
 
 
 @test
 def set_cookie_h2c(rig):
-    tunnel = rig.open(Http2().url)
+    tunnel = rig.open(CookieSetter().url)
     rig.connect(tunnel)
     for way in ("--http2", "--http1.1"):
         got = curl(rig, tunnel, "/", way, "-D", "-").stdout.lower()
@@ -588,8 +564,9 @@ def browser(rig, trap, tunnel):
     asking = rig.open(NtlmDevice(offers=("Negotiate", "NTLM", "Basic realm=x")).url)
     rig.connect(asking)
     url = f"https://{rig.host(neighbour)}:{rig.https_port}"
-    page = f"<h1>page</h1><img src='{url}/image.png'><script>new WebSocket('wss://'+location.host+'/browser-ws').onopen=()=>document.title='open'</script>".encode(
-    )
+    page = (f"<h1>page</h1><img src='{url}/image.png'><script>"
+            "new WebSocket('wss://'+location.host+'/browser-ws').onopen=()=>document.title='open'"
+            "</script>").encode()
     trap.answers[
         "/page"] = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: %d\r\n\r\n%s" % (
             len(page), page)

@@ -68,7 +68,8 @@ def ask(rig, tunnel, http, slow):
 
 
 def shown(times):
-    return f"median {sorted(times)[len(times) // 2] * 1000:.0f} ms, slowest {max(times) * 1000:.0f} ms of {len(times)}"
+    median, slowest = sorted(times)[len(times) // 2], max(times)
+    return f"median {median * 1000:.0f} ms, slowest {slowest * 1000:.0f} ms of {len(times)}"
 
 
 def check_kind(rig, device, neighbour, kind):

@@ -14,9 +14,9 @@ import subprocess
 import threading
 import time
 
-from lib import fixture, keeper, listeners, log, Rig, rigpki, test, wait_for
+from lib import fixture, keeper, listeners, log, Rig, rigpki, run, tap, test, wait_for
 from lib.box import Box
-from lib.tap import between, is_, like, ok, run, unlike
+from lib.tap import between, is_, like, ok, unlike
 from lib.trap import Listener
 
 MAX = 3
@@ -100,7 +100,7 @@ def not_ssh(rig):
 def command(rig, device):
     """What is printed for -k, as a shell reads it."""
     own = f"{rig.dir}/pki/own"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", own], check=True)
+    run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", own])
     t = rig.open(device.url, key=f"{own}.pub", args=["--tls"])
     command = t["ssh"]["command"].replace(
         "ssh -N", f"exec ssh -N -F none -i {own} -o StrictHostKeyChecking=no "
@@ -191,7 +191,7 @@ def inspected(rig, device):
     s.stop()
     # and one that puts another sshd in the relay's place
     false_key = f"{rig.dir}/pki/false"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", false_key], check=True)
+    run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", false_key])
 
     with open(f"{rig.dir}/etc/sshd_config") as f:
         text = re.sub("(?m)^HostKey .*$", f"HostKey {false_key}", f.read())
@@ -298,4 +298,4 @@ def rlyd_away(rig, device):
     s.stop()
 
 
-run()
+tap.run()

@@ -1,9 +1,10 @@
 -- Sets the end of an open tunnel to ttl from now; never makes it shorter.
 -- ARGV    id, ttl ms, cooldown ms, by, latest start ms
 -- returns {'ok', expires ms} {'late'} {'shorter', ms it still has} or as open_tunnel()
-local id, ttl, cooldown, by, latest = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
+local id, ttl, cooldown = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local by, latest = ARGV[4], tonumber(ARGV[5])
 
--- Past `latest` the caller has given up; the end would be reckoned from a later now than the caller's.
+-- Past `latest` the caller has given up, and ttl would count from a later time than it meant.
 local now = clock()
 if now > latest then
   return {'late'}
@@ -16,9 +17,9 @@ local expires = now + ttl
 if expires < tunnel.expires then
   return {'shorter', integer(tunnel.expires - now)}
 end
--- When the clock was put back, a tunnel that had ended may seem open again. But Redis removes its grant and its routes, each
--- as it comes across it. Once one of them is gone, visitors were told that the tunnel has ended, or its device may no longer
--- log in.
+-- When the clock was put back, a tunnel that had ended may seem open again. But Redis removes its
+-- grant and its routes, each as it comes across it. Once one of them is gone, visitors were told
+-- that the tunnel has ended, or its device may no longer log in.
 local grant = key.grant(tunnel.fingerprint)
 local whole = redis.call('HGET', grant, 'tunnel') == id
 for _, r in ipairs(tunnel.routes) do

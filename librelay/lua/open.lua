@@ -2,15 +2,21 @@
 -- ARGV    one JSON (relay_tunnel_open.c writes it):
 --           id, relay, device, key (fingerprint), by, ttl (ms), cooldown (ms), latest (start, ms)
 --           space   wide, roomy or narrow, and insist: as may_issue.lua has them
---           blocks  of the listen space: first (address as a number), count (of addresses), port (the lowest), ports
+--           blocks  of the listen space: first (address as a number), count (of addresses), port
+--                   (the lowest), ports
 --           routes  name, scheme, service, chosen (false: the name is random)
---           taken   where others listen as far as the caller knows, as the field `taken` of relay:<relay> has it
+--           taken   where others listen as far as the caller knows, as the field `taken` of
+--                   relay:<relay> has it
 --           take_over  names that were another device's, too
--- returns {'ok', created ms, expires ms, listen address of each route…, for each route new|same|unsure|taken: whose its
---          name was, the last label known of it for each route…}
---         {'held', name, label of the device that had it, until when (ms) that is remembered} {'version', record, v}
---         {'late'} {'name', taken name} {'key', tunnel that has the key} {'id'}
---         {'full', positions tried, those passed over because others listen there} or as may_issue()
+-- returns
+--   {'ok', created ms, expires ms, the listen address of each route…, new|same|unsure|taken for
+--    each route: whose its name was…, the last label known of it for each route…}
+--   {'late'} Redis began too late
+--   {'id'} the id is taken; {'name', NAME} a name is; {'key', ID} the key is that tunnel's
+--   {'held', name, label of the device that had it, until when (ms) that is remembered}
+--   {'version', record, v} a record is of another version
+--   {'full', positions tried, those passed over because others listen there}
+--   or as may_issue()
 local want = cjson.decode(ARGV[1])
 local id, relay, device, routes, blocks = want.id, want.relay, want.device, want.routes, want.blocks
 local narrow = want.space == 'narrow'
@@ -21,15 +27,15 @@ local size = 0
 for _, b in ipairs(blocks) do
   size = size + b.count * b.ports
 end
--- Where somebody else listens: who asks for the name would meet that process, and the device could not listen.
+-- Where others listen. A visitor would meet that process, and the device could not listen.
 local taken = {}
 local told = redis.call('HGET', key.relay(relay), 'taken') or ''
 for where in string.gmatch(told .. ' ' .. want.taken, '%S+') do
   taken[where] = true
 end
 
--- The listen address at a position; or nil, and how far on the next port is, where somebody listens on this one of all
--- addresses.
+-- The listen address at a position. Where somebody listens on its port of all addresses: nil, and
+-- how many positions further the next port begins.
 local function address(position)
   local i = 1
   while position >= blocks[i].count * blocks[i].ports do
@@ -40,16 +46,16 @@ local function address(position)
   local ip = b.first + position % b.count
   local port = b.port + math.floor(position / b.count)
   if taken['*:' .. port] then
-    -- Where the counter goes by the clock it goes on as if it had been here later: one that is lost and goes on from the
-    -- clock comes to what was not issued yet.
+    -- A counter that goes by the clock goes on with the same address at the next port, as if it had
+    -- come here later. So one that is lost, and goes on from the clock, repeats nothing.
     return nil, narrow and b.count - position % b.count or b.count
   end
   return string.format('%d.%d.%d.%d:%d', math.floor(ip / 16777216), math.floor(ip / 65536) % 256,
     math.floor(ip / 256) % 256, ip % 256, port)
 end
 
--- First everything that can refuse, then the writes. Past `latest` the caller has given up and would never learn of the
--- tunnel.
+-- First everything that can refuse, then the writes. Past `latest` the caller has given up and
+-- would never learn of the tunnel.
 local now = clock()
 if now > want.latest then
   return {'late'}
@@ -67,9 +73,9 @@ for _, r in ipairs(routes) do
   end
 end
 
--- A chosen name may have been another device's: browsers still hold what that one left under it. Device and label are
--- those of the last tunnel and of the last one that had a label. Before there was a was: record, and for a name that was
--- random then, gone: leads to the last tunnel for a day.
+-- A chosen name may have been another device's: browsers still hold what that one left under it.
+-- Device and label are those of the last tunnel and of the last one that had a label. Before there
+-- was a was: record, and for a name that was random then, gone: leads to the last tunnel for a day.
 local function remembered(name)
   local was, gone = key.was(name), key.gone(name)
   local w = redis.call('HMGET', was, 'v', 'device', 'label', 'owner')
@@ -80,8 +86,8 @@ local function remembered(name)
   local label = tunnel and redis.call('HGET', key.tunnel(tunnel), 'device') or ''
   return tunnel and {key = gone, v = VERSION, device = label, label = label, owner = ''} or nil
 end
--- The owner of a name is the tunnel by which it changed hands last. A label that is missing proves nothing: the device
--- counts as the same, unless it has one now and another was known.
+-- The owner of a name is the tunnel by which it changed hands last. A label that is missing proves
+-- nothing: the device counts as the same, unless it has one now and another was known.
 for _, r in ipairs(routes) do
   local was = r.chosen and remembered(r.name) or nil
   r.was, r.owner, r.label, r.last = 'new', '', device, ''
@@ -158,7 +164,8 @@ for i, r in ipairs(routes) do
     'expires', integer(expires), 'device', device, 'service', r.service, 'generation', 1)
   if r.chosen then
     redis.call('HSET', route, 'chosen', 1, 'owner', r.owner)
-    put(key.was(r.name), expires + REMEMBERED, 'tunnel', id, 'device', device, 'label', r.label, 'owner', r.owner)
+    put(key.was(r.name), expires + REMEMBERED, 'tunnel', id, 'device', device, 'label', r.label,
+      'owner', r.owner)
   end
 end
 for _, field in ipairs({'was', 'last'}) do
@@ -166,11 +173,12 @@ for _, field in ipairs({'was', 'last'}) do
     result[#result + 1] = r[field]
   end
 end
-put(key.grant(want.key), expires, 'tunnel', id, 'relay', relay, 'listen', table.concat(listens, ' '),
-  'expires', integer(expires))
+put(key.grant(want.key), expires, 'tunnel', id, 'relay', relay,
+  'listen', table.concat(listens, ' '), 'expires', integer(expires))
 put(key.gone(want.key), expires + GONE, 'why', 'expired', 'tunnel', id)
-put(key.tunnel(id), expires + GONE, 'id', id, 'device', device, 'relay', relay, 'key', want.key, 'created', integer(now),
-  'expires', integer(expires), 'state', 'open', 'by', want.by, 'routes', #routes, unpack(numbered))
+put(key.tunnel(id), expires + GONE, 'id', id, 'device', device, 'relay', relay, 'key', want.key,
+  'created', integer(now), 'expires', integer(expires), 'state', 'open', 'by', want.by,
+  'routes', #routes, unpack(numbered))
 redis.call('ZADD', key.tunnels(), integer(expires), id)
 redis.call('ZREMRANGEBYSCORE', key.tunnels(), '-inf', integer(now - DAY))
 event('open', id, relay, want.by, 'device', device, 'expires', integer(expires))

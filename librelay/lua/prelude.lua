@@ -1,4 +1,5 @@
--- Stands before each script, rlyd's as well: what they have in common. What the keys hold stands in relay_store.h.
+-- Stands before each script, rlyd's as well: what they have in common. What the keys hold stands in
+-- relay_store.h.
 -- KEYS[1] prefix
 local prefix = KEYS[1]
 -- RELAY_RECORD_VERSION of relay.h, RELAY_EVENTS_KEPT of relay_event.h.
@@ -33,6 +34,11 @@ local function clock()
   return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 end
 
+-- Which Redis this is, since it started.
+local function run_id()
+  return string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
+end
+
 local function ends_at(record, ms)
   redis.call('PEXPIREAT', record, integer(ms))
 end
@@ -45,11 +51,12 @@ local function put(record, ends, ...)
 end
 
 local function event(what, tunnel, relay, by, ...)
-  redis.call('XADD', key.events(), 'MAXLEN', '~', EVENTS_KEPT, '*', 'what', what, 'tunnel', tunnel, 'relay', relay,
-    'by', by, ...)
+  redis.call('XADD', key.events(), 'MAXLEN', '~', EVENTS_KEPT, '*', 'what', what,
+    'tunnel', tunnel, 'relay', relay, 'by', by, ...)
 end
 
--- A tunnel that is open: {expires, relay, fingerprint, routes = {{name, listen}…}}. Else nil and what to answer: {'none'}
+-- A tunnel that is open: {expires, relay, fingerprint, routes = {{name, listen}…}}. Else nil and
+-- what to answer: {'none'}
 -- {'gone', 'closed'|'expired'} {'version', v}
 local function open_tunnel(id, now)
   local record = key.tunnel(id)

@@ -12,9 +12,9 @@
  */
 
 #include "frames.h"
+#include "directives.h"
 #include "head.h"
 #include "hooks.h"
-#include "mod_relay.h"
 
 #include <http_connection.h>
 #include <util_filter.h>

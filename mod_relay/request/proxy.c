@@ -86,7 +86,7 @@ static int request_status(int *status, request_rec *r)
     answer = mod_relay_owner_listens(rr->realm, rr->route.listen) == RELAY_OWNER_USER
                  ? MOD_RELAY_SILENT
                  : MOD_RELAY_OFFLINE;
-    if (mod_relay_lookup(rr->realm, rr->server, rr->name, &rr->route, &gone, r->pool) ==
+    if (mod_relay_lookup(rr->realm->lookups, rr->server, rr->name, &rr->route, &gone, r->pool) ==
         RELAY_EGONE)
         answer = MOD_RELAY_GONE;
     *status = mod_relay_page_send(r, rr, answer);

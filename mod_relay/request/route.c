@@ -136,7 +136,7 @@ static int translate_name(request_rec *r)
     rr->answer = -1;
     ap_set_module_config(r->request_config, &relay_module, rr);
     if (kind == RELAY_HOST_NAME)
-        rv = mod_relay_lookup(conf->realm, conf, name, &rr->route, &gone, r->pool);
+        rv = mod_relay_lookup(conf->realm->lookups, conf, name, &rr->route, &gone, r->pool);
     set_environment(r, rr);
     if (rv != APR_SUCCESS)
         rr->answer = answer_for(rv);

@@ -1,15 +1,14 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * Names to routes, in the memory of one process. Split into parts with a lock each, so that request
- * threads do not wait for each other. Bounded: a part that is full gives up any one entry for a new
- * one, and what is not there (an attacker can ask for any number of names) has a small share of its
- * own.
+ * The cache is split into parts with a lock each, so that request threads do not wait for each
+ * other. A full part gives up any one entry for a new one. Names that are not there have a small
+ * share of their own.
  */
 
 #include "cache.h"
-#include "mod_relay.h"
 
+#include <apr_atomic.h>
 #include <apr_hash.h>
 #include <apr_thread_mutex.h>
 #include <stdlib.h>
@@ -18,23 +17,26 @@
 #define ROUTES_MAX 4096 /* a part: 65,536 routes in all */
 #define ABSENT_MAX 256
 #define ABSENT_TTL apr_time_from_sec(10)
+#define FOR_EVER ((apr_interval_time_t)APR_INT64_MAX)
 
 typedef struct entry {
-    mod_relay_cached kind;
-    apr_time_t read; /* when Redis said so */
-    apr_time_t dies; /* a route's own end */
-    const char *gone;
-    relay_route_packed packed;
+    apr_time_t read;           /* when Redis said so */
+    apr_time_t dies;           /* a route's own end */
+    const char *gone;          /* a name that is not there: why; NULL: it never was */
+    relay_route_packed packed; /* of a name that is not there only the name */
 } entry;
 
 typedef struct part {
     apr_thread_mutex_t *mutex;
-    apr_uint32_t ticket; /* counts the invalidations */
+    apr_uint32_t ticket; /* counts the changes */
     apr_hash_t *routes, *absent;
 } part;
 
 struct mod_relay_cache {
     part parts[PARTS];
+    volatile apr_uint32_t link;     /* mod_relay_link */
+    apr_thread_mutex_t *link_mutex; /* guards down_since */
+    apr_time_t down_since;
 };
 
 void mod_relay_cache_create(mod_relay_cache **out, apr_pool_t *p)
@@ -45,11 +47,14 @@ void mod_relay_cache_create(mod_relay_cache **out, apr_pool_t *p)
     for (i = 0; i < PARTS; i++) {
         apr_pool_t *sub;
 
-        apr_pool_create(&sub, p); /* hashes allocate from theirs under their own lock only */
+        apr_pool_create(&sub, p); /* a hash allocates from it under the part's lock only */
         apr_thread_mutex_create(&c->parts[i].mutex, APR_THREAD_MUTEX_DEFAULT, sub);
         c->parts[i].routes = apr_hash_make(sub);
         c->parts[i].absent = apr_hash_make(sub);
     }
+    c->link = MOD_RELAY_LINK_DOWN;
+    apr_thread_mutex_create(&c->link_mutex, APR_THREAD_MUTEX_DEFAULT, p);
+    c->down_since = mod_relay_clock();
     *out = c;
 }
 
@@ -60,7 +65,6 @@ static part *part_of(mod_relay_cache *c, const char *name)
     return &c->parts[apr_hashfunc_default(name, &len) % PARTS];
 }
 
-/* What is not there is kept as a route that has a name and nothing else. */
 static entry *make_entry(const char *name, const relay_route *route, const char *gone)
 {
     relay_route absent = {.name = name};
@@ -72,8 +76,7 @@ static entry *make_entry(const char *name, const relay_route *route, const char 
     relay_route_pack(&e->packed, from);
     e->read = mod_relay_clock();
     e->dies = route ? e->read + route->lives : 0;
-    e->kind = route ? MOD_RELAY_HIT : gone ? MOD_RELAY_HIT_GONE : MOD_RELAY_HIT_NONE;
-    e->gone = gone && strcmp(gone, "closed") == 0 ? "closed" : "expired";
+    e->gone = route || !gone ? NULL : strcmp(gone, "closed") == 0 ? "closed" : "expired";
     return e;
 }
 
@@ -106,34 +109,83 @@ static entry *any(apr_hash_t *hash)
     return e;
 }
 
-mod_relay_cached mod_relay_cache_get(mod_relay_cache *c, const char *name,
-                                     apr_interval_time_t max_age, relay_route *route,
-                                     const char **gone, apr_pool_t *p)
+/* ---- is it right? */
+
+void mod_relay_cache_link_set(mod_relay_cache *c, mod_relay_link link, apr_time_t heard)
+{
+    apr_thread_mutex_lock(c->link_mutex);
+    if (mod_relay_cache_link(c) == MOD_RELAY_LINK_UP && link != MOD_RELAY_LINK_UP)
+        c->down_since = heard; /* changes of any time since may not have been told */
+    apr_atomic_set32(&c->link, link);
+    apr_thread_mutex_unlock(c->link_mutex);
+}
+
+mod_relay_link mod_relay_cache_link(mod_relay_cache *c)
+{
+    return apr_atomic_read32(&c->link);
+}
+
+static apr_interval_time_t down_for(mod_relay_cache *c)
+{
+    apr_interval_time_t span;
+
+    apr_thread_mutex_lock(c->link_mutex);
+    span = mod_relay_clock() - c->down_since;
+    apr_thread_mutex_unlock(c->link_mutex);
+    return span;
+}
+
+/* ---- what lookup.c asks */
+
+/*
+ * A route that has ended may have been extended. While Redis answers it is asked again; else the
+ * route is over.
+ */
+static apr_status_t get(part *t, const char *name, apr_interval_time_t max_age, int redis_answers,
+                        relay_route *route, const char **gone, apr_pool_t *p)
+{
+    apr_time_t now = mod_relay_clock();
+    const entry *e = apr_hash_get(t->routes, name, APR_HASH_KEY_STRING);
+
+    if (e && now >= e->dies) {
+        *gone = "expired";
+        return redis_answers ? APR_EAGAIN : RELAY_EGONE;
+    }
+    if (e && now - e->read < max_age) {
+        relay_route_unpack(route, &e->packed, p);
+        route->lives = e->dies - now;
+        return APR_SUCCESS;
+    }
+    if (e || (e = apr_hash_get(t->absent, name, APR_HASH_KEY_STRING)) == NULL ||
+        now - e->read >= ABSENT_TTL)
+        return APR_EAGAIN;
+    if ((*gone = e->gone) != NULL)
+        return RELAY_EGONE;
+    return redis_answers ? RELAY_ENOTFOUND : APR_EAGAIN;
+}
+
+apr_status_t mod_relay_cache_get(mod_relay_cache *c, const char *name, const mod_relay_server *conf,
+                                 int away, relay_route *route, const char **gone, apr_pool_t *p)
 {
     part *t = part_of(c, name);
-    apr_time_t now = mod_relay_clock();
-    mod_relay_cached kind = MOD_RELAY_MISS;
-    entry *e;
+    mod_relay_link link = mod_relay_cache_link(c);
+    apr_interval_time_t max_age = conf->cache_ttl;
+    int redis_answers = link == MOD_RELAY_LINK_UP && !away;
+    apr_status_t rv;
 
+    if (link == MOD_RELAY_LINK_UNTRACKED)
+        return APR_EAGAIN;
+    if (!redis_answers) {
+        apr_interval_time_t unsure = link == MOD_RELAY_LINK_UP ? 0 : down_for(c);
+
+        max_age = unsure < conf->stale_max ? FOR_EVER : 0;
+        if (away && !max_age)
+            return APR_EAGAIN;
+    }
     apr_thread_mutex_lock(t->mutex);
-    if ((e = apr_hash_get(t->routes, name, APR_HASH_KEY_STRING)) != NULL) {
-        if (now >= e->dies) {
-            kind = MOD_RELAY_HIT_OVER;
-            *gone = "expired";
-        }
-        else if (now - e->read < max_age) {
-            kind = MOD_RELAY_HIT;
-            relay_route_unpack(route, &e->packed, p);
-            route->lives = e->dies - now;
-        }
-    }
-    else if ((e = apr_hash_get(t->absent, name, APR_HASH_KEY_STRING)) != NULL &&
-             now - e->read < ABSENT_TTL) {
-        kind = e->kind;
-        *gone = e->gone;
-    }
+    rv = get(t, name, max_age, redis_answers, route, gone, p);
     apr_thread_mutex_unlock(t->mutex);
-    return kind;
+    return rv;
 }
 
 apr_uint32_t mod_relay_cache_ticket(mod_relay_cache *c, const char *name)
@@ -153,8 +205,10 @@ void mod_relay_cache_put(mod_relay_cache *c, const char *name, apr_uint32_t tick
     part *t = part_of(c, name);
     apr_hash_t *into = route ? t->routes : t->absent;
     unsigned max = route ? ROUTES_MAX : ABSENT_MAX;
-    entry *e = make_entry(name, route, gone);
+    entry *e = NULL;
 
+    if (mod_relay_cache_link(c) == MOD_RELAY_LINK_UP)
+        e = make_entry(name, route, gone);
     if (!e)
         return;
     apr_thread_mutex_lock(t->mutex);
@@ -169,6 +223,8 @@ void mod_relay_cache_put(mod_relay_cache *c, const char *name, apr_uint32_t tick
     apr_thread_mutex_unlock(t->mutex);
     free(e);
 }
+
+/* ---- what the watcher tells */
 
 void mod_relay_cache_drop(mod_relay_cache *c, const char *name)
 {

@@ -7,26 +7,27 @@
 #ifndef MOD_RELAY_LOOKUP_H
 #define MOD_RELAY_LOOKUP_H
 
-#include "realm.h"
-#include "relay_route.h"
+#include "cache.h"
 
 typedef struct mod_relay_lookups mod_relay_lookups;
 
-void mod_relay_lookups_create(mod_relay_lookups **out, mod_relay_realm *realm, apr_pool_t *p);
+/** @param s for the log */
+void mod_relay_lookups_create(mod_relay_lookups **out, const relay_config *relay,
+                              mod_relay_cache *cache, server_rec *s, apr_pool_t *p);
 
 /**
- * Cache, else Redis.
- * @return as relay_route_find(), without *why: trouble is logged here, each kind at most once in a
- * few seconds
+ * Looks a name up.
+ * @param conf for RelayCacheTTL and RelayStaleMax
+ * @return as relay_route_find(), and RELAY_ERECORD for a route that this relay may not serve. There
+ * is no *why: trouble is logged, each kind at most once in a few seconds
  */
-apr_status_t mod_relay_lookup(mod_relay_realm *realm, const mod_relay_server *conf,
-                              const char *name, relay_route *route, const char **gone,
-                              apr_pool_t *p);
+apr_status_t mod_relay_lookup(mod_relay_lookups *l, const mod_relay_server *conf, const char *name,
+                              relay_route *route, const char **gone, apr_pool_t *p);
 
-/** The watcher has reached Redis again: the next look-up may, too. */
+/** Redis has answered the watcher: the next look-up need not wait to ask it. */
 void mod_relay_lookups_resume(mod_relay_lookups *l);
 
-/** Closes what has long been unused; the watcher calls it about once a second. */
+/** Closes connections that have long been unused; to be called about once a second. */
 void mod_relay_lookups_sweep(mod_relay_lookups *l);
 
 #endif

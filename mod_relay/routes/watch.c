@@ -1,17 +1,13 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /*
- * The watcher: one thread a realm that keeps the cache right. Redis reports each written or expired
- * key under `route:` (CLIENT TRACKING … BCAST) to a connection of ours that subscribes to the
- * reports; with RESP2 that takes two connections, one that subscribes and one that holds the
- * tracking. Both are pinged: a link that has silently died must not pass for a quiet one.
+ * Redis reports each written or expired key under `route:` (CLIENT TRACKING … BCAST). With RESP2
+ * that takes two connections: one subscribes to the reports, and the other holds the tracking. Both
+ * are pinged, since a link that has silently died must not pass for a quiet one.
  */
 
 #include "watch.h"
-#include "cache.h"
 #include "changes.h"
-#include "lookup.h"
-#include "request/backend.h"
 
 #include <apr_atomic.h>
 #include <apr_thread_proc.h>
@@ -24,67 +20,44 @@
 
 #define CHANNEL "__redis__:invalidate"
 #define PING_EVERY apr_time_from_msec(500)
-#define SWEEP_EVERY apr_time_from_sec(1)
+#define TICK_EVERY apr_time_from_sec(1)
 #define RETRY_MIN apr_time_from_msec(50)
 #define RETRY_MAX apr_time_from_sec(1)
 #define UNTRACKED_RETRY apr_time_from_sec(5)
 
 struct mod_relay_watch {
-    mod_relay_realm *realm;
-    mod_relay_changes changes; /* where what Redis reports goes */
+    const relay_config *relay;
+    mod_relay_cache *cache;
+    mod_relay_watch_calls calls;
+    server_rec *server;
+    mod_relay_changes changes; /* the receiver of Redis's reports */
     apr_thread_t *thread;
     int wake; /* eventfd: written to once, to stop */
     volatile apr_uint32_t stopping;
-    volatile apr_uint32_t link; /* mod_relay_link */
-    apr_thread_mutex_t *mutex;  /* of down_since */
-    apr_time_t down_since;
     /* the thread's own: */
     apr_pool_t *pool; /* cleared for each attempt to connect */
     redisContext *sub, *tracker;
-    apr_time_t heard, pinged, swept;
+    apr_time_t heard; /* when Redis last said something */
+    apr_time_t pinged, ticked;
     char trouble[200]; /* the one that was logged last, "" when all is well */
 };
-
-static void set_link(mod_relay_watch *w, mod_relay_link link)
-{
-    apr_thread_mutex_lock(w->mutex);
-    if (w->link == MOD_RELAY_LINK_UP && link != MOD_RELAY_LINK_UP)
-        w->down_since =
-            w->heard; /* the last sign of life: what happened since has perhaps not been told */
-    apr_atomic_set32(&w->link, link);
-    apr_thread_mutex_unlock(w->mutex);
-}
-
-mod_relay_link mod_relay_watch_link(const mod_relay_watch *w, apr_interval_time_t *down_for)
-{
-    mod_relay_link link = apr_atomic_read32((volatile apr_uint32_t *)&w->link);
-
-    *down_for = 0;
-    if (link != MOD_RELAY_LINK_UP) {
-        apr_thread_mutex_lock(w->mutex);
-        *down_for = mod_relay_clock() - w->down_since;
-        apr_thread_mutex_unlock(w->mutex);
-    }
-    return link;
-}
 
 static int is_stopping(mod_relay_watch *w)
 {
     return apr_atomic_read32(&w->stopping) != 0;
 }
 
-static void sweep_when_due(mod_relay_watch *w)
+static void tick_when_due(mod_relay_watch *w)
 {
     apr_time_t now = mod_relay_clock();
 
-    if (now - w->swept >= SWEEP_EVERY) {
-        w->swept = now;
-        mod_relay_backends_sweep(w->realm->backends);
-        mod_relay_lookups_sweep(w->realm->lookups);
+    if (now - w->ticked >= TICK_EVERY) {
+        w->ticked = now;
+        w->calls.tick(w->calls.baton);
     }
 }
 
-/* Sleeps, but not over a stop or a sweep. */
+/* Sleeps, but not over a stop or a tick. */
 static void pause_for(mod_relay_watch *w, apr_interval_time_t span)
 {
     apr_time_t until = mod_relay_clock() + span;
@@ -93,8 +66,8 @@ static void pause_for(mod_relay_watch *w, apr_interval_time_t span)
         struct pollfd fd = {w->wake, POLLIN, 0};
         apr_interval_time_t left = until - mod_relay_clock();
 
-        poll(&fd, 1, (int)(apr_time_as_msec(left < SWEEP_EVERY ? left : SWEEP_EVERY)) + 1);
-        sweep_when_due(w);
+        poll(&fd, 1, (int)(apr_time_as_msec(left < TICK_EVERY ? left : TICK_EVERY)) + 1);
+        tick_when_due(w);
     }
 }
 
@@ -107,7 +80,7 @@ static void disconnect(mod_relay_watch *w)
     w->sub = w->tracker = NULL;
 }
 
-/* Errors by which Redis refuses everything, and not just one command. */
+/* Is it an error by which Redis refuses everything, and not just one command? */
 static int is_general(const char *error)
 {
     static const char *const codes[] = {"NOAUTH", "LOADING", "MASTERDOWN", "BUSY"};
@@ -119,15 +92,17 @@ static int is_general(const char *error)
     return 0;
 }
 
-/* While its disk is full Redis refuses every write and with them PING (processCommand()), as a sign
- * for replicas and monitors. It is there all the same, and answers and reports what we need. */
+/*
+ * While its disk is full, Redis refuses every write, and PING with them (processCommand()), as a
+ * sign for replicas and monitors. It is alive all the same: it answers what we need, and reports.
+ */
 static int is_alive(const char *command, const char *error)
 {
     return strcmp(command, "PING") == 0 && strncmp(error, "MISCONF", strlen("MISCONF")) == 0;
 }
 
-/* One command; *number takes an integer answer. RELAY_EREFUSED: Redis is
- * there, but refuses this. */
+/* One command. @param number out: an integer answer, or NULL. @return RELAY_EREFUSED: Redis is
+ * there, but refuses this */
 static apr_status_t command(redisContext *c, const relay_redis_url *url, int argc,
                             const char **argv, apr_int64_t *number, apr_pool_t *p, const char **why)
 {
@@ -149,10 +124,10 @@ static apr_status_t command(redisContext *c, const relay_redis_url *url, int arg
     return rv;
 }
 
-/* RELAY_EREFUSED: Redis is there, but does not let us track. */
+/* @return RELAY_EREFUSED: Redis is there, but does not let us track */
 static apr_status_t connect_both(mod_relay_watch *w, const char **why)
 {
-    const relay_config *cfg = w->realm->relay;
+    const relay_config *cfg = w->relay;
     const char *client_id[] = {"CLIENT", "ID"}, *alive[] = {"PING"},
                *subscribe[] = {"SUBSCRIBE", CHANNEL};
     const char *track[] = {"CLIENT", "TRACKING", "ON", "REDIRECT", NULL, "BCAST", "PREFIX", NULL};
@@ -164,7 +139,7 @@ static apr_status_t connect_both(mod_relay_watch *w, const char **why)
         (rv = relay_redis_connect(&w->tracker, cfg->redis, cfg->redis_timeout, w->pool, why)) !=
             APR_SUCCESS)
         return rv;
-    /* A Redis that is still loading its data has no routes to tell yet. */
+    /* PING fails while Redis is still loading its data and has no routes to tell yet. */
     if ((rv = command(w->tracker, cfg->redis, 1, alive, NULL, w->pool, why)) != APR_SUCCESS ||
         (rv = command(w->sub, cfg->redis, 2, client_id, &id, w->pool, why)) != APR_SUCCESS ||
         (rv = command(w->sub, cfg->redis, 2, subscribe, NULL, w->pool, why)) != APR_SUCCESS)
@@ -174,23 +149,28 @@ static apr_status_t connect_both(mod_relay_watch *w, const char **why)
     return command(w->tracker, cfg->redis, 8, track, NULL, w->pool, why);
 }
 
+static void set_link(mod_relay_watch *w, mod_relay_link link)
+{
+    mod_relay_cache_link_set(w->cache, link, w->heard);
+}
+
 static void one_changed(void *baton, const char *name)
 {
     mod_relay_watch *w = baton;
 
-    mod_relay_cache_drop(w->realm->cache, name);
-    mod_relay_backends_doubt(w->realm->backends, name);
+    mod_relay_cache_drop(w->cache, name);
+    w->calls.changed(w->calls.baton, name);
 }
 
 static void all_changed(void *baton)
 {
     mod_relay_watch *w = baton;
 
-    mod_relay_cache_flush(w->realm->cache);
-    mod_relay_backends_doubt(w->realm->backends, NULL);
+    mod_relay_cache_flush(w->cache);
+    w->calls.changed(w->calls.baton, NULL);
 }
 
-/* Takes in what has arrived. 0 when the connection is dead. */
+/* Takes in what has arrived. @return 0 when the connection is dead */
 static int receive(mod_relay_watch *w)
 {
     if (redisBufferRead(w->sub) != REDIS_OK)
@@ -199,7 +179,7 @@ static int receive(mod_relay_watch *w)
     return mod_relay_changes_read(w->sub->reader, &w->changes);
 }
 
-/* 0 when one of the connections is dead or has not answered in time. */
+/* @return 0 when one of the connections is dead or has not answered in time */
 static int ping(mod_relay_watch *w)
 {
     const char *argv[] = {"PING"}, *why;
@@ -209,17 +189,17 @@ static int ping(mod_relay_watch *w)
     if (now - w->pinged < PING_EVERY)
         return 1;
     if (w->heard < w->pinged) /* the last one has not come back yet */
-        return now - w->pinged < w->realm->relay->redis_timeout;
+        return now - w->pinged < w->relay->redis_timeout;
     w->pinged = now;
     if (redisAppendCommand(w->sub, "PING") != REDIS_OK)
         return 0;
     while (!flushed)
         if (redisBufferWrite(w->sub, &flushed) != REDIS_OK)
             return 0;
-    return command(w->tracker, w->realm->relay->redis, 1, argv, NULL, w->pool, &why) == APR_SUCCESS;
+    return command(w->tracker, w->relay->redis, 1, argv, NULL, w->pool, &why) == APR_SUCCESS;
 }
 
-/* Until the link breaks or the thread is to stop. */
+/* Follows the reports until the link breaks or the thread is to stop. */
 static void follow(mod_relay_watch *w)
 {
     w->heard = w->pinged = mod_relay_clock();
@@ -232,23 +212,23 @@ static void follow(mod_relay_watch *w)
             return;
         if (!ping(w))
             return;
-        sweep_when_due(w);
+        tick_when_due(w);
     }
 }
 
-/* Each reason once: the link breaks, and then Redis may refuse for one that somebody can mend. */
+/* Logs each reason once: after the link broke Redis may refuse for a reason that can be mended. */
 static void complain(mod_relay_watch *w, apr_status_t rv, const char *why)
 {
     if (strncmp(why, w->trouble, sizeof(w->trouble) - 1) == 0)
         return;
     apr_cpystrn(w->trouble, why, sizeof(w->trouble));
     if (rv == RELAY_EREFUSED)
-        ap_log_error(APLOG_MARK, APLOG_ERR, 0, w->realm->server,
+        ap_log_error(APLOG_MARK, APLOG_ERR, 0, w->server,
                      "RLY110 routes cannot be cached, each request asks Redis: it refuses to "
                      "report changes: %s",
                      why);
     else
-        ap_log_error(APLOG_MARK, APLOG_ERR, 0, w->realm->server,
+        ap_log_error(APLOG_MARK, APLOG_ERR, 0, w->server,
                      "RLY111 no link to Redis: known routes go on working for RelayStaleMax, "
                      "others get 503: %s",
                      why);
@@ -270,12 +250,11 @@ static void *APR_THREAD_FUNC watch(apr_thread_t *thread, void *data)
         apr_pool_clear(w->pool);
         rv = connect_both(w, &why);
         if (rv == APR_SUCCESS) {
-            /* What changed while nobody told us. */
-            all_changed(w);
+            all_changed(w); /* nobody told us of changes meanwhile */
             set_link(w, MOD_RELAY_LINK_UP);
-            mod_relay_lookups_resume(w->realm->lookups);
+            w->calls.answers(w->calls.baton);
             if (*w->trouble)
-                ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, w->realm->server,
+                ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, w->server,
                              "RLY112 the link to Redis is back");
             w->trouble[0] = '\0';
             retry = RETRY_MIN;
@@ -297,22 +276,24 @@ static void *APR_THREAD_FUNC watch(apr_thread_t *thread, void *data)
     return NULL;
 }
 
-apr_status_t mod_relay_watch_start(mod_relay_realm *realm, apr_pool_t *p)
+apr_status_t mod_relay_watch_start(mod_relay_watch **out, const relay_config *relay,
+                                   mod_relay_cache *cache, const mod_relay_watch_calls *calls,
+                                   server_rec *s, apr_pool_t *p)
 {
     mod_relay_watch *w = apr_pcalloc(p, sizeof(*w));
     apr_status_t rv;
 
-    w->realm = realm;
-    w->changes = (mod_relay_changes){relay_keyname(realm->relay, RELAY_KEYNAME_ROUTE, "", p),
-                                     one_changed, all_changed, w};
-    w->link = MOD_RELAY_LINK_DOWN;
-    w->down_since = mod_relay_clock();
+    w->relay = relay;
+    w->cache = cache;
+    w->calls = *calls;
+    w->server = s;
+    w->changes = (mod_relay_changes){relay_keyname(relay, RELAY_KEYNAME_ROUTE, "", p), one_changed,
+                                     all_changed, w};
     if ((w->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0)
         return errno;
-    if ((rv = apr_pool_create(&w->pool, p)) != APR_SUCCESS ||
-        (rv = apr_thread_mutex_create(&w->mutex, APR_THREAD_MUTEX_DEFAULT, p)) != APR_SUCCESS)
+    if ((rv = apr_pool_create(&w->pool, p)) != APR_SUCCESS)
         return rv;
-    realm->watch = w;
+    *out = w;
     if ((rv = apr_thread_create(&w->thread, NULL, watch, w, p)) != APR_SUCCESS)
         w->thread = NULL;
     return rv;
@@ -325,8 +306,7 @@ void mod_relay_watch_stop(mod_relay_watch *w)
 
     apr_atomic_set32(&w->stopping, 1);
     if (write(w->wake, &one, sizeof(one)) != sizeof(one))
-        ap_log_error(APLOG_MARK, APLOG_DEBUG, errno, w->realm->server,
-                     "RLY113 the watcher stops later");
+        ap_log_error(APLOG_MARK, APLOG_DEBUG, errno, w->server, "RLY113 the watcher stops later");
     if (w->thread)
         apr_thread_join(&rv, w->thread);
     close(w->wake);

@@ -7,7 +7,7 @@
 #ifndef MOD_RELAY_SSH_SERVERS_H
 #define MOD_RELAY_SSH_SERVERS_H
 
-#include "mod_relay.h"
+#include "directives.h"
 
 /** Notes the servers; check_config, after the merge. */
 void mod_relay_ssh_servers_note(server_rec *main_server, apr_pool_t *p);

@@ -7,7 +7,7 @@
 #ifndef MOD_RELAY_WAITING_H
 #define MOD_RELAY_WAITING_H
 
-#include "mod_relay.h"
+#include "directives.h"
 
 typedef enum {
     MOD_RELAY_WAITING,

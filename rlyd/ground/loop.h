@@ -1,6 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/** The event loop's clock and timers, and what a program that never waits needs besides. */
+/** The event loop: its clock and its timers, memory that is always there, and gates for log lines.
+ */
 #ifndef RLYD_GROUND_LOOP_H
 #define RLYD_GROUND_LOOP_H
 

@@ -1,8 +1,8 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * The part of the kernel's listen table that lies in our listen space, mirrored. Whose a listener
- * is does not interest here: session/listeners.h keeps that, in the fields that are its own.
+ * Mirrors the part of the kernel's listen table that lies in our listen space. It does not know
+ * whose a listener is: session/listeners.h keeps that, in members of its own.
  */
 #ifndef RLYD_GROUND_PORTS_H
 #define RLYD_GROUND_PORTS_H
@@ -26,9 +26,9 @@ typedef struct port {
 
 /** Who hears of the table. They may drop ports. */
 typedef struct ports_hooks {
-    /** There is a listener that was not there before. */
+    /** A listener is there that was not there before. */
     void (*appeared)(rlyd *d, port *p);
-    /** This one is forgotten now. */
+    /** This listener is forgotten now. */
     void (*gone)(rlyd *d, port *p);
     /** A dump has met a listener on all addresses, which takes its port at each. */
     void (*wildcard)(rlyd *d, const relay_socket *found);
@@ -46,7 +46,7 @@ int ports_is_seen(const rlyd *d, const port *p);
 /** Looks one address up. */
 void ports_look_up(rlyd *d, relay_listen_addr addr);
 
-/** Whether the kernel says that this very listener has gone. Not so when it cannot be asked. */
+/** Whether the kernel says that this very listener has gone; 0 when the kernel cannot be asked. */
 int ports_has_gone(rlyd *d, const port *p);
 
 void ports_drop(rlyd *d, port *p);

@@ -19,32 +19,33 @@ int reply_is_status(const redisReply *r, const char *word);
 /** @return a string that is one in C, too; NULL if it is anything else */
 const char *reply_text(const redisReply *r);
 
-/** A number that is no negative one. @return 0, or -1 */
+/** Reads a number, 0 or more. @return 0, or -1 */
 int reply_number(const redisReply *r, int64_t *n);
 
-/** An array. @return 0 with its length, or -1 */
+/** Looks at an array. @return 0 with its length, or -1 */
 int reply_array(const redisReply *r, size_t *n);
 
-/** An element of an array, as text. @return NULL if it is not there or no text */
+/** Reads an element of an array as text. @return NULL if it is not there or no text */
 const char *reply_element(const redisReply *r, size_t i);
 
-/** TIME, in milliseconds. @return 0, or -1 */
+/** Reads the answer to TIME, in milliseconds. @return 0, or -1 */
 int reply_time(const redisReply *r, int64_t *ms);
 
-/** A session's id, as GET slot: has it: of the form that goes into keys and records. @return NULL
- * if it is not */
+/** Reads a tunnel's id, the answer to GET slot:…. @return NULL if it has not the form that goes
+ * into keys and records */
 const char *reply_tunnel_id(const redisReply *r);
 
 typedef enum {
     RECORD_NONE, /* it is no answer to HGETALL */
     RECORD_MISSING,
-    RECORD_NEWER, /* of another version */
+    RECORD_NEWER, /* written by a later version */
     RECORD_MALFORMED,
     RECORD_CLOSED,
     RECORD_OPEN
 } record_state;
 
-/** tunnel:ID. What is missing or has not the right form is NULL, 0, and naddrs -1. */
+/** The record tunnel:ID. A member that is missing or has not the right form is NULL or 0, and
+ * naddrs -1. */
 typedef struct reply_record {
     const char *id, *fingerprint;
     int64_t created_ms, expires_ms; /* by Redis's clock */
@@ -52,22 +53,23 @@ typedef struct reply_record {
     relay_listen_addr addrs[RELAY_TUNNEL_ROUTES_MAX];
 } reply_record;
 
-/** HGETALL of tunnel:ID. With RECORD_OPEN expires_ms and naddrs are known. */
+/** Reads the answer to HGETALL tunnel:ID. With RECORD_OPEN expires_ms and naddrs are known. */
 record_state reply_tunnel(const redisReply *r, reply_record *out);
 
-/** Entries of a stream, as XREVRANGE has them; r may be NULL. @return 0 with their number, or -1 */
+/** Looks at the entries of a stream, as XREVRANGE has them; r may be NULL. @return 0 with their
+ * number, or -1 */
 int reply_entries(const redisReply *r, size_t *n);
 
-/** The entries of the one stream that XREAD was asked about. @return NULL if it
- * is no such answer */
+/** Finds the entries of the one stream that XREAD was asked about. @return NULL if it is no such
+ * answer */
 const redisReply *reply_stream(const redisReply *r);
 
 typedef struct reply_event {
-    const char *id;            /* has the form of one */
+    const char *id;            /* has the form of an entry's id */
     const char *what, *tunnel; /* NULL where it has none */
 } reply_event;
 
-/** Entry i. @return 0, or -1 */
+/** Reads entry i. @return 0, or -1 */
 int reply_entry(const redisReply *entries, size_t i, reply_event *out);
 
 #endif

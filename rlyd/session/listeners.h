@@ -1,9 +1,9 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * Which session holds which listener. The kernel's listen table (ground/ports.h) is the truth about
- * which tunnels are up. It is read whole twice a second; the addresses of logins that have just
- * succeeded are looked up singly and much more often.
+ * Knows which session holds which listener. The kernel's listen table (ground/ports.h) is the truth
+ * about which tunnels are up. It is read whole twice a second; the addresses of logins that have
+ * just succeeded are looked up singly and much more often.
  */
 #ifndef RLYD_SESSION_LISTENERS_H
 #define RLYD_SESSION_LISTENERS_H

@@ -215,12 +215,9 @@ static void watch(rlyd *d)
     unsigned n = 0;
     const login *l;
 
-    TAILQ_FOREACH(l, &d->proofs->logins, entry)
-    {
+    for (l = TAILQ_FIRST(&d->proofs->logins); l; l = TAILQ_NEXT(l, entry), n++)
         if (n < CONNECTOR_PARENTS_MAX)
             monitors[n] = l->s->monitor;
-        n++;
-    }
     connector_watch(d, monitors, n);
 }
 
@@ -268,7 +265,7 @@ void proof_init(rlyd *d)
     p->closely = timer_new(d, on_closely, d);
     if (connector_init(d, &hooks) < 0)
         relay_log(RELAY_LOG_NOTICE,
-                  "RLY443 the kernel's proc connector is not to be had: %s; logins are watched by "
+                  "RLY443 the kernel's proc connector cannot be used: %s; logins are watched by "
                   "polling",
                   strerror(errno));
     timer_arm(p->timer, LOOK_MS);

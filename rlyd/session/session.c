@@ -54,7 +54,7 @@ static void tell(session *s, session_hook *const hooks[RLYD_HOOKS_MAX])
         hooks[i](s);
 }
 
-/** The same for those that hear of a listener. */
+/** The same for hooks that hear of a listener. */
 static void tell_where(session *s, session_listener_hook *const hooks[RLYD_HOOKS_MAX],
                        relay_listen_addr addr)
 {
@@ -291,7 +291,7 @@ static void become_orphan(session *s)
     session_end(s, s->why ? s->why : why);
 }
 
-/** Lets go of the monitor, which has ended. */
+/** Lets go of the monitor, which has ended, and reaps it where it is our child. */
 static void unwatch(session *s)
 {
     int status;

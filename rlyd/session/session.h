@@ -1,9 +1,9 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * What becomes of a session: it goes from one state to the next (session.c has the table), and here
- * is everything that moves it. The parts that live by that are told through one list of hooks,
- * which wiring.c fills; session.c itself calls none of them.
+ * Moves a session from one state to the next (session.c has the table), and tells the parts that
+ * live by that. They hear of it through hooks, which wiring.c lists; session.c itself calls none of
+ * them.
  */
 #ifndef RLYD_SESSION_SESSION_H
 #define RLYD_SESSION_SESSION_H
@@ -17,9 +17,11 @@ typedef void session_listener_hook(session *s, relay_listen_addr addr);
 
 /** Who hears what. Each list is called in its order. */
 typedef struct session_hooks {
-    /** Before a session counts as gone: logins that succeeded until now are taken in. */
+    /** Before a session counts as gone: logins that succeeded until now are taken in. Any session
+     * may be gone after these. */
     rlyd_hook *before_exit[RLYD_HOOKS_MAX];
-    /** Before it is said which key made a login: reports that wait are taken in. */
+    /** Before it is said which key made a login: reports that wait are taken in. Any session may be
+     * gone after these, too. */
     rlyd_hook *before_proof[RLYD_HOOKS_MAX];
 
     /** relay-authkeys, with the pid asker, has reported a key of its tunnel. */
@@ -59,7 +61,7 @@ session *session_of_monitor(rlyd *d, const proc_info *monitor);
 void session_offered(rlyd *d, const proc_info *monitor, pid_t asker, const message *login);
 
 /** Takes in the reports that wait at the door: one may be about a login that is just being judged.
- */
+ * Any session may be gone after that. */
 void session_hear_reports(rlyd *d);
 
 /**

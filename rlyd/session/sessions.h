@@ -1,7 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * The sessions of this relay: what is known of each SSH login, from the first sign of it until its
+ * The sessions of this relay: what is known of each SSH login, from its first sign until its
  * processes are gone, and how a session is looked up.
  *
  * session.c writes a session's own members, and sessions.c those by which it is looked up. What

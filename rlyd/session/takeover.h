@@ -1,7 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * Which of a tunnel's sessions has it: the newest one that listens.
+ * Decides which of a tunnel's sessions has the tunnel: the newest one that listens.
  *
  * A newcomer that has proved its key may take the tunnel from a session that is alive. But sshd can
  * bind its address only when the older session's listener is out of the way, and nobody sees

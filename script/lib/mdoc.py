@@ -13,7 +13,7 @@ def escape(word):
 
 
 def macro(name, words, opening="", closing=""):
-    """`.Name words`, with the brackets and points around it as mdoc wants them: words of their own."""
+    """`.Name words`; brackets and points around it are words of their own, as mdoc wants them."""
     return " ".join([f".{name}", *opening, words, *closing])
 
 
@@ -25,7 +25,7 @@ def literal(text):
 
 
 def pieces(text):
-    """The words of a text; what is literal is one word: (words before it, the literal, what follows it at once)."""
+    """Splits a text at what is literal, which are the odd ones of the list."""
     return re.split(r"([(\[]?`[^`']+'[.,:;)\]?!]*)(?=\s|$)", text)
 
 

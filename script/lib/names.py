@@ -1,5 +1,5 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""What documents name and the code does not have any more, and what the code has and no document names."""
+"""Finds what documents name and the code has no more, and what the code has and no document."""
 import os
 import re
 import subprocess
@@ -84,7 +84,8 @@ def key_faults(tree, source):
                 yield f"{path}: relay.conf has no key [{section}] {key}"
     for key in source.keys:
         if not key.get("BRIEF") or not (key.get("DEFAULT") or key.get("WITHOUT")):
-            yield f"[{key.plain[0]}] {key.plain[1]}: librelay/relay_config.def has no text or no default for it"
+            name = f"[{key.plain[0]}] {key.plain[1]}"
+            yield f"{name}: librelay/relay_config.def has no text or no default for it"
 
 
 def option_faults(tree, source):
@@ -108,7 +109,8 @@ def option_faults(tree, source):
         said = re.findall(r"(?<![\w-])--?([\w-]+)", command["usage"])
         taken = {one for word in said for one, long in letters.items() if word in (one, long)}
         if taken != set(command["takes"]) or len(said) != len(taken):
-            yield f"rly {command['name']}: takes -{command['takes']}, and its usage has {command['usage']}"
+            takes, usage = command["takes"], command["usage"]
+            yield f"rly {command['name']}: takes -{takes}, and its usage has {usage}"
     for program, options in source.options.items():
         for option in options:
             if not option.get("BRIEF"):

@@ -1,8 +1,9 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """Reads the tables that C includes, and the messages that C logs, for script/docs.
 
-A table is a file of entries `MACRO(argument, …)`. An argument is a string in C's syntax, where identifiers such as
-RELAY_SYSCONFDIR may stand between the parts, a word of C, or one of these again: `BRIEF("…")`."""
+A table is a file of entries `MACRO(argument, …)`. An argument is a string in C's syntax, where
+identifiers such as RELAY_SYSCONFDIR may stand between the parts; or a word of C; or one of these in
+brackets: `BRIEF("…")`."""
 import os
 import re
 
@@ -60,11 +61,11 @@ def entry(given):
     """An Entry of the arguments."""
     plain, named = [], {}
     for argument in given:
-        if len(argument) > 2 and argument[0][0] == "word" and argument[0][1].isupper() and argument[1][1] == "(" \
-                and argument[-1][1] == ")":
-            named[argument[0][1]] = value(argument[2:-1])
-        elif len(argument) > 3 and argument[0][1] == "." and argument[2][1] == "=":  # .name = value
-            named[argument[1][1]] = value(argument[3:])
+        words = [text for _, text in argument]
+        if len(words) > 2 and words[0].isupper() and words[1] == "(" and words[-1] == ")":
+            named[words[0]] = value(argument[2:-1])
+        elif len(words) > 3 and words[0] == "." and words[2] == "=":  # .name = value
+            named[words[1]] = value(argument[3:])
         else:
             plain.append(value(argument))
     return Entry(plain, named)

@@ -68,6 +68,6 @@ fuzz_fn fuzz_frames;                                       /* frames.c */
 fuzz_fn fuzz_cookies;                                      /* cookies.c */
 fuzz_fn fuzz_rewrite;                                      /* rewrite.c */
 fuzz_fn fuzz_message;                                      /* message.c */
-fuzz_fn fuzz_answers;                                      /* rlyd_replies.c */
+fuzz_fn fuzz_answers, fuzz_live;                           /* rlyd_replies.c */
 
 #endif

@@ -5,6 +5,7 @@
 #include "fuzz.h"
 #include "relay_redis_policy.h"
 #include "relay_grant.h"
+#include "relay_live.h"
 #include "ground/reply.h"
 
 static int judge_record(const redisReply *r)
@@ -80,4 +81,25 @@ int fuzz_answers(const char *text, size_t size, apr_pool_t *p)
         }
     redisReaderFree(reader);
     return taken;
+}
+
+/* An entry of live:, as rly and a restarted rlyd read it. What is whole is written as it was read.
+ */
+int fuzz_live(const char *text, size_t size, apr_pool_t *p)
+{
+    relay_live entry, again;
+    char buf[RELAY_LIVE_SIZE];
+
+    relay_live_parse(&entry, text, p);
+    MUST(entry.pid >= 0);
+    if (!entry.tunnel || !entry.peer || !entry.way)
+        return 0;
+    if (!*relay_live_print(&entry, buf, sizeof(buf)))
+        return 0; /* longer than any that rlyd writes */
+    relay_live_parse(&again, buf, p);
+    MUST(again.tunnel && strcmp(again.tunnel, entry.tunnel) == 0);
+    MUST(again.peer && strcmp(again.peer, entry.peer) == 0);
+    MUST(again.way && strcmp(again.way, entry.way) == 0);
+    MUST(again.pid == entry.pid && again.since_ms == entry.since_ms);
+    return 1;
 }

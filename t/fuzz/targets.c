@@ -3,27 +3,17 @@
 #include "fuzz.h"
 
 const fuzz_target fuzz_targets[] = {
-    {"host", fuzz_host, 400},
-    {"service", fuzz_service, 400},
-    {"duration", fuzz_duration, 100},
-    {"listen", fuzz_listen, 600},
-    {"address", fuzz_address, 60},
-    {"redis-url", fuzz_redis_url, 300},
-    {"text", fuzz_text, 300},
-    {"conf", fuzz_conf, 4096},
-    {"key", fuzz_key, 4096},
-    {"login", fuzz_login, 1024},
-    {"route", fuzz_route, 4096},
-    {"grant", fuzz_grant, 4096},
-    {"tunnel", fuzz_tunnel, 4096},
-    {"connect", fuzz_connect, 1024},
-    {"changes", fuzz_changes, 4096},
-    {"rewrite", fuzz_rewrite, 4096},
-    {"message", fuzz_message, 3000},
-    {"frames", fuzz_frames, 3000},
-    {"answers", fuzz_answers, 4096},
-    {"cookies", fuzz_cookies, 2000},
-    {NULL, NULL, 0},
+    {"host", fuzz_host, 400},         {"service", fuzz_service, 400},
+    {"duration", fuzz_duration, 100}, {"listen", fuzz_listen, 600},
+    {"address", fuzz_address, 60},    {"redis-url", fuzz_redis_url, 300},
+    {"text", fuzz_text, 300},         {"conf", fuzz_conf, 4096},
+    {"key", fuzz_key, 4096},          {"login", fuzz_login, 1024},
+    {"route", fuzz_route, 4096},      {"grant", fuzz_grant, 4096},
+    {"tunnel", fuzz_tunnel, 4096},    {"connect", fuzz_connect, 1024},
+    {"changes", fuzz_changes, 4096},  {"rewrite", fuzz_rewrite, 4096},
+    {"message", fuzz_message, 3000},  {"frames", fuzz_frames, 3000},
+    {"answers", fuzz_answers, 4096},  {"live", fuzz_live, 600},
+    {"cookies", fuzz_cookies, 2000},  {NULL, NULL, 0},
 };
 
 const fuzz_target *fuzz_target_find(const char *name)

@@ -11,6 +11,7 @@ import subprocess
 import time
 
 from . import tap
+from .basics import run
 from .privatelog import PrivateLog
 from .relayrig import Rig
 
@@ -28,11 +29,8 @@ USER = pwd.getpwnam("relay-authkeys")
 def make_key(kind="ed25519", *args):
     """(fingerprint, type, base64, path of the public key)"""
     path = f"{rig.dir}/key-{len(os.listdir(rig.dir))}"
-    subprocess.run(["ssh-keygen", "-q", "-t", kind, *args, "-N", "", "-f", path], check=True)
-    fingerprint = subprocess.run(["ssh-keygen", "-lf", path + ".pub"],
-                                 check=True,
-                                 capture_output=True,
-                                 text=True).stdout.split()[1]
+    run(["ssh-keygen", "-q", "-t", kind, *args, "-N", "", "-f", path])
+    fingerprint = run(["ssh-keygen", "-lf", path + ".pub"]).stdout.split()[1]
     with open(path + ".pub") as f:
         kind, blob = f.read().split()[:2]
     return fingerprint, kind, blob, path + ".pub"
@@ -68,10 +66,12 @@ def grant(fingerprint=FP, **fields):
 
 class Answer:
     def __init__(self, status, out, err, log_lines, seconds):
-        self.status, self.out, self.err, self.log, self.seconds = status, out, err, log_lines, seconds
+        self.status, self.out, self.err, self.log = status, out, err, log_lines
+        self.seconds = seconds
 
     def __repr__(self):
-        return f"status {self.status}, {self.seconds:.2f} s, stdout {self.out!r}, stderr {self.err!r}, syslog {self.log}"
+        return (f"status {self.status}, {self.seconds:.2f} s, stdout {self.out!r}, stderr "
+                f"{self.err!r}, syslog {self.log}")
 
 
 def ask(*args, conf=rig.conf, env=None, program=(PROGRAM, ), as_root=False, **kwargs):

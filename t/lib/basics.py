@@ -15,18 +15,16 @@ class RigError(Exception):
     """The rig could not do its part: something is missing, did not start or did not answer."""
 
 
-def run(argv, what, **kwargs):
-    """Runs a program to its end; a failure is a RigError that shows its output."""
-    result = subprocess.run(argv,
-                            stdin=subprocess.DEVNULL,
-                            stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT,
-                            text=True,
-                            **kwargs)
-    if result.returncode:
-        raise RigError(
-            f"{what} failed ({' '.join(argv)}, exit status {result.returncode}):\n{result.stdout}")
-    return result.stdout
+def run(argv, what=None, check=True, **kwargs):
+    """Runs a program to its end, without input where none is given. Returns a CompletedProcess with
+    what it said as text. check: another exit status than 0 is a RigError that shows it."""
+    if "input" not in kwargs:
+        kwargs.setdefault("stdin", subprocess.DEVNULL)
+    result = subprocess.run(argv, capture_output=True, text=True, **kwargs)
+    if check and result.returncode:
+        raise RigError(f"{what or argv[0]} failed ({' '.join(argv)}, exit status "
+                       f"{result.returncode}):\n{result.stdout}{result.stderr}")
+    return result
 
 
 def wait_for(condition, what, timeout=10.0, every=0.02):
@@ -60,3 +58,28 @@ def free_port(taken=()):
 def listeners():
     """The set of addresses, `127.0.0.1:80`, that something listens on (IPv4)."""
     return {f"{ip}:{port}" for ip, port, _ in sockdiag.listening()}
+
+
+def tail(directory, path, lines=30):
+    """The last lines of a log and of all others in the directory that belong to it."""
+    text, stem = "", os.path.basename(path).split(".")[0]
+    for name in sorted(os.listdir(directory)):
+        if name.startswith(stem) and os.path.isfile(f"{directory}/{name}"):
+            with open(f"{directory}/{name}", errors="replace") as f:
+                last = f.read().split("\n")[-lines:]
+            if any(last):
+                text += f"--- {name}\n" + "\n".join(last).strip("\n") + "\n"
+    return text or "(its log is empty)"
+
+
+def read(path):
+    with open(path, encoding="utf-8", errors="surrogateescape") as f:
+        return f.read()
+
+
+def write(path, text, mode=0o644):
+    """Writes a file that all may read; returns its path."""
+    with open(path, "w", encoding="utf-8", errors="surrogateescape") as f:
+        f.write(text)
+    os.chmod(path, mode)
+    return path

@@ -15,7 +15,7 @@ import subprocess
 import time
 
 from . import keeper
-from .basics import listeners
+from .basics import listeners, run
 from .rlydlib import holder
 
 # What run needs of a system besides a shell, a client and something that asks over HTTPS; all of it
@@ -32,10 +32,7 @@ class Box:
         for path in (self.home, self.bin, self.tmp):
             os.makedirs(path)
         if busybox:
-            for applet in subprocess.run(["busybox", "--list"],
-                                         capture_output=True,
-                                         text=True,
-                                         check=True).stdout.split():
+            for applet in run(["busybox", "--list"]).stdout.split():
                 os.symlink("/bin/busybox", f"{self.bin}/{applet}")
         for program in [*programs] if busybox else [*POSIX, *programs]:
             link = f"{self.bin}/{os.path.basename(program)}"

@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import time
 
-from .basics import free_port, wait_for
+from .basics import free_port, run, wait_for
 
 CHROMEDRIVER = "/usr/bin/chromedriver"
 CHROMIUM = "/usr/bin/chromium"
@@ -38,9 +38,7 @@ class Browser:
         shutil.rmtree(self.home, ignore_errors=True)
         os.makedirs(store)
         for argv in (["-N", "--empty-password"], ["-A", "-t", "C,,", "-n", "rig", "-i", rig.ca]):
-            subprocess.run(["certutil", "-d", f"sql:{store}", *argv],
-                           check=True,
-                           stdin=subprocess.DEVNULL)
+            run(["certutil", "-d", f"sql:{store}", *argv])
         self.port = free_port()
         env = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
         env.update(HOME=self.home,

@@ -36,7 +36,8 @@ class World:
     def __init__(self, rig, seed, seconds, small, cooldown, steps):
         """cooldown: the rig's, in seconds; steps: how far the rig's clock may be off, 0 where it
         cannot step."""
-        self.rig, self.seed, self.seconds, self.small, self.cooldown = rig, seed, seconds, small, cooldown
+        self.rig, self.seed, self.seconds = rig, seed, seconds
+        self.small, self.cooldown = small, cooldown
         self.counted = collections.Counter()
         self.most = collections.Counter()  # the longest that something took, in ms
         self.faults = []  # what went wrong that is no answer to a visitor

@@ -17,14 +17,18 @@ from . import keeper, relayrig
 PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Device behind NAT</title>
 <style>
- body {{ font: 17px/1.5 system-ui, sans-serif; margin: 12vh auto; max-width: 34em; padding: 0 1em; color: #223; background: #eef1f5 }}
+ body {{ font: 17px/1.5 system-ui, sans-serif; margin: 12vh auto; max-width: 34em; padding: 0 1em;
+        color: #223; background: #eef1f5 }}
  main {{ background: #fff; padding: 1.5em 2em; border-radius: 10px; box-shadow: 0 2px 12px #0002 }}
- h1 {{ font-size: 1.4em; margin-top: 0 }} code {{ background: #eef1f5; padding: .1em .3em; border-radius: 4px }}
+ h1 {{ font-size: 1.4em; margin-top: 0 }}
+ code {{ background: #eef1f5; padding: .1em .3em; border-radius: 4px }}
 </style>
 <main>
 <h1>Hello from the device</h1>
-<p>This page comes from a small web server on <code>127.0.0.1:{port}</code> of <code>{host}</code>, which nobody can reach from outside.</p>
-<p>Your browser spoke HTTPS with Apache; mod_relay looked the name up in Redis; sshd carried the request to the stock <code>ssh</code> that the device runs.</p>
+<p>This page comes from a small web server on <code>127.0.0.1:{port}</code> of <code>{host}</code>,
+which nobody can reach from outside.</p>
+<p>Your browser spoke HTTPS with Apache; mod_relay looked the name up in Redis; sshd carried the
+request to the stock <code>ssh</code> that the device runs.</p>
 </main></html>
 """
 
@@ -152,7 +156,8 @@ The device is at
 
   fetch it
 {self.shown(*self.curl())}
-  see it in a browser that knows the demo's certificate authority, {rig.ca}, or accepts it for this once
+  see it in a browser that knows the demo's certificate authority, or accepts it for this once:
+    {rig.ca}
   (names below .localhost are this machine's, for browsers and for curl)
   look at the tunnel
 {self.shown(rig.program('rly'), 'list', env=conf)}

@@ -7,8 +7,8 @@ All answers carry `X-Device: ID`, so that a test can judge whose answer it got.
 
   /                 the id; with --page FILE that file's bytes
   /echo, /echo/…    JSON: method, target, headers (list of pairs), body's length
-  /big?n=N          N bytes, the same ones each time; chunked=1: without a length; rate=B: bytes per
-                    second
+  /big?n=N          N bytes, the same ones each time; chunked=1: without a length; rate=B: bytes
+                    per second
   /upload           reads the body: {"bytes": N, "sha256": …}
   /slow?s=S         waits S seconds before the answer
   /sse?n=N&every=S  N server-sent events, `data: I TIME`
@@ -18,7 +18,7 @@ All answers carry `X-Device: ID`, so that a test can judge whose answer it got.
   /redirect?to=URL  302 to URL
   /cookie           sets a cookie; domain=D: with that Domain
   /garbage /close /half   what a broken device does: no HTTP; no answer; a body that stops in the
-                          middle
+                    middle
 """
 import argparse
 import asyncio

@@ -42,7 +42,8 @@ class Tunnel:
         return self.opened + GRACE <= start and end < self.ends_from and not self.lost
 
     def surely_up(self, start, end):
-        return self.opened <= start and end < self.ends_from and not self.lost and self.up_from <= start and end < self.up
+        opened = self.opened <= start and end < self.ends_from and not self.lost
+        return opened and self.up_from <= start and end < self.up
 
     def __repr__(self):
         return (

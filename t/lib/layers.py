@@ -18,14 +18,16 @@ import subprocess
 import sys
 
 
-def units_of(folder):
-    """@return {unit: [its files]}, by their paths inside the folder"""
+def units_of(folder, apart=()):
+    """@return {unit: [its files]}, by their paths inside the folder; the headers of units that are
+    `apart' are units of their own, with `.h' in their names"""
     units = {}
     for where, _, names in os.walk(folder):
         for name in names:
             if name.endswith((".c", ".h")):
                 path = os.path.relpath(os.path.join(where, name), folder)
-                units.setdefault(path[:-2], []).append(path)
+                is_apart = path.endswith(".h") and path[:-2] in apart
+                units.setdefault(path if is_apart else path[:-2], []).append(path)
     return units
 
 
@@ -37,9 +39,10 @@ def includes(folder, units):
                 text = f.read()
             for name in re.findall(r'(?m)^#include "([^"]+)\.h"', text):
                 for found in (os.path.normpath(os.path.join(os.path.dirname(path), name)), name):
-                    if found in units and found + ".h" in units[found]:
-                        if found != unit:
-                            yield unit, found, f'#include "{name}.h"'
+                    owner = found + ".h" if found + ".h" in units else found
+                    if owner in units and found + ".h" in units[owner]:
+                        if owner != unit:
+                            yield unit, owner, f'#include "{name}.h"'
                         break
 
 
@@ -104,12 +107,16 @@ def circles(uses):
     return found
 
 
-def faults(folder, build, order=(), pairs=()):
-    """@return (a sentence for each fault, how many uses there are)"""
-    units, uses = units_of(folder), {}
+def faults(folder, build, order=(), pairs=(), apart=(), common=()):
+    """@return (a sentence for each fault, how many uses there are)
+
+    apart: units whose header stands for itself; common: symbols that any unit may need"""
+    units, uses = units_of(folder, apart), {}
     for source in (includes(folder, units),
                    calls(os.path.join(build, os.path.basename(os.path.normpath(folder))), units)):
         for unit, other, how in source:
+            if how in common:
+                continue
             uses.setdefault(unit, {}).setdefault(other, []).append(how)
     said = []
     for circle in circles(uses):

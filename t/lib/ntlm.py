@@ -1,9 +1,8 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """NTLM as devices and visitors speak it: three messages, and the connection is logged in.
 
-    device = NtlmDevice()          # a device that is strict: a login counts for the connection that
-                                   it was made on, only there
-    Visitor(rig, tunnel, "anna")   # a browser that keeps one connection: .login(), .get(path)
+    device = NtlmDevice()          # strict: a login counts for the connection that it was made on
+    NtlmVisitor(rig, tunnel, "anna")   # a browser that keeps one connection: .login(), .get(path)
 """
 import base64
 import os
@@ -45,8 +44,8 @@ class NtlmDevice(Listener):
     """Every answer names the connection's user. .seen: [(number of the connection, user or None,
     scheme or None)]"""
     def __init__(self, offers=("NTLM", ), quirk=b""):
-        self.offers, self.quirk, self.seen, self.count, self.lock = offers, quirk, [], 0, threading.Lock(
-        )
+        self.offers, self.quirk = offers, quirk
+        self.seen, self.count, self.lock = [], 0, threading.Lock()
         super().__init__()
 
     def _serve(self, connection):
@@ -91,7 +90,8 @@ class NtlmDevice(Listener):
                            (status, more, self.quirk, len(body), body))
 
 
-class Visitor:
+class NtlmVisitor:
+    """A browser that keeps one connection."""
     def __init__(self, rig, tunnel, user, scheme="NTLM"):
         self.connection, self.user, self.scheme = rig.connection(tunnel), user, scheme
         self.host = f"{rig.host(tunnel)}:{rig.https_port}"

@@ -11,10 +11,11 @@ import os
 import select
 import socket
 import stat
-import subprocess
 import tempfile
 import threading
 import time
+
+from .basics import run
 
 CLONE_NEWNS = 0x20000
 
@@ -25,20 +26,20 @@ class PrivateLog:
         if libc.unshare(CLONE_NEWNS) != 0:
             raise OSError(ctypes.get_errno(),
                           "unshare(CLONE_NEWNS), which needs root and CAP_SYS_ADMIN")
-        self._run("mount", "--make-rprivate", "/")
+        run(["mount", "--make-rprivate", "/"])
         new = tempfile.mkdtemp(prefix="relay-dev-", dir="/run")
-        self._run("mount", "-t", "tmpfs", "-o", "mode=0755", "tmpfs", new)
+        run(["mount", "-t", "tmpfs", "-o", "mode=0755", "tmpfs", new])
         for name in os.listdir("/dev"):
             old = os.lstat(f"/dev/{name}")
             if stat.S_ISLNK(old.st_mode):
                 os.symlink(os.readlink(f"/dev/{name}"), f"{new}/{name}")
             elif stat.S_ISCHR(old.st_mode):
                 open(f"{new}/{name}", "w").close()
-                self._run("mount", "--bind", f"/dev/{name}", f"{new}/{name}")
+                run(["mount", "--bind", f"/dev/{name}", f"{new}/{name}"])
             elif stat.S_ISDIR(old.st_mode):
                 os.mkdir(f"{new}/{name}")
-                self._run("mount", "--rbind", f"/dev/{name}", f"{new}/{name}")
-        self._run("mount", "--move", new, "/dev")
+                run(["mount", "--rbind", f"/dev/{name}", f"{new}/{name}"])
+        run(["mount", "--move", new, "/dev"])
         os.rmdir(new)
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
@@ -54,12 +55,8 @@ class PrivateLog:
         with os.fdopen(fd, "w") as f:
             f.write(text)
         os.chmod(new, mode)
-        self._run("mount", "--bind", new, path)
+        run(["mount", "--bind", new, path])
         os.unlink(new)
-
-    @staticmethod
-    def _run(*argv):
-        subprocess.run(argv, check=True, stdin=subprocess.DEVNULL)
 
     def lines(self):
         """What has arrived since the last call: a list of (facility, severity, text)."""

@@ -10,10 +10,11 @@ import re
 from .basics import TOP
 
 GET = r"""get() { # NAME URL: the status and where it leads; the body is in /tmp/answer
-    curl -q -s --noproxy '*' --resolve "$1:443:127.0.0.1" --resolve "$1:80:127.0.0.1" -o /tmp/answer -w '%{http_code} %{redirect_url}' \
-        --cacert $LIVE/lab-ca.pem "$2"; }
+    curl -q -s --noproxy '*' --resolve "$1:443:127.0.0.1" --resolve "$1:80:127.0.0.1" \
+        -o /tmp/answer -w '%{http_code} %{redirect_url}' --cacert $LIVE/lab-ca.pem "$2"; }
 as() { user=$1; shift; setpriv --reuid="$user" --regid="$(id -g "$user")" --init-groups "$@"; }
-gone() { i=0; while ss -Hltn 'src 127.64.0.0/10' | grep -q .; do i=$((i + 1)); test $i -lt 40 || return 1; sleep 0.1; done; }"""
+gone() { i=0; while ss -Hltn 'src 127.64.0.0/10' | grep -q .; do
+    i=$((i + 1)); test $i -lt 40 || return 1; sleep 0.1; done; }"""
 
 PAGES = "man1/rly.1 man5/mod_relay.5 man5/relay.conf.5 man7/relay-log.7 man8/relay-authkeys.8 " \
     "man8/relay-redis-setup.8 man8/relayrewrite.8 man8/rlyd.8"
@@ -124,7 +125,8 @@ def script(todo):
             command += "\nsleep 1"  # as long as a person needs for the next line
         # a step that wants to leave needs a shell of its own
         opening, closing = ("(", ")") if "exit" in command else ("{", "}")
-        text += f"{opening} {command}\n{closing} </dev/null >/tmp/out 2>&1; echo \"STEP {number} $?\"; sed 's/^/| /; $a\\' /tmp/out\n"
+        text += (f"{opening} {command}\n{closing} </dev/null >/tmp/out 2>&1; "
+                 f"echo \"STEP {number} $?\"; sed 's/^/| /; $a\\' /tmp/out\n")
     return text + "echo END\n"
 
 

@@ -35,9 +35,10 @@ import tempfile
 import time
 
 from . import keeper, riglog, rigpki, tap
-from .basics import RigError, TOP, free_port, listeners, run, wait_for
+from .basics import RigError, TOP, free_port, listeners, run, tail, wait_for
 from .rigclient import Client
 from .rigdevice import Device, Session
+from .server import Server, redis_answers, redis_cli
 
 # AddressSanitizer keeps 256 MB of what was freed, to notice its use: not where what httpd itself
 # holds is measured.
@@ -82,6 +83,13 @@ Listen {address}:{https_port}
 """
 
 
+def one_child(threads):
+    """httpd's directives for one process with so many threads, and room for the next ones in a
+    graceful restart."""
+    return (f"ServerLimit 4\nStartServers 1\nThreadsPerChild {threads}\nMaxRequestWorkers {threads}"
+            f"\nMinSpareThreads 1\nMaxSpareThreads {threads}")
+
+
 def edit(text, changes, what):
     """Applies (regex, replacement) pairs; one that matches nothing is an error: the drop-in has
     changed."""
@@ -92,68 +100,6 @@ def edit(text, changes, what):
                 f"{what} has nothing that matches {regex!r}: relayrig.py and the file have "
                 "drifted apart")
     return text
-
-
-class Server:
-    """One of the rig's server processes; it can be stopped, killed and started again."""
-    def __init__(self, rig, name, argv, ready, log, env=None):
-        self.rig, self.name, self.argv, self.ready, self.log = rig, name, argv, ready, log
-        self.env = dict(os.environ, **(env or {}))
-        self.process = None
-
-    @property
-    def pid(self):
-        return self.process.pid
-
-    def alive(self):
-        return self.process is not None and self.process.poll() is None
-
-    def start(self):
-        with open(self.log, "ab") as log:
-            self.process = subprocess.Popen(self.argv,
-                                            stdin=subprocess.DEVNULL,
-                                            stdout=log,
-                                            stderr=log,
-                                            env=self.env,
-                                            cwd=self.rig.dir,
-                                            start_new_session=True)
-
-        def up():
-            if not self.alive():
-                raise RigError(
-                    f"{self.name} ended at once, exit status {self.process.returncode}; its log:\n"
-                    + self.rig.tail(self.log))
-            return self.ready()
-
-        try:
-            wait_for(up, f"{self.name} did not come up", 20)
-        except RigError as e:
-            raise RigError(f"{e}\n{self.rig.tail(self.log)}") from None
-        return self
-
-    def signal(self, number):
-        self.process.send_signal(number)
-
-    def stop(self, timeout=10):
-        """SIGTERM, and SIGKILL when that was not enough."""
-        if self.alive():
-            self.process.terminate()
-            try:
-                self.process.wait(timeout)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
-                return False
-        return True
-
-    def kill(self):
-        """SIGKILL."""
-        self.process.kill()
-        self.process.wait()
-
-    def restart(self):
-        self.stop()
-        return self.start()
 
 
 class Rig(Client):
@@ -170,7 +116,8 @@ class Rig(Client):
                         meets)
     http2               False: without mod_http2's protocols
     rlyd                True: run rlyd, with RelaySSH on, and let devices connect to the HTTPS port;
-                        the listening sshd is there as well, on ssh_port. "auto": if the build has it
+                        the listening sshd is there as well, on ssh_port. "auto": if the build has
+                        it
     address             where Apache and sshd listen
     asan                options of AddressSanitizer for httpd, where RELAY_SANITIZER has it there
     say                 a function that is told each step, for people
@@ -221,7 +168,8 @@ class Rig(Client):
         if listen is None:
             # Ports apart from those of other rigs, too: where there is room they go by the clock.
             port = random.randint(10000, 20000)
-            listen = f"127.{random.randint(64, 126)}.{random.randrange(0, 256, 4)}.0/22:{port}-{port + 39999}"
+            net = f"127.{random.randint(64, 126)}.{random.randrange(0, 256, 4)}.0/22"
+            listen = f"{net}:{port}-{port + 39999}"
         self.root = os.environ.get("RELAY_ROOT") or self._install()
         if rlyd == "auto":
             self.with_rlyd = os.path.exists(f"{self.root}/usr/sbin/rlyd")
@@ -296,17 +244,7 @@ class Rig(Client):
                     f"{self.dir}/redis\nsave \"\"\n"
                     f"appendonly no\nlogfile {self.dir}/log/redis.log\ndaemonize "
                     f"no\n{self.redis_extra}\n")
-        self._add("redis", ["/usr/bin/redis-server", conf], self._redis_ready)
-
-    def _redis_ready(self):
-        try:
-            with socket.socket(socket.AF_UNIX) as s:
-                s.settimeout(2)
-                s.connect(self.redis_sock)
-                s.sendall(b"PING\r\n")
-                return s.recv(100).startswith((b"+PONG", b"-NOAUTH"))
-        except OSError:
-            return False
+        self._add("redis", ["/usr/bin/redis-server", conf], lambda: redis_answers(self.redis_sock))
 
     def _start_sshd(self):
         self.say("starting a private sshd")
@@ -334,8 +272,9 @@ class Rig(Client):
              f"AuthorizedKeysCommand {self.program('relay-authkeys')} -c {self.conf} %u %f %t %k"),
             (r"^PidFile .*$", f"PidFile {self.dir}/run/sshd.pid"),
         ], "sshd_config")
-        text = re.sub(f"^HostKey {re.escape(hostkey)}$", "", text, flags=re.M) + f"HostKey {hostkey}\n" \
-            if text.count(f"HostKey {hostkey}") > 1 else text
+        line = f"HostKey {hostkey}\n"
+        if text.count(line) > 1:
+            text = text.replace(line, "") + line
         with open(conf, "w") as f:
             f.write(f"{self.sshd_extra}\n{self.sshd_penalties(hostkey)}\n{text}")
 
@@ -365,8 +304,7 @@ class Rig(Client):
 
     def _start_rlyd(self):
         self.say("starting rlyd")
-        self._add("rlyd", [self.program("rlyd"), "-f", "-c", self.conf],
-                  self._rlyd_listens)
+        self._add("rlyd", [self.program("rlyd"), "-f", "-c", self.conf], self._rlyd_listens)
 
     def _start_httpd(self):
         self.say(f"starting a private Apache ({self.mpm}) with mod_relay")
@@ -461,25 +399,15 @@ class Rig(Client):
         return {name: server.pid for name, server in self.servers.items() if server.alive()}
 
     def tail(self, path, lines=30):
-        """The last lines of a log and of all other logs that belong to it."""
-        text = ""
-        stem = os.path.basename(path).split(".")[0]
-        for name in sorted(os.listdir(f"{self.dir}/log")):
-            if name.startswith(stem):
-                with open(f"{self.dir}/log/{name}", errors="replace") as f:
-                    last = f.read().split("\n")[-lines:]
-                if any(last):
-                    text += f"--- {name}\n" + "\n".join(last).strip("\n") + "\n"
-        return text or "(its log is empty)"
+        return tail(f"{self.dir}/log", path, lines)
 
     def rly(self, *args, check=True, stdin=None):
         """Runs rly; check=True makes another exit status than 0 an error."""
-        result = subprocess.run([self.program("rly"), *map(str, args)],
-                                text=True,
-                                capture_output=True,
-                                input=stdin if stdin is not None else "",
-                                cwd=self.dir,
-                                env=dict(os.environ, RELAY_CONF=self.conf))
+        result = run([self.program("rly"), *map(str, args)],
+                     input=stdin if stdin is not None else "",
+                     cwd=self.dir,
+                     env=dict(os.environ, RELAY_CONF=self.conf),
+                     check=False)
         if check and result.returncode:
             raise RigError(f"rly {' '.join(map(str, args))}: exit status {result.returncode}\n"
                            f"{result.stdout}{result.stderr}")
@@ -487,8 +415,7 @@ class Rig(Client):
 
     def redis(self, *args):
         """redis-cli; its output without the last newline."""
-        return run(["redis-cli", "-s", self.redis_sock, "--no-auth-warning", *map(str, args)],
-                   "redis-cli").rstrip("\n")
+        return redis_cli(self.redis_sock, *args)
 
     def open(self, *services, name=None, ttl=None, device=None, key=None, bundle=True, args=()):
         """rly open --json, with a bundle below rig.dir; returns its JSON."""

@@ -106,6 +106,11 @@ class Client:
                     data = f.read()
             return int(first.split()[1]), email.parser.Parser().parsestr(rest), data
 
+    def h2(self, headers, body=None, name=None, timeout=10):
+        """One HTTP/2 request with exactly these headers, a list of pairs: a h2client.Answer."""
+        from . import h2client  # it needs python3-h2, which the demo does without
+        return h2client.request(self, headers, body, name, timeout)
+
     def raw(self, data, name=None, timeout=10):
         """Sends bytes as they are over TLS and returns all that comes back until the server closes.
         """

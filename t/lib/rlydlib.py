@@ -14,6 +14,7 @@ import subprocess
 import time
 
 from . import keeper, sockdiag
+from .basics import run
 
 
 def wait(condition, timeout=10.0, every=0.005):
@@ -219,7 +220,7 @@ class Namespace:
 
     @staticmethod
     def run(*argv):
-        subprocess.run(argv, check=True, stdin=subprocess.DEVNULL, capture_output=True)
+        run(argv)
 
     def inside_run(self, *argv):
         self.run("ip", "netns", "exec", self.name, *argv)
@@ -250,8 +251,8 @@ class Namespace:
         self.restore()
 
     def close(self):
-        subprocess.run(["ip", "netns", "delete", self.name], capture_output=True)
-        subprocess.run(["ip", "link", "delete", self.veth], capture_output=True)
+        run(["ip", "netns", "delete", self.name], check=False)
+        run(["ip", "link", "delete", self.veth], check=False)
 
 
 def kill(process):

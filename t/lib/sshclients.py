@@ -19,6 +19,7 @@ import paramiko
 from paramiko import common as ssh_numbers
 
 from . import keeper, sockdiag
+from .basics import run
 
 # its complaints about refusals are the point here
 logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)
@@ -154,16 +155,9 @@ class Clients:
     """Command lines of each client for one private key (OpenSSH's format) and one server."""
     def __init__(self, key, host, port, hostkey, user="relay"):
         self.key, self.host, self.port, self.user = key, host, port, user
-        subprocess.run(["dropbearconvert", "openssh", "dropbear", key, key + ".db"],
-                       check=True,
-                       capture_output=True)
-        subprocess.run(["puttygen", key, "-O", "private", "-o", key + ".ppk"],
-                       check=True,
-                       capture_output=True)
-        self.fingerprint = subprocess.run(["ssh-keygen", "-lf", hostkey],
-                                          check=True,
-                                          capture_output=True,
-                                          text=True).stdout.split()[1]
+        run(["dropbearconvert", "openssh", "dropbear", key, key + ".db"])
+        run(["puttygen", key, "-O", "private", "-o", key + ".ppk"])
+        self.fingerprint = run(["ssh-keygen", "-lf", hostkey]).stdout.split()[1]
 
     def options(self, user=None):
         return [

@@ -14,42 +14,10 @@ import os
 import shutil
 import subprocess
 import tempfile
-import time
 
 from . import keeper
-from .basics import TOP
-
-
-class Redis:
-    """A redis-server process of its own."""
-    def __init__(self, dir, name="redis", *options):
-        self.sock = f"{dir}/{name}.sock"
-        self.process = subprocess.Popen([
-            "redis-server", "--port", "0", "--unixsocket", self.sock, "--unixsocketperm", "777",
-            "--save", "", "--dir", dir, "--logfile", f"{dir}/{name}.log", *options
-        ],
-                                        stdin=subprocess.DEVNULL)
-        deadline = time.monotonic() + 10
-        while not os.path.exists(self.sock) or b"PONG" not in self._ping():
-            if time.monotonic() > deadline or self.process.poll() is not None:
-                raise RuntimeError(
-                    f"redis-server did not start: {open(f'{dir}/{name}.log').read()[-2000:]}")
-            time.sleep(0.02)
-
-    def _ping(self):
-        out = subprocess.run(["redis-cli", "-s", self.sock, "PING"], capture_output=True).stdout
-        return b"PONG" if b"NOAUTH" in out else out
-
-    def __call__(self, *args, password=None):
-        auth = ["--no-auth-warning", "-a", password] if password else []
-        result = subprocess.run(["redis-cli", "-s", self.sock, *auth, *map(str, args)],
-                                capture_output=True,
-                                check=True)
-        return result.stdout.decode(errors="surrogateescape").rstrip("\n")
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait()
+from .basics import run, tail, TOP
+from .server import Redis
 
 
 def snapshot(redis):
@@ -74,11 +42,9 @@ class Store:
         if not os.path.exists(built):
             raise RuntimeError(f"{built} is missing: build first (script/build)")
         self.program = shutil.copy(built, f"{self.dir}/rly")
-        self.redis = Redis(self.dir)
+        self.redis = Redis(self)
         self.hostkey = f"{self.dir}/hostkey"
-        subprocess.run(
-            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", self.hostkey],
-            check=True)
+        run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", self.hostkey])
         with open(f"{self.dir}/sshd_config", "w") as f:
             f.write(
                 f"# A comment\nPort 22\nhostkey = \"{self.hostkey}\"\nMatch User x\n    HostKey "
@@ -136,6 +102,9 @@ class Store:
         if result.returncode:
             raise RuntimeError(f"rly open {args}: exit status {result.returncode}: {result.stderr}")
         return json.loads(result.stdout)
+
+    def tail(self, path, lines=30):
+        return tail(self.dir, path, lines)
 
     def snapshot(self, redis=None):
         return snapshot(redis or self.redis)

@@ -4,7 +4,7 @@ readers could take in two ways, and answers what a test tells it to.
 
     trap = Trap()                  # .url is the service to open
     trap.answers["/path"] = b"…"   # or a function(connection, request) that writes what it likes;
-                                   else 200 and the target
+                                   # else 200 and the target
     trap.seen                      # [Request]: .method .target .headers .body .problems
 """
 import re
@@ -24,7 +24,8 @@ class Request:
         return [v for k, v in self.headers if k.lower() == name]
 
     def __repr__(self):
-        return f"{self.method} {self.target} {self.headers} {len(self.body)} {self.body[:60]!r} PROBLEMS {self.problems}"
+        return (f"{self.method} {self.target} {self.headers} {len(self.body)} {self.body[:60]!r} "
+                f"PROBLEMS {self.problems}")
 
 
 class Listener:
@@ -48,6 +49,32 @@ class Listener:
 
     def stop(self):
         self.socket.close()
+
+
+def frame(kind, flags, stream, payload=b""):
+    """A frame of HTTP/2."""
+    head = len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big")
+    return head + payload
+
+
+class H2Listener(Listener):
+    """A device that speaks HTTP/2 (h2c): answer(connection, stream) of the class below says what it
+    likes to each request, and whether another one is waited for."""
+    scheme = "h2c"
+
+    def _serve(self, connection):
+        with connection, connection.makefile("rb") as stream:
+            connection.settimeout(15)
+            try:
+                stream.read(24)
+                connection.sendall(frame(4, 0, 0) + frame(4, 1, 0))
+                while len(head := stream.read(9)) == 9:
+                    stream.read(int.from_bytes(head[:3], "big"))
+                    if head[3] == 1 and not self.answer(connection, int.from_bytes(head[5:],
+                                                                                   "big")):
+                        return
+            except OSError:
+                pass
 
 
 class Trap(Listener):

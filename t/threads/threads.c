@@ -2,17 +2,15 @@
 
 /*
  * The module's threads without httpd: request threads that look names up, the watcher, and a real
- * Redis in which routes keep changing and whose connections are cut. Built with ThreadSanitizer by
- * t/threads.t. It judges as well: no answer is older than a second, and all ends in time.
+ * Redis in which routes keep changing and whose connections are cut. t/threads.t builds it with
+ * ThreadSanitizer. It judges as well: no answer is older than a second, and all ends in time.
  *
- * Why not all of httpd under ThreadSanitizer: httpd, APR and OpenSSL are not built with it, and
- * their own synchronisation would be invisible. What is shared between threads of ours is here:
- * cache.c, lookup.c, watch.c, changes.c.
+ * All of httpd cannot run under ThreadSanitizer: httpd, APR and OpenSSL are not built with it, and
+ * their own synchronisation would be invisible. The data that threads of ours share are those of
+ * mod_relay/routes/, which is all here.
  *
  * usage: threads RELAY.CONF SECONDS
  */
-#include "realm.h"
-#include "request/backend.h"
 #include "routes/cache.h"
 #include "routes/lookup.h"
 #include "routes/watch.h"
@@ -36,18 +34,8 @@ static unsigned complaints;
 void ap_log_error_(const char *file, int line, int module_index, int level, apr_status_t status,
                    const server_rec *s, const char *fmt, ...)
 {
-    (void)file, (void)line, (void)module_index, (void)status, (void)s, (void)fmt;
     if ((level & APLOG_LEVELMASK) <= APLOG_ERR)
         __atomic_add_fetch(&complaints, 1, __ATOMIC_RELAXED);
-}
-
-void mod_relay_backends_doubt(mod_relay_backends *b, const char *name)
-{
-    (void)b, (void)name;
-}
-
-void mod_relay_backends_sweep(mod_relay_backends *b)
-{
 }
 
 /* ---- the test */
@@ -60,7 +48,10 @@ static struct state {
     int stop;
 } state = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
-static mod_relay_realm realm;
+static const relay_config *cfg;
+static mod_relay_cache *cache;
+static mod_relay_lookups *lookups;
+static mod_relay_watch *watch;
 static const mod_relay_server conf = {.cache_ttl = APR_USEC_PER_SEC * 60,
                                       .stale_max = STALE_MAX / 2};
 
@@ -79,7 +70,7 @@ static void look(unsigned n, apr_pool_t *p)
     expected = state.port[n % NAMES];
     settled = n % 7 && mod_relay_clock() - state.since[n % NAMES] > STALE_MAX;
     pthread_mutex_unlock(&state.mutex);
-    rv = mod_relay_lookup(&realm, &conf, name, &route, &gone, p);
+    rv = mod_relay_lookup(lookups, &conf, name, &route, &gone, p);
     pthread_mutex_lock(&state.mutex);
     /* Only where nothing was written in the meantime either. */
     settled = settled && expected == state.port[n % NAMES];
@@ -141,7 +132,7 @@ static int change(relay_store *s, unsigned n, unsigned port, apr_pool_t *p)
     const char *set[] = {"HSET",    key,
                          "v",       "1",
                          "tunnel",  "t",
-                         "relay",   realm.relay->name,
+                         "relay",   cfg->name,
                          "listen",  apr_psprintf(p, "127.77.0.5:%u", port),
                          "scheme",  "http",
                          "expires", "1999999999999"};
@@ -189,7 +180,7 @@ static int writer(relay_store *s, apr_interval_time_t span, apr_pool_t *p)
     return done;
 }
 
-/* As mod_relay.c makes it. */
+/* As setup.c makes it. */
 static apr_pool_t *make_locked_pool(void)
 {
     apr_allocator_t *allocator;
@@ -204,27 +195,45 @@ static apr_pool_t *make_locked_pool(void)
     return pool;
 }
 
+/* ---- what the watcher tells others than the cache */
+
+static void on_change(void *baton, const char *name)
+{
+}
+
+static void on_answers(void *baton)
+{
+    mod_relay_lookups_resume(lookups);
+}
+
+static void on_tick(void *baton)
+{
+    mod_relay_lookups_sweep(lookups);
+}
+
+static const mod_relay_watch_calls calls = {on_change, on_answers, on_tick, NULL};
+
 int main(int argc, char **argv)
 {
     pthread_t threads[READERS];
     const char *why = NULL;
-    relay_config *cfg;
+    relay_config *loaded;
     relay_store *s;
-    apr_pool_t *p;
+    apr_pool_t *p, *locked;
     int i, wrote;
 
     signal(SIGPIPE, SIG_IGN); /* as httpd does */
     apr_initialize();
     apr_pool_create(&p, NULL);
-    if (argc != 3 || relay_config_load(&cfg, argv[1], "web", p, &why) != APR_SUCCESS) {
+    if (argc != 3 || relay_config_load(&loaded, argv[1], "web", p, &why) != APR_SUCCESS) {
         fprintf(stderr, "usage: threads RELAY.CONF SECONDS (%s)\n", why ? why : "");
         return 2;
     }
-    realm.relay = cfg;
-    realm.pool = make_locked_pool();
-    mod_relay_cache_create(&realm.cache, realm.pool);
-    mod_relay_lookups_create(&realm.lookups, &realm, realm.pool);
-    if (mod_relay_watch_start(&realm, realm.pool) != APR_SUCCESS)
+    cfg = loaded;
+    locked = make_locked_pool();
+    mod_relay_cache_create(&cache, locked);
+    mod_relay_lookups_create(&lookups, cfg, cache, NULL, locked);
+    if (mod_relay_watch_start(&watch, cfg, cache, &calls, NULL, locked) != APR_SUCCESS)
         return 2;
     relay_store_create(&s, cfg, p);
     for (i = 0; i < READERS; i++)
@@ -235,11 +244,11 @@ int main(int argc, char **argv)
     pthread_mutex_unlock(&state.mutex);
     for (i = 0; i < READERS; i++)
         pthread_join(threads[i], NULL);
-    mod_relay_watch_stop(realm.watch);
-    mod_relay_cache_flush(realm.cache);
+    mod_relay_watch_stop(watch);
+    mod_relay_cache_flush(cache);
     printf("lookups %lu found %lu absent %lu away %lu wrong %lu complaints %u\n", state.lookups,
            state.found, state.absent, state.away, state.stale, complaints);
-    apr_pool_destroy(realm.pool);
+    apr_pool_destroy(locked);
     apr_pool_destroy(p);
     return wrote && !state.stale ? 0 : 1;
 }

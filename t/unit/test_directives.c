@@ -4,7 +4,7 @@
  * directives.c: each row of directives.def is a command of httpd's with the row's text, is kept
  * where its member is, passes from a server to its virtual hosts, and has its default.
  */
-#include "mod_relay.h"
+#include "directives.h"
 #include "tap.h"
 
 #include <apr_general.h>

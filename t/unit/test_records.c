@@ -31,20 +31,23 @@ static void test_keynames(apr_pool_t *p)
 
 static void test_events(void)
 {
-    const char *argv[RELAY_EVENT_ARGV_MAX], *pairs[2 * RELAY_EVENT_PAIRS_MAX + 3];
+    const char *argv[RELAY_EVENT_ARGV_MAX], *more[2 * RELAY_EVENT_MORE_MAX + 3];
+    static const relay_event event = {"up", "t", "relay1", "me"};
     int i, argc;
 
-    argc = relay_event_command(argv, "my:events",
-                               (const char *const[]){"what", "up", "tunnel", "t", "why", NULL});
-    ok(argc == 10, "an event with two pairs; a value that is NULL ends them");
+    argc = relay_event_command(argv, "my:events", &event,
+                               (const char *const[]){"peer", "p", "why", NULL});
+    ok(argc == 16, "an event that says one thing more; a value that is NULL ends it");
     is(argv[0], "XADD", "it is appended");
     is(argv[1], "my:events", "to the stream");
     is(argv[4], "10000", "which is capped");
-    is(argv[9], "t", "the last value");
-    for (i = 0; i < 2 * RELAY_EVENT_PAIRS_MAX + 2; i++)
-        pairs[i] = "x";
-    pairs[i] = NULL;
-    ok(relay_event_command(argv, "k", pairs) == RELAY_EVENT_ARGV_MAX, "no more than there is room");
+    is(argv[9], "t", "the tunnel");
+    is(argv[15], "p", "the last value");
+    for (i = 0; i < 2 * RELAY_EVENT_MORE_MAX + 2; i++)
+        more[i] = "x";
+    more[i] = NULL;
+    ok(relay_event_command(argv, "k", &event, more) == RELAY_EVENT_ARGV_MAX,
+       "no more than there is room for");
 }
 
 static void test_live(apr_pool_t *p)
