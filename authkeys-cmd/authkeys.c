@@ -45,7 +45,7 @@ apr_status_t authkeys_request_check(const authkeys_request *req, apr_pool_t *p, 
         ;
     if (!*type) {
         RELAY_WHY(why, p,
-                  "key %s: its type is none that a tunnel's key can have (sshd_config's "
+                  "key %s: a tunnel's key cannot be of its type (sshd_config's "
                   "PubkeyAcceptedAlgorithms should keep such keys away)",
                   req->fingerprint);
         return RELAY_EINPUT;

@@ -149,7 +149,7 @@ static apr_status_t report(const char *socket_path, const char *text, apr_interv
         return RELAY_EREFUSED;
     }
     RELAY_WHY(why, p, "rlyd at %s %s", socket_path,
-              n ? "gave an answer that is none" : "closed the connection");
+              n ? "answered in no known form" : "closed the connection");
     return RELAY_EUNREACHABLE;
 }
 

@@ -101,7 +101,7 @@ apr_status_t relay_route_check(const relay_route *route, const relay_config *cfg
     }
     if (!relay_listen_contains(cfg->listen, route->listen)) {
         RELAY_WHY(why, p,
-                  "tunnel %s has the listen address %s, which is outside of [relay] listen (%s)",
+                  "tunnel %s has the listen address %s, which is outside [relay] listen (%s)",
                   route->tunnel, relay_listen_addr_print(route->listen, p), cfg->listen->text);
         return RELAY_ERECORD;
     }

@@ -222,7 +222,7 @@ static apr_status_t ask_open(redisReply **reply, const char *id, relay_store *s,
         if (rv != APR_SUCCESS)
             return rv;
         if ((json = request_json(id, cfg, req, names, latest, insist, p)) == NULL) {
-            RELAY_WHY(why, p, "who opens the tunnel is not said in UTF-8");
+            RELAY_WHY(why, p, "the text that says who opens the tunnel is not UTF-8");
             return RELAY_EINPUT;
         }
         rv = relay_store_script(s, reply, RELAY_SCRIPT_OPEN, 1, &json, p, why);
