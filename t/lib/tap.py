@@ -39,6 +39,7 @@ _count = 0
 _failed = 0
 _done = False
 _died_already = False
+_running = "the test"  # or the function that runs
 _lock = threading.RLock()
 
 
@@ -173,8 +174,10 @@ class _Part:
         self.made, self.value, self.generator = False, None, None
 
     def make(self):
+        global _running
         if self.is_test:
             note(f"--- {self.name}")
+            _running = self.name
         self.made = True
         result = self.function(*(_parts[name].value for name in self.parameters))
         if inspect.isgenerator(result):
@@ -275,7 +278,7 @@ def _died(kind, value, trace):
         sys.exit(130)
     global _died_already
     _died_already = True
-    ok(False, f"the test died: {kind.__name__}",
+    ok(False, f"{_running} died: {kind.__name__}",
        "".join(traceback.format_exception(kind, value, trace, chain=False)))
 
 
