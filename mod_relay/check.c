@@ -9,7 +9,7 @@
 /* The longest wait for each answer of Redis, four at most; [redis] timeout where that is less. */
 #define REDIS_PATIENCE apr_time_from_msec(500)
 
-/* The name itself does not lie below itself. */
+/* A name is not below itself. */
 static int lies_below(const char *name, const char *domain)
 {
     apr_size_t length = strlen(name), tail = strlen(domain);

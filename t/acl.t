@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""Least privilege: each part with a Redis user of its own (librelay/redis-users.conf.in) and a
-relay.conf that only it can read. All parts work together so; no user can do more than its part; and
-no password is seen where it should not be."""
+"""Least privilege: each part has a Redis user of its own (librelay/redis-users.conf.in) and a
+relay.conf that only it can read. All parts work together so. No user can do more than its part, and
+no password is seen where it should not be.
+"""
 import os
 import pwd
 import grp

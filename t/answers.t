@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""What a visitor is told when there is no answer: 404, 410, 503, 502, in the form that Accept asks
-for."""
+"""A visitor who gets no answer is told why: 404, 410, 503 or 502, in the form that Accept asks for.
+"""
 import html.parser
 import json
 import re

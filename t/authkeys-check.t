@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""relay-authkeys --check: why a key is or is not let in, told to a person."""
+"""relay-authkeys --check tells a person why a key is let in, or is not."""
 import os
 import re
 import shutil
@@ -131,7 +131,7 @@ def relay_conf(name, sshd_config, **changes):
 
 
 def sshd_accepts(sshd_config):
-    """Whether a real sshd with that configuration takes the key, and what it logs."""
+    """Asks a real sshd with that configuration: (whether it takes the key, its log)."""
     os.makedirs("/run/sshd", 0o755, exist_ok=True)
     sshd_log = f"{rig.dir}/agree.log"
     open(sshd_log, "w").close()
@@ -156,7 +156,7 @@ def hostkey():
 
 @test
 def agrees_with_sshd(hostkey):
-    """What --check says of owners and modes is what a real sshd does, in every row."""
+    """--check and a real sshd agree about owners and modes, in every row."""
     grant()
     base = f"{rig.dir}/agree"
     top, place = f"{base}/top", f"{base}/top/place"

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""relay-authkeys as sshd calls it: what it prints, and that it prints nothing when anything is
-wrong."""
+"""relay-authkeys as sshd calls it prints one line for a grant, and nothing when anything is wrong.
+"""
 import os
 import shutil
 import signal

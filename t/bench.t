@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 # lane: busy
-"""script/bench works: a run of seconds of some benches, and the form of what it prints. No figure
-is judged."""
+"""script/bench works: some benches run for seconds, and what it prints has its form. No figure is
+judged.
+"""
 import json
 import os
 import re

@@ -206,8 +206,8 @@ def records(rig, device):
 
 @test
 def missed(rig, device):
-    """A change of which nobody could tell: the link was broken just then. Nothing of before may be
-    believed after it."""
+    """A change that nobody could tell of, as the link broke just then. After that, nothing from
+    before is believed."""
     tunnel = rig.open(device.url)
     rig.connect(tunnel)
     name = tunnel["routes"][0]["name"]
@@ -410,8 +410,8 @@ class Held:
 
 @test
 def overtaken():
-    """What Redis said is overtaken by a change while it is on its way: it may serve the request
-    that asked, no other."""
+    """A change overtakes Redis's answer, which is on its way: it may serve the request that asked,
+    and no other."""
     rig = SlowRig(vhost=STATUS, httpd_conf=ONE_CHILD, relay_conf={"redis": {"timeout": "5s"}})
     wait_for(lambda: status_lines(rig)["RelayLink"] == "up", "the link to Redis", 20)
     device = rig.device("nas")

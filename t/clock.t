@@ -1,9 +1,12 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""The machine's clock steps, for all programs of the relay at once (devices and visitors have
-clocks of their own): to and fro by a second all the time, forward by an hour, back by an hour. What
-ends is what that clock says has ended; no session ends that should not, nobody sees another's
-device, no listen address comes twice. (httpd's clock alone: cache.t.)"""
+"""The machine's clock steps, for all programs of the relay at once: to and fro by a second all the
+time, forward by an hour, back by an hour. (Devices and visitors have clocks of their own. httpd's
+clock alone: cache.t.)
+
+A tunnel ends when that clock says so, and no session ends before. Nobody sees another's device, and
+no listen address comes twice.
+"""
 import os
 import random
 import time
@@ -13,7 +16,7 @@ from lib.clockrig import ClockRig
 
 
 def ask_all(rig, tunnels):
-    """What is wrong with the answers of tunnels that are up."""
+    """Asks tunnels that are up. Returns what is wrong with their answers."""
     wrong = []
     for tunnel, ident in tunnels:
         status, _, body = rig.get(tunnel)
@@ -110,7 +113,7 @@ def forward(rig, devices, tunnels, sessions):
 
 @test
 def rlyd_away(rig, devices):
-    """What rlyd finds when it starts is judged by its age; a clock that was put back makes tunnels
+    """rlyd judges what it finds at its start by its age. A clock that was put back makes tunnels
     younger than they are."""
     tunnel = rig.open(devices[0].url)
     session = rig.connect(tunnel)

@@ -55,62 +55,44 @@ def rig():
 
 @test
 def directives(rig):
+    """What httpd makes of a directive's error. t/unit/test_directives.c has all values, good and
+    bad, of each directive."""
     check(rig, "as it is", lambda text: text, None)
-    for name in ("RelayCacheTTL", "RelayStaleMax", "RelayBackendTimeout",
-                 "RelayBackendConnectTimeout", "RelayBackendIdle"):
-        check(rig, f"{name} 7s", in_vhost(f"{name} 7s"), None)
-        for value in ("7", "-7s", "7 s", "1.5s", "s", "7sec", "7S"):
-            check(
-                rig, f"{name} {value}",
-                in_vhost(f"{name} {value}" if value != "7 s" else f'{name} "7 s"'),
-                rf"line \d+ of [\s\S]*{name}: `.*' is not a time span: write a whole number and "
-                r"a unit, like 90s, 15m, 2h or 7d")
-        check(rig, f"{name} 11 years", in_vhost(f"{name} 4015d"),
-              f"{name}: `4015d' is longer than ten years")
-        check(rig, f"{name} without a value", in_vhost(name), f"{name} takes one argument")
-        check(rig,
-              f"{name} in a directory",
-              lambda text, n=name: text + f'<Directory "/x">\n{n} 7s\n</Directory>\n',
-              f"{name} not allowed (here|in <Directory)")
-        if name == "RelayStaleMax":
-            check(rig, f"{name} 0s", in_vhost(f"{name} 0s"), None)
-        else:
-            check(rig, f"{name} 0s", in_vhost(f"{name} 0s"), f"{name} must be longer than 0")
+    for name in ("RelayCacheTTL", "RelayBackendIdle"):
+        check(
+            rig, f"{name} 7 s", in_vhost(f'{name} "7 s"'),
+            rf"line \d+ of [\s\S]*{name}: `7 s' is not a time span: write a whole number and "
+            r"a unit, like 90s, 15m, 2h or 7d")
+    check(rig, "RelayCacheTTL without a value", in_vhost("RelayCacheTTL"),
+          "RelayCacheTTL takes one argument")
+    check(rig, "RelayCacheTTL in a directory",
+          lambda text: text + '<Directory "/x">\nRelayCacheTTL 7s\n</Directory>\n',
+          "RelayCacheTTL not allowed (here|in <Directory)")
+    check(rig, "RelayStaleMax 0s", in_vhost("RelayStaleMax 0s"), None)
+    check(rig, "RelayCacheTTL 0s", in_vhost("RelayCacheTTL 0s"),
+          "RelayCacheTTL must be longer than 0")
     check(rig, "RelayHideCookies", in_vhost("RelayHideCookies a b_* __Host-c"), None)
-    for value in ("a=b", '"a b"', "a;b", "a,b"):
-        check(rig, f"RelayHideCookies {value}", in_vhost(f"RelayHideCookies ok {value}"),
-              "RelayHideCookies: `.*' is no name of a cookie: give names, which may end in")
+    check(rig, "RelayHideCookies a=b", in_vhost("RelayHideCookies ok a=b"),
+          "RelayHideCookies: `a=b' is no name of a cookie: give names, which may end in")
+    check(rig, "RelayTunnelThreads 10%", in_vhost("RelayTunnelThreads 10%"), None)
+    check(
+        rig, "RelayTunnelThreads 101%", in_vhost("RelayTunnelThreads 101%"),
+        "RelayTunnelThreads: `101%' is neither a number from 0 .no limit. to 100000 nor a "
+        "share of MaxRequestWorkers from 1% to 100%")
+    check(rig, "RelaySSHWaitMax 0", in_vhost("RelaySSHWaitMax 0"),
+          "RelaySSHWaitMax: `0' is not a number from 1 to 10000")
     check(rig, "RelayEngine maybe", in_vhost("RelayEngine maybe"), "RelayEngine must be On or Off")
     for name in ("RelayStaleMax", "RelayCacheTTL"):
-        for value in ("15m", "900s", "1h", "30d"):
-            check(
-                rig, f"{name} {value}, cooldown 15m", in_vhost(f"{name} {value}"),
-                rf"RLY104 {name} \(\w+\) must be shorter than \[relay\] cooldown \(15m\) in "
-                rf"{rig.conf}: .* Shorten the first or lengthen the second")
+        check(
+            rig, f"{name} 15m, cooldown 15m", in_vhost(f"{name} 15m"),
+            rf"RLY104 {name} \(15m\) must be shorter than \[relay\] cooldown \(15m\) in "
+            rf"{rig.conf}: .* Shorten the first or lengthen the second")
         check(rig, f"{name} 14m, cooldown 15m", in_vhost(f"{name} 14m"), None)
     base = "[relay]\nname = r\ndomain = relay.localhost\n"
     check(rig, "a short cooldown with the defaults", with_conf(rig, base + "cooldown = 2s\n"), None)
     check(
         rig, "RelayEngine off, no relay.conf", lambda text: text.replace(
             "RelayEngine on", "RelayEngine off").replace(rig.conf, "/nonexistent"), None)
-
-
-@test
-def numbers(rig):
-    """RelayTunnelThreads and RelaySSHWaitMax, good and bad."""
-    for value in ("0", "1", "100000", "1%", "100%"):
-        check(rig, f"RelayTunnelThreads {value}", in_vhost(f"RelayTunnelThreads {value}"), None)
-    for value in ("-1", "100001", "0%", "101%", "25 %", "%", "a", "10x", "10%%", "1.5", " ",
-                  "99999999999999999999", "off"):
-        check(
-            rig, f"RelayTunnelThreads {value!r}", in_vhost(f'RelayTunnelThreads "{value}"'),
-            "RelayTunnelThreads: `.*' is neither a number from 0 .no limit. to 100000 nor a "
-            "share of MaxRequestWorkers from 1% to 100%")
-    for value in ("1", "10000"):
-        check(rig, f"RelaySSHWaitMax {value}", in_vhost(f"RelaySSHWaitMax {value}"), None)
-    for value in ("0", "10001", "x", "1%", " "):
-        check(rig, f"RelaySSHWaitMax {value!r}", in_vhost(f'RelaySSHWaitMax "{value}"'),
-              "RelaySSHWaitMax: `.*' is not a number from 1 to 10000")
 
 
 def warns(rig, what, change, wanted):
@@ -124,11 +106,10 @@ def warns(rig, what, change, wanted):
 def eviction(rig):
     """A Redis that forgets tunnels when it is full. Without a right to INFO, or away, it is not
     judged, and nobody waits for it."""
-    for memory, policy, evicts in (("0", "noeviction", False), ("0", "allkeys-lru", False), (
-            "100mb", "noeviction",
-            False), *(("100mb", policy, True)
-                      for policy in ("allkeys-lru", "allkeys-lfu", "allkeys-random", "volatile-lru",
-                                     "volatile-lfu", "volatile-random", "volatile-ttl"))):
+    # t/unit/test_redis_policy.c has all policies.
+    for memory, policy, evicts in (("0", "noeviction", False), ("0", "allkeys-lru", False),
+                                   ("100mb", "noeviction", False), ("100mb", "allkeys-lru", True),
+                                   ("100mb", "volatile-ttl", True)):
         rig.redis("CONFIG", "SET", "maxmemory", memory)
         rig.redis("CONFIG", "SET", "maxmemory-policy", policy)
         warns(
@@ -199,24 +180,13 @@ def relay_conf(rig):
         check(rig, "no RelayConfig and no default",
               lambda text: text.replace(f"RelayConfig {rig.conf}", ""),
               r"RLY103 RelayConfig: /etc/relay/relay\.conf: cannot be read")
+    # t/unit/test_config.c has all that is wrong in a relay.conf.
     for what, text, wanted in (("an unknown key", base + "colour = red\n",
                                 ":4: .relay. colour: there is no such key"),
-                               ("an unknown section", base + "[web]\nx = y\n",
-                                ":5: .web.: there is no such section: "),
-                               ("a bad span", base + "cooldown = soon\n",
-                                ":4: .relay. cooldown: `soon' is not a time span"),
-                               ("a bad listen space", base + "listen = 10.0.0.0/8:1-2\n",
-                                ":4: .relay. listen: .*loopback"),
-                               ("a bad Redis URL", base + "[redis]\nurl = mysql://x\n",
-                                ":5: .redis. url: write unix:"),
                                ("a password in a bad URL",
                                 base + "[redis]\nurl = redis://u:s3cret@:6379\n",
                                 ":5: .redis. url: "), ("no domain", "[relay]\nname = r\n",
                                                        r"\[relay\] domain: is missing"),
-                               ("nothing", "", r"\[relay\] name: is missing"),
-                               ("a line that is none", base + "what is this\n",
-                                ":4: this is neither"), ("a key twice", base + "name = q\n",
-                                                         ":4: .relay. name: given twice"),
                                ("a binary file", "\x7fELF\x01\x02\n\n", ":1: ")):
         check(rig, f"relay.conf with {what}", with_conf(rig, text),
               f"RLY103 RelayConfig: {path}.*{wanted}")

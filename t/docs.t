@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""Documents say what the code has: script/docs finds nothing on the tree, and finds each kind of
-drift in a copy of it. And what the programs say of themselves is what their pages say; the pages
-are clean mdoc."""
+"""Documents say what the code has. script/docs finds nothing on the tree, and finds each kind of
+drift in a copy of it. The programs' help says what their pages say, and the pages are clean mdoc.
+"""
 import os
 import re
 import subprocess
@@ -47,7 +47,7 @@ class Copy:
         return run("/usr/bin/python3", f"{self.path}/script/docs", *options)
 
     def changed(self, file, old, new):
-        """What script/docs --check says when this is changed; (exit status, what it said)."""
+        """Runs script/docs --check with this change: (exit status, what it said)."""
         with open(f"{self.path}/{file}", encoding="utf-8") as f:
             before = f.read()
         after = re.sub(old, new, before, count=1)
@@ -184,7 +184,7 @@ def options_of_text(text):
 
 @test
 def programs():
-    """What a program says of its options is what its page has."""
+    """A program's help and its page have the same options."""
     commands = re.findall(r"(?m)^  rly (\w+)", run(f"{BUILD}/rly/rly", "help").stdout)
     tap.is_(len(commands), 6, "rly has six commands")
     lists = "".join(

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 # lane: judging
-"""What visitors, devices and operators see while a part hangs, dies, or has run out of something,
-and that all is well afterwards without anyone's help. (Redis away, hung or refusing:
+"""A part hangs, dies, or runs out of something: visitors, devices and operators see what is
+promised, and all is well afterwards without anyone's help. (Redis away, hung or refusing:
 redis-faults.t. A line that is cut, and rlyd without descriptors: rlyd-owner.t, rlyd.t.)"""
 import concurrent.futures
 import os

@@ -27,7 +27,7 @@ SILENT = 600
 STATUS = '<Location "/relay-status">\n    SetHandler server-status\n</Location>'
 DEVICES = 8
 
-# What each client says before it falls silent: nothing, half words, a greeting, and a greeting and
+# Words that a client says before it falls silent: nothing, half words, a greeting, a greeting and
 # rubbish. (A whole ClientHello and no more would hold a thread of httpd, as ever: mod_reqtimeout's
 # handshake= is there for that.)
 WORDS = {
@@ -201,7 +201,7 @@ class Silent:
                 pass
 
     def left(self):
-        """How many the relay has not ended."""
+        """Returns how many the relay has not ended."""
         poll = select.poll()
         for s in self.sockets:
             poll.register(s, select.POLLIN | select.POLLRDHUP)

@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""Who has an account on the relay, or a service on all addresses, never gets a device's visitors:
-not while it is away, not as it goes, and no address is issued where somebody else listens."""
+"""Somebody with an account on the relay, or with a service on all addresses, never gets a device's
+visitors: not while the device is away, and not as it goes. No address is issued where somebody else
+listens."""
 import http.client
 import itertools
 import json
@@ -19,7 +20,8 @@ LOW = 61000 + os.getpid() % 38 * 100
 SOCKET = (b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
           b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n")
 
-# What listens, as whom, where (of the devices' addresses), and how; and what the log says of it.
+# A listener: its name here, its user, its address (by a device's), how it listens; and the log's
+# words for it.
 KINDS = (
     ("nobody's", "nobody", "{ip}:{port}", "accepting", ""),
     ("root's", "root", "{ip}:{port}", "accepting", ""),
@@ -317,7 +319,7 @@ os.execv(sys.argv[1], sys.argv[1:])
 
 @test
 def cannot_ask(rig, tunnel):
-    """Where the kernel cannot be asked nobody is taken for the device, not even the device."""
+    """httpd cannot ask the kernel: it takes nobody for the device, not even the device."""
     rig.connect(tunnel)
     tap.is_(rig.get(tunnel)[0], 200, "the device is connected")
     httpd = rig.servers["httpd"]

@@ -24,7 +24,7 @@ MaxSpareThreads 32
 
 
 def private(pid):
-    """What a process has for itself, in kB."""
+    """Returns the memory that a process has for itself, in kB."""
     with open(f"/proc/{pid}/smaps_rollup") as f:
         return sum(int(kb) for kb in re.findall(r"(?m)^Private_\w+: +(\d+) kB", f.read()))
 

@@ -1,10 +1,13 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 # lane: judging
-"""Hostile devices: answers that are none, that two readers take in two ways, that never end. Their
-own visitors get an error or what the device said; httpd keeps its memory and its threads; and a
+"""Hostile devices answer with what is no answer, with what two readers take in two ways, or without
+end.
+
+Their own visitors get an error or what the device said. httpd keeps its memory and its threads. A
 neighbour's visitors get their neighbour's answers, each his own. (A device that closes early, says
-nothing or hangs: answers.t. Redirects to inner addresses, cookies: routing.t.)"""
+nothing or hangs: answers.t. Redirects to inner addresses, cookies: routing.t.)
+"""
 import concurrent.futures
 import os
 import re
@@ -23,8 +26,7 @@ ROOM = 150000 if os.environ.get("RELAY_SANITIZER") else 6000
 
 OK = b"HTTP/1.1 200 OK\r\n"
 EVIL = OK + b"Content-Length: 4\r\nX-Evil: yes\r\n\r\nevil"
-# What the visitors of such a device may see: it is theirs to make sense of, but it is an answer or
-# an error and comes in time.
+# Visitors of such a device may see any of these. Whatever it is, it comes in time.
 ANY = (200, 500, 502, "IncompleteRead", "BadStatusLine")
 # (what, the bytes that the device answers, what its visitor may see)
 ANSWERS = [
@@ -354,7 +356,8 @@ def slow(rig, trap, tunnel):
 
 @test
 def afterwards(rig, tunnel, good, neighbour):
-    """What a device left on its connections harms its own visitors at most, and not for long."""
+    """A device may leave rubbish on its connections: it harms its own visitors at most, and not for
+    long."""
     wait_for(
         lambda: [rig.get(tunnel, f"/own-{i}")[2]
                  for i in range(10)] == [b"trap /own-%d" % i for i in range(10)],

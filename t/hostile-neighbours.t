@@ -1,9 +1,10 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 # lane: judging
-"""rlyd among broken neighbours: what www-data, relay-authkeys or any local user hands over,
-whatever they claim, and a Redis that answers with other things than it should. rlyd lives, serves
-the others meanwhile, and believes only the kernel."""
+"""rlyd among broken neighbours: www-data, relay-authkeys or any local user hand over whatever they
+like and claim whatever they like, and a Redis answers with other things than it should. rlyd lives,
+serves the others meanwhile, and believes only the kernel.
+"""
 import array
 import ctypes
 import os
@@ -153,7 +154,7 @@ def tcp():
     return server.detach()
 
 
-# What is said, and which of the descriptors that come with it are of the kind under test.
+# A message, and the descriptors that come with it; make() makes one of the kind under test.
 WAYS = {
     "direct": ("relay1 handoff way=direct", lambda make: [make()]),
     "direct, two": ("relay1 handoff way=direct", lambda make: [tcp(), make()]),
@@ -175,8 +176,8 @@ GOOD = {("a Unix stream pair", "TLS, first"), ("a lingering TCP connection", "TL
 
 
 def reacts(rig):
-    """How long rlyd takes to answer somebody else; one that is frozen is started anew, for the
-    tests that follow."""
+    """Returns how long rlyd takes to answer somebody else. One that is frozen is started anew, for
+    the tests that follow."""
     start = time.monotonic()
     door = Door(rig)
     door.send(LOGIN)

@@ -124,7 +124,7 @@ CASES = [
 
 
 def say(rig, data, name, wait=0.4):
-    """What comes back, until nothing more does."""
+    """Sends data; returns what comes back, until nothing more does."""
     answer = b""
     with rig.tls(name, timeout=8) as sock:
         sock.sendall(data)

@@ -1,10 +1,11 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 # lane: judging
-"""The holder of one valid key at his worst in numbers: many sessions at once, thousands of
-forwards, forwards that come and go, handshakes that take their time, keys tried one after the
-other. By both ways in, beside another tunnel whose visitors are asked for all the while. (What a
-key can do at all: keys.t. Strangers: flood.t.)"""
+"""The holder of one valid key does his worst in numbers, by both ways in: many sessions at once,
+thousands of forwards, forwards that come and go, handshakes that take their time, keys tried one
+after the other. Visitors of a neighbour do not notice. (A key by itself: keys.t. Strangers:
+flood.t.)
+"""
 import os
 import re
 import socket

@@ -1,17 +1,18 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""Listen spaces on 127.0.0.1, where clients spell loopback in several ways: what means it works and
-ends up on loopback only, nothing else works; with sshd_config as it is installed, with its lines
-for `GatewayPorts no`, and with half of those forgotten.
+"""Listen spaces on 127.0.0.1, where clients spell loopback in several ways.
+
+A spelling that means 127.0.0.1 works, and ends up on loopback only. Nothing else works. So it is
+with sshd_config as it is installed, with its lines for `GatewayPorts no', and with half of those
+forgotten.
 """
 import random
 
 from lib import fixture, Rig, tap, test, wait_for
 from lib.sshclients import Attempt, Clients, look, Raw, Watch
 
-# What clients send for which spelling was seen with DEBUG3 of sshd 9.2p1: OpenSSH, dropbear and
-# PuTTY say `localhost` for a port alone; `:PORT` is the empty address with all three, and so is
-# `*:PORT` with OpenSSH.
+# sshd 9.2p1 with DEBUG3 shows what clients send: OpenSSH, dropbear and PuTTY say `localhost` for a
+# port alone; `:PORT` is the empty address with all three, and so is `*:PORT` with OpenSSH.
 ALWAYS = ["localhost", "127.0.0.1", "LOCALHOST"]
 NEVER = [
     "*", "0.0.0.0", "::", "::1", "ip6-localhost", "127.0.0.2", "127.1", "0", "0x7f000001",

@@ -1,8 +1,10 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""Invariant 2: a key opens its own door only. Everything a holder of a valid key can try, on the
-sshd of sshd-conf/ and on an administrators' sshd with sshd-conf/'s Match block. A refusal is seen
-in what listens and runs, not in what the client says.
+"""Invariant 2: a key opens its own door only.
+
+The holder of a valid key tries everything, on the sshd of sshd-conf/ and on an administrators' sshd
+with sshd-conf/'s Match block. A refusal is seen in what listens and runs, not in what the client
+says.
 """
 import http.client
 import os
@@ -38,9 +40,9 @@ class Bait:
 
 
 class Place:
-    """What both sshds have in common: a relay, a device, baits, and a folder in which whatever ran
-    on the relay could leave a file. The tunnel user has a real shell and home here: what is refused
-    must not be owed to nologin."""
+    """Both sshds share it: a relay, a device, baits, and a folder in which whatever ran on the
+    relay could leave a file. The tunnel user has a real shell and home here: no refusal must be
+    owed to nologin."""
     def __init__(self):
         self.namespace = PrivateLog()
         with open("/etc/passwd") as f:

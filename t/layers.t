@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """rlyd's files lie in layers (ARCHITECTURE.md): none uses one above it, and no two use each other.
-What a part knows of a session is written by that part alone. First, on files made for it: that a
-circle, a use from below and a foreign hand are noticed."""
+Each part alone writes what it knows of a session. Made files show first that a circle, a use from
+below and a foreign hand are noticed.
+"""
 import os
 import re
 import tempfile

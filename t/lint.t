@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """script/lint sees what it should: a unit with a fault in it fails, by each of the tools that read
-C. That the tree itself has none is a step of script/test."""
+C. (A step of script/test sees to it that the tree has none.)
+"""
 import tempfile
 
 from lib import fixture, run, tap, test, TOP

@@ -1,9 +1,12 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""What browsers remember of a name: after its tunnel's end, and when it is another device's. In
-Chromium: a service worker that answers by itself, pages and scripts that are cached for a year,
+"""Browsers remember things of a name. They have to forget them after its tunnel's end, and when it
+is another device's.
+
+In Chromium: a service worker that answers by itself, pages and scripts that are cached for a year,
 cookies, localStorage. By plain requests: who is told to forget what, which cookies reach a device,
-which answers may be cached."""
+which answers may be cached.
+"""
 import http.server
 import re
 import threading
@@ -124,7 +127,7 @@ def shows(browser, wanted, what, timeout=12):
 
 
 def left(browser):
-    """What the browser holds of the name that it shows."""
+    """Returns what the browser holds of the name that it shows."""
     return browser.run(
         """return (async () => [(await navigator.serviceWorker.getRegistrations()).length,
         (await caches.keys()).length, localStorage.getItem('token')])()""")

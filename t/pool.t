@@ -60,7 +60,7 @@ def device(rig):
 
 @fixture
 def tunnel(rig, line, device):
-    """Of a device at the end of the slow line."""
+    """The tunnel of a device at the end of the slow line."""
     tunnel = rig.open(device.url)
     rig.connect(tunnel, args=("-o", f"Port={line.port}"))
     return tunnel
@@ -205,7 +205,7 @@ def extend_keeps(rig):
 
 @test
 def post_after_a_pause(rig):
-    """What cannot be sent again does not go on a connection that has long been idle."""
+    """A request that cannot be sent again takes no connection that has long been idle."""
     device = rig.device("form")
     tunnel = rig.open(device.url)
     rig.connect(tunnel)

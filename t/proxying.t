@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""What passes between visitor and device, under each MPM: methods, headers, bodies of any size,
-WebSocket, events.
+"""Methods, headers, bodies of any size, WebSockets and events pass between visitor and device,
+under each MPM.
 
 RELAY_BODY_MB says how large the large bodies are (200).
 """

@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 # lane: judging
-"""mod_relay while Redis is away, stopped, refuses, or is a replica: known routes work, others get
-503 and in time."""
+"""Redis is away, stopped, refuses, or is a replica: mod_relay goes on with known routes, and
+answers 503 to others, in time.
+"""
 import os
 import shutil
 import re
@@ -220,7 +221,7 @@ def passwords(rig, unseen):
 
 @test
 def acl(rig, device):
-    """What mod_relay needs of Redis, and what it does with less."""
+    """mod_relay needs a few rights in Redis; it says so when it has less."""
     rig.redis("ACL", "SETUSER", "httpd", "reset", "on", ">pw", "%R~relay:route:*",
               "%R~relay:gone:*", "&__redis__:invalidate", "+hgetall", "+pttl", "+ping",
               "+subscribe", "+client|id", "+client|tracking")

@@ -1,10 +1,11 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 # lane: judging
-"""Redis across a network: one that drops silently, a Redis that becomes read-only or takes no more
-clients, and a failover by Sentinel behind an address that moves (haproxy, which asks Sentinel).
-What visitors, devices and operators see meanwhile, and that all is well afterwards without anyone's
-help."""
+"""Redis across a network: the network drops silently, Redis becomes read-only or takes no more
+clients, and Sentinel fails over behind an address that moves (haproxy, which asks Sentinel).
+Visitors, devices and operators see what is promised, and all is well afterwards without anyone's
+help.
+"""
 import json
 import os
 import re
@@ -267,7 +268,7 @@ class Cluster:
         return self.cli(name, "ROLE").split("\n")[0]
 
     def offset(self, name, field):
-        """How much of the replication stream it has written, or read."""
+        """Returns how much of the replication stream it has written, or read."""
         found = re.search(rf"^{field}:(\d+)", self.cli(name, "INFO", "replication"), re.M)
         return int(found[1]) if found else -1
 
@@ -353,8 +354,8 @@ def sentinel():
     rig.connect(unseen)
     ending = rig.connect(brief)
     tap.is_(status(rig, tunnel), 200, "Redis behind Sentinel and haproxy: a route works")
-    # What the replica has not got when the master dies is lost, which is Redis's affair and not
-    # what is tested here.
+    # Records that the replica has not got when the master dies are lost; that is Redis's affair,
+    # and not tested here.
     written = cluster.offset("a", "master_repl_offset")
     caught_up = wait(lambda: cluster.offset("b", "slave_repl_offset") >= written > 0, 10, 0.05)
     there = [cluster.cli("b", "EXISTS", f"relay:tunnel:{t['id']}") for t in (tunnel, unseen, brief)]

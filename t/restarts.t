@@ -285,8 +285,8 @@ def hard(rig, devices, tunnels, sessions):
 
 
 def ended_within(rig, tunnel, client, since):
-    """How long after `since` ssh had ended and nothing listened any more; counted to the look that
-    found it so."""
+    """Returns how long after `since` ssh had ended and nothing listened any more, counted to the
+    look that found it so."""
     def ended():
         looked = time.monotonic()
         return client.process.poll() is not None and not rig.listening(tunnel) and looked

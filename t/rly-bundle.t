@@ -65,7 +65,7 @@ class Sshd:
             time.sleep(0.05)
 
     def connects(self, argv, listen, **kwargs):
-        """Whether `ssh -N` with this command comes up: something listens on the address. It is
+        """Says whether `ssh -N` with this command comes up: something listens on the address. It is
         looked at and not connected to: ssh would complain of the service that is not there."""
         def listens():
             return any(f"{ip}:{port}" == listen for ip, port, _ in sockdiag.listening())

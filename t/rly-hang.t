@@ -1,9 +1,11 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""rly and a Redis that hangs for a while (SIGSTOP, as a machine that swaps or is moved does): what
-rly gave up is not carried out when Redis goes on. A Redis that stands still before rly has asked
-anything, and one that does between rly's question for the time and its script, which a proxy on the
-way brings about."""
+"""Redis hangs for a while (SIGSTOP, as a machine that swaps or is moved does): what rly gave up is
+not carried out when Redis goes on.
+
+Redis stands still before rly has asked anything, or between rly's question for the time and its
+script; a proxy on the way brings that about.
+"""
 import json
 import os
 import re

@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""rly open -n: whose a chosen name was, for 90 days: by labels, with --take-over, for several
-names; what is remembered, and for how long."""
+"""rly open -n: a name belongs to its device's label for 90 days after its tunnel. Others get it
+with --take-over; several names at once; what is remembered, and for how long.
+"""
 import json
 import os
 

@@ -128,7 +128,7 @@ def tunnel_ends(rig, tunnel):
 
 
 def ended_late(rig, tunnel, condition):
-    """How many seconds after a tunnel's end the condition became true; None when it did not."""
+    """Returns how many seconds after a tunnel's end the condition became true, or None."""
     end = tunnel_ends(rig, tunnel)
     began = time.time()
     took = wait(condition, end - began + 4)

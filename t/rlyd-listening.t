@@ -54,7 +54,7 @@ def listener_has_nodelay(rig):
 
 
 def options(pid):
-    """What is set on the one connection of a monitor, which may have it more than once."""
+    """Returns the options of a monitor's one connection, which it may have more than once."""
     s, *copies = sockets_of(pid)
     for copy in copies:
         copy.close()

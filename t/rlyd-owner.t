@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 # lane: judging
-"""Newest owner wins: a device that comes back gets its tunnel; who has only the public key gets
-nothing and ends nothing."""
+"""Newest owner wins: a device that comes back gets its tunnel. Somebody with only the public key
+gets nothing and ends nothing.
+"""
 import base64
 import ctypes
 import os
@@ -30,7 +31,7 @@ def ssh(tunnel, *args):
 
 
 def retry_loop(tunnel):
-    """What a device without our runner does."""
+    """A device without our runner tries on like that."""
     return ["/bin/sh", "-c", 'while :; do "$@"; sleep 1; done', "sh", *ssh(tunnel)]
 
 
@@ -68,7 +69,7 @@ def takeover(rig, tunnel, args, old, most):
 
 
 def history(rig, tunnel, lines=40):
-    """What rlyd said of a tunnel last."""
+    """Returns rlyd's last words about a tunnel."""
     return "rlyd's log:\n" + "\n".join(
         [line for line in log(rig).split("\n") if tunnel["id"] in line][-lines:])
 
@@ -470,7 +471,7 @@ def silent(rig, ns, cut_off):
 
 @test(thread="lonely")
 def half_open(rig, device, lonely):
-    """Nobody comes back: a half-open session ends by itself."""
+    """The device does not come back: a half-open session ends by itself."""
     tunnel = rig.open(device.url)
     client = lonely.popen(ssh(tunnel), stderr=subprocess.DEVNULL)
     pids = processes(monitor_of(rig, tunnel) or 0)

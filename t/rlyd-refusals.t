@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""Why a login came to nothing: rlyd's log says it. And why nobody can log in: sshd's configuration,
-its directory, the tunnel user's account.
+"""rlyd's log says why a login came to nothing, and why nobody can log in: sshd's configuration, its
+directory, the tunnel user's account.
 """
 import os
 import re

@@ -111,8 +111,8 @@ def login_while_away(rig, device):
 
 @test
 def silent_login_while_away(rig, device):
-    """Who logs in without rlyd, and listens nowhere, is unknown: its grant may end, and it could
-    listen long after that."""
+    """A client logs in while rlyd is away, and listens nowhere. Nobody knows whose session it is:
+    it could listen long after the end of its grant."""
     tunnel, kept = rig.open(device.url), rig.open(device.url)
     rig.servers["rlyd"].kill()
     argv = [

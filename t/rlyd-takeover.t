@@ -1,9 +1,9 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 # lane: judging
-"""Which of a tunnel's sessions has it: the newest one that listens. A table of newcomers that do,
-and of others that do not, while visitors come all the time; rlyd's end while a listener is parked;
-two that evict each other.
+"""The newest of a tunnel's sessions that listens has the tunnel. A table of newcomers that do, and
+of others that do not, while visitors come all the time; rlyd's end while a listener is parked; two
+that evict each other.
 """
 import os
 import re
@@ -320,7 +320,7 @@ def routes(rig, device):
 
 @test(thread="two")
 def connections(rig, device):
-    """What is open through the older session stays open while its listener is parked."""
+    """Connections through the older session stay open while its listener is parked."""
     tunnel, _, _ = serving(rig, device)
     ip, port = tunnel["routes"][0]["listen"].split(":")
     with socket.create_connection((ip, int(port)), 5) as s:

@@ -182,7 +182,7 @@ def reload(rig, device):
 
 @test
 def messages(rig):
-    """What is not of the protocol drops the peer who said it, and nobody else."""
+    """A message that is none of the protocol's drops the peer who sent it, and nobody else."""
     rig.expect("RLY405")
     good = Door(rig)
     bad = [

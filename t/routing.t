@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""Which requests go to which device, and what the device gets of them: Host, path, environment,
-redirects."""
+"""A request goes to the device whose name it has, and the device gets it as it was: Host, path,
+environment, redirects."""
 import json
 import os
 
@@ -39,8 +39,8 @@ def send(rig, host, path=b"/", version=b"1.1", line=None, sni=None, extra=b""):
 
 
 def where(answer):
-    """Who answered: a device's id, `site` (the vhost's own content), `unknown` (mod_relay's 404) or
-    a status."""
+    """Says who answered: a device's id, `site` (the vhost's own content), `unknown` (mod_relay's
+    404) or a status."""
     head, _, body = answer.partition(b"\r\n\r\n")
     for line in head.split(b"\r\n"):
         if line.lower().startswith(b"x-device: "):

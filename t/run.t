@@ -115,7 +115,7 @@ def hostkey(rig, device, name, shell, client, what, line):
 
 
 def out_of_reach(rig, bundle):
-    """Nobody listens on the port that the bundle names."""
+    """Makes the bundle name a port on which nobody listens."""
     with open(f"{bundle}/config", "r+") as f:
         text = f.read().replace(f"Port {rig.ssh_port}", f"Port {free_port()}")
         f.seek(0)
@@ -142,7 +142,7 @@ def clients(rig, name):
 
 
 def made(rig):
-    """What both relays expect."""
+    """Declares the lines that both relays' logs will have."""
     rig.expect("RLY1")  # mod_relay complains when Redis is away
     rig.expect(r"AuthorizedKeysCommand .* failed|relay-authkeys")
     rig.expect("AH00957|AH01114")  # run asks whether somebody else has its tunnel, and nobody has
@@ -310,7 +310,7 @@ def backoff(rig, device):
 
 @test(thread="jitter")
 def jitter(rig):
-    """What makes chance: each source alone, as a device may have only one of them."""
+    """run throws dice with whatever the device has: each source alone."""
     with open(f"{TOP}/rly/run.sh") as f:
         text = f.read()
     functions = "\n".join(re.findall(r"(?ms)^(?:setting|draw)\(\) \{.*?\n?\}$", text))

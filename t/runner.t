@@ -41,7 +41,7 @@ class Tree:
         os.chmod(f"{self.dir}/{name}", 0o755)
 
     def lines(self, name):
-        """What is written down there since the last time."""
+        """Returns what was written down there since the last time."""
         try:
             with open(f"{self.dir}/{name}") as f:
                 lines = f.read().splitlines()

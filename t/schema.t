@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""The schema in relay_store.h against all that C and Lua name, in both directions: each key, each
-field that is written or read; and against what a real Redis holds after open, extend and close."""
+"""The schema in relay_store.h fits the code, in both directions: each key, and each field that C
+and Lua write or read. It fits a real Redis after open, extend and close, too.
+"""
 import collections
 import re
 import subprocess
@@ -136,7 +137,7 @@ def arguments(text, at):
 
 
 def kinds_of_variables(path, text):
-    """What key a local variable names: local route, gone = key.route(…), key.gone(…)."""
+    """Returns the kinds of keys that local variables name: local route = key.route(…)."""
     found = {}
     for names, values in re.findall(r"local ([\w, ]+) = (key\.[^\n]*)", text):
         for name, kind in zip(names.split(", "), re.findall(r"key\.(\w+)\(", values)):

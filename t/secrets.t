@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""Secrets stay with whom they were given to: what a visitor proves to httpd reaches no device, what
-he proves to a device serves no other visitor, what a device sets in a browser is for its own name
-alone; and no rule for a path is got round by another spelling."""
+"""A secret stays with whom it was given to. What a visitor proves to httpd reaches no device; what
+he proves to a device serves no other visitor; what a device sets in a browser is for its own name
+alone. No other spelling of a path gets round a rule for it.
+"""
 import base64
 import concurrent.futures
 import hashlib
@@ -149,7 +150,7 @@ def echo(rig):
 
 @test
 def authorization(rig, trap, tunnel):
-    """Which Authorization a device gets, by the place it is asked for."""
+    """A device gets an Authorization, or none, by the place that is asked for."""
     cases = [("/basic/x", STAFF, []), ("/basic/open", STAFF, []), ("/basic/open", OTHER, []),
              ("/anybody", STAFF, []), ("/anybody", OTHER, []),
              ("/anon", "Basic " + base64.b64encode(b"anonymous:a@b.c").decode(), []),
@@ -337,7 +338,7 @@ def ntlm(rig):
 
 
 def rejoined(device, one):
-    """Whether a request without a login came on a connection after somebody's login there."""
+    """Says whether a request without a login came on a connection after somebody's login there."""
     return False if one[1] else any(s[0] == one[0] and s[1]
                                     for s in device.seen[:device.seen.index(one)])
 

@@ -1,10 +1,12 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 # lane: busy
-"""RelayTunnelThreads: a thousand visitors of one tunnel who hang, by requests, WebSockets, slow
-bodies, pipelines and HTTP/2, and a neighbour who notices nothing, with httpd's 150 threads as
-Debian ships it. What is counted is given back: at the end of a request, of a tunnel, of a child
-that was killed; and requests of before a graceful restart go on counting."""
+"""RelayTunnelThreads: a thousand visitors of one tunnel hang, by requests, WebSockets, slow bodies,
+pipelines and HTTP/2, and a neighbour notices nothing, with httpd's 150 threads as Debian ships it.
+
+A share is given back at the end of a request, of a tunnel, and of a child that was killed. Requests
+from before a graceful restart go on counting.
+"""
 import json
 import os
 import re
@@ -46,8 +48,8 @@ class Hammered:
         wait_for(lambda: under_way(self.rig) == 0, "the end of all that was counted", 10)
 
     def held(self, limit, timeout=20):
-        """How many are with the device: `limit`, if it comes to that in time, and all others have
-        been refused."""
+        """Waits until `limit` are with the device and all others have been refused. Returns how
+        many are with it then."""
         until = time.monotonic() + timeout
         while True:
             counts = self.hammer.counts()
@@ -179,7 +181,7 @@ def http2(rig, bad, neighbour):
 
 @test
 def killed(rig, bad):
-    """What a child held that was killed is given back."""
+    """A child that is killed gives back what it held."""
     rig.expect("AH00052|AH10392")  # a child was killed; several were
     with Hammered(rig, bad, "get", 60) as it:
         tap.is_(it.held(LIMIT), LIMIT, "before: as many as may be are under way")

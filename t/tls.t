@@ -84,7 +84,7 @@ def openssh(rig, device):
 
 @test
 def not_ssh(rig):
-    """What is not meant for sshd stays HTTP."""
+    """A connection that is not meant for sshd stays HTTP."""
     with rig.tls(f"ssh.{rig.domain}", alpn=["http/1.1"]) as sock:
         sock.sendall(
             f"GET /none HTTP/1.1\r\nHost: ssh.{rig.domain}\r\nConnection: close\r\n\r\n".encode())
@@ -98,7 +98,7 @@ def not_ssh(rig):
 
 @test
 def command(rig, device):
-    """What is printed for -k, as a shell reads it."""
+    """The command that is printed for -k works as a shell reads it."""
     own = f"{rig.dir}/pki/own"
     run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", own])
     t = rig.open(device.url, key=f"{own}.pub", args=["--tls"])

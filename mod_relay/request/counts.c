@@ -10,8 +10,8 @@
 #include <time.h>
 
 #define NONE 0 /* cells are numbered from 1 in chains */
-/* The lock is held for less than a microsecond. Who does not get it in this time meets a process
- * that was stopped. */
+/* The lock is held for less than a microsecond. If it is not to be had in this time, its owner is a
+ * process that was stopped. */
 #define LOCK_MS 20
 /* The table is swept when so many cells are in use, and then when twice as many are. */
 #define SWEEP_FIRST 256
@@ -24,7 +24,7 @@ typedef struct cell {
 } cell;
 
 struct mod_relay_counts {
-    pthread_mutex_t mutex; /* of all below but the counts and pids */
+    pthread_mutex_t mutex; /* guards all below, except the counts and pids */
     uint32_t rows, cells, buckets;
     uint32_t rows_used; /* rows from this one on have never been used */
     uint32_t used;      /* cells from this one on have never been used */
@@ -152,7 +152,7 @@ int mod_relay_counts_join(mod_relay_counts *c, pid_t pid)
                 return (int)row;
             }
         }
-        /* The parent has missed somebody's end. */
+        /* No row is free: the parent has missed the end of a process. */
         for (row = 0; row < c->rows; row++) {
             int32_t old = __atomic_load_n(&c->pids[row], __ATOMIC_ACQUIRE);
 
@@ -210,7 +210,7 @@ static int lock(mod_relay_counts *c)
         until.tv_nsec %= 1000000000L;
         rc = pthread_mutex_timedlock(&c->mutex, &until);
     }
-    if (rc == EOWNERDEAD) { /* it was killed at work: chains may be half done */
+    if (rc == EOWNERDEAD) { /* its owner was killed at work: chains may be half done */
         sweep(c);
         rc = pthread_mutex_consistent(&c->mutex);
     }
@@ -241,7 +241,7 @@ static uint32_t find(mod_relay_counts *c, const char *key)
         if (!empty && !sum(c, cell_of(c, number)))
             empty = number;
     }
-    /* One of this very chain that nobody needs any more can stay where it is. */
+    /* An empty cell of this very chain can stay where it is. */
     if ((number = empty) == NONE && (number = new_cell(c)) != NONE) {
         uint32_t *head = head_for(c, key);
 

@@ -1,5 +1,5 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""What the other modules stand on: running a program, waiting, ports, and who listens."""
+"""The other modules stand on this one: programs that come to their end, waiting, ports, files."""
 import os
 import random
 import socket
@@ -37,6 +37,32 @@ def wait_for(condition, what, timeout=10.0, every=0.02):
         if time.monotonic() > deadline:
             raise RigError(f"{what}: not within {timeout:g} s")
         time.sleep(every)
+
+
+def wait(condition, timeout=10.0, every=0.005):
+    """Seconds until condition() became true; None when it did not. They end where the look began
+    that found it true: on a busy machine a look, with redis-cli for instance, takes longer than
+    what it looks for."""
+    start = time.monotonic()
+    while True:
+        looked = time.monotonic()
+        if condition():
+            return max(looked - start, 1e-6)
+        if looked - start > timeout:
+            return None
+        time.sleep(every)
+
+
+def within(limit, took):
+    """For checks of what wait() returned."""
+    return took is not None and took <= limit
+
+
+def timed(function, *args):
+    """(result, seconds)"""
+    began = time.monotonic()
+    result = function(*args)
+    return result, time.monotonic() - began
 
 
 def free_port(taken=()):

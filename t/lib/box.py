@@ -16,10 +16,10 @@ import time
 
 from . import keeper
 from .basics import listeners, run
-from .rlydlib import holder
+from .sessions import holder
 
-# What run needs of a system besides a shell, a client and something that asks over HTTPS; all of it
-# POSIX.
+# run needs these of a system, all of them POSIX, besides a shell, a client and something that asks
+# over HTTPS.
 POSIX = "awk chmod cut date dirname grep head mkdir mkfifo od rm sed sleep tail tr".split()
 
 

@@ -27,7 +27,7 @@ KEYS = 150
 
 
 def expected_lines(rig):
-    """What the faults make the servers say."""
+    """Declares the lines that the faults make the servers write."""
     for line in faults.LINES:
         rig.expect(line)
 
@@ -112,7 +112,7 @@ class World:
         self.tick.cancel()
 
     async def ticker(self):
-        """How late this test itself is: no fault of the relay's."""
+        """Measures how late this test itself is, which is no fault of the relay's."""
         while True:
             before = self.now()
             await asyncio.sleep(0.05)
@@ -455,8 +455,8 @@ class World:
             web.close()
 
     def starved(self, start):
-        """Whether Redis was away meanwhile, or this machine is too busy for its deadlines; some go
-        by the clock that steps."""
+        """Says whether Redis was away meanwhile, or this machine too busy for its deadlines, some
+        of which go by the clock that steps."""
         return self.judge.troubled(start,
                                    self.now()) or self.lag > 0.3 or len(self.steps.since(start)) > 1
 
@@ -467,6 +467,6 @@ class World:
         return " and a fault" if self.rlyd_away(start, end) else ""
 
     def rlyd_away(self, start, end):
-        """Whether rlyd or Redis was away in that time: sessions end when both are back."""
+        """Says whether rlyd or Redis was away in that time: sessions end when both are back."""
         return self.judge.troubled(start, end) or any(a <= end and start <= b
                                                       for a, b in self.fleet.rlyd_away[-20:])

@@ -13,8 +13,8 @@ LIB = os.path.dirname(os.path.abspath(__file__))
 
 
 class Shift:
-    """How far the clock of those programs is off whose environment has .env (clockshift.c);
-    .set(seconds) at any time."""
+    """A clock for programs whose environment has .env (clockshift.c). .set(seconds), at any time,
+    is how far it is off."""
     def __init__(self, directory):
         shim, self.path = f"{directory}/clockshift.so", f"{directory}/clockshift"
         run([

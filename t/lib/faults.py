@@ -1,6 +1,6 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""What befalls the relay in never-wrong.t: each of its parts is ended, stopped or started again,
-one at a time."""
+"""Faults for never-wrong.t: each part of the relay is ended, stopped or started again, one at a
+time."""
 import asyncio
 import os
 import shutil

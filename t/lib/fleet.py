@@ -128,7 +128,7 @@ class Fleet:
             why = self.why(tunnel)
             self.world.counted[f"login failed: {why}"] += 1
             tunnel.refused = tunnel.refused + 1 if why == "forwarding failed" else 0
-            # Where an older session is alive the first attempt may come to nothing, but not the
+            # While an older session is alive the first attempt may come to nothing, but not the
             # next ones.
             if self.world.calm(began - 1, self.world.now(
             )) and self.world.now() < tunnel.ends_from and not 0 < tunnel.refused < 3:
@@ -155,8 +155,8 @@ class Fleet:
             return f.read()[-500:]
 
     async def reached(self, tunnel):
-        """Whether the listen address leads to the tunnel's own device; asked directly, not through
-        Apache."""
+        """Says whether the listen address leads to the tunnel's own device; asks it directly, not
+        through Apache."""
         ip, port = tunnel.listen.rsplit(":", 1)
         writer = None
         try:

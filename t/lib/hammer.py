@@ -49,7 +49,7 @@ class Hammer:
         return dict(zip(FIELDS, self.numbers))
 
     def asked(self):
-        """How many requests there are in all."""
+        """Returns how many requests there are in all."""
         return self.connections * (STREAMS if self.kind == "h2" else 1)
 
     # --- in the process

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""Which file of a program uses which, and that none does so in a circle.
+"""Finds which file of a program uses which, and circles among them.
 
 usage: t/lib/layers.py FOLDER BUILD [ORDER] [PAIR...]
 

@@ -2,6 +2,7 @@
 """Thousands of devices in one process: one port on every address of 127.200.0.0/13, and each
 address is a device.
 
+device.py would need a process and a port for each; here a connection is a few lines of a Protocol.
 A device answers with its own address and a secret that nobody can know who has not asked it
 (Devices.secret()), so that an answer says beyond doubt which device it came from, however its port
 came to be reached.

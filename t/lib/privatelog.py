@@ -59,7 +59,7 @@ class PrivateLog:
         os.unlink(new)
 
     def lines(self):
-        """What has arrived since the last call: a list of (facility, severity, text)."""
+        """Returns what has arrived since the last call: a list of (facility, severity, text)."""
         if self.collected is not None:
             time.sleep(0.2)
             found, self.collected[:] = list(self.collected), []

@@ -46,7 +46,7 @@ ASAN_KEEPS_LITTLE = "quarantine_size_mb=1:thread_local_quarantine_size_kb=16"
 MODULES = "/usr/lib/apache2/modules"
 MODS_AVAILABLE = "/etc/apache2/mods-available"
 APACHE2 = "/usr/sbin/apache2"
-# What Debian's apache2 package enables, apart from the MPM; relay.load says what else the module
+# Debian's apache2 package enables these, apart from the MPM; relay.load says what else the module
 # needs.
 MODS_ENABLED = (
     "access_compat alias auth_basic authn_core authn_file authz_core authz_host authz_user "
@@ -327,8 +327,8 @@ class Rig(Client):
         self._add("httpd", self.httpd_argv + ["-D", "FOREGROUND"], self._https_answers, env)
 
     def _sanitizer(self):
-        """What httpd's environment needs for a mod_relay with sanitizers: their runtime has to be
-        loaded first. Leaks are not looked for in httpd: pools hold what looks lost, and OpenSSL
+        """Returns what httpd's environment needs for a mod_relay with sanitizers: their runtime has
+        to be loaded first. Nobody looks for leaks in httpd: pools hold what looks lost, and OpenSSL
         leaves things at its end (t/growth.t is for that)."""
         runtime = os.environ.get("RELAY_SANITIZER")
         return {"LD_PRELOAD": runtime, "ASAN_OPTIONS": f"detect_leaks=0:{self.asan}"
@@ -447,7 +447,7 @@ class Rig(Client):
         return session
 
     def listening(self, tunnel):
-        """Whether sshd listens on all addresses of a tunnel. Looks, and does not connect."""
+        """Says whether sshd listens on all addresses of a tunnel. Looks, and does not connect."""
         return {route["listen"] for route in tunnel["routes"]} <= listeners()
 
     def graceful(self):

@@ -23,7 +23,8 @@ class _Connection(http.client.HTTPSConnection):
 
 
 class Client:
-    """What Rig inherits; needs .ca, .address, .https_port and .domain."""
+    """The visitor's side of a Rig, which inherits it; needs .ca, .address, .https_port and .domain.
+    """
     def host(self, what):
         """The full name for a tunnel (rly open's JSON), a route's name, a URL or a full name."""
         if isinstance(what, dict):

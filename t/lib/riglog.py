@@ -1,9 +1,9 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""Which lines of the servers' logs are errors or warnings, and which of those are expected."""
+"""Finds errors and warnings in the servers' logs, but for those that a test expects."""
 import os
 import re
 
-# What makes a line suspicious, by the log's name.
+# A line that matches is suspicious; by the log's name.
 SUSPECT = {
     "httpd": r"\[[\w]*:(warn|error|crit|alert|emerg)\]|Sanitizer:|runtime error:",
     "relay": r"\[[\w]*:(warn|error|crit|alert|emerg)\]",

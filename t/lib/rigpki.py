@@ -39,8 +39,8 @@ def make(where, domain):
 
 
 def self_signed(path):
-    """What a device has: one PEM file with a key and a certificate that nobody signed, for a name
-    that is not it."""
+    """Makes what a device has: one PEM file with a key and a certificate that nobody signed, for
+    another name."""
     key = path + ".key"
     _new_key(key)
     _openssl("req", "-x509", "-new", "-key", key, "-sha256", "-days", "30", "-subj",

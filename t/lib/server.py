@@ -16,7 +16,7 @@ def redis_cli(sock, *args, password=None):
 
 
 def redis_answers(sock):
-    """Whether a Redis is there; it may want a password first."""
+    """Says whether a Redis is there; it may want a password first."""
     try:
         with socket.socket(socket.AF_UNIX) as s:
             s.settimeout(2)

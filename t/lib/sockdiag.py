@@ -1,5 +1,5 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""What listens on this host (TCP), as the kernel's sock_diag tells it. /proc/net/tcp has all other
+"""The kernel's sock_diag tells what listens on this host (TCP). /proc/net/tcp has all other
 connections, too: with the thousands in TIME-WAIT that a test of many requests leaves behind, a look
 there takes longer than what it waits for."""
 import socket

@@ -1,6 +1,7 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """A visitor for asyncio: many requests over one kept-alive HTTPS connection, for any names of a
-rig; WebSockets."""
+rig; WebSockets. Hundreds of them are tasks of one event loop; a test that is a thread asks with
+rig.get() (rigclient.py), which is simpler and waits for each answer."""
 import asyncio
 import base64
 import os
@@ -97,7 +98,7 @@ class WebSocket(Visitor):
         return (await self._head())[0]
 
     async def ask(self):
-        """Who is at the other end; None when it has ended."""
+        """Asks who is at the other end; None when it has ended."""
         try:
             self.writer.write(frame(b"who", mask=True))
             first, size = await self.reader.readexactly(2)

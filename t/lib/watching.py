@@ -1,16 +1,8 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""What tests watch with while something is wrong with a part of the relay: a clock, and a visitor
-who keeps asking."""
+"""A visitor who keeps asking while something is wrong with a part of the relay."""
 import http.client
 import threading
 import time
-
-
-def timed(function, *args):
-    """(result, seconds)"""
-    began = time.monotonic()
-    result = function(*args)
-    return result, time.monotonic() - began
 
 
 class Asker(threading.Thread):

@@ -107,6 +107,116 @@ static mod_relay_server *merged(const char *name, const char *base, const char *
     return mod_relay_server_merge(pool, configured(name, base), configured(name, add));
 }
 
+/* ---- values, good and bad. `%s' in a fault is the directive's name */
+
+static const char span_names[] = "RelayCacheTTL RelayStaleMax RelayBackendTimeout "
+                                 "RelayBackendConnectTimeout RelayBackendIdle";
+
+static const struct {
+    const char *names, *value;
+    const char *fault; /* NULL: the value is taken */
+} values[] = {
+    {span_names, "7s", NULL},
+    {span_names, "3650d", NULL},
+    {span_names, "7", "%s: `7' is not a time span: write a whole number and a unit, like 90s, 15m"},
+    {span_names, "-7s", "%s: `-7s' is not a time span"},
+    {span_names, "7 s", "%s: `7 s' is not a time span"},
+    {span_names, "1.5s", "%s: `1.5s' is not a time span"},
+    {span_names, "s", "%s: `s' is not a time span"},
+    {span_names, "7sec", "%s: `7sec' is not a time span"},
+    {span_names, "7S", "%s: `7S' is not a time span"},
+    {span_names, "4015d", "%s: `4015d' is longer than ten years"},
+    {"RelayStaleMax", "0s", NULL},
+    {"RelayCacheTTL RelayBackendTimeout RelayBackendConnectTimeout RelayBackendIdle", "0s",
+     "%s must be longer than 0"},
+    {"RelayHideCookies", "a", NULL},
+    {"RelayHideCookies", "b_*", NULL},
+    {"RelayHideCookies", "__Host-c", NULL},
+    {"RelayHideCookies", "a=b", "%s: `a=b' is no name of a cookie: give names, which may end in"},
+    {"RelayHideCookies", "a b", "%s: `a b' is no name of a cookie"},
+    {"RelayHideCookies", "a;b", "%s: `a;b' is no name of a cookie"},
+    {"RelayHideCookies", "a,b", "%s: `a,b' is no name of a cookie"},
+    {"RelayTunnelThreads", "0", NULL},
+    {"RelayTunnelThreads", "1", NULL},
+    {"RelayTunnelThreads", "100000", NULL},
+    {"RelayTunnelThreads", "1%", NULL},
+    {"RelayTunnelThreads", "100%", NULL},
+#define NO_PART \
+    "neither a number from 0 (no limit) to 100000 nor a share of MaxRequestWorkers from 1% to " \
+    "100%"
+    {"RelayTunnelThreads", "-1", NO_PART},
+    {"RelayTunnelThreads", "100001", NO_PART},
+    {"RelayTunnelThreads", "0%", NO_PART},
+    {"RelayTunnelThreads", "101%", NO_PART},
+    {"RelayTunnelThreads", "25 %", NO_PART},
+    {"RelayTunnelThreads", "%", NO_PART},
+    {"RelayTunnelThreads", "a", NO_PART},
+    {"RelayTunnelThreads", "10x", NO_PART},
+    {"RelayTunnelThreads", "10%%", NO_PART},
+    {"RelayTunnelThreads", "1.5", NO_PART},
+    {"RelayTunnelThreads", " ", NO_PART},
+    {"RelayTunnelThreads", "99999999999999999999", NO_PART},
+    {"RelayTunnelThreads", "off", NO_PART},
+    {"RelaySSHWaitMax", "1", NULL},
+    {"RelaySSHWaitMax", "10000", NULL},
+    {"RelaySSHWaitMax", "0", "is not a number from 1 to 10000"},
+    {"RelaySSHWaitMax", "10001", "is not a number from 1 to 10000"},
+    {"RelaySSHWaitMax", "x", "is not a number from 1 to 10000"},
+    {"RelaySSHWaitMax", "1%", "is not a number from 1 to 10000"},
+    {"RelaySSHWaitMax", " ", "is not a number from 1 to 10000"},
+    {"RelaySSHTLSMax", "0", NULL},
+    {"RelaySSHTLSMax", "10000", NULL},
+    {"RelaySSHTLSMax", "-1", "is not a number from 0 (none) to 10000"},
+    {"RelaySSHTLSMax", "10001", "is not a number from 0 (none) to 10000"},
+};
+
+/* What the directive says of a value; NULL: it takes it. */
+static const char *fault_of(const char *name, const char *value)
+{
+    mod_relay_server *conf = mod_relay_server_create(pool, NULL);
+    void *vector[] = {conf};
+    server_rec s = {.module_config = (ap_conf_vector_t *)vector};
+    const command_rec *cmd = command_of(name);
+    cmd_parms parms = {.pool = pool, .server = &s, .cmd = cmd, .info = cmd->cmd_data};
+
+    return cmd->func.take1(&parms, NULL, value);
+}
+
+static void test_value(const char *name, const char *value, const char *expected)
+{
+    const char *fault = fault_of(name, value), *quoted;
+
+    if (!expected) {
+        is(fault, NULL, "%s `%s' is taken", name, value);
+        return;
+    }
+    ok(fault != NULL, "%s `%s' is refused", name, value);
+    fault = fault ? fault : "";
+    if (strncmp(expected, "%s", 2) == 0) {
+        expected = apr_pstrcat(pool, name, expected + 2, NULL);
+        ok(strncmp(fault, expected, strlen(expected)) == 0, "and the error begins: %s", expected);
+    }
+    else {
+        quoted = apr_psprintf(pool, "%s: `%s' is ", name, value);
+        ok(strncmp(fault, quoted, strlen(quoted)) == 0, "and the error begins with both");
+        ok(strstr(fault, expected) != NULL, "and says: %s", expected);
+    }
+}
+
+static void test_values(void)
+{
+    char *names, *rest, *name;
+    unsigned i;
+
+    for (i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+        names = apr_pstrdup(pool, values[i].names);
+        for (name = apr_strtok(names, " ", &rest); name; name = apr_strtok(NULL, " ", &rest))
+            test_value(name, values[i].value, values[i].fault);
+    }
+    for (const command_rec *cmd = mod_relay_directives; cmd->name; cmd++)
+        ok(cmd->req_override == RSRC_CONF, "%s stands in no directory", cmd->name);
+}
+
 #define DAY apr_time_from_sec(86400)
 
 static mod_relay_server *completed(const char *name)
@@ -173,6 +283,10 @@ static void test_cooldown(void)
         {NULL, NULL, 100, 1, "50s", "50s"},       {NULL, NULL, 2, 1, "1s", "1s"},
         {"899s", "899s", 900, 1, "899s", "899s"}, {"900s", NULL, 900, 0, NULL, NULL},
         {NULL, "900s", 900, 0, NULL, NULL},       {NULL, "0s", 900, 1, "60s", "0s"},
+        {"15m", NULL, 900, 0, NULL, NULL},        {NULL, "15m", 900, 0, NULL, NULL},
+        {"1h", NULL, 900, 0, NULL, NULL},         {NULL, "1h", 900, 0, NULL, NULL},
+        {"30d", NULL, 900, 0, NULL, NULL},        {NULL, "30d", 900, 0, NULL, NULL},
+        {"14m", NULL, 900, 1, "840s", "300s"},    {NULL, "14m", 900, 1, "60s", "840s"},
     };
     unsigned i;
 
@@ -201,6 +315,7 @@ int main(void)
     relay_module.module_index = 0;
     test_rows();
     test_texts();
+    test_values();
     test_cooldown();
     apr_pool_destroy(pool);
     apr_terminate();

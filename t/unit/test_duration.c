@@ -4,6 +4,7 @@
 #include "relay_duration.h"
 #include "tap.h"
 
+#include <apr_escape.h>
 #include <apr_general.h>
 
 static const struct {
@@ -34,13 +35,17 @@ static const struct {
 };
 
 static const char *const malformed[] = {
-    "",     "s",    "ms",    "7",    "-1s",   "+1s",  " 1s", "1s ",       "1 s",
-    "1.5h", "1,5h", "1S",    "1H",   "1D",    "1sec", "1w",  "1y",        "1us",
-    "1mss", "s1",   "1h30m", "1e3s", "0x10s", "one",  "1\n", "\xc2\xb2s",
+    "",     "0",    "5",        "7",    "s",     "m",     "ms",  "s1",   "one",       "-1s",
+    "-5m",  "-7s",  "+1s",      " 1s",  " 1h",   "1s ",   "1h ", "1 s",  "7 s",       "1\n",
+    "1.5s", "1.5h", "1,5h",     "1e3s", "0x10s", "1h30m", "1S",  "7S",   "1H",        "1D",
+    "1sec", "7sec", "infinite", "1w",   "1y",    "11y",   "1us", "1mss", "\xc2\xb2s", "\xd9\xa3h",
 };
 
 static const char *const too_long[] = {
     "3651d",
+    "4000d",
+    "4015d",
+    "99999999999999999999d",
     "87601h",
     "315360001s",
     "315360000001ms",
@@ -52,9 +57,22 @@ static const char *const too_long[] = {
     "4294967296h",
 };
 
+static apr_pool_t *pool;
+
+static void refused(const char *text, const char *fault)
+{
+    apr_interval_time_t span = -1;
+    const char *why = "";
+
+    ok(relay_duration_parse(&span, text, pool, &why) == RELAY_EINPUT, "refused: %s",
+       apr_pescape_echo(pool, text, 0));
+    is(why, apr_psprintf(pool, "`%.40s' %s", text, fault), "and the error says why");
+    ok(span == -1, "nothing is given out");
+    ok(relay_duration_parse(&span, text, pool, NULL) == RELAY_EINPUT, "the same without why");
+}
+
 int main(void)
 {
-    apr_pool_t *pool;
     apr_interval_time_t span;
     const char *why;
     unsigned i;
@@ -68,22 +86,11 @@ int main(void)
            "%s", good[i].text);
         is(relay_duration_print(span, pool), good[i].printed, "printed as %s", good[i].printed);
     }
-    for (i = 0; i < sizeof(malformed) / sizeof(malformed[0]); i++) {
-        span = -1;
-        why = "";
-        ok(relay_duration_parse(&span, malformed[i], pool, &why) == RELAY_EINPUT && span == -1 &&
-               strstr(why, "is not a time span") && strstr(why, "90s"),
-           "malformed %u", i);
-        ok(relay_duration_parse(&span, malformed[i], pool, NULL) == RELAY_EINPUT,
-           "the same without why");
-    }
-    for (i = 0; i < sizeof(too_long) / sizeof(too_long[0]); i++) {
-        span = -1;
-        why = "";
-        ok(relay_duration_parse(&span, too_long[i], pool, &why) == RELAY_EINPUT && span == -1 &&
-               strstr(why, "longer than ten years"),
-           "too long: %s", too_long[i]);
-    }
+    for (i = 0; i < sizeof(malformed) / sizeof(malformed[0]); i++)
+        refused(malformed[i], "is not a time span: write a whole number and a unit, like 90s, "
+                              "15m, 2h or 7d");
+    for (i = 0; i < sizeof(too_long) / sizeof(too_long[0]); i++)
+        refused(too_long[i], "is longer than ten years");
     for (span = 1000; span < RELAY_DURATION_MAX; span += span / 3 + 7000) {
         apr_interval_time_t whole = span / 1000 * 1000, again = -1;
 

@@ -33,8 +33,11 @@ static void expect(const relay_tunnel_request *req, apr_status_t status, const c
     const char *why = "";
     apr_status_t rv = relay_tunnel_open(&t, store, &config, req, pool, &why);
 
-    if (!ok(rv == status && !t && strstr(why, fault), "%s", what))
-        printf("# %d instead of %d, said: %s\n", rv, status, why);
+    if (!ok(rv == status, "%s", what))
+        printf("# %d instead of %d\n", rv, status);
+    if (!ok(strstr(why, fault), "and the error says: %s", fault))
+        printf("# said: %s\n", why);
+    ok(!t, "there is no tunnel");
     ok(relay_tunnel_open(&t, store, &config, req, pool, NULL) == status, "the same without why");
 }
 
@@ -57,6 +60,8 @@ static void test_names(void)
     expect(&req, PASSES, "a good name");
     req.name = "www";
     expect(&req, RELAY_EREFUSED, "is reserved", "a reserved name");
+    req.name = "ssh";
+    expect(&req, RELAY_EREFUSED, "is reserved", "another reserved name");
     req = request();
     req.nservices = 3;
     req.names = names;
@@ -112,14 +117,45 @@ static void test_texts(void)
                                        "NAS",
                                        "the NAS, 2nd floor",
                                        "K\303\274che",
+                                       "B\xc3\xbcro 3",
+                                       "\xe3\x82\xb5\xe3\x83\xbc\xe3\x83\x90",
+                                       "\xd8\xac\xd9\x87\xd8\xa7\xd8\xb2",
+                                       "\xf0\x9f\x92\xbe",
                                        "\xe2\x82\xac",
                                        "\xf0\x9f\x96\xa8",
                                        "\xc2\xa0",
                                        "a\"b'c\\d$(e)"};
-    static const char *const bad[] = {"a\nb",     "a\tb",          "\x1b[2J", "\x7f",
-                                      "\xff",     "\xc3",          "\xc3(",   "\xc0\x80",
-                                      "\xc1\xbf", "\xc2\x9b\x32J", "\x80",    "\xf5\x80\x80\x80",
-                                      "\xe2\x82", "a\rb"};
+    static const struct {
+        const char *what, *text;
+    } bad[] = {
+        {"a line break", "a\nb"},
+        {"a carriage return", "a\rb"},
+        {"a tab", "a\tb"},
+        {"an escape sequence", "\x1b[2J"},
+        {"an escape", "a\x1b\x62"},
+        {"a DEL", "\x7f"},
+        {"a byte that is none of UTF-8", "\xff"},
+        {"two of them", "\xff\xfe"},
+        {"one that continues nothing", "\x80"},
+        {"a character that is cut short", "\xc3"},
+        {"another after text", "a\xe2\x82"},
+        {"one of three bytes, cut short", "\xe2\x82"},
+        {"one that goes on wrongly", "\xc3("},
+        {"NUL as two bytes", "\xc0\x80"},
+        {"DEL as two bytes", "\xc1\xbf"},
+        {"a `/' as two bytes", "a\xc0\xaf\x62"},
+        {"a `/' as three bytes", "a\xe0\x80\xaf\x62"},
+        {"an escape as four bytes", "\xf0\x80\x80\x9b"},
+        {"a surrogate", "a\xed\xa0\x80"},
+        {"a character beyond U+10FFFF", "\xf4\x90\x80\x80"},
+        {"one far beyond", "\xf5\x80\x80\x80"},
+        {"a C1 control", "a\xc2\x9b\x62"},
+        {"an escape sequence of C1", "\xc2\x9b\x32J"},
+        {"a bidirectional override", "nas \xe2\x80\xaegnp.exe"},
+        {"a bidirectional isolate", "\xe2\x81\xa6nas"},
+        {"a right-to-left mark", "nas\xe2\x80\x8f"},
+        {"a line separator", "nas\xe2\x80\xa8up"},
+    };
     static const char *const prints[] = {"",
                                          "SHA256:",
                                          "MD5:00:11",
@@ -140,9 +176,9 @@ static void test_texts(void)
     }
     for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         req = request();
-        req.device = bad[i];
+        req.device = bad[i].text;
         expect(&req, RELAY_EINPUT, "UTF-8 without control characters",
-               apr_psprintf(pool, "not a device's name, %u", i));
+               apr_psprintf(pool, "a device's name has %s", bad[i].what));
     }
     memset(text, 'x', sizeof(text));
     text[RELAY_DEVICE_MAX + 1] = '\0';
