@@ -7,13 +7,13 @@ In Chromium: a service worker that answers by itself, pages and scripts that are
 cookies, localStorage. By plain requests: who is told to forget what, which cookies reach a device,
 which answers may be cached.
 """
-import http.server
+import http.client
 import re
-import threading
 import time
 
 from lib import fixture, Rig, tap, test
 from lib.browser import Browser, BrowserError
+from lib.trap import Trap
 
 WORKER = """self.addEventListener('install', e => { self.skipWaiting();
   e.waitUntil(caches.open('all').then(c => c.addAll(['/']))) });
@@ -31,18 +31,15 @@ REGISTER = """navigator.serviceWorker
 YEAR = ("Cache-Control", "public, max-age=31536000, immutable")
 
 
-class Site:
-    """A device's web site, in a thread: it keeps what it was asked, and with which cookies."""
+class Site(Trap):
+    """A device's web site: it keeps what it was asked, and with which cookies."""
     def __init__(self, ident, worker=False, cached=False):
         self.id, self.worker, self.cached, self.asked = ident, worker, cached, []
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self.handler())
-        self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        super().__init__()
 
-    def answer(self, request):
+    def page(self, request):
         """(status, type, headers, body) for a path"""
-        path = request.path.partition("?")[0]
+        path = request.target.partition("?")[0]
         if path == "/login":
             return 200, "text/plain", [("Set-Cookie",
                                         f"sid={self.id}; Path=/; HttpOnly; Max-Age=9999999"),
@@ -55,7 +52,7 @@ class Site:
                 YEAR
             ], f"document.getElementById('app').innerText = 'script of {self.id}'"
         if path == "/typed":
-            spec = dict(re.findall(r"(\w+)=([^&]*)", request.path.partition("?")[2]))
+            spec = dict(re.findall(r"(\w+)=([^&]*)", request.target.partition("?")[2]))
             status = int(spec.get("status", 200))
             cc = {"none": [], "store": [("Cache-Control", "no-store")]}.get(spec.get("cc"), [YEAR])
             where = [("Location", "/")] if 300 < status < 400 else []
@@ -65,25 +62,16 @@ class Site:
             YEAR
         ] if self.cached else [], PAGE % {"id": self.id, "worker": REGISTER if self.worker else ""}
 
-    def handler(site):
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *args):
-                pass
-
-            def do_GET(self):
-                site.asked.append((self.path, dict(self.headers)))
-                status, kind, headers, body = site.answer(self)
-                self.send_response(status)
-                for key, value in headers + ([("Content-Type", kind)] if kind else []):
-                    self.send_header(key, value)
-                if status != 304:
-                    self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body.encode())
-
-        return Handler
+    def answer(self, request):
+        self.asked.append((request.target, dict(request.headers)))
+        status, kind, headers, body = self.page(request)
+        if kind:
+            headers = headers + [("Content-Type", kind)]
+        if status != 304:
+            headers = headers + [("Content-Length", len(body))]
+        lines = [f"HTTP/1.1 {status} {http.client.responses.get(status, '')}"]
+        lines += [f"{key}: {value}" for key, value in headers]
+        return ("\r\n".join(lines) + "\r\n\r\n" + body).encode()
 
     def cookies(self):
         return "; ".join(headers.get("Cookie", "") for _, headers in self.asked)

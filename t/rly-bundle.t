@@ -210,7 +210,7 @@ def no_overwrite():
     is_(leftovers(), [], "no temporary folder is left")
 
 
-@test
+@test(needs=["no_overwrite"])
 def unwritable():
     before = store.snapshot()
     for args in (["-o", f"{store.dir}/closed/x"], []):
@@ -238,7 +238,7 @@ def link(target, path, who):
     os.lchown(path, who.pw_uid, who.pw_gid)
 
 
-@test
+@test(needs=["no_overwrite"])
 def links():
     """On the way to the folder only links are followed that nobody but root (or who runs rly) can
     have made."""

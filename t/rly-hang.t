@@ -8,13 +8,12 @@ script; a proxy on the way brings that about.
 """
 import json
 import os
-import re
 import signal
 import socket
 import threading
 import time
 
-from lib import Store, tap, test
+from lib import fixture, Store, tap, test
 from lib.tap import between, is_, like, ok
 
 store = Store()
@@ -92,16 +91,21 @@ def gives_up(what, error, *args, conf=None):
         f"{what}: nothing has changed when Redis goes on")
 
 
+@fixture
+def kept():
+    """A tunnel of that name."""
+    return store.open("80", "-n", "kept", "-t", "1h", "-o", "kept")
+
+
 @test
-def stopped():
-    store.open("80", "-n", "kept", "-t", "1h", "-o", "kept")
+def stopped(kept):
     for what, args in (("open", ["80", "-o", "b"]), ("extend", ["-t", "2h", "kept"]),
                        ("close", ["kept"]), ("show", ["kept"]), ("list", [])):
         gives_up(f"stopped before `{what}'", "did not answer in time", what, *args)
 
 
 @test
-def stopped_between():
+def stopped_between(kept):
     proxy = Proxy("stops", stop)
     gives_up("stopped before open's script",
              "did not answer in time.*if `open' has not been carried out by now it will not be",
@@ -122,7 +126,7 @@ def stopped_between():
 
 
 @test
-def late_answer():
+def late_answer(kept):
     """The answer comes in time, and the script began too late for that to be sure."""
     proxy = Proxy("slow", lambda: time.sleep(0.85))
     before = store.snapshot()
@@ -139,9 +143,9 @@ def late_answer():
 
 
 @test
-def close_late():
+def close_late(kept):
     """A close that is carried out late is what was asked for; rly says that it does not know."""
-    id = re.search(r"(?m)^Tunnel +(\S+)", store.rly("show", "kept").stdout).group(1)
+    id = kept["id"]
     proxy = Proxy("closes", stop)
     result = store.rly("close", "kept", conf=proxy.conf)
     go_on()

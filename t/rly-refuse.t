@@ -233,7 +233,7 @@ def records():
         like(result.stderr, f"RLY001 tunnel {t['id']} is left out: .*{what[5:]}", "with a warning")
 
 
-@test
+@test(needs=["rules"])
 def redis():
     for what, url, error in (("Redis down", f"unix://{store.dir}/none.sock", "none.sock"),
                              ("no such port", "redis://127.0.0.1:1/", "127.0.0.1:1")):

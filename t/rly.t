@@ -175,7 +175,7 @@ def options():
         like(store.rly("help").stdout, rf"(?m)^  rly {command} ", f"help names {command}")
 
 
-@test
+@test(needs=["open_json"])
 def list_many():
     """More than are asked for in one round trip: copies of one record, of which every seventh has
     ended."""
@@ -200,7 +200,7 @@ def list_many():
         "and without them as before")
 
 
-@test
+@test(needs=["open_json"])
 def show():
     t = shown("nas")
     is_(list(t), [
@@ -219,7 +219,7 @@ def show():
         r"+unknown", "the route")
 
 
-@test
+@test(needs=["open_json"])
 def connected():
     t = shown("nas")
     listen = t["routes"][0]["listen"]
@@ -246,7 +246,7 @@ def connected():
     store.redis("DEL", "relay:live:relay1", "relay:relay:relay1")
 
 
-@test
+@test(needs=["open_json", "open_text"])
 def listing():
     tunnels = json.loads(store.rly("list", "--json").stdout)
     is_((list(tunnels), tunnels["v"]), (["v", "tunnels"], 1), "list --json: an object")
@@ -265,7 +265,7 @@ def listing():
     is_(len(columns), 1, "columns are aligned")
 
 
-@test
+@test(needs=["open_json"])
 def terminal():
     t = shown("nas")
     evil = "a\x1b[2Jb\x07c\u009bd\u202ee\nf\x7f"
@@ -435,7 +435,7 @@ def ssh_host_alone():
     store.rly("close", t["id"])
 
 
-@test
+@test(needs=["open_json"])
 def extend():
     before = shown("nas")["expires"]
     result = store.rly("extend", "-t", "3d", "nas")
@@ -449,7 +449,7 @@ def extend():
     like(result.stderr, "^rly: cannot extend nas: .*never shortens", "and says why")
 
 
-@test
+@test(needs=["open_json", "open_several"])
 def close():
     id = shown("nas")["id"]
     result = store.rly("close", "nope", "nas", "web", "shell", "NOPE")
@@ -473,7 +473,7 @@ def close():
     is_(store.rly("list", "--json").stdout, '{"v":1,"tunnels":[]}\n', "as JSON")
 
 
-@test
+@test(needs=["close"])
 def by():
     if os.getuid() == 0:
         store.open("-n", "sudo1", "-o", "s1", "80", env={"SUDO_USER": "nobody"})

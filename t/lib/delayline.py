@@ -11,7 +11,6 @@ import asyncio
 import collections
 import os
 import socket
-import subprocess
 import sys
 
 # In flight at most, each way; more than bandwidth times delay of any line that is tried here.
@@ -21,25 +20,13 @@ IN_FLIGHT = 16 * 1024 * 1024
 class DelayLine:
     """The forwarder in a process of its own."""
     def __init__(self, host, port, seconds):
-        self.process = subprocess.Popen(
-            ["/usr/bin/python3",
-             os.path.abspath(__file__), host,
-             str(port),
-             str(seconds)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=True)
-        line = self.process.stdout.readline()
-        if not line:
-            raise RuntimeError("the delay line did not start")
-        self.port = int(line)
+        from .server import Child  # not where this file is the program
+        argv = ["/usr/bin/python3", os.path.abspath(__file__), host, str(port), str(seconds)]
+        self.child = Child(argv, "the delay line")
+        self.port = int(self.child.line)
 
     def stop(self):
-        if self.process.poll() is None:
-            self.process.terminate()
-        self.process.wait()
-        self.process.stdin.close()
-        self.process.stdout.close()
+        self.child.stop()
 
     def __enter__(self):
         return self

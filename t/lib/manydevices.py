@@ -21,7 +21,6 @@ import hashlib
 import hmac
 import os
 import re
-import subprocess
 import sys
 
 WS_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -46,14 +45,11 @@ def frame(payload, op=1, mask=False):
 class Devices:
     """The test's side: the process with all devices."""
     def __init__(self):
+        from .server import Child  # not where this file is the program
         self.key = os.urandom(16)
-        self.process = subprocess.Popen([sys.executable, os.path.abspath(__file__)],
-                                        stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE,
-                                        start_new_session=True)
-        self.process.stdin.write(self.key.hex().encode() + b"\n")
-        self.process.stdin.flush()
-        self.port = int(self.process.stdout.readline())
+        argv = [sys.executable, os.path.abspath(__file__), self.key.hex()]
+        self.child = Child(argv, "the process of the devices")
+        self.port = int(self.child.line)
 
     def secret(self, n):
         return who(self.key, address(n))
@@ -66,11 +62,7 @@ class Devices:
         return f"{address(n)}:{self.port}"
 
     def stop(self):
-        if self.process.poll() is None:
-            self.process.terminate()
-        self.process.wait()
-        self.process.stdin.close()
-        self.process.stdout.close()
+        self.child.stop()
 
 
 def who(key, ip):
@@ -142,7 +134,7 @@ class Visit(asyncio.Protocol):
 
 
 async def main():
-    key = bytes.fromhex(sys.stdin.readline())
+    key = bytes.fromhex(sys.argv[1])
     loop = asyncio.get_running_loop()
     # below the ports that listen spaces have here: it is on every address
     for port in range(9999, 1024, -1):

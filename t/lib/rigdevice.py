@@ -9,6 +9,7 @@ import urllib.request
 
 from . import rigpki
 from .basics import listeners
+from .server import Child
 
 DEVICE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "device.py")
 
@@ -19,8 +20,8 @@ class Device:
     start(…, page=FILE) serves FILE at /; tls=True: HTTPS with a self-signed certificate; port=: not
     a free one; idle=S: closes a connection after S seconds without a request.
     """
-    def __init__(self, ident, port, scheme, process):
-        self.id, self.port, self.process, self.scheme = ident, port, process, scheme
+    def __init__(self, ident, port, scheme, child):
+        self.id, self.port, self.child, self.scheme = ident, port, child, scheme
         self.url = f"{scheme}://127.0.0.1:{port}"
 
     @classmethod
@@ -37,29 +38,19 @@ class Device:
             if not os.path.exists(cert):
                 rigpki.self_signed(cert)
             argv += ["--tls", cert]
-        process = subprocess.Popen(argv,
-                                   stdin=subprocess.PIPE,
-                                   stdout=subprocess.PIPE,
-                                   start_new_session=True)
-        line = process.stdout.readline()
-        if not line:
-            raise RuntimeError("the device's web server did not start")
+        child = Child(argv, "the device's web server")
         return [
-            cls(ident, port, "https" if tls else "http", process)
-            for ident, port in json.loads(line).items()
+            cls(ident, port, "https" if tls else "http", child)
+            for ident, port in json.loads(child.line).items()
         ]
 
     @property
     def pid(self):
-        return self.process.pid
+        return self.child.pid
 
     def stop(self):
         """Ends the process, and so all devices in it."""
-        if self.process.poll() is None:
-            self.process.terminate()
-        self.process.wait()
-        self.process.stdin.close()
-        self.process.stdout.close()
+        self.child.stop()
 
     def conns(self):
         """Asks the device directly, not through the relay: {"accepted": …, "open": …, "requests":

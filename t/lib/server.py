@@ -1,5 +1,6 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""Server processes, and Redis. (A program that comes to its end: basics.run().)"""
+"""Processes that go on for a while: servers, Redis, and programs of our own. (A program that comes
+to its end: basics.run().)"""
 import os
 import socket
 import subprocess
@@ -105,3 +106,35 @@ class Redis(Server):
 
     def __call__(self, *args, password=None):
         return redis_cli(self.sock, *args, password=password)
+
+
+class Child:
+    """A program of our own, until stop(): it prints a line, .line, when it is ready, and listens to
+    its standard input."""
+    def __init__(self, argv, what):
+        self.process = subprocess.Popen(argv,
+                                        stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE,
+                                        text=True,
+                                        start_new_session=True)
+        self.line = self.process.stdout.readline()
+        if not self.line:
+            self.stop()
+            raise RuntimeError(f"{what} did not start")
+
+    def ask(self, line):
+        """Hands it a line; returns its next one."""
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+        return self.process.stdout.readline()
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.terminate()
+        self.process.wait()
+        self.process.stdin.close()
+        self.process.stdout.close()

@@ -11,10 +11,12 @@ Addresses are `IP:PORT`, `*:PORT` (0.0.0.0), `[::]:PORT` (with IPv4), `[::ffff:I
 """
 import json
 import pwd
-import subprocess
+
+from .server import Child
 
 CODE = r"""
 import json, os, socket, struct, sys, threading
+sys.stderr = open(os.devnull, "w")
 addresses, how, uid = json.loads(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 os.setgroups([]); os.setresgid(uid, uid, uid); os.setresuid(uid, uid, uid)
 count, lock = [0, 0], threading.Lock()
@@ -60,28 +62,11 @@ for line in sys.stdin:
 """
 
 
-class Squatter:
+class Squatter(Child):
     def __init__(self, user, addresses, how="accepting"):
-        self.process = subprocess.Popen([
-            "/usr/bin/python3", "-c", CODE,
-            json.dumps(addresses), how,
-            str(pwd.getpwnam(user).pw_uid)
-        ],
-                                        stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE,
-                                        stderr=subprocess.DEVNULL,
-                                        text=True)
-        if self.process.stdout.readline() != "ready\n":
-            self.stop()
-            raise RuntimeError(f"the squatter cannot listen on {addresses[:3]}")
+        uid = str(pwd.getpwnam(user).pw_uid)
+        argv = ["/usr/bin/python3", "-c", CODE, json.dumps(addresses), how, uid]
+        super().__init__(argv, f"the squatter on {addresses[:3]}")
 
     def met(self):
-        self.process.stdin.write("?\n")
-        self.process.stdin.flush()
-        return tuple(json.loads(self.process.stdout.readline()))
-
-    def stop(self):
-        self.process.kill()
-        self.process.wait()
-        self.process.stdin.close()
-        self.process.stdout.close()
+        return tuple(json.loads(self.ask("?")))

@@ -115,15 +115,20 @@ class Trap(Listener):
             self.seen.append(request)
         if request.problems:
             return False
-        answer = self.answers.get(request.target.partition("?")[0])
+        answer = self.answer(request)
         if callable(answer):
             return answer(connection, request)
+        connection.sendall(answer)
+        return True
+
+    def answer(self, request):
+        """The bytes that answer a request, or a function as in .answers."""
+        answer = self.answers.get(request.target.partition("?")[0])
         if answer is None:
             body = b"trap " + request.target.encode("latin-1")
             answer = b"HTTP/1.1 200 OK\r\nX-Trap: yes\r\nContent-Length: %d\r\n\r\n%s" % (
                 len(body), b"" if request.method == "HEAD" else body)
-        connection.sendall(answer)
-        return True
+        return answer
 
     @staticmethod
     def _head(request, stream):
