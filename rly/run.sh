@@ -31,7 +31,7 @@
 set -u
 
 if [ $# -gt 0 ]; then
-    echo "usage: run   (in a folder that \`rly open' made, or a copy of it; it takes no arguments)" >&2
+    echo "usage: run   (in a folder that \`rly open' made, or a copy; it takes no arguments)" >&2
     exit 2
 fi
 self=$(readlink -f -- "$0" 2>/dev/null) || self=$0
@@ -255,7 +255,9 @@ listen_to_client() {
             'ssh: connect to host '* | 'ssh: Could not resolve '* | *': Connect failed: '* | \
                 *': Error resolving '* | \
                 *' during banner exchange'* | *connect:errno=*) said=11 ;;
-            *' closed by remote host.' | *'Remote closed the connection') [ $said != 0 ] || said=13 ;;
+            *' closed by remote host.' | *'Remote closed the connection')
+                [ $said != 0 ] || said=13
+                ;;
         esac
         log "$ssh: $line"
     done

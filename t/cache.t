@@ -148,7 +148,7 @@ def records(rig, device):
         ("bad-v", {"v": "one"}, "no valid version"),
         ("no-tunnel", {"tunnel": None}, "field tunnel"),
         ("bad-listen", {"listen": "127.0.0.1"}, "field listen"),
-        ("outside", {"listen": outside}, "outside of"),
+        ("outside", {"listen": outside}, "outside"),
         ("scheme", {"scheme": "file"}, "field scheme"),
         ("no-expires", {"expires": None}, "field expires"),
         ("other-relay", {"relay": "relay2"}, "is on relay relay2, this is relay1"),

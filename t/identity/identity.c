@@ -2,8 +2,9 @@
 
 /*
  * Pids that come again: rlyd signals, and takes listeners from, a session's own processes only
- * (rlyd/session/ending.c, release.c). In a pid namespace of its own this program gives the pid of a session's process
- * to another one, which looks like it but for one property, and asks them to end the session.
+ * (rlyd/session/ending.c, release.c). In a pid namespace of its own this program gives the pid of a
+ * session's process to another one, which looks like it but for one property, and asks them to end
+ * the session.
  *
  * usage: identity DIR   (as root; t/identity.t). DIR holds copies of this program named `sshd` and
  * `other`: they are the processes, run as `PROGRAM role…`.
