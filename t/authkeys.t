@@ -275,6 +275,7 @@ def redis():
 
 @test
 def redis_rights():
+    grant()
     port = free_port()
     rig.redis("CONFIG", "SET", "bind", "127.0.0.1")
     rig.redis("CONFIG", "SET", "port", port)
