@@ -179,7 +179,7 @@ def lines(program, where):
             "a last line without newline is answered; then it ends with status 0")
 
 
-@test
+@test(needs=["where"])
 def start(rig, log):
     def relayrewrite(*args):
         return run([rig.program("relayrewrite"), *args], input="", timeout=10, check=False)

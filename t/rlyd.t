@@ -309,6 +309,7 @@ def pipelined(rig, device):
 @test
 def admission(rig):
     """Random early drop as sshd's MaxStartups, and a limit for each source."""
+    rig.expect("RLY402")
     text = read(rig.conf)
     write(rig.conf, text + "max-startups = 10:50:30\nper-source-startups = 0\n")
     rig.servers["rlyd"].restart()
