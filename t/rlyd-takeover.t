@@ -15,7 +15,7 @@ import threading
 import time
 
 from lib import (alive, ended, events, fixture, free_port, live, log, monitor_of, processes, Rig,
-                 tap, test, wait, within)
+                 run, tap, test, wait, within)
 from lib.sshclients import Raw
 
 WINDOW = 1.5  # takeover.c, WAIT_MS; on loopback a round trip adds next to nothing
@@ -406,6 +406,26 @@ def rlyd_ends(rig, device):
             f"rlyd is {how}: live: has it")
         tap.is_((alive(pids), session.process.poll(), rig.get(tunnel)[0]), (pids, None, 200),
                 f"rlyd is {how}: the session serves")
+
+
+@test
+def newcomer_without_rlyd(rig, device):
+    """rlyd is killed while a listener is parked, and the newcomer listens before the next one
+    starts."""
+    tunnel, session, pids = serving(rig, device)
+    control = f"{rig.dir}/run/newcomer"
+    come(plain(rig, tunnel, "-M", "-S", control))
+    tap.ok(wait(lambda: not rig.listening(tunnel), 10, 0.002), "the older one's listener is parked")
+    rig.servers["rlyd"].kill()
+    forward = ["ssh", "-F", "none", "-S", control, "-O", "forward", "-R", right(rig, tunnel)]
+    tap.is_(run([*forward, "relay"], check=False).returncode, 0, "the newcomer asks, and is let")
+    tap.is_((rig.listening(tunnel), alive(pids)), (True, pids), "it listens, and both are there")
+    rig.servers["rlyd"].start()
+    tap.ok(within(3, wait(lambda: not alive(pids) and session.process.poll() is not None, 20)),
+           "the next rlyd ends the older one at its start")
+    tap.ok(wait(lambda: owner(rig, tunnel), 5), "live: has the newcomer")
+    tap.is_(rig.get(tunnel)[0], 200, "which serves")
+    tap.is_(len(re.findall("RLY467 process", log(rig))), 1, "the log says so")
 
 
 tap.run()

@@ -200,6 +200,7 @@ typedef struct recovering {
     pid_t pid;
     int pidfd;
     int stopped;
+    int superseded; /* a newer session listens where it did */
 } recovering;
 
 static int recover_one(void *baton, int fd, uint32_t inode)
@@ -218,7 +219,8 @@ static int recover_one(void *baton, int fd, uint32_t inode)
         if (relay_listen_contains(r->d->cfg->listen, addr)) {
             if (!r->stopped)
                 r->stopped = stop(r->pid, r->pidfd);
-            listen_again(copy); /* this fails where a newer session listens, as it should */
+            if (listen_again(copy) < 0 && errno == EADDRINUSE)
+                r->superseded = 1;
         }
     }
     close(copy);
@@ -239,6 +241,14 @@ static void recover_process(rlyd *d, pid_t pid)
         /* rlyd may have been killed while it had stopped the process. */
         if (r.stopped || info.state == 'T')
             proc_pidfd_signal(r.pidfd, SIGCONT);
+        if (r.superseded) {
+            /* The search for strays would find it, but only once it has been there for a while. */
+            relay_log(RELAY_LOG_INFO,
+                      "RLY467 process %d was set aside for a newer session, which listens now: it "
+                      "is ended",
+                      (int)pid);
+            proc_pidfd_signal(r.pidfd, SIGTERM);
+        }
     }
     close(r.pidfd);
 }

@@ -19,7 +19,8 @@ int parking_park(session *s);
  * another session listens there */
 int parking_restore(session *s);
 
-/** After a start: what an rlyd that was killed left parked listens again. */
+/** After a start: what an rlyd that was killed left parked listens again. A session whose address a
+ * newer one has by now is ended. */
 void parking_recover(rlyd *d);
 
 #endif
