@@ -13,7 +13,7 @@
 static apr_pool_t *pool;
 static char said[1024];
 
-static int keep(const char *fmt, va_list ap)
+__attribute__((format(printf, 1, 0))) static int keep(const char *fmt, va_list ap)
 {
     if (fmt)
         vsnprintf(said, sizeof(said), fmt, ap);
@@ -113,8 +113,8 @@ static const char *const forms[] = {
     "80 81 -n a -n b -t 90s -d NAS -k key.pub -o dir -O -T -j",
     "80 -n a -t 90s 81 -n b -d NAS -k key.pub -o dir -OTj",
     "-na -nb -t90s -dNAS -kkey.pub -odir -jTO 80 81",
-    "--name=a --name b --ttl=90s --device NAS --key=key.pub --output=dir --take-over --tls --json "
-    "80 81",
+    "--name=a --name b --ttl=90s --device NAS --key=key.pub --output=dir --take-over -T -j 80 81",
+    "--name=a --name b --ttl=90s --device=NAS --key key.pub --output dir -O --tls --json 80 81",
 };
 
 static void test_good(void)
