@@ -24,14 +24,17 @@ MaxSpareThreads 32
 
 
 def private(pid):
-    """Returns the memory that a process has for itself, in kB."""
+    """Returns the memory that a process has written for itself, in kB. Pages of its program are not
+    counted: they become its own when another test's server of the same program ends."""
     with open(f"/proc/{pid}/smaps_rollup") as f:
-        return sum(int(kb) for kb in re.findall(r"(?m)^Private_\w+: +(\d+) kB", f.read()))
+        return sum(int(kb) for kb in re.findall(r"(?m)^Private_Dirty: +(\d+) kB", f.read()))
 
 
 def measure(rig):
     """{what: (kB, descriptors, processes)} of each server with its processes, sshd's sessions
     apart."""
+    # While a child of Redis writes its snapshot, its pages are the child's as well.
+    wait_for(lambda: "rdb_bgsave_in_progress:0" in rig.redis("INFO", "persistence"), "no snapshot")
     result = {}
     for name in ("httpd", "rlyd", "redis"):
         pids = [rig.servers[name].pid]

@@ -7,6 +7,7 @@ Apache restarted, rlyd away.
 """
 import os
 import re
+import select
 import signal
 import socket
 import ssl
@@ -163,21 +164,38 @@ class Inspector(Listener):
             outside = self.upstream(self.names[-1])
         except OSError:
             return
-        for source, target in ((inside, outside), (outside, inside)):
-            threading.Thread(target=self.pump, args=(source, target), daemon=True).start()
+        threading.Thread(target=self.pump, args=(inside, outside), daemon=True).start()
 
-    @staticmethod
-    def pump(source, target):
+    @classmethod
+    def pump(cls, inside, outside):
+        """Both ways in one thread: OpenSSL lets no two use one connection at the same time."""
         try:
-            while data := source.recv(65536):
-                target.sendall(data)
+            while True:
+                for source, target in ((inside, outside), (outside, inside)):
+                    while data := cls.read(source):
+                        target.sendall(data)
+                select.select([inside, outside], [], [])
         except OSError:
             pass
-        for sock in (source, target):
+        for sock in (inside, outside):
             try:
                 sock.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass
+
+    @staticmethod
+    def read(sock):
+        """Returns what is there, b"" for nothing; OSError at the end."""
+        sock.settimeout(0)
+        try:
+            data = sock.recv(65536)
+        except (ssl.SSLWantReadError, BlockingIOError):
+            return b""
+        finally:
+            sock.settimeout(20)
+        if not data:
+            raise OSError("the end")
+        return data
 
 
 @test
