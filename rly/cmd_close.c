@@ -73,9 +73,7 @@ static int run(rly *r, int argc, const char *const *argv)
     if (o.help)
         return rly_help_print(r->command);
     if (o.noperands == 0)
-        return rly_usage_error(
-            r, "which tunnel? Give its id, name, URL, device or key; rly list shows "
-               "them");
+        return rly_usage_error(r, RLY_FIND_WHICH "; rly list shows them");
     if ((status = rly_connect(r)) != RLY_DONE)
         return status;
     return close_all(r, &o);

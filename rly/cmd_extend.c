@@ -39,9 +39,7 @@ static int run(rly *r, int argc, const char *const *argv)
     if (!o.ttl)
         return rly_usage_error(r, "for how long? Give -t TTL, for example -t 2h");
     if (o.noperands != 1)
-        return rly_usage_error(r, o.noperands
-                                      ? "one tunnel at a time"
-                                      : "which tunnel? Give its id, name, URL, device or key");
+        return rly_usage_error(r, o.noperands ? "one tunnel at a time" : RLY_FIND_WHICH);
     if ((status = rly_connect(r)) != RLY_DONE)
         return status;
     return extend(r, o.operands[0], o.ttl);

@@ -28,6 +28,9 @@
     "open tunnel has the same; its key's fingerprint (SHA256:...) or public half (id_relay.pub). " \
     "What could mean two tunnels is refused, with the ids of both.\n"
 
+/** What a command that needs a TUNNEL says without one. */
+#define RLY_FIND_WHICH "which tunnel? Give its id, name, URL, device or key"
+
 /** A command's search, with what it knows already. */
 typedef struct rly_finder {
     rly *r;

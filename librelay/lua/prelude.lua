@@ -56,8 +56,7 @@ local function event(what, tunnel, relay, by, ...)
 end
 
 -- A tunnel that is open: {expires, relay, fingerprint, routes = {{name, listen}…}}. Else nil and
--- what to answer: {'none'}
--- {'gone', 'closed'|'expired'} {'version', v}
+-- what to answer: {'none'}, {'gone', 'closed'|'expired'} or {'version', v}.
 local function open_tunnel(id, now)
   local record = key.tunnel(id)
   if redis.call('EXISTS', record) == 0 then
