@@ -9,25 +9,12 @@ import socket
 import threading
 import time
 
-from lib import fixture, keeper, one_child, Rig, rss_kb, run, tap, test, wait_for
+from lib import fixture, keeper, one_child, Rig, rss_kb, run, SERVER_STATUS, tap, test, wait_for
 from lib.clockrig import Shift
 
-STATUS = """
-    <Location "/relay-status">
-        SetHandler server-status
-    </Location>
-"""
 # One process, so that what is asked first is what is known later; room for the next one in a
 # graceful restart.
 ONE_CHILD = one_child(25)
-
-
-def status_lines(rig):
-    text = rig.get(rig.domain, "/relay-status?auto")[2].decode()
-    return {
-        k: v
-        for k, _, v in (line.partition(": ") for line in text.splitlines()) if k.startswith("Relay")
-    }
 
 
 def expires(rig, tunnel):
@@ -52,7 +39,7 @@ def ask_until(connection, status, timeout):
 
 @fixture
 def rig():
-    rig = Rig(vhost=STATUS, httpd_conf=ONE_CHILD)
+    rig = Rig(vhost=SERVER_STATUS, httpd_conf=ONE_CHILD)
     rig.expect(
         r"RLY111 no link to Redis|RLY120 route \S+ cannot be looked up: (cannot connect|Redis "
         r"at)|Redis is now ready|AH01102|AH00898|AH00957|AH01114")
@@ -106,10 +93,10 @@ def close_and_extend(rig, device):
 def counters(rig, device):
     tunnel = rig.open(device.url)
     rig.connect(tunnel)
-    wait_for(lambda: status_lines(rig)["RelayLink"] == "up", "the link to Redis")
+    wait_for(lambda: rig.server_status()["RelayLink"] == "up", "the link to Redis")
     for _ in range(3):
         rig.get(tunnel)
-    lines = status_lines(rig)
+    lines = rig.server_status()
     tap.ok(
         int(lines["RelayCachedRoutes"]) >= 1 and int(lines["RelayBackends"]) >= 1,
         "routes and pools are counted", lines)
@@ -240,7 +227,7 @@ def expiry(rig, device):
                f"410 at its end, Redis {'up' if redis_up else 'down'}",
                f"{late:.3f} s after it, before: {before}")
     rig.servers["redis"].start()
-    wait_for(lambda: status_lines(rig)["RelayLink"] == "up", "the link to Redis")
+    wait_for(lambda: rig.server_status()["RelayLink"] == "up", "the link to Redis")
 
 
 def flood(rig, names, batch=200):
@@ -274,7 +261,7 @@ def flood_of_names(rig, tunnel):
     tap.is_(flood(rig, [f"probe-{i}-{'x' * 40}" for i in range(20000)]), {b"404": 20000},
             "20,000 more")
     grown = rss_kb(child) - before
-    lines = status_lines(rig)
+    lines = rig.server_status()
     tap.note(f"httpd's memory grew by {grown} kB")
     tap.ok(grown < 2048, "httpd's memory does not grow with them", f"{grown} kB")
     tap.between(int(lines["RelayCachedAbsent"]), 1, 4096, "of the names few are kept")
@@ -356,8 +343,10 @@ class LateRig(Rig):
 @test
 def late_news():
     """An extension in the last moment, and httpd has not heard of it when the old end comes."""
-    rig = LateRig(vhost=STATUS, httpd_conf=ONE_CHILD, relay_conf={"redis": {"timeout": "5s"}})
-    wait_for(lambda: status_lines(rig)["RelayLink"] == "up", "the link to Redis", 20)
+    rig = LateRig(vhost=SERVER_STATUS,
+                  httpd_conf=ONE_CHILD,
+                  relay_conf={"redis": {"timeout": "5s"}})
+    wait_for(lambda: rig.server_status()["RelayLink"] == "up", "the link to Redis", 20)
     device = rig.device("nas")
 
     def known(ttl):
@@ -412,8 +401,10 @@ class Held:
 def overtaken():
     """A change overtakes Redis's answer, which is on its way: it may serve the request that asked,
     and no other."""
-    rig = SlowRig(vhost=STATUS, httpd_conf=ONE_CHILD, relay_conf={"redis": {"timeout": "5s"}})
-    wait_for(lambda: status_lines(rig)["RelayLink"] == "up", "the link to Redis", 20)
+    rig = SlowRig(vhost=SERVER_STATUS,
+                  httpd_conf=ONE_CHILD,
+                  relay_conf={"redis": {"timeout": "5s"}})
+    wait_for(lambda: rig.server_status()["RelayLink"] == "up", "the link to Redis", 20)
     device = rig.device("nas")
 
     def ask_while(name, change):

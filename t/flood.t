@@ -18,13 +18,13 @@ import ssl
 import threading
 import time
 
-from lib import fds, fixture, keeper, own_network, Rig, rss_kb, run, tap, test, wait_for
+from lib import (fds, fixture, keeper, own_network, Rig, rss_kb, run, SERVER_STATUS, tap, test,
+                 wait_for)
 
 SECONDS = float(os.environ.get("RELAY_SOAK", "8"))
 SEED = os.environ.get("RELAY_SEED", str(random.SystemRandom().randrange(10**9)))
 CLIENTS = 500  # more than httpd accepts: see test_silent
 SILENT = 600
-STATUS = '<Location "/relay-status">\n    SetHandler server-status\n</Location>'
 DEVICES = 8
 
 # Words that a client says before it falls silent: nothing, half words, a greeting, a greeting and
@@ -98,12 +98,6 @@ def one_address(rng):
 
 def many_addresses(rng):
     return f"198.18.{rng.randrange(10, 250)}.{rng.randrange(1, 255)}"
-
-
-def status(rig, what):
-    return int(
-        re.search(rf"^{what}: (\d+)",
-                  rig.get(rig.domain, "/relay-status?auto")[2].decode(), re.M)[1])
 
 
 def children(rig):
@@ -229,7 +223,7 @@ def rig():
     tap.diag(f"RELAY_SEED={SEED}")
     own_network()
     run(["ip", "route", "add", "local", ELSEWHERE, "dev", "lo"])
-    rig = Rig(rlyd=True, vhost=STATUS)
+    rig = Rig(rlyd=True, vhost=SERVER_STATUS)
     rig.expect(
         "RLY40|AH02645|ssh_dispatch_run_fatal|Protocol major versions differ|AH00484|AH10159")
     yield rig
@@ -309,7 +303,7 @@ def silent(rig, device, tunnel):
         tap.ok(took < 5, "… and a device is in, which takes an ssh client some 0.3 s", took)
         session.stop()
         rig.rly("close", newcomer["id"])
-        tap.between(last.left(), 1, most * status(rig, "Processes"),
+        tap.between(last.left(), 1, most * int(rig.server_status()["Processes"]),
                     f"… only some of them may wait, {most} in each process")
     wait_for(lambda: not last.left(), "the end of those that wait", 25)
     took = time.monotonic() - last.began
@@ -334,7 +328,7 @@ def check_flood(rig, device, tunnel, crowd, sources, what):
         at = time.monotonic()
         asked.append(rig.get(tunnel)[0])
         slow.append(time.monotonic() - at)
-        busy.append(status(rig, "BusyWorkers"))
+        busy.append(int(rig.server_status()["BusyWorkers"]))
         time.sleep(0.05)
     comers.join()
     sessions = len(keeper.descendants([rig.servers["rlyd"].pid]))

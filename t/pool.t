@@ -9,7 +9,7 @@ import statistics
 import threading
 import time
 
-from lib import fixture, one_child, Rig, run, tap, test, wait_for
+from lib import fixture, one_child, Rig, run, SERVER_STATUS, tap, test, wait_for
 from lib.delayline import DelayLine
 
 ONE_CHILD = one_child(50)
@@ -23,8 +23,7 @@ VHOST = """
 
 
 def backends(rig):
-    text = rig.get(rig.domain, "/relay-status?auto")[2].decode()
-    return int(text.partition("RelayBackends: ")[2].split()[0])
+    return int(rig.server_status()["RelayBackends"])
 
 
 def fetch(connection, path="/", method="GET", body=None):
@@ -36,9 +35,7 @@ def fetch(connection, path="/", method="GET", body=None):
 
 @fixture
 def rig():
-    rig = Rig(start=False,
-              httpd_conf=ONE_CHILD +
-              '\n<Location "/relay-status">\nSetHandler server-status\n</Location>')
+    rig = Rig(start=False, httpd_conf=ONE_CHILD + SERVER_STATUS)
     rig.vhost_extra = VHOST.format(dir=rig.dir)
     rig.start()
     rig.expect("AH01102: error reading status line|AH00898: Error reading from remote server")

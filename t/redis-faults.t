@@ -11,26 +11,21 @@ import signal
 import threading
 import time
 
-from lib import fixture, free_port, log, one_child, Rig, run, Server, tap, test, wait_for
+from lib import (fixture, free_port, log, one_child, Rig, run, Server, SERVER_STATUS, tap, test,
+                 wait_for)
 
 VHOST = """
     RelayStaleMax 4s
-    <Location "/relay-status">
-        SetHandler server-status
-    </Location>
-"""
+""" + SERVER_STATUS
 ONE_CHILD = one_child(25)
 
 
 def link(rig):
-    return re.search(r"RelayLink: (\w+)",
-                     rig.get(rig.domain, "/relay-status?auto")[2].decode()).group(1)
+    return rig.server_status()["RelayLink"]
 
 
 def cached(rig):
-    return int(
-        re.search(r"RelayCachedRoutes: (\d+)",
-                  rig.get(rig.domain, "/relay-status?auto")[2].decode()).group(1))
+    return int(rig.server_status()["RelayCachedRoutes"])
 
 
 def timed(rig, who):

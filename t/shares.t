@@ -13,23 +13,16 @@ import re
 import signal
 import time
 
-from lib import fixture, keeper, Rig, tap, test, wait_for
+from lib import fixture, keeper, Rig, SERVER_STATUS, tap, test, wait_for
 from lib.hammer import Hammer
 
-STATUS = '<Location "/relay-status">\n    SetHandler server-status\n</Location>'
 LIMIT = 37  # a quarter of 150
 VISITORS = 1000
 SECONDS = float(os.environ.get("RELAY_SOAK", "1"))
 
 
-def status(rig, what):
-    return int(
-        re.search(rf"^{what}: (\d+)",
-                  rig.get(rig.domain, "/relay-status?auto")[2].decode(), re.M)[1])
-
-
 def under_way(rig):
-    return status(rig, "RelayBusiestTunnel")
+    return int(rig.server_status()["RelayBusiestTunnel"])
 
 
 class Hammered:
@@ -135,7 +128,7 @@ def children(rig):
 
 @fixture
 def rig():
-    rig = Rig(rlyd=True, vhost=STATUS)
+    rig = Rig(rlyd=True, vhost=SERVER_STATUS)
     # the device and its visitors are gone while httpd waits for them
     rig.expect("AH01102|AH00898|AH01114|AH00957|AH01084|AH01095|AH01097")
     yield rig

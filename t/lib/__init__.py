@@ -43,6 +43,7 @@ from .basics import (TOP, RigError, free_port, listeners, read, run, timed, wait
                      write)
 from .network import Namespace, Sources, connection_pair, own_network
 from .relayrig import APACHE2, ASAN_KEEPS_LITTLE, MODULES, Rig, edit, one_child
+from .rigclient import SERVER_STATUS
 from .server import Server
 from .sessions import (Door, alive, ended, events, fds, hand_over, holder, kill, live, log,
                        monitor_of, processes, rss_kb)
@@ -52,8 +53,8 @@ from .watching import Asker
 
 __all__ = [
     "APACHE2", "ASAN_KEEPS_LITTLE", "Asker", "Door", "MODULES", "Namespace", "Rig", "RigError",
-    "Server", "Sources", "Store", "TOP", "alive", "connection_pair", "edit", "ended", "events",
-    "fds", "fixture", "free_port", "hand_over", "holder", "kill", "listeners", "live", "log",
-    "monitor_of", "one_child", "own_network", "processes", "read", "rss_kb", "run", "test", "timed",
-    "wait", "wait_for", "within", "write"
+    "SERVER_STATUS", "Server", "Sources", "Store", "TOP", "alive", "connection_pair", "edit",
+    "ended", "events", "fds", "fixture", "free_port", "hand_over", "holder", "kill", "listeners",
+    "live", "log", "monitor_of", "one_child", "own_network", "processes", "read", "rss_kb", "run",
+    "test", "timed", "wait", "wait_for", "within", "write"
 ]

@@ -10,6 +10,13 @@ import tempfile
 import time
 import urllib.parse
 
+# Directives for the virtual host of a rig whose server_status() is asked.
+SERVER_STATUS = '''
+    <Location "/relay-status">
+        SetHandler server-status
+    </Location>
+'''
+
 
 class _Connection(http.client.HTTPSConnection):
     """To the rig's Apache whatever the name says, with that name in SNI and checked against the
@@ -65,6 +72,11 @@ class Client:
             return answer.status, answer.headers, answer.read()
         finally:
             connection.close()
+
+    def server_status(self):
+        """The figures of mod_status, mod_relay's among them: {name: text}. Needs SERVER_STATUS."""
+        text = self.get(self.domain, "/relay-status?auto")[2].decode()
+        return {k: v for k, _, v in (line.partition(": ") for line in text.splitlines())}
 
     def status_after(self, what, http=1.1, timeout=1.0):
         """The status of a tunnel that was just closed. httpd's processes learn of it by themselves:
