@@ -304,6 +304,7 @@ def clock(rig, device):
 class LateRig(Rig):
     """httpd's questions to Redis are answered at once, as ever; but it hears of changes late."""
     LATE = 0.8
+    NEWS = (b"__redis__:invalidate", )  # said on a connection that brings news, not answers
 
     def _start_httpd(self):
         door = socket.socket(socket.AF_UNIX)
@@ -329,7 +330,7 @@ class LateRig(Rig):
     def _pass_on(self, source, to, redis, subscribed):
         try:
             while data := source.recv(65536):
-                if b"__redis__:invalidate" in data:
+                if any(word in data for word in self.NEWS):
                     subscribed.set()
                 if source is redis and subscribed.is_set():
                     time.sleep(self.LATE)
@@ -373,8 +374,10 @@ def late_news():
 
 
 class SlowRig(LateRig):
-    """The other way round: news at once, and answers late while .holding is set."""
+    """The other way round: news at once, and answers late while .holding is set. The watcher reads
+    no news while it waits for its tracking connection's PONG, so that one is not held either."""
     LATE = 0
+    NEWS = (*LateRig.NEWS, b"TRACKING")
     holding = False
 
     def _pass_on(self, source, to, redis, subscribed):
@@ -426,6 +429,7 @@ def overtaken():
     status, _ = ask_while(tunnel, lambda: rig.rly("close", tunnel["id"]))
     tap.ok(status in (200, 410), "overtaken: a request that asked before the close is answered",
            status)
+    rig.status_after(tunnel)  # where the news were no faster than the answer
     tap.is_({rig.get(tunnel)[0]
              for _ in range(3)}, {410}, "overtaken: the next ones know of the close")
     status, late = ask_while("came-late", lambda: rig.open(device.url, name="came-late"))
