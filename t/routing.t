@@ -319,6 +319,7 @@ def environment(rig, tunnel, name):
 @test
 def redirects(rig, tunnel, name):
     full = f"{name}.{rig.domain}"
+    public = f"https://{full}:{rig.https_port}"
     cases = [
         ("http://192.168.1.9/login?a=b", "/login?a=b"),
         ("https://10.0.0.1:8443/x", "/x"),
@@ -332,10 +333,12 @@ def redirects(rig, tunnel, name):
         ("http://example.com/", "http://example.com/"),
         ("/relative", "/relative"),
         ("//example.com/x", "//example.com/x"),
-        (f"http://{full}/x", f"https://{full}/x"),
-        (f"http://{full}:80/x", f"https://{full}/x"),
-        (f"https://{full}/x", f"https://{full}/x"),
-        (f"http://{full}:{rig.https_port}/x", f"https://{full}:{rig.https_port}/x"),
+        (f"http://{full}/x", f"{public}/x"),
+        (f"http://{full}:80/x", f"{public}/x"),
+        (f"https://{full}/x", f"{public}/x"),
+        (f"https://{full}:5001/x", f"{public}/x"),
+        (f"http://{full}:{rig.https_port}/x", f"{public}/x"),
+        (f"{public}/x", f"{public}/x"),
     ]
     for to, expected in cases:
         status, headers, _ = rig.get(tunnel, f"/redirect?to={to.replace('&', '%26')}")
