@@ -53,6 +53,17 @@ DAV = """
 </VirtualHost>
 """
 
+# What the virtual host of earlier versions did about addresses.
+OLD_VHOST = r"""
+    Define dollar $
+    ProxyPassInterpolateEnv On
+    ProxyPassReverse / "${dollar}{RELAY_SERVICE}/" interpolate
+    Header edit Location "^https?://(?:127(?:\.\d+){3}|10(?:\.\d+){3})(?::\d+)?(?=[/?#]|$)/?" \
+        "/" env=RELAY_TUNNEL
+    Header edit Location "^http://([^/:?#]+\.relay.localhost)(?::80(?=[/?#]|$))?(?=[:/?#]|$)" \
+        "https://$1" env=RELAY_TUNNEL
+"""
+
 
 @fixture
 def rig():
@@ -193,6 +204,22 @@ def fields(rig):
         b"Link: </a.css>; rel=preload", f"Link: <wss://{host}/b>".encode(), b"Set-Cookie: a=b",
         b"X-Other: http://10.0.0.1/"
     ], "an interim answer")
+
+
+@test
+def old_vhost():
+    with Rig(vhost=OLD_VHOST) as old:
+        device = old.device()
+        tunnel = reach(old, device.url)
+        public = f"https://{old.host(tunnel)}:{old.https_port}"
+        for to, expected in ((f"{device.url}/x", f"{public}/x"), ("http://10.0.0.1:81/x", "/x"),
+                             ("http://10.0.0.1//evil.com", "/.//evil.com"), ("http://192.168.1.9/x",
+                                                                             "/x"), ("/x", "/x"),
+                             (public.replace("https", "http") + "/x",
+                              f"{public}/x"), ("http://evil.com/x", "http://evil.com/x")):
+            tap.is_(
+                old.get(tunnel, f"/redirect?to={to}")[1]["Location"], expected,
+                f"the lines of earlier virtual hosts do no harm: {to}")
 
 
 tap.run()
