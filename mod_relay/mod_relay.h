@@ -21,6 +21,7 @@
  * request/, from a visitor to a device:
  *
  *   request       the module's own record of a request
+ *   misdirected   over HTTP/2, a connection for each device's name
  *   route         translate_name: Host field -> route -> mod_proxy
  *   fields        the fields of a request that are not the visitor's to set
  *   paths         a path that can be read in two ways keeps to the rules in both
