@@ -6,7 +6,7 @@ while it has a connection for another."""
 import os
 import time
 
-from lib import fixture, Rig, run, tap, test
+from lib import fixture, Rig, tap, test
 from lib.browser import Browser
 
 SOCKETS, STREAMS, TABS = 100, 30, 8
@@ -65,7 +65,7 @@ def rig():
 
 @fixture
 def names(rig):
-    """The names of devices that are connected, each with PAGE: to one of them no request was sent."""
+    """The names of devices that are connected, each with PAGE; first_post has the last one."""
     page = f"{rig.dir}/page.html"
     with open(page, "w") as f:
         f.write(PAGE)
@@ -128,7 +128,7 @@ def one_page(rig, names, browser):
     tap.is_(reaches(browser, wanted), wanted,
             f"a page has {SOCKETS} WebSockets and {STREAMS} streams of events")
     took = [ask(browser) for _ in range(5)]
-    tap.ok(None not in took and sorted(took)[2] < 2000, "… and its fetches are answered beside them",
+    tap.ok(None not in took and sorted(took)[2] < 2000, "… and fetches are answered beside them",
            f"{took} ms")
     tap.note(f"a fetch beside them takes {sorted(took)[2]} ms" if None not in took else "")
     browser.run("again()")
@@ -157,7 +157,8 @@ def tabs(rig, names, browser):
         browser.go(tab)
         browser.run("again()")
         found.append((reaches(browser, (1, 1, 0)), ask(browser) is not None))
-    tap.is_(found, [((1, 1, 0), True)] * TABS, "… all of them live at once, and fetches beside them")
+    tap.is_(found, [((1, 1, 0), True)] * TABS,
+            "… all of them live at once, and fetches beside them")
     keep(browser, "tabs")
     tap.is_([answers(rig, name, 421) for name in names[1:TABS]], [1] * (TABS - 1),
             "each name but the first was asked for once on another one's connection")
@@ -172,8 +173,10 @@ def first_post(rig, names, browser):
                         "'complete' && document.body.innerText")
     tap.like(text, rf'"device": "{name}", "bytes": {BODY + len("field=") + 2}\b',
              "a form of 3 MB that is a name's first request arrives whole")
-    posts = [line for line in open(f"{rig.dir}/log/relay-access.log")
-             if line.startswith(rig.host(name)) and "POST /upload" in line]
+    posts = [
+        line for line in open(f"{rig.dir}/log/relay-access.log")
+        if line.startswith(rig.host(name)) and "POST /upload" in line
+    ]
     tap.is_([line.split('" ')[1].split()[0] for line in posts], ["421", "200"],
             "… on the name's own connection, and the device had it once")
 
