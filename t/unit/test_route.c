@@ -17,7 +17,9 @@ static const char *const whole[] = {"v",          "1",           "tunnel",  "2kq
                                     "scheme",     "http",        "expires", "1999999999999",
                                     "device",     "NAS in Bern", "service", "http://127.0.0.1",
                                     "chosen",     "1",           "owner",   "y3hq5d7mzu3fhw4a",
-                                    "generation", "7",           NULL};
+                                    "generation", "7",           "host",    "nas.lan:81",
+                                    "forwarded",  "off",         "upgrade", "tcp spdy/3.1",
+                                    "old_tls",    "on",          NULL};
 
 /* The reply to HGETALL, with one field changed to value; NULL: left out. */
 static redisReply *reply_of(apr_pool_t *p, const char *field, const char *value)
@@ -66,6 +68,10 @@ static void judge(const relay_route *r, const char *what)
     ok(r->expires == APR_INT64_C(1999999999999000), "%s: expires", what);
     ok(r->chosen == 1, "%s: chosen", what);
     ok(r->generation == 7, "%s: generation", what);
+    is(r->host, "nas.lan:81", "%s: host", what);
+    is(r->authority, "nas.lan:81", "%s: authority", what);
+    is(r->upgrade, "tcp spdy/3.1", "%s: upgrade", what);
+    ok(!r->forwarded && r->old_tls, "%s: forwarded, old_tls", what);
 }
 
 static void test_read(apr_pool_t *p)
@@ -96,8 +102,17 @@ static void test_read(apr_pool_t *p)
         {"owner", "a;b"},
         {"chosen", "yes"},
         {"generation", "second"},
+        {"host", "nas.lan/"},
+        {"host", "nas\r\nX: y"},
+        {"host", "nas:0"},
+        {"forwarded", "no"},
+        {"forwarded", "ON"},
+        {"upgrade", "h2c"},
+        {"upgrade", "tcp\r\nX: y"},
+        {"old_tls", "1"},
     };
-    static const char *const optional[] = {"device", "service", "owner", "chosen"};
+    static const char *const optional[] = {"device", "service",   "owner",   "chosen",
+                                           "host",   "forwarded", "upgrade", "old_tls"};
     const char *why = NULL;
     relay_route r;
     unsigned i;
@@ -121,6 +136,68 @@ static void test_read(apr_pool_t *p)
        "an owner that is empty");
     ok(read_with(&r, "device", NULL, p, &why) == APR_SUCCESS && r.device && !*r.device,
        "no device is an empty one");
+}
+
+static void test_needs(apr_pool_t *p)
+{
+    static const struct {
+        const char *field, *value;
+    } absent[] = {{"host", NULL},    {"host", ""},    {"forwarded", NULL}, {"forwarded", ""},
+                  {"upgrade", NULL}, {"upgrade", ""}, {"old_tls", NULL},   {"old_tls", ""}};
+    relay_route r;
+    unsigned i;
+
+    for (i = 0; i < sizeof(absent) / sizeof(absent[0]); i++) {
+        const char *field = absent[i].field;
+
+        ok(read_with(&r, field, absent[i].value, p, NULL) == APR_SUCCESS &&
+               (strcmp(field, "host") == 0        ? strcmp(r.host, "public") == 0
+                : strcmp(field, "forwarded") == 0 ? r.forwarded
+                : strcmp(field, "upgrade") == 0   ? !*r.upgrade
+                                                  : !r.old_tls),
+           "%s that is %s is the default", field, absent[i].value ? "empty" : "missing");
+    }
+}
+
+/* Which Host a device is given, by the fields host and service. */
+static void test_authority(apr_pool_t *p)
+{
+    static const struct {
+        const char *host, *service, *authority; /* NULL: malformed */
+    } rows[] = {{NULL, "http://127.0.0.1", ""},
+                {"public", "http://127.0.0.1:81", ""},
+                {"public", "nonsense", ""},
+                {"device", "http://127.0.0.1", "127.0.0.1"},
+                {"device", "http://127.0.0.1:80", "127.0.0.1"},
+                {"device", "https://NAS.lan:8443", "nas.lan:8443"},
+                {"device", "http://nas.lan:443", "nas.lan:443"},
+                {"device", "h2c://[fd00::1]:50051", "[fd00::1]:50051"},
+                {"device", "", NULL},
+                {"device", "nonsense", NULL},
+                {"device", "http://a b", NULL},
+                {"nas", "https://127.0.0.1", "nas"}};
+    const char *why = "";
+
+    for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        redisReply *reply = reply_of(p, "host", rows[i].host);
+        relay_route r = {0};
+        apr_status_t rv;
+
+        for (size_t j = 0; j + 1 < reply->elements; j += 2)
+            if (strcmp(reply->element[j]->str, "service") == 0) {
+                redisReply *value = reply->element[j + 1];
+
+                free(value->str);
+                value->len = strlen(rows[i].service);
+                value->str = strdup(rows[i].service);
+            }
+        rv = relay_route_read(&r, reply, "nas", KEY, p, &why);
+        freeReplyObject(reply);
+        if (rows[i].authority)
+            is(rv == APR_SUCCESS ? r.authority : why, rows[i].authority, "authority, row %u", i);
+        else
+            ok(rv == RELAY_ERECORD && strstr(why, "service"), "authority, row %u: malformed", i);
+    }
 }
 
 static void test_generation(apr_pool_t *p)
@@ -175,6 +252,8 @@ int main(void)
     apr_initialize();
     apr_pool_create(&p, NULL);
     test_read(p);
+    test_needs(p);
+    test_authority(p);
     test_generation(p);
     test_packed(p);
     apr_pool_destroy(p);
