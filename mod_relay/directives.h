@@ -33,6 +33,8 @@ typedef struct mod_relay_server {
     /* setup.c sets these in check_config, where the engine or SSH is on: */
     mod_relay_names hidden_cookies; /* hide_cookies, and the names that are known anyway */
     struct mod_relay_realm *realm;
+    /* tls.c: mod_ssl's settings for https:// services, and for old ones; NULL without mod_ssl */
+    struct ap_conf_vector_t *device_tls[2];
 } mod_relay_server;
 
 static inline mod_relay_server *mod_relay_server_of(const server_rec *s)
