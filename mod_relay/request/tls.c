@@ -160,9 +160,14 @@ static apr_status_t connect_once(request_rec *r, mod_relay_request *rr, proxy_se
     return rv;
 }
 
+static int accepts_old(const mod_relay_request *rr)
+{
+    return rr->route.old_tls || rr->server->old_tls == 1;
+}
+
 int mod_relay_tls_begin(request_rec *r, mod_relay_request *rr, void *conf, const char *url)
 {
-    int old = rr->server->old_tls == 1, named;
+    int old = accepts_old(rr), named;
     mod_relay_backend_tls *tls;
     apr_status_t rv;
 
@@ -205,8 +210,7 @@ int mod_relay_tls_page(request_rec *r, const mod_relay_request *rr)
         ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "RLY160 tunnel %s: TLS with %s failed: %s",
                       rr->route.tunnel, rr->route.service, reason);
     /* Where old TLS is accepted already, this is no advice. */
-    return fault == MOD_RELAY_TLS_TOO_OLD && rr->server->old_tls == 1 ? MOD_RELAY_TLS_FAILED
-                                                                      : pages[fault];
+    return fault == MOD_RELAY_TLS_TOO_OLD && accepts_old(rr) ? MOD_RELAY_TLS_FAILED : pages[fault];
 }
 
 void mod_relay_tls_register_hooks(apr_pool_t *p)
