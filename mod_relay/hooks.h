@@ -27,11 +27,11 @@ void mod_relay_shares_register_hooks(apr_pool_t *p); /* handler: ahead of mod_pr
 void mod_relay_proxy_register_hooks(apr_pool_t *p);  /* mod_proxy's pre_request, request_status */
 
 /* A connection to a device. */
-void mod_relay_owner_register_hooks(apr_pool_t *p);   /* pre_connection: ahead of TLS */
-void mod_relay_tls_register_hooks(apr_pool_t *p);     /* post_config, pre_connection */
+void mod_relay_owner_register_hooks(apr_pool_t *p);       /* pre_connection: ahead of TLS */
+void mod_relay_tls_register_hooks(apr_pool_t *p);         /* post_config, pre_connection */
 void mod_relay_tls_context_register_hooks(apr_pool_t *p); /* mod_ssl's init_server */
-void mod_relay_head_register_hooks(apr_pool_t *p);    /* mod_proxy's create_req, a filter */
-void mod_relay_head_h2_register_hooks(apr_pool_t *p); /* pre_connection, a filter */
+void mod_relay_head_register_hooks(apr_pool_t *p);        /* mod_proxy's create_req, a filter */
+void mod_relay_head_h2_register_hooks(apr_pool_t *p);     /* pre_connection, a filter */
 
 /* An answer: filters only. */
 void mod_relay_attempt_register_hooks(apr_pool_t *p);

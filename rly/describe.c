@@ -43,8 +43,7 @@ const char *rly_service_note(const char *text, const char *host, apr_pool_t *p)
                             "%s://localhost:%u",
                             text, service->scheme, service->port);
     if (relay_scheme_is_web(service->scheme) && strcmp(host, "public") == 0 &&
-        service->host[strspn(service->host, "0123456789.")] &&
-        strcmp(service->host, "localhost"))
+        service->host[strspn(service->host, "0123456789.")] && strcmp(service->host, "localhost"))
         return apr_psprintf(p,
                             "%s: it is asked for by its public name; where it answers to %s alone, "
                             "open it with --host device",

@@ -9,13 +9,13 @@ import ssl
 
 from lib import fixture, Rig, tap, test
 from lib.tap import is_, like, unlike
-from lib.tlsdevices import certificate, Choosy, dh_parameters, gnutls, openssl, Service
+from lib.tlsdevices import certificate, Choosy, dh_parameters, gnutls, openssl, Plain, Service
 
 OLD, CERTIFICATE = "tls-old", "tls-certificate"
 REFUSES = {
-    "unrecognized_name": ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME,
-    "handshake_failure": ssl.ALERT_DESCRIPTION_HANDSHAKE_FAILURE,
-    "internal_error": ssl.ALERT_DESCRIPTION_INTERNAL_ERROR, "the end of the connection": "close"
+    "unrecognized_name": ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME, "handshake_failure":
+    ssl.ALERT_DESCRIPTION_HANDSHAKE_FAILURE, "internal_error": ssl.ALERT_DESCRIPTION_INTERNAL_ERROR,
+    "the end of the connection": "close"
 }
 BEFORE_5746 = "NORMAL:-VERS-ALL:+VERS-TLS1.2:%DISABLE_SAFE_RENEGOTIATION"
 
@@ -147,11 +147,12 @@ def names(rig, pki):
 
 @test
 def no_tls(rig):
-    device = rig.device(id="plain")
-    tunnel = rig.open(device.url.replace("http:", "https:"), "https://127.0.0.1:9")
+    device = Plain()
+    tunnel = rig.open(device.url, "https://127.0.0.1:9")
     rig.connect(tunnel)
     is_([said(rig, tunnel), said(rig, tunnel, 1)], ["tls-none", "silent"],
         "a service that speaks no TLS, and one that is not there")
+    device.stop()
 
 
 @test

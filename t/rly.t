@@ -92,7 +92,8 @@ def open_with_key():
     t = store.open("-k", "device.pub", "80", "tcp://[::1]:22")
     is_(t["bundle"], None, "-k alone: no bundle")
     first, second = (r["listen"] for r in t["routes"])
-    is_(t["ssh"]["command"],
+    is_(
+        t["ssh"]["command"],
         f"ssh -N -o ExitOnForwardFailure=yes -p 2222 -R {first}:127.0.0.1:80 -R '{second}:[::1]:22' relay@127.0.0.1",
         "but the whole command, for a shell")
     result = store.rly("close", t["id"])

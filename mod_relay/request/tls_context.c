@@ -109,9 +109,8 @@ static void on_info(const SSL *ssl, int where, int ret)
         if ((ret & 0xff) == SSL_AD_NO_RENEGOTIATION)
             note(tls, MOD_RELAY_TLS_TOO_OLD, 0);
     }
-    else if (where == SSL_CB_CONNECT_EXIT && ret <= 0 && code &&
-             !apr_atomic_read32(&tls->fault) && !SSL_get_shutdown(ssl) &&
-             ERR_GET_REASON(code) != SSL_R_UNEXPECTED_EOF_WHILE_READING) {
+    else if (where == SSL_CB_CONNECT_EXIT && ret <= 0 && code && !apr_atomic_read32(&tls->fault) &&
+             !SSL_get_shutdown(ssl) && ERR_GET_REASON(code) != SSL_R_UNEXPECTED_EOF_WHILE_READING) {
         note(tls, fault_of_error(code), code);
     }
 }

@@ -106,7 +106,7 @@ class Choosy:
 
         self.server = Server(("127.0.0.1", 0), Handler)
         self.url = f"https://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(0.05, ), daemon=True).start()
 
     def _named(self, tls, name, context):
         self.names.append(name)
@@ -120,3 +120,24 @@ class Choosy:
     def stop(self):
         self.server.shutdown()
         self.server.server_close()
+
+
+class Plain:
+    """A service that speaks no TLS: to whatever comes it says that this is no HTTP."""
+    def __init__(self):
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"https://127.0.0.1:{self.socket.getsockname()[1]}"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        while True:
+            try:
+                with self.socket.accept()[0] as visitor:
+                    visitor.recv(65536)
+                    visitor.sendall(b"HTTP/1.0 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+            except OSError:
+                return
+
+    def stop(self):
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.socket.close()
