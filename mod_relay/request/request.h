@@ -53,6 +53,8 @@ typedef struct mod_relay_request {
     int pinned;  /* its connection is this visitor's own */
     /* answer.c, for as long: */
     apr_array_header_t *own_cookies; /* const char *: Set-Cookie of the relay's own modules */
+    /* public.c, once a field has an address: */
+    struct mod_relay_addresses *addresses;
     /* interim.c, for as long: */
     struct mod_relay_interim *interim;
     /* attempt.c, for as long: */
