@@ -32,6 +32,7 @@
  *   backend       a pooled proxy worker for each route
  *   pinned        a visitor's own connection, to devices that log connections in
  *   attempt       one try at a device, and when there is a second
+ *   wire          one connection to a device: what may go on it, and what was lost
  *   owner         a connection reaches the tunnel user's socket only
  *
  * answer/, from a device to a visitor, or in its stead:
