@@ -29,6 +29,7 @@ static int pre_request(proxy_worker **worker, proxy_balancer **balancer, request
         return DECLINED;
     mod_relay_secrets_hide(r, rr);
     status = mod_relay_pinned_acquire(r, rr, &be);
+    rr->pinned = be != NULL;
     if (status != OK || (!be && (be = mod_relay_backend_acquire(r, rr)) == NULL)) {
         mod_relay_secrets_show(r, rr);
         return status != OK ? status : HTTP_INTERNAL_SERVER_ERROR;

@@ -43,6 +43,7 @@ typedef struct mod_relay_request {
     struct mod_relay_backend *backend;
     struct proxy_worker *worker;
     void *proxy; /* mod_proxy's proxy_server_conf */
+    int pinned;  /* its connection is this visitor's own */
     char *url;   /* what mod_proxy_http2 was given, or NULL */
     /* answer.c, for as long: */
     apr_array_header_t *own_cookies; /* const char *: Set-Cookie of the relay's own modules */

@@ -62,6 +62,8 @@ static int takes(const mod_relay_request *rr, const mod_relay_habits *h, apr_tim
 
     if (rr->anew)
         return 0;
+    if (rr->pinned) /* the visitor is logged in on that one */
+        return 1;
     if (rr->repeatable)
         return h->keeps || !distrusted;
     return h->keeps && !distrusted && unused < TRUSTED_FOR &&
