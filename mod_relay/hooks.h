@@ -3,7 +3,8 @@
 /**
  * Where the module hangs into httpd. Each file registers its own hooks; mod_relay.c calls these
  * functions in the order below. httpd keeps that order where two hooks ask for the same place:
- * memory.c's handler runs ahead of that of shares.c.
+ * memory.c's handler runs ahead of that of shares.c, and wire.c's filter
+ * above that of head_h2.c.
  */
 #ifndef MOD_RELAY_HOOKS_H
 #define MOD_RELAY_HOOKS_H
@@ -30,6 +31,7 @@ void mod_relay_proxy_register_hooks(apr_pool_t *p);  /* mod_proxy's pre_request,
 /* A connection to a device. */
 void mod_relay_owner_register_hooks(apr_pool_t *p);   /* pre_connection: ahead of TLS */
 void mod_relay_origin_register_hooks(apr_pool_t *p);  /* the same, child_init, mod_proxy's fixups */
+void mod_relay_wire_register_hooks(apr_pool_t *p);    /* pre_connection, a filter */
 void mod_relay_head_register_hooks(apr_pool_t *p);    /* mod_proxy's create_req, a filter */
 void mod_relay_head_h2_register_hooks(apr_pool_t *p); /* pre_connection, a filter */
 void mod_relay_tls_register_hooks(apr_pool_t *p);     /* post_config, pre_connection */

@@ -35,6 +35,7 @@
  *   backend       a pooled proxy worker for each route
  *   pinned        a visitor's own connection, to devices that log connections in
  *   attempt       one try at a device, and when there is a second
+ *   wire          one connection to a device: what may go on it, and what was lost
  *   owner         a connection reaches the tunnel user's socket only
  *   tls           https:// services: mod_ssl's settings, the first handshake of a backend
  *   tls_context   what OpenSSL accepts of them, and why a handshake failed

@@ -19,6 +19,7 @@ static int begin_frame(mod_relay_frames *f, apr_uint32_t most)
         return 1;
     }
     f->begun = 1;
+    f->of_streams += stream != 0;
     f->left = length;
     f->block = h[3] == HEADERS || h[3] == CONTINUATION;
     f->padded = h[3] == HEADERS && (h[4] & PADDED);

@@ -17,16 +17,17 @@
 /** All zero at first. */
 typedef struct mod_relay_frames {
     unsigned char head[MOD_RELAY_FRAME_HEAD];
-    unsigned have;       /* bytes of head so far */
-    apr_uint32_t left;   /* bytes of the frame's payload that are still to come */
-    apr_uint32_t stream; /* the newest one */
-    apr_uint32_t seen;   /* bytes of frames with fields of that stream */
-    int begun;           /* the first frame has been looked at */
-    int other;           /* it was no SETTINGS: not HTTP/2, and nothing is followed any more */
-    apr_uint32_t before; /* bytes of the payload before fields (priority) */
-    apr_uint32_t pad;    /* and after them */
-    int padded;          /* the first byte says how many */
-    int block;           /* it has fields */
+    unsigned have;           /* bytes of head so far */
+    apr_uint32_t left;       /* bytes of the frame's payload that are still to come */
+    apr_uint32_t stream;     /* the newest one */
+    apr_uint32_t seen;       /* bytes of frames with fields of that stream */
+    apr_uint32_t of_streams; /* frames that were not the connection's own */
+    int begun;               /* the first frame has been looked at */
+    int other;               /* it was no SETTINGS: not HTTP/2, and nothing is followed any more */
+    apr_uint32_t before;     /* bytes of the payload before fields (priority) */
+    apr_uint32_t pad;        /* and after them */
+    int padded;              /* the first byte says how many */
+    int block;               /* it has fields */
     mod_relay_hpack hpack;
 } mod_relay_frames;
 

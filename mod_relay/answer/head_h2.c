@@ -11,7 +11,7 @@
  * mod_proxy_http's, and head.c bounds it.
  */
 
-#include "frames.h"
+#include "head_h2.h"
 #include "directives.h"
 #include "head.h"
 #include "hooks.h"
@@ -34,6 +34,9 @@ static apr_status_t on_read(ap_filter_t *filter, apr_bucket_brigade *bb, ap_inpu
         return APR_EGENERAL;
     rv = ap_get_brigade(filter->next, bb, mode, block, readbytes);
     /* The filter stays: requests have pointers into the chain. */
+    if (mode ==
+        AP_MODE_SPECULATIVE) /* mod_proxy looks whether a pooled connection is still there */
+        return rv;
     if (mode != AP_MODE_READBYTES) /* mod_proxy_http2 reads in no other way */
         f->other = 1;
     if (rv != APR_SUCCESS || f->other)
@@ -56,6 +59,13 @@ static apr_status_t on_read(ap_filter_t *filter, apr_bucket_brigade *bb, ap_inpu
         return APR_EGENERAL;
     }
     return APR_SUCCESS;
+}
+
+const mod_relay_frames *mod_relay_head_h2_frames(const ap_filter_t *chain)
+{
+    while (chain && chain->frec != frames_filter)
+        chain = chain->next;
+    return chain ? chain->ctx : NULL;
 }
 
 static int pre_connection(conn_rec *c, void *csd)

@@ -26,6 +26,7 @@ typedef struct mod_relay_backend {
     const char *name;
     apr_pool_t *pool; /* it and all it has, with the connections */
     proxy_worker *worker;
+    mod_relay_habits habits;
     apr_interval_time_t idle;
     int refs;           /* requests; none where it is private (pinned.c) */
     apr_time_t doubted; /* since when, or 0 */
@@ -212,6 +213,11 @@ mod_relay_backend *mod_relay_backend_make_private(request_rec *r, const mod_rela
     return make_backend(rr->realm->backends, mod_relay_backend_key_for(r, rr), r, rr);
 }
 
+mod_relay_habits *mod_relay_backend_habits(mod_relay_backend *be)
+{
+    return &be->habits;
+}
+
 struct proxy_worker *mod_relay_backend_worker(const mod_relay_backend *be)
 {
     return be->worker;
@@ -239,8 +245,7 @@ void mod_relay_backend_destroy(mod_relay_backend *be)
     apr_pool_destroy(be->pool);
 }
 
-mod_relay_backend *mod_relay_backend_acquire(request_rec *r, const mod_relay_request *rr,
-                                             apr_interval_time_t *unused)
+mod_relay_backend *mod_relay_backend_acquire(request_rec *r, const mod_relay_request *rr)
 {
     mod_relay_backends *b = rr->realm->backends;
     const char *key = mod_relay_backend_key_for(r, rr);
@@ -251,12 +256,9 @@ mod_relay_backend *mod_relay_backend_acquire(request_rec *r, const mod_relay_req
     if (!be && (be = make_backend(b, key, r, rr)) != NULL)
         apr_hash_set(b->table, be->key, APR_HASH_KEY_STRING, be);
     if (be) {
-        apr_time_t now = mod_relay_clock();
-
-        *unused = !be->used ? -1 : be->refs ? 0 : now - be->used;
         be->refs++;
         be->doubted = 0;
-        be->used = now;
+        be->used = mod_relay_clock();
     }
     apr_thread_mutex_unlock(b->mutex);
     if (be)

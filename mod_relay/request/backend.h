@@ -26,6 +26,17 @@ typedef struct mod_relay_backend_tls {
     volatile apr_uint32_t code;      /* OpenSSL's error beside that, or 0 */
 } mod_relay_backend_tls;
 
+/**
+ * What the connections of a backend have shown of their device; wire.c's. Several threads read and
+ * write it at the same time, each member by itself: it serves guesses.
+ */
+typedef struct mod_relay_habits {
+    volatile int keeps;                        /* a connection has carried a second answer */
+    volatile apr_time_t lost;                  /* when a request was last lost, or 0 */
+    volatile apr_time_t closed;                /* when a connection was last found closed, or 0 */
+    volatile apr_interval_time_t closes_after; /* it had been unused for so long */
+} mod_relay_habits;
+
 void mod_relay_backends_create(mod_relay_backends **out, apr_pool_t *p);
 
 /**
@@ -41,11 +52,9 @@ int mod_relay_backends_count(mod_relay_backends *b);
 
 /**
  * Takes the route's backend for this request, and makes it if need be.
- * @param unused out: for how long no request has used it; -1: this is the first
  * @return NULL after a line in the log
  */
-mod_relay_backend *mod_relay_backend_acquire(request_rec *r, const mod_relay_request *rr,
-                                             apr_interval_time_t *unused);
+mod_relay_backend *mod_relay_backend_acquire(request_rec *r, const mod_relay_request *rr);
 
 /** Requests that have its connections keep them; the next request gets a new backend. */
 void mod_relay_backend_retire(mod_relay_backend *be);
@@ -54,6 +63,7 @@ void mod_relay_backend_retire(mod_relay_backend *be);
 const char *mod_relay_backend_key_for(request_rec *r, const mod_relay_request *rr);
 const char *mod_relay_backend_key(const mod_relay_backend *be);
 
+mod_relay_habits *mod_relay_backend_habits(mod_relay_backend *be);
 struct proxy_worker *mod_relay_backend_worker(const mod_relay_backend *be);
 
 mod_relay_backend_tls *mod_relay_backend_tls_of(mod_relay_backend *be);

@@ -24,7 +24,6 @@ static int pre_request(proxy_worker **worker, proxy_balancer **balancer, request
                        proxy_server_conf *conf, char **url)
 {
     mod_relay_request *rr = mod_relay_request_of(r);
-    apr_interval_time_t unused = 0;
     mod_relay_backend *be;
     int status;
 
@@ -33,7 +32,7 @@ static int pre_request(proxy_worker **worker, proxy_balancer **balancer, request
     mod_relay_secrets_hide(r, rr);
     status = mod_relay_pinned_acquire(r, rr, &be);
     rr->pinned = be != NULL;
-    if (status != OK || (!be && (be = mod_relay_backend_acquire(r, rr, &unused)) == NULL)) {
+    if (status != OK || (!be && (be = mod_relay_backend_acquire(r, rr)) == NULL)) {
         mod_relay_secrets_show(r, rr);
         return status != OK ? status : HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -41,10 +40,11 @@ static int pre_request(proxy_worker **worker, proxy_balancer **balancer, request
     *worker = rr->worker = mod_relay_backend_worker(be);
     *balancer = NULL;
     rr->proxy = conf;
-    rr->pooled = unused >= 0;
+    if (strcmp(rr->route.scheme, "h2c") == 0)
+        *url = rr->url = apr_pstrdup(r->pool, *url);
     mod_relay_origin_begin(r, rr);
     mod_relay_answer_begin(r, rr);
-    mod_relay_attempt_begin(r, rr, unused);
+    mod_relay_attempt_begin(r, rr);
     return mod_relay_tls_begin(r, rr, conf, *url);
 }
 

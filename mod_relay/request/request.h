@@ -51,8 +51,8 @@ typedef struct mod_relay_request {
     struct mod_relay_backend *backend;
     struct proxy_worker *worker;
     void *proxy; /* mod_proxy's proxy_server_conf */
-    int pooled;  /* its connection may have served others before */
     int pinned;  /* its connection is this visitor's own */
+    char *url;   /* what mod_proxy_http2 was given, or NULL */
     /* answer.c, for as long: */
     apr_array_header_t *own_cookies; /* const char *: Set-Cookie of the relay's own modules */
     /* public.c, once a field has an address: */
@@ -60,8 +60,16 @@ typedef struct mod_relay_request {
     /* interim.c, for as long: */
     struct mod_relay_interim *interim;
     /* attempt.c, for as long: */
-    int keepalives; /* the visitor's connection's count, while that is hidden */
+    int repeatable;   /* HTTP lets a proxy send it again when its connection has failed */
+    int anew;         /* on a new connection only */
+    const char *host; /* Host as the device is asked with it */
+    int keepalives;   /* the visitor's connection's count, while that is hidden */
     int keepalives_hidden;
+    /* wire.c, for as long: */
+    struct mod_relay_wire *wire; /* the connection that it has, or NULL */
+    int lost; /* its connection had carried an answer before, and ended without a byte of this one
+               */
+    struct mod_relay_request *outer; /* the thread's request that this one interrupts */
 } mod_relay_request;
 
 static inline mod_relay_request *mod_relay_request_of(const request_rec *r)
