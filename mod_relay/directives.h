@@ -33,6 +33,8 @@ typedef struct mod_relay_server {
     /* setup.c sets these in check_config, where the engine or SSH is on: */
     mod_relay_names hidden_cookies; /* hide_cookies, and the names that are known anyway */
     struct mod_relay_realm *realm;
+    /* request/limits.c, likewise: */
+    int large_heads; /* requests that this server reads first may have fields of 64 kB */
 } mod_relay_server;
 
 static inline mod_relay_server *mod_relay_server_of(const server_rec *s)

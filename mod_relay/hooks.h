@@ -18,6 +18,7 @@ void mod_relay_status_register_hooks(apr_pool_t *p); /* mod_status's status_hook
 void mod_relay_handoff_register_hooks(apr_pool_t *p);     /* process_connection: ahead of mod_ssl */
 void mod_relay_waiting_register_hooks(apr_pool_t *p);     /* child_init: its thread */
 void mod_relay_handoff_tls_register_hooks(apr_pool_t *p); /* process_connection: after mod_ssl */
+void mod_relay_limits_register_hooks(apr_pool_t *p);      /* pre_connection, a filter */
 
 /* A request. */
 void mod_relay_route_register_hooks(apr_pool_t *p);  /* translate_name, handler */
@@ -29,6 +30,7 @@ void mod_relay_proxy_register_hooks(apr_pool_t *p);  /* mod_proxy's pre_request,
 /* A connection to a device. */
 void mod_relay_owner_register_hooks(apr_pool_t *p);   /* pre_connection: ahead of TLS */
 void mod_relay_head_register_hooks(apr_pool_t *p);    /* mod_proxy's create_req, a filter */
+void mod_relay_chunks_register_hooks(apr_pool_t *p);  /* a filter */
 void mod_relay_head_h2_register_hooks(apr_pool_t *p); /* pre_connection, a filter */
 
 /* An answer: filters only. */

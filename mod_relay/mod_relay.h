@@ -32,13 +32,16 @@
  *   backend       a pooled proxy worker for each route
  *   pinned        a visitor's own connection, to devices that log connections in
  *   attempt       one try at a device, and when there is a second
+ *   limits        a visitor's fields may be long, and his head is bounded
  *   owner         a connection reaches the tunnel user's socket only
  *
  * answer/, from a device to a visitor, or in its stead:
  *
  *   answer        the changes to a device's final answer
  *   interim       the changes to its interim answers (101, 103)
- *   head          a bound on the head of an answer; head_h2: over HTTP/2
+ *   head          the head of an answer, line by line; bounds on it. head_h2: over HTTP/2
+ *   forgive       what browsers forgive in those lines
+ *   chunks        and in the lines between chunks
  *   frames        the frames of HTTP/2 that are counted for that
  *   hpack         the size of HTTP/2's fields once they are unpacked
  *   memory        browsers forget a name that has ended or changed hands

@@ -76,7 +76,7 @@ static int request_status(int *status, request_rec *r)
     mod_relay_attempt_end(r, rr, status);
     mod_relay_answer_end(r, rr);
     mod_relay_secrets_show(r, rr);
-    if (!is_failure(r, *status) || r->connection->aborted)
+    if ((!is_failure(r, *status) && !rr->fault) || r->connection->aborted)
         return OK;
     if (r->bytes_sent || r->eos_sent) { /* mod_proxy_http2 has spoken for itself */
         *status = OK;
@@ -84,7 +84,7 @@ static int request_status(int *status, request_rec *r)
     }
     /* While the device is connected, sshd listens there as the tunnel user. */
     answer = mod_relay_owner_listens(rr->realm, rr->route.listen) == RELAY_OWNER_USER
-                 ? MOD_RELAY_SILENT
+                 ? rr->fault ? MOD_RELAY_GARBLED : MOD_RELAY_SILENT
                  : MOD_RELAY_OFFLINE;
     if (mod_relay_lookup(rr->realm->lookups, rr->server, rr->name, &rr->route, &gone, r->pool) ==
         RELAY_EGONE)
