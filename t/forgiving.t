@@ -6,10 +6,8 @@ twice, answers without a status line. What could be read in two ways gives the r
 Fields and URLs of 64 kB go through, both ways.
 """
 import concurrent.futures
-import ssl
-import threading
 
-from lib import fixture, Rig, run, tap, test
+from lib import fixture, Rig, tap, test
 from lib.trap import Listener, Trap
 
 VHOST = "RelayBackendTimeout 3s\nSSLProxyEngine on\nSSLProxyVerify none\nSSLProxyCheckPeerName off"
@@ -46,8 +44,9 @@ ANSWERS = [
     *((with_line(line), PAGE)
       for line in (b"Content-Length : 4", b"Content-Length\t: 4", b"Content-Length 4",
                    b"Transfer-Encoding : chunked", b"Transfer-Encoding\t: chunked",
-                   b"Transfer-Encoding\0: chunked", b"Content-Length\0: 4", b"\x0bContent-Length: 4",
-                   b"Content\0-Length: 4", b"X: a\rContent-Length: 400", b"X: a\0\rTransfer-"
+                   b"Transfer-Encoding\0: chunked", b"Content-Length\0: 4",
+                   b"\x0bContent-Length: 4", b"Content\0-Length: 4", b"X: a\rContent-Length: 400",
+                   b"X: a\0\rTransfer-"
                    b"Encoding: chunked", b"X: a\r\n Content-Length: 400",
                    b"X: a\r\n\tTransfer-Encoding: chunked", b": Content-Length: 4", b"\r",
                    b"Content-Length: 4\r", b"Content-Length: 4\0", b"Content-Length:\r\n 4",
@@ -90,8 +89,7 @@ ANSWERS = [
     # LF alone
     (with_line(b"X: y").replace(b"\r\n", b"\n"), FINE),
     (with_line(b"X : y").replace(b"\r\n", b"\n"), FINE),
-    *((chunks(body).replace(b"\r\n", end), FINE)
-      for end in (b"\n", b"\r\n")
+    *((chunks(body).replace(b"\r\n", end), FINE) for end in (b"\n", b"\r\n")
       for body in (b"4\r\nbody\r\n0\r\n\r\n", b"2\r\nbo\r\n2\r\ndy\r\n000\r\n\r\n",
                    b"4;x=y\r\nbody\r\n0;x\r\n\r\n", b"4  \r\nbody\r\n0\r\nX: y\r\n\r\n",
                    b"4\r\nbody\r\n0\r\nno colon\r\n: y\r\nContent-Length: 400\r\nX: \x01\r\n\r\n",
@@ -176,8 +174,10 @@ def judge(answer, expected, got):
         return "another body"
     if b"X-A: a" in answer and (headers["X-A"], headers["X-B"]) != ("a", "b"):
         return "without its good fields"
-    known = {"x-a", "x-b", "x", "nothing", "content-length", "content-type", "date", "server",
-             "referrer-policy", "transfer-encoding", "connection", "keep-alive", "vary"}
+    known = {
+        "x-a", "x-b", "x", "nothing", "content-length", "content-type", "date", "server",
+        "referrer-policy", "transfer-encoding", "connection", "keep-alive", "vary"
+    }
     return f"fields {headers.keys()}" if {k.lower() for k in headers.keys()} - known else None
 
 
@@ -230,13 +230,16 @@ VISITORS = [
     ("a URL of 10 kB", "/?" + "x" * 10000, {}, True),
     ("a URL of 64 kB", "/" + "x" * (64 * KB - 10), {}, True),
     ("a URL of 70 kB", "/" + "x" * 70000, {}, False),
-    ("3 cookies of 4 kB", "/", {"Cookie": "; ".join(f"c{i}=" + "y" * 4000 for i in range(3))}, True),
-    ("15 cookies of 4 kB", "/", {"Cookie": "; ".join(f"c{i}=" + "y" * 4000
-                                                     for i in range(15))}, True),
+    ("3 cookies of 4 kB", "/", {"Cookie":
+                                "; ".join(f"c{i}=" + "y" * 4000 for i in range(3))}, True),
+    ("15 cookies of 4 kB", "/", {"Cookie":
+                                 "; ".join(f"c{i}=" + "y" * 4000 for i in range(15))}, True),
     ("a field of 64 kB", "/", {"X-Long": "y" * (64 * KB - 1)}, True),
     ("a field of 70 kB", "/", {"X-Long": "y" * 70000}, False),
-    ("3 fields of 30 kB", "/", {f"X-{i}": "y" * 30000 for i in range(3)}, True),
-    ("6 fields of 60 kB", "/", {f"X-{i}": "y" * 60000 for i in range(6)}, False),
+    ("3 fields of 30 kB", "/", {f"X-{i}": "y" * 30000
+                                for i in range(3)}, True),
+    ("6 fields of 60 kB", "/", {f"X-{i}": "y" * 60000
+                                for i in range(6)}, False),
 ]
 
 
@@ -256,16 +259,16 @@ def long_requests(rig, trap):
                 if http == 1.1:
                     status = rig.get(tunnel, path, headers=fields)[0]
                 else:
-                    status = rig.h2(pseudo(rig, tunnel, path) +
-                                    [(k.lower(), v) for k, v in fields.items()],
+                    status = rig.h2(pseudo(rig, tunnel, path) + [(k.lower(), v)
+                                                                 for k, v in fields.items()],
                                     name=rig.host(tunnel),
                                     timeout=3).status
             except OSError as e:  # the connection was ended
                 status = str(e)
             seen = trap.seen[before:]
             if passes:
-                whole = seen and seen[0].target == path and all(
-                    seen[0].all(k.lower()) == [v] for k, v in fields.items())
+                whole = seen and seen[0].target == path and all(seen[0].all(k.lower()) == [v]
+                                                                for k, v in fields.items())
                 tap.ok(status == 200 and whole, f"{what}, HTTP/{http}: comes whole", status)
             else:
                 tap.ok(status != 200 and not seen, f"{what}, HTTP/{http}: {status}", seen)
@@ -279,7 +282,8 @@ def many_small_fields(rig, trap):
     rig.connect(tunnel)
     for count, passes in ((85, True), (2000, False)):  # LimitRequestFields is 100
         try:
-            status = rig.h2(pseudo(rig, tunnel, "/") + [("cookie", f"c{i}=1") for i in range(count)],
+            status = rig.h2(pseudo(rig, tunnel, "/") + [("cookie", f"c{i}=1")
+                                                        for i in range(count)],
                             name=rig.host(tunnel)).status
         except OSError as e:
             status = str(e)
@@ -293,9 +297,8 @@ def long_answers(rig):
     policy = b"default-src " + b"https://x.example " * 600
     answers = [
         (b"Content-Security-Policy: " + policy, {"Content-Security-Policy": policy.strip()}),
-        (b"Location: https://idp.example.com/?SAMLRequest=" + b"x" * 9000 + b"&END", {
-            "Location": b"https://idp.example.com/?SAMLRequest=" + b"x" * 9000 + b"&END"
-        }),
+        (b"Location: https://idp.example.com/?SAMLRequest=" + b"x" * 9000 + b"&END",
+         {"Location": b"https://idp.example.com/?SAMLRequest=" + b"x" * 9000 + b"&END"}),
         (b"X: " + b"y" * 8180, {"X": b"y" * 8180}),
         (b"X: " + b"y" * 7996, {"X": b"y" * 7996}),
         (b"X: y" + b"\r\n z" * 400 + b"y" * 9000, {"X": b"y" + b" z" * 400 + b"y" * 9000}),

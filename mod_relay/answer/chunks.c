@@ -14,7 +14,7 @@
 #include <util_filter.h>
 
 typedef struct chunks {
-    enum { SIZES, TRAILERS } phase; /* trailers begin behind the chunk of size 0 */
+    enum { SIZES, TRAILERS } phase;     /* trailers begin behind the chunk of size 0 */
     enum { BEGINS, ZEROS, OTHER } line; /* what has come of a line with a size */
     char last;                          /* the last byte of a line that comes in pieces */
     int begun;                          /* the next piece is the beginning of a trailer */
@@ -152,6 +152,5 @@ void mod_relay_chunks_follow(request_rec *pr)
 void mod_relay_chunks_register_hooks(apr_pool_t *p)
 {
     /* Below HTTP_IN, which is AP_FTYPE_PROTOCOL. */
-    chunks_filter =
-        ap_register_input_filter("RELAY_CHUNKS", on_read, NULL, AP_FTYPE_PROTOCOL + 1);
+    chunks_filter = ap_register_input_filter("RELAY_CHUNKS", on_read, NULL, AP_FTYPE_PROTOCOL + 1);
 }

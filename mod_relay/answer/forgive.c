@@ -12,16 +12,16 @@
 
 /* The characters of a name (RFC 9110, 5.6.2). */
 static const unsigned char token[256] = {
-    ['!'] = 1,  ['#'] = 1, ['$'] = 1, ['%'] = 1, ['&'] = 1, ['\''] = 1, ['*'] = 1, ['+'] = 1,
-    ['-'] = 1,  ['.'] = 1, ['^'] = 1, ['_'] = 1, ['`'] = 1, ['|'] = 1,  ['~'] = 1, ['0'] = 1,
-    ['1'] = 1,  ['2'] = 1, ['3'] = 1, ['4'] = 1, ['5'] = 1, ['6'] = 1,  ['7'] = 1, ['8'] = 1,
-    ['9'] = 1,  ['A'] = 1, ['B'] = 1, ['C'] = 1, ['D'] = 1, ['E'] = 1,  ['F'] = 1, ['G'] = 1,
-    ['H'] = 1,  ['I'] = 1, ['J'] = 1, ['K'] = 1, ['L'] = 1, ['M'] = 1,  ['N'] = 1, ['O'] = 1,
-    ['P'] = 1,  ['Q'] = 1, ['R'] = 1, ['S'] = 1, ['T'] = 1, ['U'] = 1,  ['V'] = 1, ['W'] = 1,
-    ['X'] = 1,  ['Y'] = 1, ['Z'] = 1, ['a'] = 1, ['b'] = 1, ['c'] = 1,  ['d'] = 1, ['e'] = 1,
-    ['f'] = 1,  ['g'] = 1, ['h'] = 1, ['i'] = 1, ['j'] = 1, ['k'] = 1,  ['l'] = 1, ['m'] = 1,
-    ['n'] = 1,  ['o'] = 1, ['p'] = 1, ['q'] = 1, ['r'] = 1, ['s'] = 1,  ['t'] = 1, ['u'] = 1,
-    ['v'] = 1,  ['w'] = 1, ['x'] = 1, ['y'] = 1, ['z'] = 1,
+    ['!'] = 1, ['#'] = 1, ['$'] = 1, ['%'] = 1, ['&'] = 1, ['\''] = 1, ['*'] = 1, ['+'] = 1,
+    ['-'] = 1, ['.'] = 1, ['^'] = 1, ['_'] = 1, ['`'] = 1, ['|'] = 1,  ['~'] = 1, ['0'] = 1,
+    ['1'] = 1, ['2'] = 1, ['3'] = 1, ['4'] = 1, ['5'] = 1, ['6'] = 1,  ['7'] = 1, ['8'] = 1,
+    ['9'] = 1, ['A'] = 1, ['B'] = 1, ['C'] = 1, ['D'] = 1, ['E'] = 1,  ['F'] = 1, ['G'] = 1,
+    ['H'] = 1, ['I'] = 1, ['J'] = 1, ['K'] = 1, ['L'] = 1, ['M'] = 1,  ['N'] = 1, ['O'] = 1,
+    ['P'] = 1, ['Q'] = 1, ['R'] = 1, ['S'] = 1, ['T'] = 1, ['U'] = 1,  ['V'] = 1, ['W'] = 1,
+    ['X'] = 1, ['Y'] = 1, ['Z'] = 1, ['a'] = 1, ['b'] = 1, ['c'] = 1,  ['d'] = 1, ['e'] = 1,
+    ['f'] = 1, ['g'] = 1, ['h'] = 1, ['i'] = 1, ['j'] = 1, ['k'] = 1,  ['l'] = 1, ['m'] = 1,
+    ['n'] = 1, ['o'] = 1, ['p'] = 1, ['q'] = 1, ['r'] = 1, ['s'] = 1,  ['t'] = 1, ['u'] = 1,
+    ['v'] = 1, ['w'] = 1, ['x'] = 1, ['y'] = 1, ['z'] = 1,
 };
 
 static int is_token(char c)
@@ -230,7 +230,7 @@ static mod_relay_line judge_coding(mod_relay_framing *framing, const char *value
         return MOD_RELAY_LINE_SKIP;
     if (!list)
         return MOD_RELAY_LINE_KEEP;
-    strcpy(made, CODING ": chunked");
+    memcpy(made, CODING ": chunked", sizeof(CODING ": chunked"));
     return MOD_RELAY_LINE_CHANGE;
 }
 
@@ -251,7 +251,7 @@ mod_relay_line mod_relay_forgive_field(mod_relay_framing *framing, const char *l
     if (name == length || line[name] != ':' || !name) {
         const char *reason = name == length || !memchr(line, ':', length) ? "no colon"
                              : !name && line[0] == ':'                    ? "no name"
-                             : is_blank(line[0])   ? "a blank at its beginning"
+                             : is_blank(line[0])    ? "a blank at its beginning"
                              : is_blank(line[name]) ? "a blank before the colon"
                                                     : "a name with other characters in it";
 
@@ -364,8 +364,8 @@ mod_relay_line mod_relay_forgive_status(mod_relay_framing *framing, const char *
         !is_digit(line[digits + 1]) || !is_digit(line[digits + 2]) ||
         (length > digits + 3 && is_digit(line[digits + 3])))
         return MOD_RELAY_LINE_FAULT;
-    framing->status = (line[digits] - '0') * 100 + (line[digits + 1] - '0') * 10 +
-                      (line[digits + 2] - '0');
+    framing->status =
+        (line[digits] - '0') * 100 + (line[digits + 1] - '0') * 10 + (line[digits + 2] - '0');
     reason = skip_blanks(line, digits + 3, length);
     for (at = reason; at < length && !is_control(line[at]); at++)
         continue;

@@ -211,8 +211,9 @@ static apr_status_t next_line(ap_filter_t *f, head *h, apr_bucket_brigade *bb)
             return cut_off(h, bb, much);
         if (mod_relay_forgive_may_frame(h->text + begin, h->have - begin) &&
             memchr(h->text + begin, ':', h->have - begin))
-            return fail(h, bb, "a continued line that could be Content-Length or "
-                               "Transfer-Encoding");
+            return fail(h, bb,
+                        "a continued line that could be Content-Length or "
+                        "Transfer-Encoding");
     }
     return APR_SUCCESS;
 }
@@ -230,10 +231,9 @@ static apr_status_t say(apr_bucket_brigade *bb, const char *line, apr_size_t len
 static void put_aside(head *h)
 {
     /* What mod_proxy itself reads is never so long. */
-    static const char *const own[] = {"Connection",         "Content-Type", "Date",
-                                      "Expires",            "Keep-Alive",   "Last-Modified",
-                                      "Proxy-Authenticate", "TE",           "Trailer",
-                                      "Upgrade"};
+    static const char *const own[] = {
+        "Connection",    "Content-Type",       "Date", "Expires", "Keep-Alive",
+        "Last-Modified", "Proxy-Authenticate", "TE",   "Trailer", "Upgrade"};
     apr_pool_t *p = h->visitor->pool;
     const char *end = h->line + h->length, *colon = memchr(h->line, ':', h->length);
     char *name = apr_pstrmemdup(p, h->line, (apr_size_t)(colon - h->line));
@@ -307,10 +307,10 @@ static apr_status_t next_good(ap_filter_t *f, head *h, apr_bucket_brigade *bb)
         int was = h->phase;
 
         if (h->length) {
-            switch (was == STATUS ? mod_relay_forgive_status(&h->framing, h->line, h->length, made,
-                                                             &why)
-                                  : mod_relay_forgive_field(&h->framing, h->line, h->length,
-                                                            h->folded, made, &why)) {
+            switch (was == STATUS
+                        ? mod_relay_forgive_status(&h->framing, h->line, h->length, made, &why)
+                        : mod_relay_forgive_field(&h->framing, h->line, h->length, h->folded, made,
+                                                  &why)) {
             case MOD_RELAY_LINE_KEEP:
                 h->phase = FIELDS;
                 if (was == FIELDS && h->length > LONG_FIELD) {

@@ -200,8 +200,7 @@ int mod_relay_page_send(request_rec *r, const mod_relay_request *rr, mod_relay_a
 
     ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "%s: name %s%s%s%s%s", page->log,
                   *rr->name ? rr->name : "(invalid)", rr->route.tunnel ? ", tunnel " : "",
-                  rr->route.tunnel ? rr->route.tunnel : "",
-                  answer == MOD_RELAY_GARBLED ? ": " : "",
+                  rr->route.tunnel ? rr->route.tunnel : "", answer == MOD_RELAY_GARBLED ? ": " : "",
                   answer == MOD_RELAY_GARBLED ? rr->fault : "");
     drop_small_body(r, answer == MOD_RELAY_BUSY ? BODY_PATIENCE_BUSY : BODY_PATIENCE);
     mod_relay_memory_ended(r, answer);

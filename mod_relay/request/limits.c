@@ -20,8 +20,8 @@
 /* HTTP/2 begins with these bytes, and then with frames (RFC 9113, 3.4). */
 #define PREFACE (sizeof("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n") - 1)
 
-/* Shorter lines are not counted: there are a hundred of them at most in a head, and as many as there
- * are chunks in a body. */
+/* Shorter lines are not counted: there are a hundred of them at most in a head, and as many as
+ * there are chunks in a body. */
 #define SHORT_LINE 64
 
 typedef struct visitor {
@@ -80,10 +80,11 @@ void mod_relay_limits_raise(server_rec *main_server)
 
 static apr_status_t cut_off(conn_rec *c, apr_bucket_brigade *bb, apr_status_t rv)
 {
-    ap_log_cerror(APLOG_MARK, APLOG_INFO, 0, c,
-                  "RLY117 a request has a head of more than %d kB, or %d fields over HTTP/2, and is "
-                  "refused",
-                  MOD_RELAY_HEAD_MAX / 1024, MOD_RELAY_FIELDS_MAX);
+    ap_log_cerror(
+        APLOG_MARK, APLOG_INFO, 0, c,
+        "RLY117 a request has a head of more than %d kB, or %d fields over HTTP/2, and is "
+        "refused",
+        MOD_RELAY_HEAD_MAX / 1024, MOD_RELAY_FIELDS_MAX);
     apr_brigade_cleanup(bb);
     return rv;
 }
