@@ -8,10 +8,12 @@
 
 #include "chunks.h"
 #include "forgive.h"
-#include "head.h"
 #include "hooks.h"
 
 #include <util_filter.h>
+
+/* Bytes of all trailers. */
+#define TRAILERS_MAX 65536
 
 typedef struct chunks {
     enum { SIZES, TRAILERS } phase;     /* trailers begin behind the chunk of size 0 */
@@ -116,7 +118,7 @@ static apr_status_t read_trailer(ap_filter_t *f, chunks *c, apr_bucket_brigade *
             return rv;
         if (APR_STATUS_IS_EOF(rv) || !length)
             return say(bb, "", 0);
-        if ((c->seen += length) > MOD_RELAY_HEAD_MAX)
+        if ((c->seen += length) > TRAILERS_MAX)
             return APR_EGENERAL;
         whole = line[length - 1] == '\n';
         length -= (apr_size_t)whole;
