@@ -174,11 +174,8 @@ class Field:
                                                       PROXYPASS.format(listen=listen,
                                                                        scheme="https")),
                                    (r"^ *RelaySSH .*\n", ""), (r"^ *LogLevel relay:.*\n", ""),
-                                   (r"^ *ProxyPassInterpolateEnv .*\n",
-                                    ""), (r"ProxyPassReverse .*$",
-                                          "ProxyPassReverse / http://127.0.0.1/"),
-                                   (r" env=RELAY_TUNNEL$", ""), (r"^( *Protocols .*) ssh$", r"\1"),
-                                   (r"relay-(access|error)\.log", r"static-\1.log")):
+                                   (r"^( *Protocols .*) ssh$",
+                                    r"\1"), (r"relay-(access|error)\.log", r"static-\1.log")):
             vhost, count = re.subn(regex, replacement, vhost, flags=re.M)
             if not count:
                 raise RigError(f"relay-vhost.conf has nothing that matches {regex!r}")

@@ -29,6 +29,7 @@ static void register_hooks(apr_pool_t *p)
     mod_relay_waiting_register_hooks(p);
     mod_relay_handoff_tls_register_hooks(p);
     mod_relay_limits_register_hooks(p);
+    mod_relay_misdirected_register_hooks(p);
     mod_relay_route_register_hooks(p);
     mod_relay_paths_register_hooks(p);
     mod_relay_memory_register_hooks(p);

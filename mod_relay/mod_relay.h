@@ -21,6 +21,7 @@
  * request/, from a visitor to a device:
  *
  *   request       the module's own record of a request
+ *   misdirected   over HTTP/2, a connection for each device's name
  *   route         translate_name: Host field -> route -> mod_proxy
  *   fields        the fields of a request that are not the visitor's to set
  *   paths         a path that can be read in two ways keeps to the rules in both
@@ -39,6 +40,9 @@
  *
  *   answer        the changes to a device's final answer
  *   interim       the changes to its interim answers (101, 103)
+ *   public        addresses in both become public ones
+ *   addresses     which addresses mean the device itself, and how visitors have to read them
+ *   hosts         the host of a URL as browsers read it
  *   head          the head of an answer, line by line; bounds on it. head_h2: over HTTP/2
  *   forgive       what browsers forgive in those lines
  *   chunks        and in the lines between chunks

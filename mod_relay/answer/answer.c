@@ -8,6 +8,7 @@
 #include "answer.h"
 #include "hooks.h"
 #include "interim.h"
+#include "public.h"
 #include "request/cookies.h"
 #include "request/pinned.h"
 
@@ -130,6 +131,7 @@ static apr_status_t on_answer(ap_filter_t *f, apr_bucket_brigade *bb)
     if (rr->long_fields)
         apr_table_do(put_in, r->headers_out, rr->long_fields, NULL);
     clean_cookies(r, rr->server->hidden_cookies);
+    mod_relay_public_fields(r, rr);
     set_referrer_policy(r);
     if ((vary = apr_table_get(r->headers_out, "Vary")) != NULL && strlen(vary) > VARY_MAX)
         apr_table_setn(r->headers_out, "Vary", "*");

@@ -51,6 +51,8 @@ typedef struct mod_relay_request {
     apr_table_t *long_fields; /* fields that are too long for mod_proxy, or NULL */
     /* answer.c, for as long: */
     apr_array_header_t *own_cookies; /* const char *: Set-Cookie of the relay's own modules */
+    /* public.c, once a field has an address: */
+    struct mod_relay_addresses *addresses;
     /* interim.c, for as long: */
     struct mod_relay_interim *interim;
     /* attempt.c, for as long: */

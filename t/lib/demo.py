@@ -70,7 +70,7 @@ class Demo:
                                stdout=sys.stderr)
         if build.returncode:
             raise relayrig.RigError("the build failed; what it said stands above")
-        self.rig = rig = relayrig.Rig(say=self.step, rlyd="auto")
+        self.rig = rig = relayrig.Rig(say=self.step, rlyd="auto", many=True)
         self.step("opening a tunnel for the device")
         self.device = self.start_device()
         args = ("open", "-d", "demo-nas", "-t", "1h", "-o", f"{rig.dir}/bundles/1", self.device.url)
