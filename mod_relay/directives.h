@@ -38,6 +38,8 @@ typedef struct mod_relay_server {
     void *proxy_conf, *proxy_conf_for[2];
     /* tls.c: mod_ssl's settings for https:// services, and for old ones; NULL without mod_ssl */
     struct ap_conf_vector_t *device_tls[2];
+    /* request/limits.c, likewise: */
+    int large_heads; /* requests that this server reads first may have fields of 64 kB */
 } mod_relay_server;
 
 static inline mod_relay_server *mod_relay_server_of(const server_rec *s)

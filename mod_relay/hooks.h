@@ -19,6 +19,7 @@ void mod_relay_status_register_hooks(apr_pool_t *p); /* mod_status's status_hook
 void mod_relay_handoff_register_hooks(apr_pool_t *p);     /* process_connection: ahead of mod_ssl */
 void mod_relay_waiting_register_hooks(apr_pool_t *p);     /* child_init: its thread */
 void mod_relay_handoff_tls_register_hooks(apr_pool_t *p); /* process_connection: after mod_ssl */
+void mod_relay_limits_register_hooks(apr_pool_t *p);      /* pre_connection, a filter */
 
 /* A request. */
 void mod_relay_misdirected_register_hooks(apr_pool_t *p); /* post_read_request */
@@ -33,6 +34,7 @@ void mod_relay_owner_register_hooks(apr_pool_t *p);   /* pre_connection: ahead o
 void mod_relay_origin_register_hooks(apr_pool_t *p);  /* the same, child_init, mod_proxy's fixups */
 void mod_relay_wire_register_hooks(apr_pool_t *p);    /* pre_connection, a filter */
 void mod_relay_head_register_hooks(apr_pool_t *p);    /* mod_proxy's create_req, a filter */
+void mod_relay_chunks_register_hooks(apr_pool_t *p);  /* a filter */
 void mod_relay_head_h2_register_hooks(apr_pool_t *p); /* pre_connection, a filter */
 void mod_relay_tls_register_hooks(apr_pool_t *p);     /* post_config, pre_connection */
 void mod_relay_tls_context_register_hooks(apr_pool_t *p); /* mod_ssl's init_server */

@@ -28,6 +28,7 @@ static void register_hooks(apr_pool_t *p)
     mod_relay_handoff_register_hooks(p);
     mod_relay_waiting_register_hooks(p);
     mod_relay_handoff_tls_register_hooks(p);
+    mod_relay_limits_register_hooks(p);
     mod_relay_misdirected_register_hooks(p);
     mod_relay_route_register_hooks(p);
     mod_relay_paths_register_hooks(p);
@@ -40,6 +41,7 @@ static void register_hooks(apr_pool_t *p)
     mod_relay_tls_context_register_hooks(p);
     mod_relay_wire_register_hooks(p);
     mod_relay_head_register_hooks(p);
+    mod_relay_chunks_register_hooks(p);
     mod_relay_head_h2_register_hooks(p);
     mod_relay_attempt_register_hooks(p);
     mod_relay_answer_register_hooks(p);

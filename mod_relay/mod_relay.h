@@ -36,6 +36,7 @@
  *   pinned        a visitor's own connection, to devices that log connections in
  *   attempt       one try at a device, and when there is a second
  *   wire          one connection to a device: what may go on it, and what was lost
+ *   limits        a visitor's fields may be long, and his head is bounded
  *   owner         a connection reaches the tunnel user's socket only
  *   tls           https:// services: mod_ssl's settings, the first handshake of a backend
  *   tls_context   what OpenSSL accepts of them, and why a handshake failed
@@ -47,7 +48,9 @@
  *   public        addresses in both become public ones
  *   addresses     which addresses mean the device itself, and how visitors have to read them
  *   hosts         the host of a URL as browsers read it
- *   head          a bound on the head of an answer; head_h2: over HTTP/2
+ *   head          the head of an answer, line by line; bounds on it. head_h2: over HTTP/2
+ *   forgive       what browsers forgive in those lines
+ *   chunks        and in the lines between chunks
  *   frames        the frames of HTTP/2 that are counted for that
  *   hpack         the size of HTTP/2's fields once they are unpacked
  *   memory        browsers forget a name that has ended or changed hands

@@ -10,6 +10,7 @@
 #include "hooks.h"
 #include "realm.h"
 #include "request/backend.h"
+#include "request/limits.h"
 #include "request/owner.h"
 #include "request/proxy.h"
 #include "request/secrets.h"
@@ -76,6 +77,7 @@ static int check_config(apr_pool_t *p, apr_pool_t *plog, apr_pool_t *ptemp, serv
         mod_relay_check_realm(APR_ARRAY_IDX(mod_relay_realms(), i, mod_relay_realm *), main_server,
                               ptemp);
     mod_relay_ssh_servers_note(main_server, p);
+    mod_relay_limits_raise(main_server);
     return OK;
 }
 

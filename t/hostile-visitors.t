@@ -117,8 +117,8 @@ CASES = [
                    "GET @/case-N HTTP/1.1", "GET case-N:22/ HTTP/1.1")),
     *((f"header line {line[:30]!r}", post(line, "", method="GET"), (400, None))
       for line in (": x", "X y: z", "X", "X\x00: y", "X: \x01", "X: a\x00b", "(x): y", "X: " +
-                   "y" * 9000, "\r\n".join(f"X-{i}: y"
-                                           for i in range(101)), "Host: evil.example", "Host:")),
+                   "y" * 70000, "\r\n".join(f"X-{i}: y"
+                                            for i in range(101)), "Host: evil.example", "Host:")),
     ("a folded header", post("X: a\r\n b: c", "", method="GET"), (200, 400)),
 ]
 

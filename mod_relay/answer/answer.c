@@ -13,6 +13,7 @@
 #include "request/pinned.h"
 
 #include <apr_strings.h>
+#include <http_protocol.h>
 #include <util_filter.h>
 
 /* ap_http_header_filter() compares each name in Vary with all others. A longer field becomes `*`.
@@ -95,13 +96,40 @@ static int take_out(void *data, const char *key, const char *value)
     return 1;
 }
 
+static int put_in(void *data, const char *key, const char *value)
+{
+    apr_table_addn(data, key, value);
+    return 1;
+}
+
+/*
+ * The body broke off before anything of the answer has gone to the visitor. httpd would answer with
+ * a page of its own to this; without it, request_status sends ours.
+ */
+static int is_broken(apr_bucket_brigade *bb)
+{
+    apr_bucket *b;
+
+    for (b = APR_BRIGADE_FIRST(bb); b != APR_BRIGADE_SENTINEL(bb); b = APR_BUCKET_NEXT(b))
+        if (!APR_BUCKET_IS_METADATA(b) || APR_BUCKET_IS_FLUSH(b) || AP_BUCKET_IS_ERROR(b))
+            return AP_BUCKET_IS_ERROR(b);
+    return 0;
+}
+
 static apr_status_t on_answer(ap_filter_t *f, apr_bucket_brigade *bb)
 {
     mod_relay_request *rr = f->ctx;
     request_rec *r = f->r;
     const char *vary;
 
+    if (rr->worker && is_broken(bb)) {
+        rr->fault = "its body breaks off";
+        r->eos_sent = 0; /* it goes no further */
+        return apr_brigade_cleanup(bb);
+    }
     mod_relay_interim_end(rr);
+    if (rr->long_fields)
+        apr_table_do(put_in, r->headers_out, rr->long_fields, NULL);
     clean_cookies(r, rr->server->hidden_cookies);
     mod_relay_public_fields(r, rr);
     set_referrer_policy(r);
@@ -128,6 +156,7 @@ void mod_relay_answer_end(request_rec *r, mod_relay_request *rr)
 {
     mod_relay_interim_end(rr);
     put_back(r, rr);
+    rr->long_fields = NULL;
 }
 
 void mod_relay_answer_register_hooks(apr_pool_t *p)

@@ -12,4 +12,7 @@
 /** Each field costs httpd a kilobyte; devices send some twenty. */
 #define MOD_RELAY_FIELDS_MAX 500
 
+/** One field, with its name; 64 kB and some for the name. */
+#define MOD_RELAY_FIELD_MAX (65536 + 1024)
+
 #endif

@@ -39,6 +39,11 @@ static const struct page {
                           "The device is connected, but its service does not answer. Check that "
                           "the service is running on the device.",
                           "RLY143 the device is connected, but its service does not answer"},
+    [MOD_RELAY_GARBLED] = {502, "garbled", "The device's answer cannot be used",
+                           "The device is connected, but what its service answers is no valid "
+                           "answer to a browser. Reload the page; if this stays, the service has a "
+                           "fault, or is not for browsers.",
+                           "RLY138 the device's answer cannot be used"},
     [MOD_RELAY_UNAVAILABLE] =
         {503, "unavailable", "The relay cannot look this address up at the moment",
          "This is a fault of the relay, not of the device. Reload the page in a moment.",
@@ -218,9 +223,10 @@ int mod_relay_page_send(request_rec *r, const mod_relay_request *rr, mod_relay_a
     const char *body;
     form f;
 
-    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "%s: name %s%s%s", page->log,
+    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "%s: name %s%s%s%s%s", page->log,
                   *rr->name ? rr->name : "(invalid)", rr->route.tunnel ? ", tunnel " : "",
-                  rr->route.tunnel ? rr->route.tunnel : "");
+                  rr->route.tunnel ? rr->route.tunnel : "", answer == MOD_RELAY_GARBLED ? ": " : "",
+                  answer == MOD_RELAY_GARBLED ? rr->fault : "");
     drop_small_body(r, answer == MOD_RELAY_BUSY ? BODY_PATIENCE_BUSY : BODY_PATIENCE);
     mod_relay_memory_ended(r, answer);
     if (page->status == 503)

@@ -81,7 +81,7 @@ static int request_status(int *status, request_rec *r)
     mod_relay_answer_end(r, rr);
     mod_relay_origin_end(r, rr);
     mod_relay_secrets_show(r, rr);
-    if (!is_failure(r, *status) || r->connection->aborted)
+    if ((!is_failure(r, *status) && !rr->fault) || r->connection->aborted)
         return OK;
     if (r->bytes_sent || r->eos_sent) { /* mod_proxy_http2 has spoken for itself */
         *status = OK;
@@ -89,7 +89,7 @@ static int request_status(int *status, request_rec *r)
     }
     /* While the device is connected, sshd listens there as the tunnel user. */
     answer = mod_relay_owner_listens(rr->realm, rr->route.listen) == RELAY_OWNER_USER
-                 ? MOD_RELAY_SILENT
+                 ? rr->fault ? MOD_RELAY_GARBLED : MOD_RELAY_SILENT
                  : MOD_RELAY_OFFLINE;
     if (answer == MOD_RELAY_SILENT && (tls = mod_relay_tls_page(r, rr)) >= 0)
         answer = (mod_relay_answer)tls;

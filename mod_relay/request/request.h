@@ -19,6 +19,7 @@ typedef enum {
     MOD_RELAY_SILENT,      /* 502: the device is connected, but its service does not answer */
     MOD_RELAY_UNAVAILABLE, /* 503: the relay cannot tell at the moment */
     MOD_RELAY_NOT_WEB,     /* 404: the service is not for browsers */
+    MOD_RELAY_GARBLED,     /* 502: the device's answer cannot be used */
     MOD_RELAY_BUSY,        /* 503: the tunnel holds its share of httpd's threads */
     /* 502: there is no TLS connection with the service, */
     MOD_RELAY_TLS_OLD,         /* which knows nothing newer, */
@@ -53,6 +54,9 @@ typedef struct mod_relay_request {
     void *proxy; /* mod_proxy's proxy_server_conf */
     int pinned;  /* its connection is this visitor's own */
     char *url;   /* what mod_proxy_http2 was given, or NULL */
+    /* head.c, while an answer is read: */
+    const char *fault;        /* why it cannot be used, or NULL; answer.c writes it, too */
+    apr_table_t *long_fields; /* fields that are too long for mod_proxy, or NULL */
     /* answer.c, for as long: */
     apr_array_header_t *own_cookies; /* const char *: Set-Cookie of the relay's own modules */
     /* public.c, once a field has an address: */

@@ -24,6 +24,7 @@ const fuzz_target fuzz_targets[] = {
     {"answers", fuzz_answers, 4096},
     {"live", fuzz_live, 600},
     {"cookies", fuzz_cookies, 2000},
+    {"forgive", fuzz_forgive, 2000},
     {"addresses", fuzz_addresses, 2000},
     {NULL, NULL, 0},
 };

@@ -108,8 +108,8 @@ class Client:
             if result.returncode:
                 raise OSError(f"curl: exit status {result.returncode}: "
                               f"{result.stderr.decode(errors='replace').strip()}")
-            with open(head, newline="") as f:
-                blocks = [b for b in f.read().split("\r\n\r\n") if b]
+            with open(head, newline="", encoding="latin-1") as f:
+                blocks = [b for b in f.read().split("\r\n\r\n") if b.startswith("HTTP/")]
             first, _, rest = blocks[-1].partition("\r\n")
             if not first.startswith("HTTP/2"):
                 raise OSError(f"the answer is not HTTP/2: {first}")
