@@ -21,8 +21,7 @@ void mod_relay_handoff_tls_register_hooks(apr_pool_t *p); /* process_connection:
 
 /* A request. */
 void mod_relay_misdirected_register_hooks(apr_pool_t *p); /* post_read_request */
-
-void mod_relay_route_register_hooks(apr_pool_t *p);  /* translate_name, handler */
+void mod_relay_route_register_hooks(apr_pool_t *p);  /* translate_name, type_checker, handler */
 void mod_relay_paths_register_hooks(apr_pool_t *p);  /* fixups */
 void mod_relay_memory_register_hooks(apr_pool_t *p); /* handler, mod_proxy's fixups, a filter */
 void mod_relay_shares_register_hooks(apr_pool_t *p); /* handler: ahead of mod_proxy's */
@@ -33,6 +32,8 @@ void mod_relay_owner_register_hooks(apr_pool_t *p);   /* pre_connection: ahead o
 void mod_relay_origin_register_hooks(apr_pool_t *p);  /* the same, child_init, mod_proxy's fixups */
 void mod_relay_head_register_hooks(apr_pool_t *p);    /* mod_proxy's create_req, a filter */
 void mod_relay_head_h2_register_hooks(apr_pool_t *p); /* pre_connection, a filter */
+void mod_relay_tls_register_hooks(apr_pool_t *p);     /* post_config, pre_connection */
+void mod_relay_tls_context_register_hooks(apr_pool_t *p); /* mod_ssl's init_server */
 
 /* An answer: filters only. */
 void mod_relay_attempt_register_hooks(apr_pool_t *p);

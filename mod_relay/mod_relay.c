@@ -36,6 +36,8 @@ static void register_hooks(apr_pool_t *p)
     mod_relay_proxy_register_hooks(p);
     mod_relay_owner_register_hooks(p);
     mod_relay_origin_register_hooks(p);
+    mod_relay_tls_register_hooks(p);
+    mod_relay_tls_context_register_hooks(p);
     mod_relay_head_register_hooks(p);
     mod_relay_head_h2_register_hooks(p);
     mod_relay_attempt_register_hooks(p);

@@ -36,6 +36,8 @@
  *   pinned        a visitor's own connection, to devices that log connections in
  *   attempt       one try at a device, and when there is a second
  *   owner         a connection reaches the tunnel user's socket only
+ *   tls           https:// services: mod_ssl's settings, the first handshake of a backend
+ *   tls_context   what OpenSSL accepts of them, and why a handshake failed
  *
  * answer/, from a device to a visitor, or in its stead:
  *

@@ -13,6 +13,7 @@
 #include "request/owner.h"
 #include "request/proxy.h"
 #include "request/secrets.h"
+#include "request/tls.h"
 #include "routes/cache.h"
 #include "routes/lookup.h"
 #include "routes/watch.h"
@@ -68,6 +69,8 @@ static int check_config(apr_pool_t *p, apr_pool_t *plog, apr_pool_t *ptemp, serv
                                        s, p))
             return HTTP_INTERNAL_SERVER_ERROR;
         conf->hidden_cookies = mod_relay_hidden_cookies(conf->hide_cookies, p);
+        if (!mod_relay_tls_prepare(conf, s, p, ptemp))
+            return HTTP_INTERNAL_SERVER_ERROR;
     }
     for (i = 0; i < mod_relay_realms()->nelts; i++)
         mod_relay_check_realm(APR_ARRAY_IDX(mod_relay_realms(), i, mod_relay_realm *), main_server,

@@ -10,11 +10,17 @@
 
 #include <mod_proxy.h>
 
+#pragma weak ap_proxy_acquire_connection
+#pragma weak ap_proxy_connect_backend
+#pragma weak ap_proxy_connection_create_ex
 #pragma weak ap_proxy_define_worker
+#pragma weak ap_proxy_determine_connection
 #pragma weak ap_proxy_initialize_worker
+#pragma weak ap_proxy_release_connection
 #pragma weak ap_proxy_tunnel_create
 #pragma weak ap_proxy_tunnel_run
 #pragma weak proxy_hook_pre_request
 #pragma weak proxy_run_scheme_handler
+#pragma weak proxy_run_section_post_config
 
 #endif

@@ -190,7 +190,9 @@ static const char *ssh_command(const opening *op)
     if (op->bundle_path)
         return apr_psprintf(p, "ssh -N -F %s relay",
                             rly_shell_quote(apr_pstrcat(p, op->bundle_path, "/config", NULL), p));
-    command = apr_psprintf(p, "ssh -N -p %d", op->o.tls ? cfg->https_port : cfg->ssh_port);
+    /* It ends where it cannot listen, so that whatever starts it again can help. */
+    command = apr_psprintf(p, "ssh -N -o ExitOnForwardFailure=yes -p %d",
+                           op->o.tls ? cfg->https_port : cfg->ssh_port);
     if (op->o.tls)
         command = apr_pstrcat(
             p, command, " -o ",
@@ -204,21 +206,30 @@ static const char *ssh_command(const opening *op)
                        NULL);
 }
 
-/* Warnings about names that had an owner before, as JSON; NULL where there are none. */
+static void add_note(json_t **notes, const char *kind, const char *note, apr_pool_t *p)
+{
+    if (!note)
+        return;
+    rly_error("%s: %s", kind, note);
+    if (!*notes)
+        *notes = json_array();
+    json_array_append_new(*notes, rly_json_text(note, p));
+}
+
+/* Warnings about names that had an owner before, and notes on services, as JSON; NULL where there
+ * are none. */
 static json_t *notes_json(const opening *op)
 {
     const relay_tunnel *t = op->tunnel;
+    apr_pool_t *p = op->r->p;
     json_t *notes = NULL;
-    const char *note;
 
     for (int i = 0; i < t->nroutes; i++) {
-        if ((note = relay_handover_note(&t->routes[i].handover, t->routes[i].name, t->device,
-                                        op->r->p)) == NULL)
-            continue;
-        rly_error("warning: %s", note);
-        if (!notes)
-            notes = json_array();
-        json_array_append_new(notes, rly_json_text(note, op->r->p));
+        const relay_tunnel_route *route = &t->routes[i];
+
+        add_note(&notes, "warning",
+                 relay_handover_note(&route->handover, route->name, t->device, p), p);
+        add_note(&notes, "note", rly_service_note(route->service, t->needs.host, p), p);
     }
     return notes;
 }

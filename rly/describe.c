@@ -30,6 +30,27 @@ const char *rly_route_forward(const relay_tunnel_route *route, const char *betwe
                        NULL);
 }
 
+const char *rly_service_note(const char *text, const char *host, apr_pool_t *p)
+{
+    relay_service *service;
+
+    if (relay_service_parse(&service, text, p, NULL) != APR_SUCCESS)
+        return NULL;
+    if (strchr(service->host, ':'))
+        return apr_psprintf(p,
+                            "%s: dropbear's client cannot forward to an IPv6 address; OpenSSH's "
+                            "can. For dropbear open a name that the device looks up to it, like "
+                            "%s://localhost:%u",
+                            text, service->scheme, service->port);
+    if (relay_scheme_is_web(service->scheme) && strcmp(host, "public") == 0 &&
+        service->host[strspn(service->host, "0123456789.")] && strcmp(service->host, "localhost"))
+        return apr_psprintf(p,
+                            "%s: it is asked for by its public name; where it answers to %s alone, "
+                            "open it with --host device",
+                            text, service->host);
+    return NULL;
+}
+
 json_t *rly_json_text(const char *text, apr_pool_t *p)
 {
     return text ? json_string(rly_text_utf8(text, p)) : json_null();

@@ -49,6 +49,12 @@ json_t *rly_route_json(const relay_config *cfg, const relay_tunnel *t, int i, ap
 apr_status_t rly_tunnel_json(json_t **out, rly_links *links, const relay_tunnel *t,
                              const char **why);
 
+/**
+ * What whoever opens a service should know of it, or NULL.
+ * @param host what the service is given as Host: public, device or a name
+ */
+const char *rly_service_note(const char *text, const char *host, apr_pool_t *p);
+
 /** A string of JSON that is valid, whatever bytes a record holds. */
 json_t *rly_json_text(const char *text, apr_pool_t *p);
 

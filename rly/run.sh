@@ -152,6 +152,11 @@ find_client() {
 # dropbear reads its own format of keys, and pins host keys in $HOME/.ssh/known_hosts under the
 # host's name.
 prepare_dropbear() {
+    # It splits its argument at each colon.
+    target=$(sed -n 's/^ *RemoteForward [^ ]* \(\[.*\)/\1/p' config | head -n 1)
+    [ -z "$target" ] ||
+        die "dropbear's client cannot forward to $target, an IPv6 address: install OpenSSH's ssh," \
+            "or open the tunnel with a name of this device for it, such as localhost"
     mkdir -m 700 "$state/.ssh"
     sed "s/^[^ ]* /$host /" known_hosts >"$state/.ssh/known_hosts" ||
         die "cannot write $state/.ssh/known_hosts"

@@ -419,6 +419,15 @@ def places(rig, device):
     is_(linked.wait(5), 143, "which ends on SIGTERM, too")
 
 
+def point_at(bundle, target):
+    """Has a bundle's config lead to another target."""
+    with open(f"{bundle}/config", "r+") as f:
+        text = re.sub(r"(RemoteForward \S+) .*", rf"\1 {target}", f.read())
+        f.seek(0)
+        f.write(text)
+        f.truncate()
+
+
 @test(thread="cannot_run")
 def cannot_run(rig, device):
     t = rig.open(device.url)
@@ -429,8 +438,10 @@ def cannot_run(rig, device):
                                                       lambda d: open(f"{d}/config", "w").close(), 1,
                                                       "config has no line"),
         ("no key for dropbear", ["dbclient"],
-         lambda d: [os.unlink(f"{d}/{k}")
-                    for k in ("id_relay", "id_relay.dropbear")], 1, "no private key")):
+         lambda d: [os.unlink(f"{d}/{k}") for k in ("id_relay", "id_relay.dropbear")], 1,
+         "no private key"), ("IPv6 with dropbear", ["dbclient"
+                                                    ], lambda d: point_at(d, "[::1]:8080"), 1,
+                             r"cannot forward to \[::1\]:8080, an IPv6 address")):
         b = box(rig, name.replace(" ", "-"), DASH, *programs)
         bundle = f"{b.dir}/copy"
         shutil.copytree(t["bundle"], bundle)

@@ -51,6 +51,31 @@ static const struct page {
          "The device is connected, but as many of its requests are being answered as the relay "
          "lets one device have. Reload the page in a moment.",
          "RLY148 as many requests of this tunnel are under way as RelayTunnelThreads allows"},
+    [MOD_RELAY_TLS_OLD] =
+        {502, "tls-old", "The device's TLS is too old",
+         "The device is connected, but it knows only versions, keys or ciphers of TLS that the "
+         "relay does not accept by itself. Whoever opened the tunnel can accept them: rly open "
+         "--old-tls.",
+         "RLY161 the device's TLS is too old: `rly open --old-tls' or RelayOldTLS accepts it"},
+    [MOD_RELAY_TLS_NONE] =
+        {502, "tls-none", "The device's service does not speak TLS",
+         "The device is connected, but what answers there is not HTTPS. Whoever opened the tunnel "
+         "can open the service as http:// instead of https://.",
+         "RLY162 the device's service does not speak TLS: open it as http://"},
+    [MOD_RELAY_TLS_NAME] =
+        {502, "tls-name", "The device does not answer to this name",
+         "The device is connected, but its TLS serves other names only. Whoever opened the tunnel "
+         "can say which: rly open --host NAME.",
+         "RLY163 the device's TLS refuses the name it is sent, and none: `rly open --host NAME'"},
+    [MOD_RELAY_TLS_CERTIFICATE] =
+        {502, "tls-certificate", "The device asks for a certificate",
+         "The device is connected, but its TLS lets in only those who have a certificate that it "
+         "knows. The relay can have one: SSLProxyMachineCertificateFile in its virtual host.",
+         "RLY164 the device's TLS wants a certificate: SSLProxyMachineCertificateFile"},
+    [MOD_RELAY_TLS_FAILED] =
+        {502, "tls", "There is no TLS connection with the device",
+         "The device is connected, but TLS with its service failed. The relay's log says why.",
+         "RLY165 TLS with the device's service failed"},
 };
 
 /* ---- Accept */

@@ -15,6 +15,9 @@
 #include <apr_hash.h>
 #include <apr_thread_mutex.h>
 
+/* The pool of a backend has the backend itself under this name. */
+#define KEY "mod_relay_backend"
+
 /* A doubted backend waits this long for a request that finds its route unchanged. */
 #define DOUBT_GRACE apr_time_from_sec(1)
 
@@ -27,6 +30,7 @@ typedef struct mod_relay_backend {
     int refs;           /* requests; none where it is private (pinned.c) */
     apr_time_t doubted; /* since when, or 0 */
     apr_time_t used;    /* when a request last began or ended, 0 at first */
+    mod_relay_backend_tls tls;
     mod_relay_backends *all;
     struct mod_relay_backend *next; /* in the list of retired ones */
 } backend;
@@ -169,8 +173,9 @@ static backend *make_backend(mod_relay_backends *b, const char *key, request_rec
 
     if (apr_pool_create(&p, b->pool) != APR_SUCCESS)
         return NULL;
-    apr_pool_tag(p, "mod_relay_backend");
+    apr_pool_tag(p, KEY);
     be = apr_pcalloc(p, sizeof(*be));
+    apr_pool_userdata_setn(be, KEY, NULL, p);
     be->key = apr_pstrdup(p, key);
     be->name = apr_pstrdup(p, rr->name);
     be->pool = p;
@@ -210,6 +215,23 @@ mod_relay_backend *mod_relay_backend_make_private(request_rec *r, const mod_rela
 struct proxy_worker *mod_relay_backend_worker(const mod_relay_backend *be)
 {
     return be->worker;
+}
+
+mod_relay_backend_tls *mod_relay_backend_tls_of(mod_relay_backend *be)
+{
+    return &be->tls;
+}
+
+/* mod_proxy makes a connection's pools below that of its worker (connection_constructor() in
+ * proxy_util.c). */
+mod_relay_backend *mod_relay_backend_of(const conn_rec *c)
+{
+    apr_pool_t *p = c->outgoing ? c->pool : NULL;
+    void *be = NULL;
+
+    for (; p && !be; p = apr_pool_parent_get(p))
+        apr_pool_userdata_get(&be, KEY, p);
+    return be;
 }
 
 void mod_relay_backend_destroy(mod_relay_backend *be)

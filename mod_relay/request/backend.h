@@ -16,6 +16,16 @@
 typedef struct mod_relay_backends mod_relay_backends;
 typedef struct mod_relay_backend mod_relay_backend;
 
+/** What is known of the TLS of a route's service. tls_context.c and tls.c have its meaning; all of
+ * it is read and written by apr_atomic. */
+typedef struct mod_relay_backend_tls {
+    volatile apr_uint32_t works;     /* the last handshake succeeded */
+    volatile apr_uint32_t nameless;  /* the service refuses the name: it is sent none */
+    volatile apr_uint32_t certified; /* the service has asked for a certificate of the relay's */
+    volatile apr_uint32_t fault;     /* a mod_relay_tls_fault, since the last request began */
+    volatile apr_uint32_t code;      /* OpenSSL's error beside that, or 0 */
+} mod_relay_backend_tls;
+
 void mod_relay_backends_create(mod_relay_backends **out, apr_pool_t *p);
 
 /**
@@ -45,6 +55,11 @@ const char *mod_relay_backend_key_for(request_rec *r, const mod_relay_request *r
 const char *mod_relay_backend_key(const mod_relay_backend *be);
 
 struct proxy_worker *mod_relay_backend_worker(const mod_relay_backend *be);
+
+mod_relay_backend_tls *mod_relay_backend_tls_of(mod_relay_backend *be);
+
+/** The backend that a connection to a device belongs to; NULL: it is no connection to a device. */
+mod_relay_backend *mod_relay_backend_of(const conn_rec *c);
 
 /** A backend that no other request gets; NULL after a line in the log. The caller ends it. */
 mod_relay_backend *mod_relay_backend_make_private(request_rec *r, const mod_relay_request *rr);

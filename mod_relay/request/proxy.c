@@ -11,6 +11,7 @@
 #include "pinned.h"
 #include "routes/lookup.h"
 #include "secrets.h"
+#include "tls.h"
 #include "weak_proxy.h"
 
 #include <apr_optional_hooks.h>
@@ -44,7 +45,7 @@ static int pre_request(proxy_worker **worker, proxy_balancer **balancer, request
     mod_relay_origin_begin(r, rr);
     mod_relay_answer_begin(r, rr);
     mod_relay_attempt_begin(r, rr, unused);
-    return OK;
+    return mod_relay_tls_begin(r, rr, conf, *url);
 }
 
 /* ---- request_status: how did it end? */
@@ -72,6 +73,7 @@ static int request_status(int *status, request_rec *r)
     mod_relay_request *rr = mod_relay_request_of(r);
     mod_relay_answer answer;
     const char *gone;
+    int tls;
 
     if (!rr || !rr->worker)
         return OK;
@@ -89,6 +91,8 @@ static int request_status(int *status, request_rec *r)
     answer = mod_relay_owner_listens(rr->realm, rr->route.listen) == RELAY_OWNER_USER
                  ? MOD_RELAY_SILENT
                  : MOD_RELAY_OFFLINE;
+    if (answer == MOD_RELAY_SILENT && (tls = mod_relay_tls_page(r, rr)) >= 0)
+        answer = (mod_relay_answer)tls;
     if (mod_relay_lookup(rr->realm->lookups, rr->server, rr->name, &rr->route, &gone, r->pool) ==
         RELAY_EGONE)
         answer = MOD_RELAY_GONE;

@@ -19,7 +19,13 @@ typedef enum {
     MOD_RELAY_SILENT,      /* 502: the device is connected, but its service does not answer */
     MOD_RELAY_UNAVAILABLE, /* 503: the relay cannot tell at the moment */
     MOD_RELAY_NOT_WEB,     /* 404: the service is not for browsers */
-    MOD_RELAY_BUSY         /* 503: the tunnel holds its share of httpd's threads */
+    MOD_RELAY_BUSY,        /* 503: the tunnel holds its share of httpd's threads */
+    /* 502: there is no TLS connection with the service, */
+    MOD_RELAY_TLS_OLD,         /* which knows nothing newer, */
+    MOD_RELAY_TLS_NONE,        /* which does not speak TLS, */
+    MOD_RELAY_TLS_NAME,        /* which refuses the name that it is sent, */
+    MOD_RELAY_TLS_CERTIFICATE, /* which wants a certificate of the relay's, */
+    MOD_RELAY_TLS_FAILED       /* or for another reason */
 } mod_relay_answer;
 
 typedef struct mod_relay_request {

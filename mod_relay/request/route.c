@@ -72,6 +72,12 @@ static const char *raw_path(request_rec *r)
 static void to_device(request_rec *r, mod_relay_request *rr)
 {
     clean_headers(r, rr);
+    /*
+     * mod_deflate and mod_brotli give an answer another ETag, which the device would not know
+     * again, and take its length and ranges away. The device compresses, or nobody does.
+     */
+    apr_table_addn(r->subprocess_env, "no-gzip", "1");
+    apr_table_addn(r->subprocess_env, "no-brotli", "1");
     r->proxyreq = PROXYREQ_REVERSE;
     r->handler = "proxy-server";
     r->filename = apr_pstrcat(r->pool, "proxy:", rr->route.origin, raw_path(r), NULL);
@@ -156,6 +162,15 @@ static int map_to_storage(request_rec *r)
     return rr && rr->answer >= 0 ? OK : DECLINED;
 }
 
+/*
+ * mod_mime would say by the name of a path what the device has not said itself: a Content-Type, a
+ * Content-Language.
+ */
+static int type_checker(request_rec *r)
+{
+    return mod_relay_request_of(r) ? OK : DECLINED;
+}
+
 static int page_handler(request_rec *r)
 {
     const mod_relay_request *rr = mod_relay_request_of(r);
@@ -175,5 +190,6 @@ void mod_relay_route_register_hooks(apr_pool_t *p)
 
     ap_hook_translate_name(translate_name, before, after, APR_HOOK_FIRST);
     ap_hook_map_to_storage(map_to_storage, NULL, NULL, APR_HOOK_FIRST);
+    ap_hook_type_checker(type_checker, NULL, NULL, APR_HOOK_REALLY_FIRST);
     ap_hook_handler(page_handler, NULL, NULL, APR_HOOK_FIRST);
 }

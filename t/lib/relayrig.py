@@ -346,11 +346,12 @@ class Rig(Client):
 
     def _httpd_modules(self):
         """LoadModule lines: Debian's usual modules, and what relay.load's Depends line asks for, as
-        a2enmod does."""
+        a2enmod does; and Debian's configuration of them."""
         lines, seen = [
             f"LoadModule mpm_{self.mpm}_module {MODULES}/mod_mpm_{self.mpm}.so",
             f"Include {MODS_AVAILABLE}/mpm_{self.mpm}.conf"
         ], set()
+        configured = []
 
         def load(name, path):
             if name in seen:
@@ -362,13 +363,16 @@ class Rig(Client):
                 for other in depends.split():
                     load(other, f"{MODS_AVAILABLE}/{other}.load")
             lines.extend(re.findall(r"^\s*LoadModule .*$", text, re.M))
+            conf = f"{MODS_AVAILABLE}/{name}.conf"
+            if os.path.exists(conf):
+                configured.append(f"Include {conf}")
 
         for name in MODS_ENABLED:
             load(name, f"{MODS_AVAILABLE}/{name}.load")
         if not self.http2:
             seen.update(("http2", "proxy_http2"))
         load("relay", self.installed("/usr/share/mod_relay/apache-conf/relay.load"))
-        text = "\n".join(lines) + "\n"
+        text = "\n".join(lines + configured) + "\n"
         return text.replace(f"{MODULES}/mod_relay.so", f"{self.root}{MODULES}/mod_relay.so")
 
     def _vhost(self):
