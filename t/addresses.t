@@ -207,6 +207,18 @@ def fields(rig):
 
 
 @test
+def given_host(rig):
+    device = rig.device()
+    tunnel = rig.open(device.url, args=["--host", "box.test:5001"])
+    rig.connect(tunnel)
+    for to, expected in (("http://box.test/x", "/x"), ("https://BOX.test:81/x", "/x"),
+                         ("http://xbox.test/x", "http://xbox.test/x")):
+        tap.is_(
+            rig.get(tunnel, f"/redirect?to={to}")[1]["Location"], expected,
+            f"the name that the device is given is its own: {to}")
+
+
+@test
 def old_vhost():
     with Rig(vhost=OLD_VHOST) as old:
         device = old.device()

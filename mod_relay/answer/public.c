@@ -2,6 +2,7 @@
 
 #include "public.h"
 #include "addresses.h"
+#include "request/origin.h"
 
 #include <apr_strings.h>
 #include <http_protocol.h>
@@ -20,15 +21,16 @@ static mod_relay_addresses *addresses_of(request_rec *r, mod_relay_request *rr)
 {
     const char *domain = rr->realm->relay->domain, *service;
     mod_relay_addresses *a = apr_pcalloc(r->pool, sizeof(*a));
-    const char **own = apr_pcalloc(r->pool, 2 * sizeof(*own));
+    const char **own = apr_pcalloc(r->pool, 3 * sizeof(*own));
 
     a->scheme = ap_http_scheme(r);
     a->domain = domain;
     a->name = apr_pstrcat(r->pool, rr->name, ".", domain, NULL);
     a->authority = authority(r, a->name);
     a->device_scheme = strcmp(rr->route.scheme, "https") == 0 ? "https" : "http";
+    own[0] = mod_relay_origin_host(r, rr);
     if ((service = strstr(rr->route.service, "://")) != NULL)
-        own[0] = service + strlen("://");
+        own[1] = service + strlen("://");
     a->own = own;
     a->room = MOD_RELAY_ADDRESSES_ROOM;
     return a;
