@@ -27,9 +27,10 @@ void mod_relay_shares_register_hooks(apr_pool_t *p); /* handler: ahead of mod_pr
 void mod_relay_proxy_register_hooks(apr_pool_t *p);  /* mod_proxy's pre_request, request_status */
 
 /* A connection to a device. */
-void mod_relay_owner_register_hooks(apr_pool_t *p);   /* pre_connection: ahead of TLS */
-void mod_relay_head_register_hooks(apr_pool_t *p);    /* mod_proxy's create_req, a filter */
-void mod_relay_head_h2_register_hooks(apr_pool_t *p); /* pre_connection, a filter */
+void mod_relay_owner_register_hooks(apr_pool_t *p);    /* pre_connection: ahead of TLS */
+void mod_relay_patience_register_hooks(apr_pool_t *p); /* pre_connection, create_req, filters */
+void mod_relay_head_register_hooks(apr_pool_t *p);     /* mod_proxy's create_req, a filter */
+void mod_relay_head_h2_register_hooks(apr_pool_t *p);  /* pre_connection, a filter */
 
 /* An answer: filters only. */
 void mod_relay_attempt_register_hooks(apr_pool_t *p);

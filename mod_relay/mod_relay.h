@@ -33,6 +33,7 @@
  *   pinned        a visitor's own connection, to devices that log connections in
  *   attempt       one try at a device, and when there is a second
  *   owner         a connection reaches the tunnel user's socket only
+ *   patience      how long a request waits for its device, and for whom
  *
  * answer/, from a device to a visitor, or in its stead:
  *

@@ -9,6 +9,7 @@
 #include "hooks.h"
 #include "interim.h"
 #include "request/cookies.h"
+#include "request/patience.h"
 #include "request/pinned.h"
 
 #include <apr_strings.h>
@@ -101,6 +102,7 @@ static apr_status_t on_answer(ap_filter_t *f, apr_bucket_brigade *bb)
     const char *vary;
 
     mod_relay_interim_end(rr);
+    mod_relay_patience_answered(rr);
     clean_cookies(r, rr->server->hidden_cookies);
     set_referrer_policy(r);
     if ((vary = apr_table_get(r->headers_out, "Vary")) != NULL && strlen(vary) > VARY_MAX)

@@ -13,6 +13,7 @@
 #include "interim.h"
 #include "hooks.h"
 #include "request/cookies.h"
+#include "request/patience.h"
 
 #include <apr_lib.h>
 #include <apr_strings.h>
@@ -113,8 +114,10 @@ static apr_status_t send_clean(ap_filter_t *f, interim *i)
     apr_brigade_cleanup(bb);
     /* After 101 comes another protocol. */
     if (length >= sizeof(BEGINS "01") - 1 &&
-        memcmp(text, BEGINS "01", sizeof(BEGINS "01") - 1) == 0)
+        memcmp(text, BEGINS "01", sizeof(BEGINS "01") - 1) == 0) {
+        mod_relay_patience_upgraded(i->rr);
         i->rr = NULL;
+    }
     length = clean(text, length, names);
     APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_pool_create(text, length, i->pool, f->c->bucket_alloc));
     APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_flush_create(f->c->bucket_alloc));

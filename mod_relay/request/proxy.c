@@ -7,6 +7,7 @@
 #include "backend.h"
 #include "hooks.h"
 #include "owner.h"
+#include "patience.h"
 #include "pinned.h"
 #include "routes/lookup.h"
 #include "secrets.h"
@@ -42,6 +43,7 @@ static int pre_request(proxy_worker **worker, proxy_balancer **balancer, request
     rr->pooled = unused >= 0;
     mod_relay_answer_begin(r, rr);
     mod_relay_attempt_begin(r, rr, unused);
+    mod_relay_patience_begin(r, rr);
     return OK;
 }
 
@@ -73,7 +75,11 @@ static int request_status(int *status, request_rec *r)
 
     if (!rr || !rr->worker)
         return OK;
+    /* mod_proxy_http says 502 for most time-outs. */
+    if (rr->timed_out && *status != OK && *status != DONE)
+        *status = HTTP_GATEWAY_TIME_OUT;
     mod_relay_attempt_end(r, rr, status);
+    mod_relay_patience_end(r, rr);
     mod_relay_answer_end(r, rr);
     mod_relay_secrets_show(r, rr);
     if (!is_failure(r, *status) || r->connection->aborted)
@@ -86,6 +92,8 @@ static int request_status(int *status, request_rec *r)
     answer = mod_relay_owner_listens(rr->realm, rr->route.listen) == RELAY_OWNER_USER
                  ? MOD_RELAY_SILENT
                  : MOD_RELAY_OFFLINE;
+    if (answer == MOD_RELAY_SILENT && rr->timed_out)
+        answer = MOD_RELAY_TIMED_OUT;
     if (mod_relay_lookup(rr->realm->lookups, rr->server, rr->name, &rr->route, &gone, r->pool) ==
         RELAY_EGONE)
         answer = MOD_RELAY_GONE;

@@ -19,7 +19,8 @@ typedef enum {
     MOD_RELAY_SILENT,      /* 502: the device is connected, but its service does not answer */
     MOD_RELAY_UNAVAILABLE, /* 503: the relay cannot tell at the moment */
     MOD_RELAY_NOT_WEB,     /* 404: the service is not for browsers */
-    MOD_RELAY_BUSY         /* 503: the tunnel holds its share of httpd's threads */
+    MOD_RELAY_BUSY,        /* 503: the tunnel holds its share of httpd's threads */
+    MOD_RELAY_TIMED_OUT    /* 504: the device has not answered in time */
 } mod_relay_answer;
 
 typedef struct mod_relay_request {
@@ -45,6 +46,9 @@ typedef struct mod_relay_request {
     void *proxy; /* mod_proxy's proxy_server_conf */
     int pooled;  /* its connection may have served others before */
     int pinned;  /* its connection is this visitor's own */
+    /* patience.c, for as long: */
+    struct mod_relay_patience *patience;
+    apr_interval_time_t timed_out; /* the device was given up after so long, or 0; stays */
     /* answer.c, for as long: */
     apr_array_header_t *own_cookies; /* const char *: Set-Cookie of the relay's own modules */
     /* interim.c, for as long: */

@@ -1,0 +1,251 @@
+#!/usr/bin/python3
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""How long a request waits: a quiet answer is not a dead device, a slow device gets its time, and
+nobody waits for a visitor who has left."""
+import itertools
+import json
+import ssl
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from lib import fixture, Rig, tap, test
+from lib.trap import H2Listener, Trap
+
+SILENT_S = 2.5  # longer than RelayBackendTimeout and Timeout
+VHOST = """
+    RelayBackendTimeout 1s
+    RelayStreamTimeout 8s
+    Timeout 2
+    <Location "/own">
+        ErrorDocument 504 "own text for 504"
+    </Location>
+"""
+
+
+class TLSTrap(Trap):
+    scheme = "https"
+
+    def __init__(self, rig):
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(rig.cert, rig.key)
+        super().__init__()
+
+    def _serve(self, connection):
+        try:
+            connection = self.context.wrap_socket(connection, server_side=True)
+        except OSError:
+            return
+        super()._serve(connection)
+
+
+class SilentH2(H2Listener):
+    """Counts the requests, and answers none."""
+    def __init__(self):
+        self.count = 0
+        super().__init__()
+
+    def answer(self, connection, stream):
+        self.count += 1
+        return True
+
+
+def quiet(head, *parts):
+    """A device's answer with a pause before each part."""
+    def answer(connection, request):
+        connection.sendall(head)
+        for part in parts:
+            time.sleep(SILENT_S)
+            connection.sendall(part)
+        return b"Content-Length" in head or b"chunked" in head
+
+    return answer
+
+
+def hold(gone):
+    """A device that answers nothing, and tells when the relay has let go of it."""
+    def answer(connection, request):
+        connection.settimeout(20)
+        began = time.monotonic()
+        try:
+            while connection.recv(1000):
+                pass
+            gone.append(time.monotonic() - began)
+        except OSError as e:
+            gone.append(e)
+        return False
+
+    return answer
+
+
+def begin_and_hold(gone):
+    def answer(connection, request):
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n")
+        return hold(gone)(connection, request)
+
+    return answer
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+QUIET = {
+    "/sse": quiet(OK + b"Content-Type: text/event-stream\r\n\r\ndata: 1\n\n",
+                  b"data: 2\n\n"), "/length": quiet(OK + b"Content-Length: 4\r\n\r\nab", b"cd"),
+    "/head-first": quiet(OK + b"Content-Length: 4\r\n\r\n", b"abcd"), "/chunked":
+    quiet(CHUNKED + b"2\r\nab\r\n",
+          b"2\r\ncd\r\n0\r\n\r\n"), "/chunk-size": quiet(CHUNKED + b"2\r\nab\r\n2",
+                                                         b"\r\ncd\r\n0\r\n\r\n")
+}
+
+
+def at_once(function, cases):
+    """The results of function(*case), all at the same time."""
+    with ThreadPoolExecutor(len(cases)) as pool:
+        return list(pool.map(lambda case: function(*case), cases))
+
+
+@fixture
+def rig():
+    rig = Rig(vhost=VHOST)
+    # what mod_proxy says of a device that is too slow
+    rig.expect(r"AH01102: error reading status line|AH00898: Error reading from remote|AH01110"
+               r"|AH10404|AH01106")
+    yield rig
+    rig.ends_cleanly()
+
+
+@fixture
+def devices(rig):
+    """{scheme: (device, tunnel)}"""
+    devices = {}
+    for device in (Trap(), TLSTrap(rig)):
+        device.answers.update(QUIET)
+        device.answers["/slow"] = device.answers["/own"] = hold([])
+        tunnel = rig.open(device.url)
+        rig.connect(tunnel)
+        devices[device.scheme] = device, tunnel
+    return devices
+
+
+@test
+def quiet_answers(rig, devices):
+    cases = [(scheme, http, path)
+             for scheme, http, path in itertools.product(devices, (1.1, 2), QUIET)]
+
+    def ask(scheme, http, path):
+        try:
+            return rig.get(devices[scheme][1], path, http=http)[::2]
+        except Exception as e:
+            return repr(e)
+
+    for case, got in zip(cases, at_once(ask, cases)):
+        wanted = b"data: 1\n\ndata: 2\n\n" if case[2] == "/sse" else b"abcd"
+        tap.is_(got, (200, wanted), f"{case[0]}:// over HTTP/{case[1]}: {case[2]} goes on after "
+                "silence")
+
+
+@test
+def slow_devices(rig, devices):
+    h2c = SilentH2()
+    tunnel = rig.open(h2c.url)
+    rig.connect(tunnel)
+    devices = {**devices, "h2c": (h2c, tunnel)}
+    cases = list(itertools.product(devices, (1.1, 2), ("GET", "POST")))
+
+    def ask(scheme, http, method):
+        began = time.monotonic()
+        try:
+            got = rig.get(devices[scheme][1],
+                          f"/slow?{http}{method}",
+                          http=http,
+                          method=method,
+                          headers={"Accept": "application/json"},
+                          body=b"a=1" if method == "POST" else None)
+        except OSError as e:
+            return 0, e, 0
+        return got[0], got[2], time.monotonic() - began
+
+    for (scheme, http, method), (status, body, took) in zip(cases, at_once(ask, cases)):
+        what = f"{scheme}:// over HTTP/{http}: {method}"
+        tap.ok(status == 504, f"{what} of a device that is too slow", (status, body))
+        said = json.loads(body) if status == 504 else {}
+        tap.ok(
+            said.get("error") == "timed-out" and "within 1 second." in said.get("detail"),
+            f"{what}: the page says how long was waited", body)
+        tap.ok(took < 8, f"{what}: it comes in time", took)
+        if scheme != "h2c":
+            tap.is_(len(devices[scheme][0].requests(f"/slow?{http}{method}")), 1,
+                    f"{what}: the device is asked once")
+    tap.is_(h2c.count, 4, "h2c://: the device is asked once, too")
+    tap.is_(
+        rig.get(devices["http"][1], "/own")[::2], (504, b"own text for 504"),
+        "ErrorDocument overrides the page")
+
+
+@test
+def leaving(rig, devices):
+    """Before an answer, within one; the connection closed, the stream reset."""
+    device, tunnel = devices["http"]
+    cases = list(itertools.product(("hold", "begin"), (1.1, 2)))
+    let_go = {}
+
+    def leave(kind, http):
+        path = f"/{kind}{http}"
+        let_go[path] = []
+        device.answers[path] = {"hold": hold, "begin": begin_and_hold}[kind](let_go[path])
+        # A call by gRPC waits for longer than RelayBackendTimeout from its beginning.
+        headers = {"Content-Type": "application/grpc"} if kind == "hold" else {}
+        try:
+            rig.get(tunnel, path, http=http, timeout=0.8, headers=headers)
+        except OSError:
+            pass
+        deadline = time.monotonic() + 20
+        while not let_go[path] and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return let_go[path]
+
+    for (kind, http), got in zip(cases, at_once(leave, cases)):
+        tap.ok(
+            len(got) == 1 and isinstance(got[0], float) and got[0] < 6,
+            f"HTTP/{http}, {kind}: nobody waits for a visitor who has left", got)
+
+
+@test
+def websocket(rig, devices):
+    """It may be silent for as long as an answer, and so the device; then it ends."""
+    for scheme, (device, tunnel) in devices.items():
+
+        def echo(connection, request):
+            connection.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+                               b"Connection: Upgrade\r\n\r\n")
+            connection.settimeout(20)
+            while data := connection.recv(100):
+                connection.sendall(data)
+            return False
+
+        device.answers["/ws"] = echo
+        with rig.tls(tunnel) as sock:
+            sock.sendall(b"GET /ws HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\n"
+                         b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                         b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n" %
+                         rig.host(tunnel).encode())
+            got = sock.recv(4096)
+            time.sleep(SILENT_S)
+            sock.sendall(b"still there?")
+            tap.is_((got[:12], sock.recv(100)), (b"HTTP/1.1 101", b"still there?"),
+                    f"{scheme}://: a WebSocket goes on after silence")
+
+
+@test
+def bounded(rig, devices):
+    device, tunnel = devices["http"]
+    gone = []
+    device.answers["/for-ever"] = begin_and_hold(gone)
+    began = time.monotonic()
+    try:
+        rig.get(tunnel, "/for-ever")
+    except Exception:
+        pass
+    tap.between(time.monotonic() - began, 7, 20, "RelayStreamTimeout ends a silent answer")
+
+
+tap.run()
