@@ -28,9 +28,13 @@ void mod_relay_proxy_register_hooks(apr_pool_t *p);  /* mod_proxy's pre_request,
 
 /* A connection to a device. */
 void mod_relay_owner_register_hooks(apr_pool_t *p);    /* pre_connection: ahead of TLS */
+void mod_relay_expect_register_hooks(apr_pool_t *p);   /* mod_proxy's create_req, a filter */
 void mod_relay_patience_register_hooks(apr_pool_t *p); /* pre_connection, create_req, filters */
 void mod_relay_head_register_hooks(apr_pool_t *p);     /* mod_proxy's create_req, a filter */
 void mod_relay_head_h2_register_hooks(apr_pool_t *p);  /* pre_connection, a filter */
+
+/* A visitor's body: filters only. */
+void mod_relay_upload_register_hooks(apr_pool_t *p);
 
 /* An answer: filters only. */
 void mod_relay_attempt_register_hooks(apr_pool_t *p);

@@ -33,6 +33,8 @@
  *   pinned        a visitor's own connection, to devices that log connections in
  *   attempt       one try at a device, and when there is a second
  *   owner         a connection reaches the tunnel user's socket only
+ *   expect        Expect: 100-continue, for devices that do not know it
+ *   upload        how long a visitor's body may stall
  *   patience      how long a request waits for its device, and for whom
  *
  * answer/, from a device to a visitor, or in its stead:

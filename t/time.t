@@ -8,14 +8,20 @@ import ssl
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+from h2 import events
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.exceptions import ProtocolError
+
 from lib import fixture, Rig, tap, test
-from lib.trap import H2Listener, Trap
+from lib.trap import H2Listener, Listener, Trap
 
 SILENT_S = 2.5  # longer than RelayBackendTimeout and Timeout
 VHOST = """
     RelayBackendTimeout 1s
     RelayStreamTimeout 8s
     Timeout 2
+    RequestReadTimeout body=1,minrate=100000
     <Location "/own">
         ErrorDocument 504 "own text for 504"
     </Location>
@@ -106,9 +112,9 @@ def at_once(function, cases):
 @fixture
 def rig():
     rig = Rig(vhost=VHOST)
-    # what mod_proxy says of a device that is too slow
+    # what mod_proxy says of a device, or a visitor, that is too slow
     rig.expect(r"AH01102: error reading status line|AH00898: Error reading from remote|AH01110"
-               r"|AH10404|AH01106")
+               r"|AH10404|AH01106|AH01095")
     yield rig
     rig.ends_cleanly()
 
@@ -245,7 +251,171 @@ def bounded(rig, devices):
         rig.get(tunnel, "/for-ever")
     except Exception:
         pass
-    tap.between(time.monotonic() - began, 7, 20, "RelayStreamTimeout ends a silent answer")
+    tap.between(time.monotonic() - began, 7, 15, "RelayStreamTimeout ends a silent answer")
+
+
+class Expecter(TLSTrap):
+    """Reads no more than the head before it decides what to do: /continue says 100, /never reads
+    the body and says nothing, /refuse and /final answer at once."""
+    def __init__(self, rig, scheme):
+        self.scheme = scheme
+        super().__init__(rig)
+
+    def _serve(self, connection):
+        try:
+            if self.scheme == "https":
+                connection = self.context.wrap_socket(connection, server_side=True)
+            with connection, connection.makefile("rb") as stream:
+                target, size = stream.readline().split()[1], 0
+                while (line := stream.readline()) not in (b"\r\n", b""):
+                    if line.lower().startswith(b"content-length:"):
+                        size = int(line.split(b":")[1])
+                if target == b"/refuse":
+                    connection.sendall(b"HTTP/1.1 417 No\r\nConnection: close\r\n"
+                                       b"Content-Length: 0\r\n\r\n")
+                elif target == b"/final":
+                    connection.sendall(OK + b"Connection: close\r\nContent-Length: 2\r\n\r\nno")
+                else:
+                    if target == b"/continue":
+                        connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+                    body = b"%d" % len(stream.read(size))
+                    connection.sendall(OK + b"Connection: close\r\nContent-Length: %d\r\n\r\n%s" %
+                                       (len(body), body))
+        except OSError:
+            pass
+
+
+class H2Expecter(Listener):
+    """The same over HTTP/2."""
+    scheme = "h2c"
+
+    def _serve(self, connection):
+        h2 = H2Connection(H2Configuration(client_side=False, header_encoding="latin-1"))
+        h2.initiate_connection()
+        size, paths = {}, {}
+
+        def answer(stream, status, body=b""):
+            h2.send_headers(stream, [(":status", status), ("content-length", str(len(body)))],
+                            end_stream=not body)
+            if body:
+                h2.send_data(stream, body, end_stream=True)
+
+        with connection:
+            try:
+                connection.sendall(h2.data_to_send())
+                while data := connection.recv(65536):
+                    for event in h2.receive_data(data):
+                        stream = getattr(event, "stream_id", 0)
+                        if isinstance(event, events.RequestReceived):
+                            paths[stream], size[stream] = dict(event.headers)[":path"], 0
+                            if paths[stream] == "/continue":
+                                h2.send_headers(stream, [(":status", "100")])
+                            elif paths[stream] == "/refuse":
+                                answer(stream, "417")
+                            elif paths[stream] == "/final":
+                                answer(stream, "200", b"no")
+                        elif isinstance(event, events.DataReceived):
+                            size[stream] += len(event.data)
+                            if event.flow_controlled_length:
+                                h2.acknowledge_received_data(event.flow_controlled_length, stream)
+                        elif isinstance(event, events.StreamEnded):
+                            if paths[stream] in ("/continue", "/never"):
+                                answer(stream, "200", b"%d" % size[stream])
+                    connection.sendall(h2.data_to_send())
+            except (OSError, ProtocolError):
+                pass
+
+
+def expecting_h1(rig, tunnel, path, body):
+    """(100 came first, status, body); the body is sent once the relay asks for it."""
+    with rig.tls(tunnel, timeout=10) as sock, sock.makefile("rb") as stream:
+        sock.sendall(b"POST %s HTTP/1.1\r\nHost: %s\r\nExpect: 100-continue\r\n"
+                     b"Content-Length: %d\r\n\r\n" %
+                     (path.encode(), rig.host(tunnel).encode(), len(body)))
+        asked = False
+        while True:
+            status, size = int(stream.readline().split()[1]), 0
+            while (line := stream.readline()) not in (b"\r\n", b""):
+                if line.lower().startswith(b"content-length:"):
+                    size = int(line.split(b":")[1])
+            if status != 100:
+                return asked, status, stream.read(size)
+            asked = True
+            sock.sendall(body)
+
+
+def expecting_h2(rig, tunnel, path, body):
+    h2 = H2Connection(H2Configuration(header_encoding="latin-1"))
+    h2.initiate_connection()
+    h2.send_headers(1, [(":method", "POST"), (":scheme", "https"), (":path", path),
+                        (":authority", rig.host(tunnel)), ("expect", "100-continue"),
+                        ("content-length", str(len(body)))])
+    asked, status, got = False, None, b""
+    with rig.tls(tunnel, alpn=["h2"], timeout=10) as sock:
+        while True:
+            sock.sendall(h2.data_to_send())
+            for event in h2.receive_data(sock.recv(65536)):
+                if isinstance(event, events.InformationalResponseReceived):
+                    asked = True
+                    h2.send_data(1, body, end_stream=True)
+                elif isinstance(event, events.ResponseReceived):
+                    status = int(dict(event.headers)[":status"])
+                elif isinstance(event, events.DataReceived):
+                    got += event.data
+                elif isinstance(event, events.StreamEnded):
+                    return asked, status, got
+                elif isinstance(event, events.StreamReset):
+                    return asked, status, f"reset {event.error_code}"
+
+
+@test
+def expect(rig):
+    """Expect: 100-continue, to devices that know it and to those that do not."""
+    tunnels = {}
+    for device in (Expecter(rig, "http"), Expecter(rig, "https"), H2Expecter()):
+        tunnels[device.scheme] = rig.open(device.url)
+        rig.connect(tunnels[device.scheme])
+    cases = list(
+        itertools.product(tunnels, (expecting_h1, expecting_h2),
+                          ("/continue", "/never", "/refuse", "/final"))) * 2
+    body = b"z" * 16000
+    wanted = {
+        "/continue": (200, b"16000"), "/never": (200, b"16000"), "/refuse": (417, b""), "/final":
+        (200, b"no")
+    }
+
+    def ask(scheme, visitor, path):
+        try:
+            return visitor(rig, tunnels[scheme], path, body)
+        except Exception as e:
+            return repr(e)
+
+    for (scheme, visitor, path), got in zip(cases, at_once(ask, cases)):
+        tap.is_(got[1:], wanted[path], f"{scheme}:// {visitor.__name__}: {path}")
+        if path in ("/continue", "/never"):
+            tap.ok(got[0] is True, "… and the visitor was told to go on", got)
+
+
+@test
+def stalled(rig, devices):
+    """An upload may pause for as long as Timeout says, whatever mod_reqtimeout's measure; then the
+    visitor is told."""
+    _, tunnel = devices["http"]
+    for pause, wanted in ((1.5, b" 200 "), (20, b" 408 ")):
+        with rig.tls(tunnel, timeout=20) as sock:
+            sock.sendall(b"POST /up HTTP/1.1\r\nHost: %s\r\nContent-Length: 8\r\n\r\nhalf" %
+                         rig.host(tunnel).encode())
+            sock.settimeout(pause)
+            try:
+                got = sock.recv(65536)
+            except OSError:
+                sock.settimeout(20)
+                sock.sendall(b"less")
+                got = sock.recv(65536)
+            tap.ok(wanted in got[:20], f"an upload pauses for {pause} s:{wanted.decode()}", got)
+            if b" 408 " in wanted:
+                tap.ok(b"has come to the relay for 2 seconds." in got,
+                       "… and the page says for how long nothing came", got)
 
 
 tap.run()

@@ -54,6 +54,8 @@ static const struct page {
          "RLY148 as many requests of this tunnel are under way as RelayTunnelThreads allows"},
     [MOD_RELAY_TIMED_OUT] = {504, "timed-out", "The device takes too long", NULL /* text_of() */,
                              "RLY160 the device has not begun its answer in time"},
+    [MOD_RELAY_STALLED] = {408, "stalled", "The request did not come whole", NULL /* text_of() */,
+                           "RLY161 the visitor has stopped sending"},
 };
 
 /* ---- Accept */
@@ -131,6 +133,12 @@ static const char *in_words(apr_pool_t *p, apr_interval_time_t span)
 
 static const char *text_of(request_rec *r, const mod_relay_request *rr, mod_relay_answer answer)
 {
+    if (answer == MOD_RELAY_STALLED)
+        return apr_pstrcat(r->pool, "Nothing more of it has come to the relay for ",
+                           in_words(r->pool, rr->stalled),
+                           ". The device may have got a part of it. Send it again when the "
+                           "connection is better.",
+                           NULL);
     if (answer != MOD_RELAY_TIMED_OUT)
         return pages[answer].text;
     return apr_pstrcat(r->pool,
@@ -215,6 +223,24 @@ static void drop_small_body(request_rec *r, apr_interval_time_t patience)
     apr_brigade_destroy(bb);
 }
 
+/* A gRPC client reads no page: it knows the status only by a number in a field. */
+static int send_grpc(request_rec *r, const struct page *page)
+{
+    const char *status = page->status == HTTP_GATEWAY_TIME_OUT ? "4" /* deadline exceeded */
+                         : page->status == HTTP_NOT_FOUND || page->status == HTTP_GONE
+                             ? "5" /* not found */
+                             : "14" /* unavailable */;
+
+    apr_table_clear(r->headers_out);
+    r->status = page->status;
+    r->status_line = NULL;
+    ap_set_content_type(r, "application/grpc");
+    apr_table_setn(r->headers_out, "grpc-status", status);
+    apr_table_setn(r->headers_out, "grpc-message", page->text);
+    ap_set_content_length(r, 0);
+    return OK;
+}
+
 int mod_relay_page_send(request_rec *r, const mod_relay_request *rr, mod_relay_answer answer)
 {
     struct page page = pages[answer];
@@ -224,15 +250,18 @@ int mod_relay_page_send(request_rec *r, const mod_relay_request *rr, mod_relay_a
     ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "%s: name %s%s%s", page.log,
                   *rr->name ? rr->name : "(invalid)", rr->route.tunnel ? ", tunnel " : "",
                   rr->route.tunnel ? rr->route.tunnel : "");
-    drop_small_body(r, answer == MOD_RELAY_BUSY ? BODY_PATIENCE_BUSY : BODY_PATIENCE);
+    if (answer != MOD_RELAY_STALLED)
+        drop_small_body(r, answer == MOD_RELAY_BUSY ? BODY_PATIENCE_BUSY : BODY_PATIENCE);
     mod_relay_memory_ended(r, answer);
     if (page.status == 503)
         apr_table_setn(r->err_headers_out, "Retry-After", RETRY_AFTER);
     apr_table_setn(r->err_headers_out, "Cache-Control", "no-store");
+    page.text = text_of(r, rr, answer);
+    if (mod_relay_patience_is_grpc(r))
+        return send_grpc(r, &page);
     if (ap_response_code_string(r, ap_index_of_response(page.status)))
         return page.status;
 
-    page.text = text_of(r, rr, answer);
     f = preferred(r);
     apr_table_clear(r->headers_out);
     r->status = page.status;

@@ -236,6 +236,11 @@ void mod_relay_patience_begin(request_rec *r, mod_relay_request *rr)
     rr->patience = asking = p;
 }
 
+int mod_relay_patience_is_endless(const mod_relay_request *rr)
+{
+    return rr->patience && rr->patience->endless;
+}
+
 void mod_relay_patience_answered(mod_relay_request *rr)
 {
     if (rr->patience)

@@ -22,7 +22,9 @@ void mod_relay_patience_upgraded(mod_relay_request *rr);
 /** mod_proxy is done. */
 void mod_relay_patience_end(request_rec *r, mod_relay_request *rr);
 
-/** Is it a gRPC call? Its client says how long it may be silent, and leaves then. */
+/** Is silence no fault of this request's? It is none of a gRPC call: the client knows how long one
+ * may last, and leaves then. */
+int mod_relay_patience_is_endless(const mod_relay_request *rr);
 int mod_relay_patience_is_grpc(const request_rec *r);
 
 #endif

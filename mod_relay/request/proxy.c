@@ -5,12 +5,14 @@
 #include "answer/pages.h"
 #include "attempt.h"
 #include "backend.h"
+#include "expect.h"
 #include "hooks.h"
 #include "owner.h"
 #include "patience.h"
 #include "pinned.h"
 #include "routes/lookup.h"
 #include "secrets.h"
+#include "upload.h"
 #include "weak_proxy.h"
 
 #include <apr_optional_hooks.h>
@@ -44,6 +46,8 @@ static int pre_request(proxy_worker **worker, proxy_balancer **balancer, request
     mod_relay_answer_begin(r, rr);
     mod_relay_attempt_begin(r, rr, unused);
     mod_relay_patience_begin(r, rr);
+    mod_relay_upload_begin(r, rr);
+    mod_relay_expect_begin(r, rr);
     return OK;
 }
 
@@ -55,6 +59,8 @@ static int is_failure(const request_rec *r, int status)
     /* ProxyErrorOverride: this is the device's own status. */
     if (apr_table_get(r->notes, "proxy-error-override"))
         return 0;
+    if (status == HTTP_REQUEST_TIME_OUT)
+        return mod_relay_request_of(r)->stalled != 0;
     /* With a note a TLS handshake has failed; without one it is a fault of this server. */
     if (status == HTTP_INTERNAL_SERVER_ERROR)
         return apr_table_get(r->notes, "error-notes") != NULL;
@@ -80,6 +86,7 @@ static int request_status(int *status, request_rec *r)
         *status = HTTP_GATEWAY_TIME_OUT;
     mod_relay_attempt_end(r, rr, status);
     mod_relay_patience_end(r, rr);
+    mod_relay_upload_end(rr);
     mod_relay_answer_end(r, rr);
     mod_relay_secrets_show(r, rr);
     if (!is_failure(r, *status) || r->connection->aborted)
@@ -94,6 +101,8 @@ static int request_status(int *status, request_rec *r)
                  : MOD_RELAY_OFFLINE;
     if (answer == MOD_RELAY_SILENT && rr->timed_out)
         answer = MOD_RELAY_TIMED_OUT;
+    if (answer == MOD_RELAY_SILENT && rr->stalled)
+        answer = MOD_RELAY_STALLED;
     if (mod_relay_lookup(rr->realm->lookups, rr->server, rr->name, &rr->route, &gone, r->pool) ==
         RELAY_EGONE)
         answer = MOD_RELAY_GONE;

@@ -20,7 +20,8 @@ typedef enum {
     MOD_RELAY_UNAVAILABLE, /* 503: the relay cannot tell at the moment */
     MOD_RELAY_NOT_WEB,     /* 404: the service is not for browsers */
     MOD_RELAY_BUSY,        /* 503: the tunnel holds its share of httpd's threads */
-    MOD_RELAY_TIMED_OUT    /* 504: the device has not answered in time */
+    MOD_RELAY_TIMED_OUT,   /* 504: the device has not answered in time */
+    MOD_RELAY_STALLED      /* 408: the visitor has not sent the whole request */
 } mod_relay_answer;
 
 typedef struct mod_relay_request {
@@ -49,6 +50,9 @@ typedef struct mod_relay_request {
     /* patience.c, for as long: */
     struct mod_relay_patience *patience;
     apr_interval_time_t timed_out; /* the device was given up after so long, or 0; stays */
+    /* upload.c, for as long: */
+    struct mod_relay_upload *upload;
+    apr_interval_time_t stalled; /* nothing of the request came for so long, or 0; stays */
     /* answer.c, for as long: */
     apr_array_header_t *own_cookies; /* const char *: Set-Cookie of the relay's own modules */
     /* interim.c, for as long: */
