@@ -2,6 +2,7 @@
 
 #include "relay_record.h"
 #include "relay_name.h"
+#include "relay_needs.h"
 #include "relay_service.h"
 
 #include <apr_lib.h>
@@ -118,6 +119,21 @@ int relay_form_listen(relay_listen_addr *out, const char *text, apr_pool_t *p)
 int relay_form_time(apr_time_t *out, const char *text, apr_pool_t *p)
 {
     return relay_time_parse(out, text);
+}
+
+int relay_form_host(const char **out, const char *text, apr_pool_t *p)
+{
+    return text && relay_needs_host_parse(out, text, p, NULL) == APR_SUCCESS;
+}
+
+int relay_form_protocols(const char **out, const char *text, apr_pool_t *p)
+{
+    return text && relay_needs_upgrade_parse(out, text, p, NULL) == APR_SUCCESS;
+}
+
+int relay_form_switch(int *out, const char *text, apr_pool_t *p)
+{
+    return text && relay_needs_switch_parse(out, text, p, NULL) == APR_SUCCESS;
 }
 
 int relay_form_number(apr_int64_t *out, const char *text, apr_pool_t *p)

@@ -58,6 +58,15 @@ int relay_form_listen(relay_listen_addr *out, const char *text, apr_pool_t *p);
 /** Milliseconds since 1970: relay_time_parse(). */
 int relay_form_time(apr_time_t *out, const char *text, apr_pool_t *p);
 
+/** Which Host a device is given: relay_needs_host_parse(). */
+int relay_form_host(const char **out, const char *text, apr_pool_t *p);
+
+/** Names of protocols: relay_needs_upgrade_parse(). */
+int relay_form_protocols(const char **out, const char *text, apr_pool_t *p);
+
+/** `on' or `off'. */
+int relay_form_switch(int *out, const char *text, apr_pool_t *p);
+
 /** A number of at most nine digits. */
 int relay_form_number(apr_int64_t *out, const char *text, apr_pool_t *p);
 

@@ -22,10 +22,14 @@
     STRING(device, text, "") \
     STRING(service, text, "") \
     STRING(owner, label, "") \
+    STRING(host, host, "public") \
+    STRING(upgrade, protocols, "") \
     VALUE(relay_listen_addr, listen, listen, NULL) \
     VALUE(apr_time_t, expires, time, NULL) \
     VALUE(apr_int64_t, generation, number, "1") \
-    VALUE(apr_int64_t, chosen, number, "0")
+    VALUE(apr_int64_t, chosen, number, "0") \
+    VALUE(int, forwarded, switch, "on") \
+    VALUE(int, old_tls, switch, "off")
 
 /* Strings that are made, not read: the name, and scheme://listen, which every request needs. */
 #define RELAY_ROUTE_MADE(STRING) \

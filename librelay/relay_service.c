@@ -72,38 +72,41 @@ static int host_is_plausible(const char *host)
     return host[len - 1] != '-' && host[len - 1] != '.';
 }
 
-/* Splits AUTHORITY into host and, where there is one, port text; returns what is wrong, or NULL. */
-static const char *split_authority(relay_service *sv, char *authority, const char **port)
+const char *relay_authority_split(const char **host, apr_uint16_t *port, char *authority)
 {
+    const char *digits = NULL;
     char *end;
 
-    *port = NULL;
+    *port = 0;
     if (*authority == '[') {
         struct in6_addr a;
 
         if ((end = strchr(authority, ']')) == NULL)
             return "the bracket of the IPv6 address is not closed";
         *end++ = '\0';
-        sv->host = authority + 1;
-        if (inet_pton(AF_INET6, sv->host, &a) != 1)
+        *host = authority + 1;
+        if (inet_pton(AF_INET6, *host, &a) != 1)
             return "what stands in brackets is not an IPv6 address";
         if (*end && *end != ':')
             return "after the host only a port may follow";
         if (*end)
-            *port = end + 1;
-        return NULL;
+            digits = end + 1;
     }
-    if ((end = strchr(authority, ':')) != NULL) {
-        *end = '\0';
-        *port = end + 1;
+    else {
+        if ((end = strchr(authority, ':')) != NULL) {
+            *end = '\0';
+            digits = end + 1;
+        }
+        *host = authority;
+        if (!host_is_plausible(authority))
+            return "the host is neither a DNS name nor an IP address";
     }
-    sv->host = authority;
-    return host_is_plausible(authority) ? NULL : "the host is neither a DNS name nor an IP address";
+    return digits && !parse_port(digits, port) ? "a port is a number from 1 to 65535" : NULL;
 }
 
 static const char *parse(relay_service *sv, const char *text, apr_pool_t *p)
 {
-    const char *sep, *port, *wrong, *c;
+    const char *sep, *wrong, *c;
     char *authority;
     unsigned i;
     int v6;
@@ -138,12 +141,9 @@ static const char *parse(relay_service *sv, const char *text, apr_pool_t *p)
             return "a path cannot be part of a service: leave it out";
         authority[c - authority] = '\0';
     }
-    if ((wrong = split_authority(sv, authority, &port)) != NULL)
+    if ((wrong = relay_authority_split(&sv->host, &sv->port, authority)) != NULL)
         return wrong;
-    sv->port = schemes[i].port;
-    if (port && !parse_port(port, &sv->port))
-        return "a port is a number from 1 to 65535";
-    if (!sv->port)
+    if (!sv->port && (sv->port = schemes[i].port) == 0)
         return "tcp:// needs a port, like tcp://127.0.0.1:22";
     v6 = strchr(sv->host, ':') != NULL;
     sv->target = apr_psprintf(p, v6 ? "[%s]:%u" : "%s:%u", sv->host, sv->port);

@@ -26,6 +26,16 @@ typedef struct relay_service {
 apr_status_t relay_service_parse(relay_service **out, const char *text, apr_pool_t *p,
                                  const char **why);
 
+/**
+ * Splits `host' or `host:port'. The host is a DNS name, an IPv4 address, or an IPv6 address in
+ * brackets.
+ * @param host out: an IPv6 address without its brackets; points into authority
+ * @param port out: 0 where there is none
+ * @param authority in lower case; it is cut up
+ * @return what is wrong, or NULL
+ */
+const char *relay_authority_split(const char **host, apr_uint16_t *port, char *authority);
+
 /** Whether a scheme is one that httpd can serve to a browser (all but tcp), or known at all. */
 int relay_scheme_is_web(const char *scheme);
 int relay_scheme_is_known(const char *scheme);

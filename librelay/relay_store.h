@@ -10,12 +10,15 @@
  * matter.
  *
  *  route:<name>     hash    {v tunnel relay listen scheme expires device service generation chosen
- *                           owner}
+ *                           owner host forwarded upgrade old_tls}
  *                           what a request needs. listen `127.77.0.5:10000`; scheme
  *                           http|https|h2c|tcp; generation how often the tunnel was placed on a
  *                           relay, 1 where there is none; chosen 1 for a name that the operator
  *                           chose, which alone has an owner: the tunnel by which the name changed
  *                           hands last, empty if it never did. Another owner, another device.
+ *                           host public|device|NAME[:PORT], forwarded on|off, upgrade names of
+ *                           protocols, old_tls on|off: what the service needs (relay_needs);
+ *                           where the field is missing public, on, none and off.
  *                           Written by open, extend, close; read by mod_relay, relayrewrite
  *                           (relay_route); lives until expires
  *  gone:<name>      hash    {v why tunnel} why `expired` or `closed`: what a visitor is told once
@@ -33,7 +36,8 @@
  *                           listen addresses, separated by spaces. Written by open, extend, close;
  *                           read by relay-authkeys (relay_grant); lives until expires
  *  tunnel:<id>      hash    {v id device relay key created expires state ended by routes name.I
- *                           listen.I service.I} state open|closed; key the fingerprint; by who
+ *                           listen.I service.I host forwarded upgrade old_tls} the last four as its
+ *                           routes have them; state open|closed; key the fingerprint; by who
  *                           opened it; ended once closed; routes their number n, I from 0 to n-1.
  *                           Written by open, extend, close; read by rly, rlyd
  *                           (relay_tunnel_record); lives until expires + 1 day

@@ -40,17 +40,34 @@ static const char *copy(const char *text, apr_pool_t *p)
     return apr_pstrdup(p, text ? text : "");
 }
 
+/* @return the first field that has not its form, or NULL */
+static const char *read_needs(relay_needs *needs, const relay_tunnel_record *r, apr_pool_t *p)
+{
+    const relay_needs none = RELAY_NEEDS_DEFAULT;
+
+    *needs = none;
+    if (r->host && !relay_form_host(&needs->host, r->host, p))
+        return "host";
+    if (r->forwarded && !relay_form_switch(&needs->forwarded, r->forwarded, p))
+        return "forwarded";
+    if (r->upgrade && !relay_form_protocols(&needs->upgrade, r->upgrade, p))
+        return "upgrade";
+    if (r->old_tls && !relay_form_switch(&needs->old_tls, r->old_tls, p))
+        return "old_tls";
+    return NULL;
+}
+
 static apr_status_t read_tunnel(relay_tunnel **out, const redisReply *hash, const char *key,
                                 apr_time_t now, apr_pool_t *p, const char **why)
 {
     relay_tunnel *t = apr_pcalloc(p, sizeof(*t));
     relay_tunnel_record r;
-    const char *missing;
+    const char *fault;
     int i;
 
     relay_tunnel_record_read(&r, hash);
-    if ((missing = missing_field(&r, p)) != NULL)
-        return relay_record_malformed(key, missing, p, why);
+    if ((fault = missing_field(&r, p)) != NULL || (fault = read_needs(&t->needs, &r, p)) != NULL)
+        return relay_record_malformed(key, fault, p, why);
     t->id = copy(r.id, p);
     t->relay = copy(r.relay, p);
     t->key = copy(r.key, p);

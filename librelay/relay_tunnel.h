@@ -8,6 +8,7 @@
 #define RELAY_TUNNEL_H
 
 #include "relay_handover.h"
+#include "relay_needs.h"
 #include "relay_service.h"
 #include "relay_tunnel_record.h"
 
@@ -30,6 +31,7 @@ typedef struct relay_tunnel {
     const char *by;              /* who opened it */
     apr_time_t created, expires; /* by Redis's clock */
     apr_time_t ended;            /* 0 unless closed */
+    relay_needs needs;           /* of each of its services */
     int nroutes;
     relay_tunnel_route *routes;
 } relay_tunnel;
@@ -44,8 +46,9 @@ typedef struct relay_tunnel_request {
     const relay_service **services;
     const char **names; /* NULL, or one per service (an entry may be NULL: random) and then `name`
                            is not used */
-    const char *fingerprint; /* of the device's key */
-    const char *by;          /* who asks, for the record: user@host */
+    const char *fingerprint;  /* of the device's key */
+    const char *by;           /* who asks, for the record: user@host */
+    const relay_needs *needs; /* of each service; checked; NULL: RELAY_NEEDS_DEFAULT */
     /* takes names over from other devices; visitors' browsers then forget those */
     int take_over;
 } relay_tunnel_request;

@@ -131,6 +131,25 @@ static json_t *routes_json(const relay_tunnel_request *req, const char **names)
     return routes;
 }
 
+static const relay_needs *needs_of(const relay_tunnel_request *req)
+{
+    static const relay_needs none = RELAY_NEEDS_DEFAULT;
+
+    return req->needs ? req->needs : &none;
+}
+
+static const char *switch_word(int on)
+{
+    return on ? "on" : "off";
+}
+
+static json_t *needs_json(const relay_needs *needs)
+{
+    return json_pack("{s:s, s:s, s:s, s:s}", "host", needs->host, "forwarded",
+                     switch_word(needs->forwarded), "upgrade", needs->upgrade, "old_tls",
+                     switch_word(needs->old_tls));
+}
+
 /* The argument of open.lua, which says what the members are. @return NULL where a text is no UTF-8
  */
 static const char *request_json(const char *id, const relay_config *cfg,
@@ -141,13 +160,14 @@ static const char *request_json(const char *id, const relay_config *cfg,
     /* taken: where this host's processes listen, which rlyd may not have told yet. rly mostly runs
      * on the relay; elsewhere it passes over a port or two for nothing. */
     json_t *json = json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:b, s:o, s:o, s:s, s:b}", "id", id, "relay",
-        cfg->name, "device", req->device ? req->device : "", "key", req->fingerprint, "by",
+        "{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:b, s:o, s:o, s:s, s:b, s:o}", "id", id,
+        "relay", cfg->name, "device", req->device ? req->device : "", "key", req->fingerprint, "by",
         req->by ? req->by : "", "ttl", (json_int_t)apr_time_as_msec(ttl), "cooldown",
         (json_int_t)apr_time_as_msec(cfg->cooldown), "latest", (json_int_t)apr_time_as_msec(latest),
         "space", relay_issue_space_word(relay_issue_space(cfg)), "insist", insist, "blocks",
         blocks_json(cfg->listen), "routes", routes_json(req, names), "taken",
-        relay_owner_taken(cfg->listen, p), "take_over", req->take_over != 0);
+        relay_owner_taken(cfg->listen, p), "take_over", req->take_over != 0, "needs",
+        needs_json(needs_of(req)));
     char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
     const char *copy = text ? apr_pstrdup(p, text) : NULL;
 
@@ -253,6 +273,7 @@ static apr_status_t read_opened(relay_tunnel **out, const redisReply *reply, con
     t->key = apr_pstrdup(p, req->fingerprint);
     t->state = "open";
     t->by = apr_pstrdup(p, req->by ? req->by : "");
+    t->needs = *needs_of(req);
     if (!relay_time_parse(&t->created, relay_script_word(reply, 1)) ||
         !relay_time_parse(&t->expires, relay_script_word(reply, 2)))
         return relay_script_unknown(RELAY_SCRIPT_OPEN, p, why);

@@ -25,6 +25,10 @@ void relay_tunnel_record_read(relay_tunnel_record *out, const redisReply *hash)
     out->key = relay_record_field(hash, "key");
     out->state = relay_record_field(hash, "state");
     out->by = relay_record_field(hash, "by");
+    out->host = relay_record_field(hash, "host");
+    out->forwarded = relay_record_field(hash, "forwarded");
+    out->upgrade = relay_record_field(hash, "upgrade");
+    out->old_tls = relay_record_field(hash, "old_tls");
     relay_time_parse(&out->created, relay_record_field(hash, "created"));
     relay_time_parse(&out->expires, relay_record_field(hash, "expires"));
     relay_time_parse(&out->ended, relay_record_field(hash, "ended"));

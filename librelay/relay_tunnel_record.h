@@ -16,6 +16,7 @@
  * what the record has, of any form. */
 typedef struct relay_tunnel_record {
     const char *id, *device, *relay, *key, *state, *by;
+    const char *host, *forwarded, *upgrade, *old_tls;
     apr_time_t created, expires, ended; /* by Redis's clock */
     int nroutes;                        /* 1 to RELAY_TUNNEL_ROUTES_MAX, or 0 */
     struct {

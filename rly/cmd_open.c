@@ -54,6 +54,24 @@ static int check_services(const opening *op, const relay_service **services)
     return RLY_DONE;
 }
 
+static int check_needs(const opening *op, relay_needs *needs)
+{
+    const rly_options *o = &op->o;
+    apr_pool_t *p = op->r->p;
+    const char *why = NULL;
+
+    if (o->host && relay_needs_host_parse(&needs->host, o->host, p, &why) != APR_SUCCESS)
+        return rly_usage_error(op->r, "--host: %s", why);
+    if (o->forwarded &&
+        relay_needs_switch_parse(&needs->forwarded, o->forwarded, p, &why) != APR_SUCCESS)
+        return rly_usage_error(op->r, "--forwarded: %s", why);
+    if (o->upgrade &&
+        relay_needs_upgrade_parse(&needs->upgrade, o->upgrade, p, &why) != APR_SUCCESS)
+        return rly_usage_error(op->r, "--upgrade: %s", why);
+    needs->old_tls = o->old_tls;
+    return RLY_DONE;
+}
+
 static apr_status_t read_stdin(relay_key **key, apr_pool_t *p, const char **why)
 {
     char *text = apr_palloc(p, KEY_FILE_MAX + 1);
@@ -134,7 +152,8 @@ static void take_back(const opening *op, const char *reason)
             reason, op->tunnel->id, why, op->tunnel->id);
 }
 
-static int open_tunnel(opening *op, const char **names, const relay_service **services)
+static int open_tunnel(opening *op, const char **names, const relay_service **services,
+                       const relay_needs *needs)
 {
     rly *r = op->r;
     relay_tunnel_request req = {.device = op->o.device,
@@ -144,6 +163,7 @@ static int open_tunnel(opening *op, const char **names, const relay_service **se
                                 .names = names,
                                 .fingerprint = op->key->fingerprint,
                                 .by = rly_operator(r->p),
+                                .needs = needs,
                                 .take_over = op->o.take_over};
     const char *why = NULL;
     apr_status_t rv = relay_tunnel_open(&op->tunnel, r->store, r->cfg, &req, r->p, &why);
@@ -211,7 +231,7 @@ static int print_json(const opening *op)
     json_t *routes = json_array(), *notes = notes_json(op), *json;
 
     for (int i = 0; i < t->nroutes; i++)
-        json_array_append_new(routes, rly_route_json(cfg, &t->routes[i], p));
+        json_array_append_new(routes, rly_route_json(cfg, t, i, p));
     json = json_pack("{s:i, s:o, s:o, s:o, s:o, s:o, s:{s:o, s:i, s:o, s:o}, s:o}", "v", 1, "id",
                      rly_json_text(t->id, p), "device", rly_json_text(t->device, p), "expires",
                      rly_json_text(rly_time_rfc3339(t->expires, p), p), "key",
@@ -273,6 +293,7 @@ static int run(rly *r, int argc, const char *const *argv)
     opening op = {.r = r};
     const char **names;
     const relay_service **services;
+    relay_needs needs = RELAY_NEEDS_DEFAULT;
     int status = rly_options_parse(&op.o, r, argc, argv);
 
     if (status != RLY_DONE)
@@ -286,12 +307,13 @@ static int run(rly *r, int argc, const char *const *argv)
     names = apr_pcalloc(r->p, sizeof(*names) * (apr_size_t)op.o.noperands);
     services = apr_pcalloc(r->p, sizeof(*services) * (apr_size_t)op.o.noperands);
     if ((status = check_services(&op, services)) != RLY_DONE ||
-        (status = check_names(&op, names)) != RLY_DONE || (status = rly_connect(r)) != RLY_DONE ||
+        (status = check_names(&op, names)) != RLY_DONE ||
+        (status = check_needs(&op, &needs)) != RLY_DONE || (status = rly_connect(r)) != RLY_DONE ||
         (status = get_key(&op)) != RLY_DONE)
         return status;
     if ((!op.o.key || op.o.dir) && (status = prepare_bundle(&op)) != RLY_DONE)
         return status;
-    if ((status = open_tunnel(&op, names, services)) != RLY_DONE)
+    if ((status = open_tunnel(&op, names, services, &needs)) != RLY_DONE)
         return status;
     status = op.o.json ? print_json(&op) : print_text(&op);
     if (fflush(stdout) != 0) { /* main() says why */
@@ -305,8 +327,9 @@ static int run(rly *r, int argc, const char *const *argv)
 const rly_command rly_cmd_open = {
     .name = "open",
     .summary = "open a tunnel for a device",
-    .takes = "ntdkoOTj",
-    .usage = "[-n NAME]... [-t TTL] [-d DEVICE] [-k PUBKEY] [-o DIR] [--take-over] [--tls] "
+    .takes = "ntdkoHFULOTj",
+    .usage = "[-n NAME]... [-t TTL] [-d DEVICE] [-k PUBKEY] [-o DIR] [--host HOST] "
+             "[--forwarded on|off] [--upgrade PROTOCOL] [--old-tls] [--take-over] [--tls] "
              "[--json] SERVICE...",
     .about = "Opens a tunnel: each SERVICE of the device gets a URL of its own, for as long as TTL "
              "says. Prints the URLs, when the tunnel ends, and the command to run on the device. "
@@ -322,5 +345,6 @@ const rly_command rly_cmd_open = {
              "for systemd there is relay-tunnel.service.\n",
     .examples = "  rly open -d 'NAS in Bern' -t 2h 80\n"
                 "  rly open -n nas-bern -d 'NAS in Bern' -o ./nas-bern https://192.168.1.9\n"
+                "  rly open --host device https://nas.lan\n"
                 "  rly open -k /tmp/device.pub http://127.0.0.1:8080 tcp://127.0.0.1:22\n",
     .run = run};

@@ -30,6 +30,19 @@ static const char *end_text(const relay_tunnel *t, apr_time_t now, apr_pool_t *p
                          p);
 }
 
+/* What differs from the default. */
+static void add_needs(rly_table *table, const relay_needs *needs)
+{
+    if (strcmp(needs->host, RELAY_HOST_PUBLIC))
+        rly_table_add(table, (const char *[]){"Host", needs->host});
+    if (!needs->forwarded)
+        rly_table_add(table, (const char *[]){"Forwarded", "off"});
+    if (*needs->upgrade)
+        rly_table_add(table, (const char *[]){"Upgrade", needs->upgrade});
+    if (needs->old_tls)
+        rly_table_add(table, (const char *[]){"Old TLS", "on"});
+}
+
 static void print_facts(const relay_tunnel *t, apr_time_t now, apr_pool_t *p)
 {
     rly_table *table = rly_table_create(p, 2, NULL);
@@ -46,6 +59,7 @@ static void print_facts(const relay_tunnel *t, apr_time_t now, apr_pool_t *p)
                                           end_text(t, now, p)});
     rly_table_add(table, (const char *[]){"Key", t->key});
     rly_table_add(table, (const char *[]){"Relay", t->relay});
+    add_needs(table, &t->needs);
     rly_table_print(table);
 }
 

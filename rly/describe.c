@@ -35,12 +35,28 @@ json_t *rly_json_text(const char *text, apr_pool_t *p)
     return text ? json_string(rly_text_utf8(text, p)) : json_null();
 }
 
-json_t *rly_route_json(const relay_config *cfg, const relay_tunnel_route *route, apr_pool_t *p)
+static json_t *words_json(const char *words, apr_pool_t *p)
 {
-    return json_pack("{s:o, s:o, s:o, s:o}", "name", rly_json_text(route->name, p), "url",
+    json_t *array = json_array();
+    char *word, *state;
+
+    for (word = apr_strtok(apr_pstrdup(p, words), " ", &state); word;
+         word = apr_strtok(NULL, " ", &state))
+        json_array_append_new(array, rly_json_text(word, p));
+    return array;
+}
+
+json_t *rly_route_json(const relay_config *cfg, const relay_tunnel *t, int i, apr_pool_t *p)
+{
+    const relay_tunnel_route *route = &t->routes[i];
+
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:b, s:o, s:b}", "name",
+                     rly_json_text(route->name, p), "url",
                      rly_json_text(rly_route_url(cfg, route, p), p), "service",
                      rly_json_text(route->service, p), "listen",
-                     rly_json_text(relay_listen_addr_print(route->listen, p), p));
+                     rly_json_text(relay_listen_addr_print(route->listen, p), p), "host",
+                     rly_json_text(t->needs.host, p), "forwarded", t->needs.forwarded, "upgrade",
+                     words_json(t->needs.upgrade, p), "old_tls", t->needs.old_tls);
 }
 
 static json_t *time_json(apr_time_t t, apr_pool_t *p)
@@ -61,7 +77,7 @@ apr_status_t rly_tunnel_json(json_t **out, rly_links *links, const relay_tunnel 
             json_decref(routes);
             return rv;
         }
-        route = rly_route_json(links->r->cfg, &t->routes[i], p);
+        route = rly_route_json(links->r->cfg, t, i, p);
         json_object_set_new(route, "connected", link.known ? json_boolean(link.up) : json_null());
         json_object_set_new(route, "since", time_json(link.since, p));
         json_object_set_new(route, "peer", rly_json_text(link.peer, p));

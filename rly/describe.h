@@ -40,8 +40,9 @@ const char *rly_route_url(const relay_config *cfg, const relay_tunnel_route *rou
  * @return NULL when the record's service cannot be read */
 const char *rly_route_forward(const relay_tunnel_route *route, const char *between, apr_pool_t *p);
 
-/** `{"name":…,"url":…,"service":…,"listen":…}` */
-json_t *rly_route_json(const relay_config *cfg, const relay_tunnel_route *route, apr_pool_t *p);
+/** Route i: `{"name":…,"url":…,"service":…,"listen":…,"host":…,"forwarded":…,"upgrade":[…],
+ * "old_tls":…}` */
+json_t *rly_route_json(const relay_config *cfg, const relay_tunnel *t, int i, apr_pool_t *p);
 
 /** The object that `show --json` prints; `list --json` prints an array of them.
  * @return APR_SUCCESS, or RELAY_EUNREACHABLE with *why */

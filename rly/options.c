@@ -11,7 +11,7 @@
 #include <string.h>
 
 #define HELP_COLUMNS 80
-#define HELP_INDENT 23 /* where an option's text begins */
+#define HELP_INDENT 26 /* where an option's text begins */
 
 typedef enum { KIND_last, KIND_once, KIND_list, KIND_span, KIND_flag } option_kind;
 

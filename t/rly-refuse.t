@@ -83,6 +83,12 @@ def values():
     for service, error in (("", "write a URL"), ("ftp://x", "the scheme must be"),
                            ("http://x -R 0.0.0.0:1:x:1", "a space")):
         refused(f"service `{service}'", USAGE, error, "open", "--", service, bundle=False)
+    for option, value, error in (("--host", "http://nas", "no host: .*`public', `device', or"),
+                                 ("--host", "nas\r\nX: y", "no host"), ("--forwarded", "no",
+                                                                        "neither `on' nor `off'"),
+                                 ("--upgrade", "h2c", "none that a device may switch to"),
+                                 ("--upgrade", "tcp/", "no name of a protocol")):
+        refused(f"{option} `{value}'", USAGE, f"{option}: .*{error}", "open", "80", option, value)
     refused("a device name of 201 bytes", USAGE, "200", "open", "80", "-d", "x" * 201)
     for what, name in (("a control character", "a\x1bb"), ("no UTF-8", b"\xff\xfe")):
         refused(f"a device name that has {what}", USAGE, "UTF-8", "open", "80", "-d", name)

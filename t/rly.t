@@ -42,7 +42,7 @@ def open_json():
     listen = t["routes"][0]["listen"]
     is_(t["routes"], [{
         "name": "nas", "url": "https://nas.relay.localhost:8443/", "service": "http://127.0.0.1",
-        "listen": listen
+        "listen": listen, "host": "public", "forwarded": True, "upgrade": [], "old_tls": False
     }], "routes")
     like(listen, r"^127\.\d+\.\d+\.\d+:\d+$", "listen address")
     bundle = f"{store.dir}/bundle"
@@ -198,6 +198,38 @@ def list_many():
     store.redis("EVAL", script, 1, "relay:")
     is_([t["id"] for t in json.loads(store.rly("list", "--json").stdout)["tunnels"]], before,
         "and without them as before")
+
+
+@test
+def needs():
+    """What a service needs, from rly to each of its routes' records and back."""
+    args = ("--host", "NAS.lan:0081", "--forwarded", "off", "--upgrade", "tcp, Spice", "--old-tls")
+    t = store.open("-n", "picky", *args, "80", "https://nas.lan")
+    says = {"host": "nas.lan:81", "forwarded": False, "upgrade": ["tcp", "spice"], "old_tls": True}
+    fields = ["host", "forwarded", "upgrade", "old_tls"]
+    for i, route in enumerate(t["routes"]):
+        is_({k: route[k] for k in fields}, says, f"route {i}: open says so")
+        is_({k: shown("picky")["routes"][i][k] for k in fields}, says, f"route {i}: so does show")
+        is_(
+            store.redis("HMGET", f"relay:route:{route['name']}", *fields).split("\n"),
+            ["nas.lan:81", "off", "tcp spice", "on"], f"route {i}: its record")
+    text = store.rly("show", "picky").stdout
+    for line in ("Host +nas.lan:81", "Forwarded +off", "Upgrade +tcp spice", "Old TLS +on"):
+        like(text, f"(?m)^{line}$", f"show: {line}")
+    # Records of before they were there.
+    store.redis("HDEL", f"relay:tunnel:{t['id']}", *fields)
+    old = shown("picky")["routes"][0]
+    is_({k: old[k]
+         for k in fields}, {"host": "public", "forwarded": True, "upgrade": [], "old_tls": False},
+        "a record without them has the defaults")
+    unlike(
+        store.rly("show", "picky").stdout, "Host|Forwarded|Upgrade|Old TLS", "and show is silent")
+    store.redis("HSET", f"relay:tunnel:{t['id']}", "host", "nas\r\nX: y")
+    bad = store.rly("show", "picky")
+    is_(bad.returncode, 1, "a host that is none is no record")
+    like(bad.stderr, "malformed: field host", "and the error says so")
+    store.redis("HSET", f"relay:tunnel:{t['id']}", "host", "public")
+    is_(store.rly("close", "picky").returncode, 0, "closed")
 
 
 @test(needs=["open_json"])

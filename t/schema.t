@@ -43,7 +43,7 @@ key_names = {"C": set(), "Lua": set()}
 FIELD = r'(?:relay_record_field|string_of)\(\w+(?:->element\[1\])?, "(\w+)"\)'
 READERS = [
     ("librelay/relay_route.h", "route",
-     r'\bSTRING\((\w+), \w+, (?:NULL|"")\)|\bVALUE\(\w+, (\w+), \w+, (?:NULL|"\w*")\)'),
+     r'\bSTRING\((\w+), \w+, (?:NULL|"\w*")\)|\bVALUE\(\w+, (\w+), \w+, (?:NULL|"\w*")\)'),
     ("librelay/relay_gone.c", "gone", FIELD),
     ("librelay/relay_grant.c", "key", FIELD),
     ("librelay/relay_tunnel_record.c", "tunnel", FIELD),
@@ -227,7 +227,8 @@ def rights():
 @test
 def redis():
     store = Store()
-    chosen = store.open("-n", "nas", "-d", "NAS", "80", "tcp://127.0.0.1:22")
+    chosen = store.open("-n", "nas", "-d", "NAS", "--host", "nas.lan:81", "--forwarded", "off",
+                        "--upgrade", "tcp,spice", "--old-tls", "80", "tcp://127.0.0.1:22")
     store.open("-d", "other", "80")
     ended = store.open("-n", "ended", "80")
     for args in (("extend", "-t", "3h", "nas"), ("close", ended["id"])):

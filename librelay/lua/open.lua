@@ -7,6 +7,7 @@
 --           routes  name, scheme, service, chosen (false: the name is random)
 --           taken   where others listen as far as the caller knows, as the field `taken` of
 --                   relay:<relay> has it
+--           needs   host, forwarded, upgrade, old_tls: as a route's record has them
 --           take_over  names that were another device's, too
 -- returns
 --   {'ok', created ms, expires ms, the listen address of each route…, new|same|unsure|taken for
@@ -19,6 +20,7 @@
 --   or as may_issue()
 local want = cjson.decode(ARGV[1])
 local id, relay, device, routes, blocks = want.id, want.relay, want.device, want.routes, want.blocks
+local needs = want.needs
 local narrow = want.space == 'narrow'
 -- Beyond this many tries a crowded space counts as used up: a script must not hold Redis for long.
 local TRIES = 65536
@@ -161,7 +163,9 @@ for i, r in ipairs(routes) do
   put(key.gone(r.name), expires + GONE, 'why', 'expired', 'tunnel', id)
   local route = key.route(r.name)
   put(route, expires, 'tunnel', id, 'relay', relay, 'listen', r.listen, 'scheme', r.scheme,
-    'expires', integer(expires), 'device', device, 'service', r.service, 'generation', 1)
+    'expires', integer(expires), 'device', device, 'service', r.service, 'generation', 1,
+    'host', needs.host, 'forwarded', needs.forwarded, 'upgrade', needs.upgrade,
+    'old_tls', needs.old_tls)
   if r.chosen then
     redis.call('HSET', route, 'chosen', 1, 'owner', r.owner)
     put(key.was(r.name), expires + REMEMBERED, 'tunnel', id, 'device', device, 'label', r.label,
@@ -178,6 +182,8 @@ put(key.grant(want.key), expires, 'tunnel', id, 'relay', relay,
 put(key.gone(want.key), expires + GONE, 'why', 'expired', 'tunnel', id)
 put(key.tunnel(id), expires + GONE, 'id', id, 'device', device, 'relay', relay, 'key', want.key,
   'created', integer(now), 'expires', integer(expires), 'state', 'open', 'by', want.by,
+  'host', needs.host, 'forwarded', needs.forwarded, 'upgrade', needs.upgrade,
+  'old_tls', needs.old_tls,
   'routes', #routes, unpack(numbered))
 redis.call('ZADD', key.tunnels(), integer(expires), id)
 redis.call('ZREMRANGEBYSCORE', key.tunnels(), '-inf', integer(now - DAY))

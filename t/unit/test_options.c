@@ -39,7 +39,7 @@ int rly_usage_error(const rly *r, const char *fmt, ...)
     return RLY_USAGE;
 }
 
-static const rly_command open_command = {.name = "open", .takes = "ntdkoOTj"};
+static const rly_command open_command = {.name = "open", .takes = "ntdkoHFULOTj"};
 static const rly_command close_command = {.name = "close", .takes = "j"};
 
 /* Words, with blanks between them; an argument that has blanks is written with `_'. */
@@ -79,6 +79,11 @@ static const struct {
     {&open_command, "-d a -d a 80", "-d is given twice"},
     {&open_command, "-k a -k b 80", "-k is given twice"},
     {&open_command, "-o a 80 -o b", "-o is given twice"},
+    {&open_command, "--host=a 80 -H b", "-H is given twice"},
+    {&open_command, "--forwarded on 80 -F off", "-F is given twice"},
+    {&open_command, "--upgrade tcp 80 -U tcp", "-U is given twice"},
+    {&open_command, "80 --host", "missing argument: --host"},
+    {&open_command, "--old-tls=on 80", "erroneous argument: --old-tls"},
     {&open_command, "-t 0s 80", "-t 0s: a tunnel has to live for some time"},
     {&open_command, "-t 0ms 80", "-t 0ms: a tunnel has to live for some time"},
     {&open_command, "-t 0d 80", "-t 0d: a tunnel has to live for some time"},
@@ -109,12 +114,14 @@ static void test_bad(void)
 
 /* The same options in every form and place. */
 static const char *const forms[] = {
-    "-n a -n b -t 90s -d NAS -k key.pub -o dir -O -T -j 80 81",
-    "80 81 -n a -n b -t 90s -d NAS -k key.pub -o dir -O -T -j",
-    "80 -n a -t 90s 81 -n b -d NAS -k key.pub -o dir -OTj",
-    "-na -nb -t90s -dNAS -kkey.pub -odir -jTO 80 81",
-    "--name=a --name b --ttl=90s --device NAS --key=key.pub --output=dir --take-over -T -j 80 81",
-    "--name=a --name b --ttl=90s --device=NAS --key key.pub --output dir -O --tls --json 80 81",
+    "-n a -n b -t 90s -d NAS -k key.pub -o dir -H device -F off -U tcp -L -O -T -j 80 81",
+    "80 81 -n a -n b -t 90s -d NAS -k key.pub -o dir -H device -F off -U tcp -L -O -T -j",
+    "80 -n a -t 90s 81 -n b -d NAS -k key.pub -o dir -H device -LF off -U tcp -OTj",
+    "-na -nb -t90s -dNAS -kkey.pub -odir -Hdevice -Foff -Utcp -jTOL 80 81",
+    "--name=a --name b --ttl=90s --device NAS --key=key.pub --output=dir --host=device "
+    "--forwarded=off --upgrade=tcp --old-tls --take-over -T -j 80 81",
+    "--name=a --name b --ttl=90s --device=NAS --key key.pub --output dir --host device "
+    "--forwarded off --upgrade tcp --old-tls -O --tls --json 80 81",
 };
 
 static void test_good(void)
@@ -131,7 +138,10 @@ static void test_good(void)
         is(o.device, "NAS", "-d");
         is(o.key, "key.pub", "-k");
         is(o.dir, "dir", "-o");
-        ok(o.take_over && o.tls && o.json, "-O, -T, -j");
+        ok(o.take_over && o.tls && o.json && o.old_tls, "-O, -T, -j, -L");
+        is(o.host, "device", "-H");
+        is(o.forwarded, "off", "-F");
+        is(o.upgrade, "tcp", "-U");
         ok(o.noperands == 2 && strcmp(o.operands[0], "80") == 0 && strcmp(o.operands[1], "81") == 0,
            "two operands");
         ok(!r.conf_path, "relay.conf is the default");
@@ -142,7 +152,8 @@ static void test_good(void)
            strcmp(o.operands[0], "-n") == 0 && o.names->nelts == 0,
        "what follows -- is an operand");
     ok(parse(&o, &r, &open_command, "") == RLY_DONE && o.noperands == 0 && !o.ttl && !o.device &&
-           !o.key && !o.dir && !o.take_over && !o.tls && !o.json && o.names->nelts == 0,
+           !o.key && !o.dir && !o.host && !o.forwarded && !o.upgrade && !o.old_tls &&
+           !o.take_over && !o.tls && !o.json && o.names->nelts == 0,
        "nothing is given");
 }
 

@@ -17,7 +17,9 @@ static const char *const whole[] = {"v",          "1",           "tunnel",  "2kq
                                     "scheme",     "http",        "expires", "1999999999999",
                                     "device",     "NAS in Bern", "service", "http://127.0.0.1",
                                     "chosen",     "1",           "owner",   "y3hq5d7mzu3fhw4a",
-                                    "generation", "7",           NULL};
+                                    "generation", "7",           "host",    "nas.lan:81",
+                                    "forwarded",  "off",         "upgrade", "tcp spdy/3.1",
+                                    "old_tls",    "on",          NULL};
 
 /* The reply to HGETALL, with one field changed to value; NULL: left out. */
 static redisReply *reply_of(apr_pool_t *p, const char *field, const char *value)
@@ -66,6 +68,9 @@ static void judge(const relay_route *r, const char *what)
     ok(r->expires == APR_INT64_C(1999999999999000), "%s: expires", what);
     ok(r->chosen == 1, "%s: chosen", what);
     ok(r->generation == 7, "%s: generation", what);
+    is(r->host, "nas.lan:81", "%s: host", what);
+    is(r->upgrade, "tcp spdy/3.1", "%s: upgrade", what);
+    ok(!r->forwarded && r->old_tls, "%s: forwarded, old_tls", what);
 }
 
 static void test_read(apr_pool_t *p)
@@ -96,8 +101,17 @@ static void test_read(apr_pool_t *p)
         {"owner", "a;b"},
         {"chosen", "yes"},
         {"generation", "second"},
+        {"host", "nas.lan/"},
+        {"host", "nas\r\nX: y"},
+        {"host", "nas:0"},
+        {"forwarded", "no"},
+        {"forwarded", "ON"},
+        {"upgrade", "h2c"},
+        {"upgrade", "tcp\r\nX: y"},
+        {"old_tls", "1"},
     };
-    static const char *const optional[] = {"device", "service", "owner", "chosen"};
+    static const char *const optional[] = {"device", "service",   "owner",   "chosen",
+                                           "host",   "forwarded", "upgrade", "old_tls"};
     const char *why = NULL;
     relay_route r;
     unsigned i;
@@ -121,6 +135,27 @@ static void test_read(apr_pool_t *p)
        "an owner that is empty");
     ok(read_with(&r, "device", NULL, p, &why) == APR_SUCCESS && r.device && !*r.device,
        "no device is an empty one");
+}
+
+static void test_needs(apr_pool_t *p)
+{
+    static const struct {
+        const char *field, *value;
+    } absent[] = {{"host", NULL},    {"host", ""},    {"forwarded", NULL}, {"forwarded", ""},
+                  {"upgrade", NULL}, {"upgrade", ""}, {"old_tls", NULL},   {"old_tls", ""}};
+    relay_route r;
+    unsigned i;
+
+    for (i = 0; i < sizeof(absent) / sizeof(absent[0]); i++) {
+        const char *field = absent[i].field;
+
+        ok(read_with(&r, field, absent[i].value, p, NULL) == APR_SUCCESS &&
+               (strcmp(field, "host") == 0        ? strcmp(r.host, "public") == 0
+                : strcmp(field, "forwarded") == 0 ? r.forwarded
+                : strcmp(field, "upgrade") == 0   ? !*r.upgrade
+                                                  : !r.old_tls),
+           "%s that is %s is the default", field, absent[i].value ? "empty" : "missing");
+    }
 }
 
 static void test_generation(apr_pool_t *p)
@@ -175,6 +210,7 @@ int main(void)
     apr_initialize();
     apr_pool_create(&p, NULL);
     test_read(p);
+    test_needs(p);
     test_generation(p);
     test_packed(p);
     apr_pool_destroy(p);
