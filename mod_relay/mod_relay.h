@@ -34,6 +34,7 @@
  *   attempt       one try at a device, and when there is a second
  *   owner         a connection reaches the tunnel user's socket only
  *   expect        Expect: 100-continue, for devices that do not know it
+ *   upgrade       the protocols besides WebSocket that a visitor may switch to
  *   upload        how long a visitor's body may stall
  *   patience      how long a request waits for its device, and for whom
  *

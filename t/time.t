@@ -242,6 +242,46 @@ def websocket(rig, devices):
 
 
 @test
+def upgrade(rig):
+    """To what the route names, as docker attach does, and to nothing else."""
+    device = Trap()
+
+    def echo(connection, request):
+        named = request.all("upgrade")
+        if not named:
+            connection.sendall(OK + b"Content-Length: 4\r\n\r\nnone")
+            return True
+        connection.sendall(b"HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n" %
+                           named[0].encode())
+        while data := connection.recv(100):
+            connection.sendall(data)
+        return False
+
+    device.answers["/attach"] = echo
+    plain, named = rig.open(device.url), rig.open(device.url, args=("--upgrade", "tcp,raw.1"))
+    for tunnel in (plain, named):
+        rig.connect(tunnel)
+    for tunnel, protocol, passes in ((named, b"tcp", True), (named, b"TCP", True),
+                                     (named, b"raw.1", True), (named, b"websocket", True),
+                                     (named, b"h2c", False), (named, b"raw", False),
+                                     (named, b"tcp, raw.1", False), (named, b"tcp raw.1", False),
+                                     (plain, b"tcp", False), (plain, b"*",
+                                                              False), (plain, b"websocket", True)):
+        with rig.tls(tunnel) as sock:
+            sock.sendall(b"POST /attach HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\n"
+                         b"Upgrade: %s\r\nContent-Length: 0\r\n\r\n" %
+                         (rig.host(tunnel).encode(), protocol))
+            got = sock.recv(4096)
+            if got.startswith(b"HTTP/1.1 101"):
+                sock.sendall(b"ping")
+                got = sock.recv(100)
+            else:
+                got = got[-4:]
+            tap.is_(got, b"ping" if passes else b"none",
+                    f"{'named' if tunnel is named else 'plain'}: Upgrade: {protocol.decode()}")
+
+
+@test
 def bounded(rig, devices):
     device, tunnel = devices["http"]
     gone = []

@@ -12,6 +12,7 @@
 #include "pinned.h"
 #include "routes/lookup.h"
 #include "secrets.h"
+#include "upgrade.h"
 #include "upload.h"
 #include "weak_proxy.h"
 
@@ -48,6 +49,7 @@ static int pre_request(proxy_worker **worker, proxy_balancer **balancer, request
     mod_relay_patience_begin(r, rr);
     mod_relay_upload_begin(r, rr);
     mod_relay_expect_begin(r, rr);
+    mod_relay_upgrade_begin(r, rr);
     return OK;
 }
 
