@@ -134,7 +134,7 @@ static const char *in_words(apr_pool_t *p, apr_interval_time_t span)
 static const char *text_of(request_rec *r, const mod_relay_request *rr, mod_relay_answer answer)
 {
     if (answer == MOD_RELAY_STALLED)
-        return apr_pstrcat(r->pool, "Nothing more of it has come to the relay for ",
+        return apr_pstrcat(r->pool, "Nothing more of it, or too little, has come to the relay for ",
                            in_words(r->pool, rr->stalled),
                            ". The device may have got a part of it. Send it again when the "
                            "connection is better.",

@@ -21,9 +21,14 @@ typedef struct mod_relay_upload {
     request_rec *r;
     mod_relay_request *rr;
     apr_time_t moved; /* when something of the body came last */
+    apr_interval_time_t waited;
+    apr_off_t bytes;
     ap_filter_t *reqtimeout;
     ap_filter_rec_t *reqtimeout_rec; /* what that filter is, when it is in use */
 } upload;
+
+/* All pauses together are no longer than `Timeout', but for a body that moves at this pace. */
+#define BYTES_PER_SECOND 500
 
 static ap_filter_rec_t *body_filter, *pass_filter;
 
@@ -44,11 +49,23 @@ static apr_interval_time_t limit_of(const upload *u)
 static apr_status_t on_read(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mode_t mode,
                             apr_read_type_e block, apr_off_t readbytes)
 {
+    apr_time_t before = mod_relay_clock();
     apr_status_t rv = ap_get_brigade(f->next, bb, mode, block, readbytes);
     upload *u = f->ctx;
 
-    if (rv == APR_SUCCESS && !APR_BRIGADE_EMPTY(bb))
+    if (rv == APR_SUCCESS && !APR_BRIGADE_EMPTY(bb)) {
+        apr_off_t length = 0;
+
+        apr_brigade_length(bb, 0, &length);
+        u->bytes += length > 0 ? length : 0;
         u->moved = mod_relay_clock();
+        u->waited += u->moved - before;
+        if (u->waited <= limit_of(u) + apr_time_from_sec(u->bytes / BYTES_PER_SECOND))
+            return APR_SUCCESS;
+        apr_brigade_cleanup(bb);
+        u->rr->stalled = limit_of(u);
+        rv = APR_TIMEUP;
+    }
     else if (APR_STATUS_IS_TIMEUP(rv))
         u->rr->stalled = u->r->server->timeout;
     else if ((rv == APR_SUCCESS || APR_STATUS_IS_EAGAIN(rv)) &&
