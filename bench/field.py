@@ -39,7 +39,6 @@ Listen {address}:{port}
 <VirtualHost *:{port}>
     ServerName {domain}
     ServerAlias *.{domain}
-    ProxyPreserveHost On
     AllowEncodedSlashes NoDecode
     LimitRequestBody 0
     {way}
@@ -50,7 +49,8 @@ LOG = 'LogFormat "%V %h %u %t \\"%r\\" %>s %O %D" relay\n'
 # A static ProxyPass has these lines in place of the module's. It tells the device no less of the
 # visitor.
 PROXYPASS = """\
-ProxyPass / http://{listen}/ nocanon upgrade=websocket
+ProxyPreserveHost On
+    ProxyPass / http://{listen}/ nocanon upgrade=websocket
     RequestHeader set X-Forwarded-Proto {scheme}"""
 
 
@@ -174,11 +174,8 @@ class Field:
                                                       PROXYPASS.format(listen=listen,
                                                                        scheme="https")),
                                    (r"^ *RelaySSH .*\n", ""), (r"^ *LogLevel relay:.*\n", ""),
-                                   (r"^ *ProxyPassInterpolateEnv .*\n",
-                                    ""), (r"ProxyPassReverse .*$",
-                                          "ProxyPassReverse / http://127.0.0.1/"),
-                                   (r" env=RELAY_TUNNEL$", ""), (r"^( *Protocols .*) ssh$", r"\1"),
-                                   (r"relay-(access|error)\.log", r"static-\1.log")):
+                                   (r"^( *Protocols .*) ssh$",
+                                    r"\1"), (r"relay-(access|error)\.log", r"static-\1.log")):
             vhost, count = re.subn(regex, replacement, vhost, flags=re.M)
             if not count:
                 raise RigError(f"relay-vhost.conf has nothing that matches {regex!r}")

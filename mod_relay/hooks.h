@@ -20,6 +20,8 @@ void mod_relay_waiting_register_hooks(apr_pool_t *p);     /* child_init: its thr
 void mod_relay_handoff_tls_register_hooks(apr_pool_t *p); /* process_connection: after mod_ssl */
 
 /* A request. */
+void mod_relay_misdirected_register_hooks(apr_pool_t *p); /* post_read_request */
+
 void mod_relay_route_register_hooks(apr_pool_t *p);  /* translate_name, handler */
 void mod_relay_paths_register_hooks(apr_pool_t *p);  /* fixups */
 void mod_relay_memory_register_hooks(apr_pool_t *p); /* handler, mod_proxy's fixups, a filter */
@@ -28,6 +30,7 @@ void mod_relay_proxy_register_hooks(apr_pool_t *p);  /* mod_proxy's pre_request,
 
 /* A connection to a device. */
 void mod_relay_owner_register_hooks(apr_pool_t *p);    /* pre_connection: ahead of TLS */
+void mod_relay_origin_register_hooks(apr_pool_t *p);   /* the same, child_init, fixups */
 void mod_relay_expect_register_hooks(apr_pool_t *p);   /* mod_proxy's create_req, a filter */
 void mod_relay_patience_register_hooks(apr_pool_t *p); /* pre_connection, create_req, filters */
 void mod_relay_head_register_hooks(apr_pool_t *p);     /* mod_proxy's create_req, a filter */

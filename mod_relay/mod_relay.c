@@ -28,6 +28,7 @@ static void register_hooks(apr_pool_t *p)
     mod_relay_handoff_register_hooks(p);
     mod_relay_waiting_register_hooks(p);
     mod_relay_handoff_tls_register_hooks(p);
+    mod_relay_misdirected_register_hooks(p);
     mod_relay_route_register_hooks(p);
     mod_relay_paths_register_hooks(p);
     mod_relay_memory_register_hooks(p);
@@ -37,6 +38,7 @@ static void register_hooks(apr_pool_t *p)
     mod_relay_patience_register_hooks(p);
     mod_relay_expect_register_hooks(p);
     mod_relay_upload_register_hooks(p);
+    mod_relay_origin_register_hooks(p);
     mod_relay_head_register_hooks(p);
     mod_relay_head_h2_register_hooks(p);
     mod_relay_attempt_register_hooks(p);

@@ -21,6 +21,7 @@
  * request/, from a visitor to a device:
  *
  *   request       the module's own record of a request
+ *   misdirected   over HTTP/2, a connection for each device's name
  *   route         translate_name: Host field -> route -> mod_proxy
  *   fields        the fields of a request that are not the visitor's to set
  *   paths         a path that can be read in two ways keeps to the rules in both
@@ -29,6 +30,8 @@
  *   proxy         mod_proxy's two questions: which worker takes a request, and how did it end
  *   secrets       a visitor's proofs to httpd do not go to the device
  *   cookies       the Cookie and Set-Cookie fields
+ *   origin        by which name a device is asked, and what it is told of the relay
+ *   urls          URLs in the fields of a request
  *   backend       a pooled proxy worker for each route
  *   pinned        a visitor's own connection, to devices that log connections in
  *   attempt       one try at a device, and when there is a second
@@ -42,6 +45,9 @@
  *
  *   answer        the changes to a device's final answer
  *   interim       the changes to its interim answers (101, 103)
+ *   public        addresses in both become public ones
+ *   addresses     which addresses mean the device itself, and how visitors have to read them
+ *   hosts         the host of a URL as browsers read it
  *   head          a bound on the head of an answer; head_h2: over HTTP/2
  *   frames        the frames of HTTP/2 that are counted for that
  *   hpack         the size of HTTP/2's fields once they are unpacked

@@ -4,6 +4,7 @@
 environment, redirects."""
 import json
 import os
+import re
 
 from lib import fixture, Rig, tap, test, wait_for
 
@@ -221,6 +222,69 @@ def http2(rig, name, other):
             tap.is_(got, path, f"over HTTP/2, as sent: {path[:60]}")
 
 
+def misdirected(rig, full, second):
+    """(SNI, :authority, who answers; 421: the client is sent to a connection of its own)."""
+    bare, port = rig.domain, f":{rig.https_port}"
+    return [
+        (full, full, "nas"),
+        (full, full + port, "nas"),
+        (full, full.upper(), "nas"),
+        (full, full + ".", "nas"),
+        (full, f"{full}.{port}", "nas"),
+        (full.upper(), full, "nas"),
+        (full + ".", full, "nas"),
+        (None, full, "nas"),
+        (None, bare, "site"),
+        ("127.0.0.1", full, "nas"),  # no SNI, that is
+        (second, full, 421),
+        (second, full + port, 421),
+        (second.upper(), full + ".", 421),
+        (bare, full, 421),
+        (bare.upper(), full, 421),
+        (f"ssh.{bare}", full, 421),
+        (f"www.{bare}", full, 421),
+        (f"a.{full}", full, 421),
+        (f"x{full}", full, 421),
+        (f"{full}.example.com", full, 421),
+        ("elsewhere.example.com", full, 421),
+        (f"never-heard-of.{bare}", full, 421),
+        (full, f"never-heard-of.{bare}", 421),
+        (f"never-heard-of.{bare}", f"never-heard-of.{bare}", "unknown"),
+        (full, f"a.b.{bare}", 421),
+        (bare, f"a.b.{bare}", "unknown"),
+        # the relay's own pages are no part of a device's connection, and have their own
+        (full, bare, 421),
+        (full, f"www.{bare}", 421),
+        (full, "elsewhere.example.com", 421),
+        (bare, bare, "site"),
+        (bare.upper(), bare + ".", "site"),
+        (f"www.{bare}", bare, "site"),
+        (bare, f"www.{bare}", "site"),
+    ]
+
+
+@test
+def one_connection_per_name(rig, name, other):
+    full, second = f"{name}.{rig.domain}", f"{other}.{rig.domain}"
+    for sni, authority, expected in misdirected(rig, full, second):
+        answer = rig.h2_over(sni, [(":method", "GET"), (":scheme", "https"), (":path", "/"),
+                                   (":authority", authority)])
+        fields = "".join(f"{k}: {v}\r\n" for k, v in answer.headers.items())
+        got = where(f"HTTP/2 {answer.status}\r\n{fields}\r\n".encode() + answer.body)
+        tap.is_(got, expected, f"HTTP/2, SNI {sni}, :authority {authority}")
+        if expected == 421:
+            page = re.sub(re.escape(authority), "", answer.body.decode(), flags=re.I)
+            leak = [w for w in (name, other, "127.") if w in page]
+            tap.ok(answer.ended and not leak, "… with a page that names no other device", page)
+    answer = rig.h2_over(second, [(":method", "POST"), (":scheme", "https"), (":path", "/upload"),
+                                  (":authority", full)], b"x" * 3_000_000)
+    tap.is_((answer.status, answer.ended, answer.reset or 0), (421, True, 0),
+            "a POST of 3 MB gets a whole answer, too")
+    for sni in (second, rig.domain):
+        tap.is_(where(send(rig, full.encode(), sni=sni)[1]), "nas",
+                f"HTTP/1.1 has a request at a time: SNI {sni} is served")
+
+
 PATHS = [
     "/echo/a%2Fb",
     "/echo/a%2fb",
@@ -319,6 +383,7 @@ def environment(rig, tunnel, name):
 @test
 def redirects(rig, tunnel, name):
     full = f"{name}.{rig.domain}"
+    public = f"https://{full}:{rig.https_port}"
     cases = [
         ("http://192.168.1.9/login?a=b", "/login?a=b"),
         ("https://10.0.0.1:8443/x", "/x"),
@@ -332,10 +397,12 @@ def redirects(rig, tunnel, name):
         ("http://example.com/", "http://example.com/"),
         ("/relative", "/relative"),
         ("//example.com/x", "//example.com/x"),
-        (f"http://{full}/x", f"https://{full}/x"),
-        (f"http://{full}:80/x", f"https://{full}/x"),
-        (f"https://{full}/x", f"https://{full}/x"),
-        (f"http://{full}:{rig.https_port}/x", f"https://{full}:{rig.https_port}/x"),
+        (f"http://{full}/x", f"{public}/x"),
+        (f"http://{full}:80/x", f"{public}/x"),
+        (f"https://{full}/x", f"{public}/x"),
+        (f"https://{full}:5001/x", f"{public}/x"),
+        (f"http://{full}:{rig.https_port}/x", f"{public}/x"),
+        (f"{public}/x", f"{public}/x"),
     ]
     for to, expected in cases:
         status, headers, _ = rig.get(tunnel, f"/redirect?to={to.replace('&', '%26')}")

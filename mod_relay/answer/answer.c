@@ -8,6 +8,7 @@
 #include "answer.h"
 #include "hooks.h"
 #include "interim.h"
+#include "public.h"
 #include "request/cookies.h"
 #include "request/patience.h"
 #include "request/pinned.h"
@@ -104,6 +105,7 @@ static apr_status_t on_answer(ap_filter_t *f, apr_bucket_brigade *bb)
     mod_relay_interim_end(rr);
     mod_relay_patience_answered(rr);
     clean_cookies(r, rr->server->hidden_cookies);
+    mod_relay_public_fields(r, rr);
     set_referrer_policy(r);
     if ((vary = apr_table_get(r->headers_out, "Vary")) != NULL && strlen(vary) > VARY_MAX)
         apr_table_setn(r->headers_out, "Vary", "*");

@@ -12,6 +12,7 @@
 
 #include "interim.h"
 #include "hooks.h"
+#include "public.h"
 #include "request/cookies.h"
 #include "request/patience.h"
 
@@ -24,8 +25,8 @@
 #define KEY "mod_relay_interim"
 
 typedef struct mod_relay_interim {
-    mod_relay_request *rr;  /* of the request whose device is being asked, or NULL */
-    apr_pool_t *pool;       /* that request's */
+    request_rec *r;         /* of the request whose device is being asked */
+    mod_relay_request *rr;  /* the same one's, or NULL */
     apr_bucket_brigade *bb; /* of an answer that has begun, or NULL */
 } interim;
 
@@ -54,19 +55,26 @@ static int is_printable(const char *at, apr_size_t length)
 
 /*
  * One field, without its line end; the byte after it may be written to.
- * @return the length of the part that goes on
+ * @return what goes on, or NULL
  */
-static apr_size_t clean_field(char *line, apr_size_t length, const apr_array_header_t *names)
+static const char *clean_field(char *line, apr_size_t length, const interim *i)
 {
-    const char *colon = memchr(line, ':', length);
+    char *colon = memchr(line, ':', length);
+    const char *value, *public;
 
     if (!colon || !is_token(line, (apr_size_t)(colon - line)) || !is_printable(line, length))
-        return 0;
-    if (colon - line != sizeof("Set-Cookie") - 1 ||
-        strncasecmp(line, "Set-Cookie", sizeof("Set-Cookie") - 1))
-        return length;
+        return NULL;
     line[length] = '\0';
-    return mod_relay_set_cookie_clean(line + (colon - line) + 1, names) ? strlen(line) : 0;
+    *colon = '\0';
+    if (strcasecmp(line, "Set-Cookie") == 0 &&
+        !mod_relay_set_cookie_clean(colon + 1, i->rr->server->hidden_cookies))
+        return NULL;
+    value = colon + 1;
+    public = mod_relay_public_value(i->r, i->rr, line, value);
+    if (public != value)
+        return apr_pstrcat(i->r->pool, line, ":", public, NULL);
+    *colon = ':';
+    return line;
 }
 
 static char *line_end(char *at, char *end)
@@ -82,44 +90,46 @@ static char *line_end(char *at, char *end)
     return NULL;
 }
 
-/* All lines of an answer, in place. @return its new length */
-static apr_size_t clean(char *text, apr_size_t length, const apr_array_header_t *names)
+/* All lines of an answer, into bb. */
+static apr_status_t clean(apr_bucket_brigade *bb, char *text, apr_size_t length, const interim *i)
 {
-    char *at = text, *to = text, *end = text + length, *stop;
+    char *at = text, *end = text + length, *stop;
+    apr_status_t rv = APR_SUCCESS;
 
-    for (; (stop = line_end(at, end)) != NULL; at = stop + 2) {
-        apr_size_t line = (apr_size_t)(stop - at), kept = line;
+    for (; rv == APR_SUCCESS && (stop = line_end(at, end)) != NULL; at = stop + 2) {
+        apr_size_t line = (apr_size_t)(stop - at);
+        const char *kept = at;
 
-        if (at > text && line && (kept = clean_field(at, line, names)) == 0)
-            continue;
-        memmove(to, at, kept);
-        to += kept;
-        *to++ = '\r';
-        *to++ = '\n';
+        if (at > text && line) {
+            if ((kept = clean_field(at, line, i)) == NULL)
+                continue;
+            line = strlen(kept);
+        }
+        if ((rv = apr_brigade_write(bb, NULL, NULL, kept, line)) == APR_SUCCESS)
+            rv = apr_brigade_write(bb, NULL, NULL, "\r\n", 2);
     }
-    return (apr_size_t)(to - text);
+    return rv;
 }
 
 static apr_status_t send_clean(ap_filter_t *f, interim *i)
 {
-    const apr_array_header_t *names = i->rr->server->hidden_cookies;
     apr_bucket_brigade *bb = i->bb;
     apr_size_t length;
     apr_status_t rv;
     char *text;
 
     i->bb = NULL;
-    if ((rv = apr_brigade_pflatten(bb, &text, &length, i->pool)) != APR_SUCCESS)
+    if ((rv = apr_brigade_pflatten(bb, &text, &length, i->r->pool)) != APR_SUCCESS)
         return rv;
     apr_brigade_cleanup(bb);
+    if ((rv = clean(bb, text, length, i)) != APR_SUCCESS)
+        return rv;
     /* After 101 comes another protocol. */
     if (length >= sizeof(BEGINS "01") - 1 &&
         memcmp(text, BEGINS "01", sizeof(BEGINS "01") - 1) == 0) {
         mod_relay_patience_upgraded(i->rr);
         i->rr = NULL;
     }
-    length = clean(text, length, names);
-    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_pool_create(text, length, i->pool, f->c->bucket_alloc));
     APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_flush_create(f->c->bucket_alloc));
     return ap_pass_brigade(f->next, bb);
 }
@@ -146,11 +156,11 @@ static apr_status_t on_write(ap_filter_t *f, apr_bucket_brigade *bb)
     if (!i->rr || (!i->bb && !begins(bb)))
         return ap_pass_brigade(f->next, bb);
     if (!i->bb)
-        i->bb = apr_brigade_create(i->pool, f->c->bucket_alloc);
+        i->bb = apr_brigade_create(i->r->pool, f->c->bucket_alloc);
     for (b = APR_BRIGADE_FIRST(bb), ends = 0; b != APR_BRIGADE_SENTINEL(bb) && !ends;
          b = APR_BUCKET_NEXT(b))
         ends = APR_BUCKET_IS_FLUSH(b);
-    rv = ap_save_brigade(f, &i->bb, &bb, i->pool);
+    rv = ap_save_brigade(f, &i->bb, &bb, i->r->pool);
     return rv == APR_SUCCESS && ends ? send_clean(f, i) : rv;
 }
 
@@ -166,8 +176,8 @@ void mod_relay_interim_begin(request_rec *r, mod_relay_request *rr)
         apr_pool_userdata_setn(i, KEY, apr_pool_cleanup_null, c->pool);
         ap_add_output_filter_handle(interim_filter, i, r, c);
     }
+    i->r = r;
     i->rr = rr;
-    i->pool = r->pool;
     i->bb = NULL;
     rr->interim = i;
 }

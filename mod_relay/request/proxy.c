@@ -7,6 +7,7 @@
 #include "backend.h"
 #include "expect.h"
 #include "hooks.h"
+#include "origin.h"
 #include "owner.h"
 #include "patience.h"
 #include "pinned.h"
@@ -44,6 +45,7 @@ static int pre_request(proxy_worker **worker, proxy_balancer **balancer, request
     *balancer = NULL;
     rr->proxy = conf;
     rr->pooled = unused >= 0;
+    mod_relay_origin_begin(r, rr);
     mod_relay_answer_begin(r, rr);
     mod_relay_attempt_begin(r, rr, unused);
     mod_relay_patience_begin(r, rr);
@@ -90,6 +92,7 @@ static int request_status(int *status, request_rec *r)
     mod_relay_patience_end(r, rr);
     mod_relay_upload_end(rr);
     mod_relay_answer_end(r, rr);
+    mod_relay_origin_end(r, rr);
     mod_relay_secrets_show(r, rr);
     if (!is_failure(r, *status) || r->connection->aborted)
         return OK;

@@ -41,6 +41,8 @@ typedef struct mod_relay_request {
     const char *authorization; /* as the visitor sent it, or NULL */
     apr_table_t
         *headers_in; /* r->headers_in as it was, while a table without secrets replaces it */
+    /* origin.c, for as long as mod_proxy has the request: */
+    struct ap_conf_vector_t *per_dir_config; /* r->per_dir_config as it was, or NULL */
     /* proxy.c, for as long as mod_proxy has the request: */
     struct mod_relay_backend *backend;
     struct proxy_worker *worker;
@@ -55,6 +57,8 @@ typedef struct mod_relay_request {
     apr_interval_time_t stalled; /* nothing of the request came for so long, or 0; stays */
     /* answer.c, for as long: */
     apr_array_header_t *own_cookies; /* const char *: Set-Cookie of the relay's own modules */
+    /* public.c, once a field has an address: */
+    struct mod_relay_addresses *addresses;
     /* interim.c, for as long: */
     struct mod_relay_interim *interim;
     /* attempt.c, for as long: */

@@ -27,8 +27,9 @@
 #define RETAINED "mod_relay-shares"
 /* A share is never smaller than this, which one page takes in one browser. */
 #define THREADS_MIN 16
-/* No more tunnels than threads can be busy; mod_http2 has half as many threads again. */
-#define CELLS_PER_THREAD 3
+/* No more tunnels than threads can be busy; mod_http2 has up to four for each of httpd's
+ * (apache-conf/relay-threads.conf), or half as many again. */
+#define CELLS_PER_THREAD 5
 #define CELLS_MIN 1024
 #define TABLE_MAX ((apr_size_t)64 << 20)
 

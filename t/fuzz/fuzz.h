@@ -66,6 +66,7 @@ fuzz_fn fuzz_route, fuzz_grant, fuzz_tunnel, fuzz_connect; /* replies.c */
 fuzz_fn fuzz_changes;                                      /* changes.c */
 fuzz_fn fuzz_frames;                                       /* frames.c */
 fuzz_fn fuzz_cookies;                                      /* cookies.c */
+fuzz_fn fuzz_addresses;                                    /* addresses.c */
 fuzz_fn fuzz_rewrite;                                      /* rewrite.c */
 fuzz_fn fuzz_message;                                      /* message.c */
 fuzz_fn fuzz_answers, fuzz_live;                           /* rlyd_replies.c */

@@ -88,6 +88,16 @@ class Browser:
         """Goes to a page and waits until it has loaded."""
         self._call("POST", f"{self.session}/url", {"url": url})
 
+    def tab(self):
+        """Opens one more tab and goes there; its handle, for go()."""
+        handle = self._call("POST", f"{self.session}/window/new", {"type": "tab"})["handle"]
+        return self.go(handle)
+
+    def go(self, tab):
+        """Goes to a tab: what follows happens in it."""
+        self._call("POST", f"{self.session}/window", {"handle": tab})
+        return tab
+
     def run(self, script, *args):
         """Runs JavaScript in the page; `return` gives a value."""
         return self._call("POST", f"{self.session}/execute/sync",

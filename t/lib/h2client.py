@@ -1,6 +1,10 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """One HTTP/2 request with exactly the headers that a test wants, and every event of its answer
 seen."""
+import re
+import socket
+import ssl
+
 import h2.config
 import h2.connection
 import h2.events
@@ -27,10 +31,31 @@ def _send_body(conn, left):
     return None
 
 
-def request(rig, headers, body=None, name=None, timeout=10):
-    """headers: a list of pairs, pseudo-headers first. Sends, and reads until the answer is over."""
+def _own_name(rig, headers):
+    """The name that a browser's connection for this request would have."""
+    found = dict(reversed(headers))
+    host = re.sub(r":\d+$", "", found.get(":authority", found.get("host", ""))).rstrip(".").lower()
+    return host if re.fullmatch(rf"[\w-]+\.{re.escape(rig.domain)}", host) else rig.domain
+
+
+def connect(rig, sni, timeout=10):
+    """A connection with exactly this SNI, or none, whatever the certificate says."""
+    context = ssl._create_unverified_context()
+    context.set_alpn_protocols(["h2"])
+    sock = socket.create_connection((rig.address, rig.https_port), timeout)
+    try:
+        return context.wrap_socket(sock, server_hostname=sni)
+    except BaseException:
+        sock.close()
+        raise
+
+
+def request(rig, headers, body=None, name=None, timeout=10, sock=None):
+    """headers: a list of pairs, pseudo-headers first. Sends, and reads until the answer is over.
+    name: of the connection, if it is not that of the request; sock: the connection."""
     answer = Answer()
-    with rig.tls(name or rig.domain, alpn=["h2"], timeout=timeout) as sock:
+    sock = sock or rig.tls(name or _own_name(rig, headers), alpn=["h2"], timeout=timeout)
+    with sock:
         conn = h2.connection.H2Connection(
             config=h2.config.H2Configuration(header_encoding="latin-1",
                                              validate_outbound_headers=False,

@@ -115,10 +115,13 @@ class Rig(Client):
     sshd_conf           lines put at the top of sshd's configuration (sshd keeps the first value it
                         meets)
     http2               False: without mod_http2's protocols
+    many                True: with the threads of apache-conf/relay-threads.conf, not Debian's 150
     rlyd                True: run rlyd, with RelaySSH on, and let devices connect to the HTTPS port;
                         the listening sshd is there as well, on ssh_port. "auto": if the build has
                         it
     address             where Apache and sshd listen
+    domain              the domain of the names. Applications treat names below .localhost as their
+                        own: not where Host, Origin or cookies are judged
     asan                options of AddressSanitizer for httpd, where RELAY_SANITIZER has it there
     say                 a function that is told each step, for people
     """
@@ -139,11 +142,15 @@ class Rig(Client):
                  say=None,
                  start=True,
                  redis_conf="",
-                 asan=""):
+                 asan="",
+                 many=False,
+                 domain=None):
         if os.geteuid() != 0:
             raise RigError("root is needed: sshd starts the processes of other users")
         self.say = say or (lambda text: None)
+        self.domain = domain or self.domain
         self.mpm, self.vhost_extra, self.httpd_extra = mpm, vhost, httpd_conf
+        self.many = many
         self.redis_extra, self.asan = redis_conf, asan
         self.sshd_extra, self.http2, self.with_rlyd, self.address = sshd_conf, http2, rlyd, address
         self.servers, self.devices, self.sessions, self.opened = {}, [], [], itertools.count(1)
@@ -316,6 +323,9 @@ class Rig(Client):
                                   address=self.address,
                                   http_port=self.http_port,
                                   https_port=self.https_port))
+            if self.many:
+                threads = self.installed("/usr/share/mod_relay/apache-conf/relay-threads.conf")
+                f.write(f"Include {threads}\n")
             f.write(self.httpd_extra + "\n")
             f.write(self._vhost())
         env = {

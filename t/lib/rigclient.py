@@ -124,6 +124,11 @@ class Client:
         from . import h2client  # it needs python3-h2, which the demo does without
         return h2client.request(self, headers, body, name, timeout)
 
+    def h2_over(self, sni, headers, body=None):
+        """The same on a connection with exactly this SNI, or None."""
+        from . import h2client
+        return h2client.request(self, headers, body, sock=h2client.connect(self, sni))
+
     def raw(self, data, name=None, timeout=10):
         """Sends bytes as they are over TLS and returns all that comes back until the server closes.
         """
