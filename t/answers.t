@@ -362,7 +362,7 @@ def frozen(rig, device, live):
     session.process.send_signal(signal.SIGCONT)
     tap.is_(rig.get(frozen)[0], 200, "which answers when it is awake again")
     tap.is_(rig.get(live)[0], 200, "nobody else was harmed")
-    check_log(rig, frozen["routes"][0]["name"], "RLY160",
+    check_log(rig, frozen["routes"][0]["name"], "RLY166",
               "the device has not begun its answer in time", frozen["id"])
 
 

@@ -53,9 +53,9 @@ static const struct page {
          "lets one device have. Reload the page in a moment.",
          "RLY148 as many requests of this tunnel are under way as RelayTunnelThreads allows"},
     [MOD_RELAY_TIMED_OUT] = {504, "timed-out", "The device takes too long", NULL /* text_of() */,
-                             "RLY160 the device has not begun its answer in time"},
+                             "RLY166 the device has not begun its answer in time"},
     [MOD_RELAY_STALLED] = {408, "stalled", "The request did not come whole", NULL /* text_of() */,
-                           "RLY161 the visitor has stopped sending"},
+                           "RLY167 the visitor has stopped sending"},
 };
 
 /* ---- Accept */

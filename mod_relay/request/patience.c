@@ -111,7 +111,7 @@ static apr_status_t leave(patience *p)
 
     if (!p->left) {
         ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, p->r,
-                      "RLY162 tunnel %s: the visitor has left, and the device is not waited for",
+                      "RLY168 tunnel %s: the visitor has left, and the device is not waited for",
                       p->rr->route.tunnel);
         p->log = p->r->log;
         p->r->log = &nothing;
