@@ -38,6 +38,11 @@ void mod_relay_chunks_register_hooks(apr_pool_t *p);  /* a filter */
 void mod_relay_head_h2_register_hooks(apr_pool_t *p); /* pre_connection, a filter */
 void mod_relay_tls_register_hooks(apr_pool_t *p);     /* post_config, pre_connection */
 void mod_relay_tls_context_register_hooks(apr_pool_t *p); /* mod_ssl's init_server */
+void mod_relay_expect_register_hooks(apr_pool_t *p);      /* mod_proxy's create_req, a filter */
+void mod_relay_patience_register_hooks(apr_pool_t *p);    /* pre_connection, create_req, filters */
+
+/* A visitor's body: filters only. */
+void mod_relay_upload_register_hooks(apr_pool_t *p);
 
 /* An answer: filters only. */
 void mod_relay_attempt_register_hooks(apr_pool_t *p);

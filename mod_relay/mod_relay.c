@@ -36,6 +36,9 @@ static void register_hooks(apr_pool_t *p)
     mod_relay_shares_register_hooks(p);
     mod_relay_proxy_register_hooks(p);
     mod_relay_owner_register_hooks(p);
+    mod_relay_patience_register_hooks(p);
+    mod_relay_expect_register_hooks(p);
+    mod_relay_upload_register_hooks(p);
     mod_relay_origin_register_hooks(p);
     mod_relay_tls_register_hooks(p);
     mod_relay_tls_context_register_hooks(p);

@@ -40,6 +40,10 @@
  *   owner         a connection reaches the tunnel user's socket only
  *   tls           https:// services: mod_ssl's settings, the first handshake of a backend
  *   tls_context   what OpenSSL accepts of them, and why a handshake failed
+ *   expect        Expect: 100-continue, for devices that do not know it
+ *   upgrade       the protocols besides WebSocket that a visitor may switch to
+ *   upload        how long a visitor's body may stall
+ *   patience      how long a request waits for its device, and for whom
  *
  * answer/, from a device to a visitor, or in its stead:
  *

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""A visitor who gets no answer is told why: 404, 410, 503 or 502, in the form that Accept asks for.
-"""
+"""A visitor who gets no answer is told why: 404, 410, 502, 503 or 504, in the form that Accept asks
+for."""
 import html.parser
 import json
 import re
@@ -172,7 +172,7 @@ def timed(rig, low, high, what, *args, **kwargs):
     began = time.monotonic()
     status = rig.get(*args, **kwargs)[0]
     took = time.monotonic() - began
-    tap.is_(status, 502, what)
+    tap.is_(status, 504, what)
     tap.between(took, low, high, f"… after {took:.2f} s")
 
 
@@ -362,8 +362,8 @@ def frozen(rig, device, live):
     session.process.send_signal(signal.SIGCONT)
     tap.is_(rig.get(frozen)[0], 200, "which answers when it is awake again")
     tap.is_(rig.get(live)[0], 200, "nobody else was harmed")
-    check_log(rig, frozen["routes"][0]["name"], "RLY143",
-              "the device is connected, but its service does not answer", frozen["id"])
+    check_log(rig, frozen["routes"][0]["name"], "RLY166",
+              "the device has not begun its answer in time", frozen["id"])
 
 
 @test

@@ -16,6 +16,13 @@ from lib import Rig, tap, test, wait, within
 
 MB = 1024 * 1024
 
+SILENT_S = 2.5  # longer than what the vhost allows to others
+VHOST = """
+    RelayBackendTimeout 1s
+    RequestReadTimeout body=1,minrate=500
+    Timeout 2
+"""
+
 
 class Service(grpc.GenericRpcHandler):
     """Messages are plain bytes: no protoc is needed."""
@@ -33,6 +40,8 @@ class Service(grpc.GenericRpcHandler):
             unary(lambda message, context: time.sleep(float(message)) or b"done"),
             "Count":
             grpc.unary_stream_rpc_method_handler(self.count),
+            "Quiet":
+            grpc.unary_stream_rpc_method_handler(self.quiet),
             "Sum":
             grpc.stream_unary_rpc_method_handler(
                 lambda messages, context: str(sum(map(len, messages))).encode()),
@@ -58,6 +67,12 @@ class Service(grpc.GenericRpcHandler):
         for i in range(int(message)):
             yield f"{i} {time.time()}".encode()
             time.sleep(0.5)
+
+    @staticmethod
+    def quiet(message, context):
+        yield b"1"
+        time.sleep(float(message))
+        yield b"2"
 
 
 def status_of(function, *args, **kwargs):
@@ -135,8 +150,31 @@ def ping_pong(channel):
     return said
 
 
+def check_quiet(channel, mpm):
+    """gRPC knows by itself how long a call may last: neither side's silence ends one."""
+    got = []
+
+    def messages():
+        yield b"a"
+        time.sleep(SILENT_S)
+        yield b"b"
+
+    def chat():
+        got.extend(channel.stream_stream("/test.Device/Chat")(messages(), timeout=20))
+
+    beside = threading.Thread(target=chat)
+    beside.start()
+    tap.is_(list(channel.unary_stream("/test.Device/Quiet")(b"%f" % SILENT_S, timeout=20)),
+            [b"1", b"2"], f"{mpm}: a server's stream goes on after silence")
+    beside.join()
+    tap.is_(got, [b"re: a", b"re: b"], f"{mpm}: a stream both ways goes on after silence")
+    tap.is_(
+        channel.unary_unary("/test.Device/Slow")(b"%f" % SILENT_S, timeout=20), b"done",
+        f"{mpm}: a call may last")
+
+
 def check_mpm(mpm):
-    rig = Rig(mpm=mpm)
+    rig = Rig(mpm=mpm, vhost=VHOST)
     server = grpc.server(futures.ThreadPoolExecutor(32), handlers=(Service(), ))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
@@ -151,6 +189,7 @@ def check_mpm(mpm):
         check_calls(channel, mpm)
         tap.is_(ping_pong(channel), [f"re: {i}".encode() for i in range(5)],
                 f"{mpm}: a chat, each waiting for the other")
+        check_quiet(channel, mpm)
         server.stop(0).wait()
         server = grpc.server(futures.ThreadPoolExecutor(32), handlers=(Service(), ))
         server.add_insecure_port(f"127.0.0.1:{port}")
@@ -173,6 +212,14 @@ def check_mpm(mpm):
             for _ in range(5)
         }
         tap.ok(grpc.StatusCode.OK not in codes, f"{mpm}: nor any later", codes)
+        try:
+            channel.unary_unary("/test.Device/Echo")(b"x", timeout=10)
+            failed = None
+        except grpc.RpcError as e:
+            failed = e
+        tap.ok(
+            failed and failed.code() == grpc.StatusCode.NOT_FOUND and
+            "limited time" in failed.details(), f"{mpm}: the relay's own status and words", failed)
     server.stop(0)
     rig.ends_cleanly(f"{mpm}: the rig")
 

@@ -19,7 +19,7 @@ from lib.trap import frame, H2Listener, Trap
 
 # One process, so that its memory can be watched.
 ONE_CHILD = one_child(25)
-VHOST = "RelayBackendTimeout 1s"
+VHOST = "RelayBackendTimeout 1s\nRelayStreamTimeout 1s"
 MB = 1 << 20
 # kB that httpd may grow by; a sanitizer keeps what is freed for a while
 ROOM = 150000 if os.environ.get("RELAY_SANITIZER") else 6000
@@ -27,7 +27,7 @@ ROOM = 150000 if os.environ.get("RELAY_SANITIZER") else 6000
 OK = b"HTTP/1.1 200 OK\r\n"
 EVIL = OK + b"Content-Length: 4\r\nX-Evil: yes\r\n\r\nevil"
 # Visitors of such a device may see any of these. Whatever it is, it comes in time.
-ANY = (200, 500, 502, "IncompleteRead", "BadStatusLine")
+ANY = (200, 500, 502, 504, "IncompleteRead", "BadStatusLine")
 # (what, the bytes that the device answers, what its visitor may see)
 ANSWERS = [
     # httpd takes what has no status line for HTTP/0.9: a body
@@ -73,7 +73,7 @@ ANSWERS = [
     ("101 to TLS",
      b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: TLS/1.2\r\nConnection: Upgrade\r\n\r\n" + EVIL,
      ANY),
-    ("100 and nothing", b"HTTP/1.1 100 Continue\r\n\r\n", (502, )),
+    ("100 and nothing", b"HTTP/1.1 100 Continue\r\n\r\n", (502, 504)),
     ("103 and an answer",
      b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + OK + b"Content-Length: 4\r\n\r\nbody",
      (103, 200)),

@@ -24,7 +24,7 @@ from lib.trap import Trap
 
 # The vhost's own limits, shortened for this test; one directive for each so that it is those that
 # are tried.
-VHOST = "RequestReadTimeout handshake=2 header=2-4,minrate=500 body=2,minrate=500"
+VHOST = "RequestReadTimeout handshake=2 header=2-4,minrate=500 body=2,minrate=500\nTimeout 4"
 CHUNKED = "Transfer-Encoding: chunked"
 TAIL = "GET /smuggled-N HTTP/1.1\r\nHost: HOST\r\nX: "
 INNER = "GET /smuggled-N HTTP/1.1\r\nHost: HOST\r\n\r\n"

@@ -10,6 +10,7 @@
 #include "interim.h"
 #include "public.h"
 #include "request/cookies.h"
+#include "request/patience.h"
 #include "request/pinned.h"
 
 #include <apr_strings.h>
@@ -128,6 +129,7 @@ static apr_status_t on_answer(ap_filter_t *f, apr_bucket_brigade *bb)
         return apr_brigade_cleanup(bb);
     }
     mod_relay_interim_end(rr);
+    mod_relay_patience_answered(rr);
     if (rr->long_fields)
         apr_table_do(put_in, r->headers_out, rr->long_fields, NULL);
     clean_cookies(r, rr->server->hidden_cookies);

@@ -14,6 +14,7 @@
 #include "hooks.h"
 #include "public.h"
 #include "request/cookies.h"
+#include "request/patience.h"
 
 #include <apr_lib.h>
 #include <apr_strings.h>
@@ -125,8 +126,10 @@ static apr_status_t send_clean(ap_filter_t *f, interim *i)
         return rv;
     /* After 101 comes another protocol. */
     if (length >= sizeof(BEGINS "01") - 1 &&
-        memcmp(text, BEGINS "01", sizeof(BEGINS "01") - 1) == 0)
+        memcmp(text, BEGINS "01", sizeof(BEGINS "01") - 1) == 0) {
+        mod_relay_patience_upgraded(i->rr);
         i->rr = NULL;
+    }
     APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_flush_create(f->c->bucket_alloc));
     return ap_pass_brigade(f->next, bb);
 }

@@ -4,6 +4,7 @@
 
 #include "pages.h"
 #include "memory.h"
+#include "request/patience.h"
 
 #include <http_core.h>
 #include <http_protocol.h>
@@ -81,6 +82,10 @@ static const struct page {
         {502, "tls", "There is no TLS connection with the device",
          "The device is connected, but TLS with its service failed. The relay's log says why.",
          "RLY165 TLS with the device's service failed"},
+    [MOD_RELAY_TIMED_OUT] = {504, "timed-out", "The device takes too long", NULL /* text_of() */,
+                             "RLY166 the device has not begun its answer in time"},
+    [MOD_RELAY_STALLED] = {408, "stalled", "The request did not come whole", NULL /* text_of() */,
+                           "RLY167 the visitor has stopped sending"},
 };
 
 /* ---- Accept */
@@ -142,6 +147,37 @@ static form preferred(request_rec *r)
 }
 
 /* ---- pages */
+
+/* As people say it: `10 minutes'. */
+static const char *in_words(apr_pool_t *p, apr_interval_time_t span)
+{
+    apr_int64_t n = (span + APR_USEC_PER_SEC - 1) / APR_USEC_PER_SEC;
+    const char *unit = "second";
+
+    if (n >= 60 && n % 60 == 0) {
+        n /= 60;
+        unit = "minute";
+    }
+    return apr_psprintf(p, "%" APR_INT64_T_FMT " %s%s", n, unit, n == 1 ? "" : "s");
+}
+
+static const char *text_of(request_rec *r, const mod_relay_request *rr, mod_relay_answer answer)
+{
+    if (answer == MOD_RELAY_STALLED)
+        return apr_pstrcat(r->pool, "Nothing more of it, or too little, has come to the relay for ",
+                           in_words(r->pool, rr->stalled),
+                           ". The device may have got a part of it. Send it again when the "
+                           "connection is better.",
+                           NULL);
+    if (answer != MOD_RELAY_TIMED_OUT)
+        return pages[answer].text;
+    return apr_pstrcat(r->pool,
+                       "The device is connected and has got the request, but its answer has not "
+                       "begun within ",
+                       in_words(r->pool, rr->timed_out),
+                       ". It may still be at work on it: look before you send the request again.",
+                       NULL);
+}
 
 static const char *html(request_rec *r, const struct page *page, const char *name)
 {
@@ -217,27 +253,49 @@ static void drop_small_body(request_rec *r, apr_interval_time_t patience)
     apr_brigade_destroy(bb);
 }
 
+/* A gRPC client reads no page: it knows the status only by a number in a field. */
+static int send_grpc(request_rec *r, const struct page *page)
+{
+    const char *status = page->status == HTTP_GATEWAY_TIME_OUT ? "4" /* deadline exceeded */
+                         : page->status == HTTP_NOT_FOUND || page->status == HTTP_GONE
+                             ? "5" /* not found */
+                             : "14" /* unavailable */;
+
+    apr_table_clear(r->headers_out);
+    r->status = page->status;
+    r->status_line = NULL;
+    ap_set_content_type(r, "application/grpc");
+    apr_table_setn(r->headers_out, "grpc-status", status);
+    apr_table_setn(r->headers_out, "grpc-message", page->text);
+    ap_set_content_length(r, 0);
+    return OK;
+}
+
 int mod_relay_page_send(request_rec *r, const mod_relay_request *rr, mod_relay_answer answer)
 {
-    const struct page *page = &pages[answer];
+    struct page page = pages[answer];
     const char *body;
     form f;
 
-    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "%s: name %s%s%s%s%s", page->log,
+    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "%s: name %s%s%s%s%s", page.log,
                   *rr->name ? rr->name : "(invalid)", rr->route.tunnel ? ", tunnel " : "",
                   rr->route.tunnel ? rr->route.tunnel : "", answer == MOD_RELAY_GARBLED ? ": " : "",
                   answer == MOD_RELAY_GARBLED ? rr->fault : "");
-    drop_small_body(r, answer == MOD_RELAY_BUSY ? BODY_PATIENCE_BUSY : BODY_PATIENCE);
+    if (answer != MOD_RELAY_STALLED)
+        drop_small_body(r, answer == MOD_RELAY_BUSY ? BODY_PATIENCE_BUSY : BODY_PATIENCE);
     mod_relay_memory_ended(r, answer);
-    if (page->status == 503)
+    if (page.status == 503)
         apr_table_setn(r->err_headers_out, "Retry-After", RETRY_AFTER);
     apr_table_setn(r->err_headers_out, "Cache-Control", "no-store");
-    if (ap_response_code_string(r, ap_index_of_response(page->status)))
-        return page->status;
+    page.text = text_of(r, rr, answer);
+    if (mod_relay_patience_is_grpc(r))
+        return send_grpc(r, &page);
+    if (ap_response_code_string(r, ap_index_of_response(page.status)))
+        return page.status;
 
     f = preferred(r);
     apr_table_clear(r->headers_out);
-    r->status = page->status;
+    r->status = page.status;
     r->status_line = NULL;
     r->content_encoding = NULL;
     ap_set_content_type(r, f == HTML   ? "text/html; charset=utf-8"
@@ -247,7 +305,7 @@ int mod_relay_page_send(request_rec *r, const mod_relay_request *rr, mod_relay_a
     apr_table_setn(r->headers_out, "X-Content-Type-Options", "nosniff");
     apr_table_setn(r->headers_out, "Content-Security-Policy",
                    "default-src 'none'; style-src 'unsafe-inline'");
-    body = body_for(r, f, page, rr->name);
+    body = body_for(r, f, &page, rr->name);
     ap_set_content_length(r, (apr_off_t)strlen(body));
     /* Nobody will read the rest of the body. A new connection is better than swallowing gigabytes.
      * Over HTTP/2 only the stream ends. */

@@ -10,6 +10,7 @@
 
 #include "backend.h"
 #include "origin.h"
+#include "upgrade.h"
 #include "weak_proxy.h"
 
 #include <apr_hash.h>
@@ -161,7 +162,6 @@ static void configure(proxy_worker_shared *s, const mod_relay_server *conf)
     s->min = 0;
     s->smax = 0;
     s->ttl = conf->backend_idle;
-    apr_cpystrn(s->upgrade, "websocket", sizeof(s->upgrade));
 }
 
 /* NULL when there is no memory or mod_proxy refuses. */
@@ -185,6 +185,8 @@ static backend *make_backend(mod_relay_backends *b, const char *key, request_rec
     mod_relay_origin_mark(rr, p);
     if ((fault = ap_proxy_define_worker(p, &be->worker, NULL, NULL, rr->route.origin, 0)) == NULL) {
         configure(be->worker->s, rr->server);
+        apr_cpystrn(be->worker->s->upgrade, mod_relay_upgrade_of_worker(rr),
+                    sizeof(be->worker->s->upgrade));
         if (ap_proxy_initialize_worker(be->worker, r->server, p) != APR_SUCCESS)
             fault = "its connection pool cannot be made";
     }

@@ -5,13 +5,17 @@
 #include "answer/pages.h"
 #include "attempt.h"
 #include "backend.h"
+#include "expect.h"
 #include "hooks.h"
 #include "origin.h"
 #include "owner.h"
+#include "patience.h"
 #include "pinned.h"
 #include "routes/lookup.h"
 #include "secrets.h"
 #include "tls.h"
+#include "upgrade.h"
+#include "upload.h"
 #include "weak_proxy.h"
 
 #include <apr_optional_hooks.h>
@@ -45,6 +49,10 @@ static int pre_request(proxy_worker **worker, proxy_balancer **balancer, request
     mod_relay_origin_begin(r, rr);
     mod_relay_answer_begin(r, rr);
     mod_relay_attempt_begin(r, rr);
+    mod_relay_patience_begin(r, rr);
+    mod_relay_upload_begin(r, rr);
+    mod_relay_expect_begin(r, rr);
+    mod_relay_upgrade_begin(r, rr);
     return mod_relay_tls_begin(r, rr, conf, *url);
 }
 
@@ -56,11 +64,27 @@ static int is_failure(const request_rec *r, int status)
     /* ProxyErrorOverride: this is the device's own status. */
     if (apr_table_get(r->notes, "proxy-error-override"))
         return 0;
+    if (status == HTTP_REQUEST_TIME_OUT)
+        return mod_relay_request_of(r)->stalled != 0;
     /* With a note a TLS handshake has failed; without one it is a fault of this server. */
     if (status == HTTP_INTERNAL_SERVER_ERROR)
         return apr_table_get(r->notes, "error-notes") != NULL;
     return status == HTTP_SERVICE_UNAVAILABLE || status == HTTP_BAD_GATEWAY ||
            status == HTTP_GATEWAY_TIME_OUT;
+}
+
+/* The device is connected, and there is no answer of its own. */
+static mod_relay_answer silent_because(request_rec *r, const mod_relay_request *rr)
+{
+    int tls;
+
+    if (rr->timed_out)
+        return MOD_RELAY_TIMED_OUT;
+    if (rr->stalled)
+        return MOD_RELAY_STALLED;
+    if (rr->fault)
+        return MOD_RELAY_GARBLED;
+    return (tls = mod_relay_tls_page(r, rr)) >= 0 ? (mod_relay_answer)tls : MOD_RELAY_SILENT;
 }
 
 /*
@@ -73,11 +97,15 @@ static int request_status(int *status, request_rec *r)
     mod_relay_request *rr = mod_relay_request_of(r);
     mod_relay_answer answer;
     const char *gone;
-    int tls;
 
     if (!rr || !rr->worker)
         return OK;
+    /* mod_proxy_http says 502 for most time-outs. */
+    if (rr->timed_out && *status != OK && *status != DONE)
+        *status = HTTP_GATEWAY_TIME_OUT;
     mod_relay_attempt_end(r, rr, status);
+    mod_relay_patience_end(r, rr);
+    mod_relay_upload_end(rr);
     mod_relay_answer_end(r, rr);
     mod_relay_origin_end(r, rr);
     mod_relay_secrets_show(r, rr);
@@ -89,10 +117,8 @@ static int request_status(int *status, request_rec *r)
     }
     /* While the device is connected, sshd listens there as the tunnel user. */
     answer = mod_relay_owner_listens(rr->realm, rr->route.listen) == RELAY_OWNER_USER
-                 ? rr->fault ? MOD_RELAY_GARBLED : MOD_RELAY_SILENT
+                 ? silent_because(r, rr)
                  : MOD_RELAY_OFFLINE;
-    if (answer == MOD_RELAY_SILENT && (tls = mod_relay_tls_page(r, rr)) >= 0)
-        answer = (mod_relay_answer)tls;
     if (mod_relay_lookup(rr->realm->lookups, rr->server, rr->name, &rr->route, &gone, r->pool) ==
         RELAY_EGONE)
         answer = MOD_RELAY_GONE;

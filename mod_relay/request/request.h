@@ -26,7 +26,9 @@ typedef enum {
     MOD_RELAY_TLS_NONE,        /* which does not speak TLS, */
     MOD_RELAY_TLS_NAME,        /* which refuses the name that it is sent, */
     MOD_RELAY_TLS_CERTIFICATE, /* which wants a certificate of the relay's, */
-    MOD_RELAY_TLS_FAILED       /* or for another reason */
+    MOD_RELAY_TLS_FAILED,      /* or for another reason */
+    MOD_RELAY_TIMED_OUT,       /* 504: the device has not answered in time */
+    MOD_RELAY_STALLED          /* 408: the visitor has not sent the whole request */
 } mod_relay_answer;
 
 typedef struct mod_relay_request {
@@ -57,6 +59,12 @@ typedef struct mod_relay_request {
     /* head.c, while an answer is read: */
     const char *fault;        /* why it cannot be used, or NULL; answer.c writes it, too */
     apr_table_t *long_fields; /* fields that are too long for mod_proxy, or NULL */
+    /* patience.c, for as long: */
+    struct mod_relay_patience *patience;
+    apr_interval_time_t timed_out; /* the device was given up after so long, or 0; stays */
+    /* upload.c, for as long: */
+    struct mod_relay_upload *upload;
+    apr_interval_time_t stalled; /* nothing of the request came for so long, or 0; stays */
     /* answer.c, for as long: */
     apr_array_header_t *own_cookies; /* const char *: Set-Cookie of the relay's own modules */
     /* public.c, once a field has an address: */

@@ -110,7 +110,7 @@ static mod_relay_server *merged(const char *name, const char *base, const char *
 /* ---- values, good and bad. `%s' in a fault is the directive's name */
 
 static const char span_names[] = "RelayCacheTTL RelayStaleMax RelayBackendTimeout "
-                                 "RelayBackendConnectTimeout RelayBackendIdle";
+                                 "RelayStreamTimeout RelayBackendConnectTimeout RelayBackendIdle";
 
 static const struct {
     const char *names, *value;
@@ -127,8 +127,9 @@ static const struct {
     {span_names, "7S", "%s: `7S' is not a time span"},
     {span_names, "4015d", "%s: `4015d' is longer than ten years"},
     {"RelayStaleMax", "0s", NULL},
-    {"RelayCacheTTL RelayBackendTimeout RelayBackendConnectTimeout RelayBackendIdle", "0s",
-     "%s must be longer than 0"},
+    {"RelayCacheTTL RelayBackendTimeout RelayStreamTimeout RelayBackendConnectTimeout "
+     "RelayBackendIdle",
+     "0s", "%s must be longer than 0"},
     {"RelayHideCookies", "a", NULL},
     {"RelayHideCookies", "b_*", NULL},
     {"RelayHideCookies", "__Host-c", NULL},
@@ -230,7 +231,10 @@ static mod_relay_server *completed(const char *name)
 /* What stands in the default's place of a row, as show_KIND() has it. */
 static const char *plain(const char *text)
 {
-    return strcmp(text, "5m") == 0 ? "300s" : text;
+    return strcmp(text, "5m") == 0    ? "300s"
+           : strcmp(text, "10m") == 0 ? "600s"
+           : strcmp(text, "1d") == 0  ? "86400s"
+                                      : text;
 }
 
 static void test_rows(void)
