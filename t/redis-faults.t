@@ -89,10 +89,10 @@ def killed(rig, device, tunnel, unseen):
     rig.servers["redis"].kill()
     killed = time.monotonic()
     status, took = timed(rig, tunnel)
-    tap.ok(status == 200 and took < 0.4, "the moment it is killed a known route works on",
+    tap.ok(status == 200 and took < 1.5, "the moment it is killed a known route works on",
            f"{status} after {took:.2f} s")
     status, took = timed(rig, unseen)
-    tap.ok(status == 503 and took < 0.4, "a route that this process has not seen: 503, not 404",
+    tap.ok(status == 503 and took < 1.5, "a route that this process has not seen: 503, not 404",
            f"{status} after {took:.2f} s")
     status, headers, body = rig.get("unheard-of", headers={"Accept": "text/plain"})
     tap.is_((status, headers["Retry-After"]), (503, "5"),
