@@ -4,6 +4,8 @@
 #include "relay_duration.h"
 #include "relay_gone.h"
 #include "relay_keyname.h"
+#include "relay_needs.h"
+#include "relay_service.h"
 
 #include <string.h>
 
@@ -26,6 +28,20 @@ static const char *text_of(const redisReply *hash, const char *field, const char
     if (!relay_form_##form(&r->field, text_of(hash, #field, absent), p)) \
         return relay_record_malformed(key, #field, p, why);
 
+/* @return NULL where the service is asked for and is none */
+static const char *authority_of(const relay_route *r, apr_pool_t *p)
+{
+    relay_service *service;
+
+    if (strcmp(r->host, RELAY_HOST_PUBLIC) == 0)
+        return "";
+    if (strcmp(r->host, RELAY_HOST_DEVICE))
+        return r->host;
+    if (relay_service_parse(&service, r->service, p, NULL) != APR_SUCCESS)
+        return NULL;
+    return service->url + strlen(service->scheme) + strlen("://");
+}
+
 apr_status_t relay_route_read(relay_route *route, const redisReply *hash, const char *name,
                               const char *key, apr_pool_t *p, const char **why)
 {
@@ -36,6 +52,8 @@ apr_status_t relay_route_read(relay_route *route, const redisReply *hash, const 
     if (rv != APR_SUCCESS)
         return rv;
     RELAY_ROUTE_FIELDS(READ_STRING, READ_VALUE)
+    if ((found.authority = authority_of(&found, p)) == NULL)
+        return relay_record_malformed(key, "service", p, why);
     found.origin =
         apr_pstrcat(p, found.scheme, "://", relay_listen_addr_print(found.listen, p), NULL);
     *route = found;

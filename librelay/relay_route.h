@@ -31,9 +31,11 @@
     VALUE(int, forwarded, switch, "on") \
     VALUE(int, old_tls, switch, "off")
 
-/* Strings that are made, not read: the name, and scheme://listen, which every request needs. */
+/* Strings that are made, not read: the name; scheme://listen, which every request needs; and which
+ * Host the device is given, "" for the public name. */
 #define RELAY_ROUTE_MADE(STRING) \
     STRING(name, , ) \
+    STRING(authority, , ) \
     STRING(origin, , )
 
 #define RELAY_ROUTE_STRING(field, form, absent) const char *field;

@@ -33,6 +33,9 @@ typedef struct mod_relay_server {
     /* setup.c sets these in check_config, where the engine or SSH is on: */
     mod_relay_names hidden_cookies; /* hide_cookies, and the names that are known anyway */
     struct mod_relay_realm *realm;
+    /* origin.c sets these in child_init: mod_proxy's configuration of the server, and what takes
+     * its place for a request. */
+    void *proxy_conf, *proxy_conf_for[2];
 } mod_relay_server;
 
 static inline mod_relay_server *mod_relay_server_of(const server_rec *s)

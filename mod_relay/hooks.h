@@ -28,6 +28,7 @@ void mod_relay_proxy_register_hooks(apr_pool_t *p);  /* mod_proxy's pre_request,
 
 /* A connection to a device. */
 void mod_relay_owner_register_hooks(apr_pool_t *p);   /* pre_connection: ahead of TLS */
+void mod_relay_origin_register_hooks(apr_pool_t *p);  /* the same, child_init, mod_proxy's fixups */
 void mod_relay_head_register_hooks(apr_pool_t *p);    /* mod_proxy's create_req, a filter */
 void mod_relay_head_h2_register_hooks(apr_pool_t *p); /* pre_connection, a filter */
 

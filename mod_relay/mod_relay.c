@@ -34,6 +34,7 @@ static void register_hooks(apr_pool_t *p)
     mod_relay_shares_register_hooks(p);
     mod_relay_proxy_register_hooks(p);
     mod_relay_owner_register_hooks(p);
+    mod_relay_origin_register_hooks(p);
     mod_relay_head_register_hooks(p);
     mod_relay_head_h2_register_hooks(p);
     mod_relay_attempt_register_hooks(p);

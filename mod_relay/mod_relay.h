@@ -29,6 +29,8 @@
  *   proxy         mod_proxy's two questions: which worker takes a request, and how did it end
  *   secrets       a visitor's proofs to httpd do not go to the device
  *   cookies       the Cookie and Set-Cookie fields
+ *   origin        by which name a device is asked, and what it is told of the relay
+ *   urls          URLs in the fields of a request
  *   backend       a pooled proxy worker for each route
  *   pinned        a visitor's own connection, to devices that log connections in
  *   attempt       one try at a device, and when there is a second

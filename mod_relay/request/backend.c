@@ -9,6 +9,7 @@
  */
 
 #include "backend.h"
+#include "origin.h"
 #include "weak_proxy.h"
 
 #include <apr_hash.h>
@@ -175,6 +176,7 @@ static backend *make_backend(mod_relay_backends *b, const char *key, request_rec
     be->pool = p;
     be->all = b;
     be->idle = rr->server->backend_idle;
+    mod_relay_origin_mark(rr, p);
     if ((fault = ap_proxy_define_worker(p, &be->worker, NULL, NULL, rr->route.origin, 0)) == NULL) {
         configure(be->worker->s, rr->server);
         if (ap_proxy_initialize_worker(be->worker, r->server, p) != APR_SUCCESS)

@@ -6,6 +6,7 @@
 #include "attempt.h"
 #include "backend.h"
 #include "hooks.h"
+#include "origin.h"
 #include "owner.h"
 #include "pinned.h"
 #include "routes/lookup.h"
@@ -40,6 +41,7 @@ static int pre_request(proxy_worker **worker, proxy_balancer **balancer, request
     *balancer = NULL;
     rr->proxy = conf;
     rr->pooled = unused >= 0;
+    mod_relay_origin_begin(r, rr);
     mod_relay_answer_begin(r, rr);
     mod_relay_attempt_begin(r, rr, unused);
     return OK;
@@ -75,6 +77,7 @@ static int request_status(int *status, request_rec *r)
         return OK;
     mod_relay_attempt_end(r, rr, status);
     mod_relay_answer_end(r, rr);
+    mod_relay_origin_end(r, rr);
     mod_relay_secrets_show(r, rr);
     if (!is_failure(r, *status) || r->connection->aborted)
         return OK;

@@ -39,6 +39,8 @@ typedef struct mod_relay_request {
     const char *authorization; /* as the visitor sent it, or NULL */
     apr_table_t
         *headers_in; /* r->headers_in as it was, while a table without secrets replaces it */
+    /* origin.c, for as long as mod_proxy has the request: */
+    struct ap_conf_vector_t *per_dir_config; /* r->per_dir_config as it was, or NULL */
     /* proxy.c, for as long as mod_proxy has the request: */
     struct mod_relay_backend *backend;
     struct proxy_worker *worker;

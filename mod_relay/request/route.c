@@ -18,15 +18,9 @@
 #include <http_core.h>
 #include <http_protocol.h>
 #include <http_request.h>
-#include <apr_optional_hooks.h>
 #include <mod_proxy.h>
 
 #define PAGE_HANDLER "relay-page"
-
-static void set_forwarded_proto(request_rec *r)
-{
-    apr_table_setn(r->headers_in, "X-Forwarded-Proto", ap_http_scheme(r));
-}
 
 /*
  * The visitor may not say himself what a device is told about him. `Connection: X-Forwarded-For`
@@ -46,7 +40,7 @@ static void clean_headers(request_rec *r, mod_relay_request *rr)
         else
             apr_table_unset(r->headers_in, "Connection");
     }
-    set_forwarded_proto(r);
+    apr_table_setn(r->headers_in, "X-Forwarded-Proto", ap_http_scheme(r));
 }
 
 static void set_environment(request_rec *r, const mod_relay_request *rr)
@@ -171,15 +165,6 @@ static int page_handler(request_rec *r)
     return mod_relay_page_send(r, rr, (mod_relay_answer)rr->answer);
 }
 
-/* mod_proxy has removed the fields that Connection names by now, and clean_headers() has left no
- * name of ours there. */
-static int proxy_fixups(request_rec *r)
-{
-    if (mod_relay_request_of(r) && !apr_table_get(r->headers_in, "X-Forwarded-Proto"))
-        set_forwarded_proto(r);
-    return OK;
-}
-
 void mod_relay_route_register_hooks(apr_pool_t *p)
 {
     /* After the sysadmin's own RewriteRules, before Debian's `Alias /icons/` takes a path away from
@@ -191,5 +176,4 @@ void mod_relay_route_register_hooks(apr_pool_t *p)
     ap_hook_translate_name(translate_name, before, after, APR_HOOK_FIRST);
     ap_hook_map_to_storage(map_to_storage, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_handler(page_handler, NULL, NULL, APR_HOOK_FIRST);
-    APR_OPTIONAL_HOOK(proxy, fixups, proxy_fixups, NULL, NULL, APR_HOOK_MIDDLE);
 }

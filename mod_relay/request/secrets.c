@@ -112,8 +112,7 @@ static int is_token_field(const char *name)
     return 0;
 }
 
-/* A copy of r->headers_in, made once and put in its place, that may be changed. */
-static apr_table_t *own_table(request_rec *r, mod_relay_request *rr)
+apr_table_t *mod_relay_secrets_own_fields(request_rec *r, mod_relay_request *rr)
 {
     if (!rr->headers_in) {
         rr->headers_in = r->headers_in;
@@ -131,7 +130,7 @@ static void hide_cookies(request_rec *r, mod_relay_request *rr, int i)
 
     if (shown == value)
         return;
-    APR_ARRAY_IDX(apr_table_elts(own_table(r, rr)), i, apr_table_entry_t).val =
+    APR_ARRAY_IDX(apr_table_elts(mod_relay_secrets_own_fields(r, rr)), i, apr_table_entry_t).val =
         apr_pstrdup(r->pool, shown ? shown : "");
 }
 
@@ -158,7 +157,7 @@ void mod_relay_secrets_hide(request_rec *r, mod_relay_request *rr)
      */
     if (authorization && rr->authorization && strcmp(authorization, rr->authorization) == 0 &&
         (rr->asked || mod_relay_secrets_asked(r)))
-        apr_table_unset(own_table(r, rr), "Authorization");
+        apr_table_unset(mod_relay_secrets_own_fields(r, rr), "Authorization");
     for (i = 0; i < apr_table_elts(r->headers_in)->nelts; i++) {
         const char *name = APR_ARRAY_IDX(apr_table_elts(r->headers_in), i, apr_table_entry_t).key;
 
@@ -169,7 +168,7 @@ void mod_relay_secrets_hide(request_rec *r, mod_relay_request *rr)
     if (rr->headers_in)
         drop_empty_cookies(r);
     if (tokens)
-        mod_relay_fields_drop(own_table(r, rr), is_token_field, r->pool);
+        mod_relay_fields_drop(mod_relay_secrets_own_fields(r, rr), is_token_field, r->pool);
 }
 
 void mod_relay_secrets_show(request_rec *r, mod_relay_request *rr)

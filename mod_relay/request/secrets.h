@@ -27,4 +27,8 @@ void mod_relay_secrets_note(request_rec *r, mod_relay_request *rr);
 void mod_relay_secrets_hide(request_rec *r, mod_relay_request *rr);
 void mod_relay_secrets_show(request_rec *r, mod_relay_request *rr);
 
+/** Between hide and show: a copy of r->headers_in, made once and put in its place, for what this
+ * device is to get. The visitor's own are in rr->headers_in then. */
+apr_table_t *mod_relay_secrets_own_fields(request_rec *r, mod_relay_request *rr);
+
 #endif

@@ -70,7 +70,7 @@ class Demo:
                                stdout=sys.stderr)
         if build.returncode:
             raise relayrig.RigError("the build failed; what it said stands above")
-        self.rig = rig = relayrig.Rig(say=self.step, rlyd="auto")
+        self.rig = rig = relayrig.Rig(say=self.step, rlyd="auto", domain=self.options.domain)
         self.step("opening a tunnel for the device")
         self.device = self.start_device()
         args = ("open", "-d", "demo-nas", "-t", "1h", "-o", f"{rig.dir}/bundles/1", self.device.url)
@@ -158,7 +158,7 @@ The device is at
 {self.shown(*self.curl())}
   see it in a browser that knows the demo's certificate authority, or accepts it for this once:
     {rig.ca}
-  (names below .localhost are this machine's, for browsers and for curl)
+  ({self.resolves()})
   look at the tunnel
 {self.shown(rig.program('rly'), 'list', env=conf)}
   end it; the URL then answers 410
@@ -168,6 +168,13 @@ The device is at
 """)
         self.say(f"It stays for {self.options.seconds:g} s, or until Ctrl-C." if self.options.
                  seconds is not None else "Ctrl-C ends everything.")
+
+    def resolves(self):
+        rig = self.rig
+        if rig.domain.endswith(".localhost"):
+            return "names below .localhost are this machine's, for browsers and for curl"
+        return (f"chromium --host-resolver-rules='MAP *.{rig.domain} {rig.address}', or a line in "
+                f"/etc/hosts: {rig.address} {rig.host(self.tunnel)}")
 
     def stay(self):
         end = None if self.options.seconds is None else time.monotonic() + self.options.seconds
@@ -190,6 +197,7 @@ def main():
     parser.add_argument("--once", action="store_true")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--page")
+    parser.add_argument("--domain")
     parser.add_argument("--for", dest="seconds", type=float)
     demo = Demo(parser.parse_args())
     stop_on_signals()

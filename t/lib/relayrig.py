@@ -119,6 +119,8 @@ class Rig(Client):
                         the listening sshd is there as well, on ssh_port. "auto": if the build has
                         it
     address             where Apache and sshd listen
+    domain              the domain of the names. Applications treat names below .localhost as their
+                        own: not where Host, Origin or cookies are judged
     asan                options of AddressSanitizer for httpd, where RELAY_SANITIZER has it there
     say                 a function that is told each step, for people
     """
@@ -139,10 +141,12 @@ class Rig(Client):
                  say=None,
                  start=True,
                  redis_conf="",
-                 asan=""):
+                 asan="",
+                 domain=None):
         if os.geteuid() != 0:
             raise RigError("root is needed: sshd starts the processes of other users")
         self.say = say or (lambda text: None)
+        self.domain = domain or self.domain
         self.mpm, self.vhost_extra, self.httpd_extra = mpm, vhost, httpd_conf
         self.redis_extra, self.asan = redis_conf, asan
         self.sshd_extra, self.http2, self.with_rlyd, self.address = sshd_conf, http2, rlyd, address

@@ -69,6 +69,7 @@ static void judge(const relay_route *r, const char *what)
     ok(r->chosen == 1, "%s: chosen", what);
     ok(r->generation == 7, "%s: generation", what);
     is(r->host, "nas.lan:81", "%s: host", what);
+    is(r->authority, "nas.lan:81", "%s: authority", what);
     is(r->upgrade, "tcp spdy/3.1", "%s: upgrade", what);
     ok(!r->forwarded && r->old_tls, "%s: forwarded, old_tls", what);
 }
@@ -158,6 +159,47 @@ static void test_needs(apr_pool_t *p)
     }
 }
 
+/* Which Host a device is given, by the fields host and service. */
+static void test_authority(apr_pool_t *p)
+{
+    static const struct {
+        const char *host, *service, *authority; /* NULL: malformed */
+    } rows[] = {{NULL, "http://127.0.0.1", ""},
+                {"public", "http://127.0.0.1:81", ""},
+                {"public", "nonsense", ""},
+                {"device", "http://127.0.0.1", "127.0.0.1"},
+                {"device", "http://127.0.0.1:80", "127.0.0.1"},
+                {"device", "https://NAS.lan:8443", "nas.lan:8443"},
+                {"device", "http://nas.lan:443", "nas.lan:443"},
+                {"device", "h2c://[fd00::1]:50051", "[fd00::1]:50051"},
+                {"device", "", NULL},
+                {"device", "nonsense", NULL},
+                {"device", "http://a b", NULL},
+                {"nas", "https://127.0.0.1", "nas"}};
+    const char *why = "";
+
+    for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        redisReply *reply = reply_of(p, "host", rows[i].host);
+        relay_route r = {0};
+        apr_status_t rv;
+
+        for (size_t j = 0; j + 1 < reply->elements; j += 2)
+            if (strcmp(reply->element[j]->str, "service") == 0) {
+                redisReply *value = reply->element[j + 1];
+
+                free(value->str);
+                value->len = strlen(rows[i].service);
+                value->str = strdup(rows[i].service);
+            }
+        rv = relay_route_read(&r, reply, "nas", KEY, p, &why);
+        freeReplyObject(reply);
+        if (rows[i].authority)
+            is(rv == APR_SUCCESS ? r.authority : why, rows[i].authority, "authority, row %u", i);
+        else
+            ok(rv == RELAY_ERECORD && strstr(why, "service"), "authority, row %u: malformed", i);
+    }
+}
+
 static void test_generation(apr_pool_t *p)
 {
     const char *why = NULL;
@@ -211,6 +253,7 @@ int main(void)
     apr_pool_create(&p, NULL);
     test_read(p);
     test_needs(p);
+    test_authority(p);
     test_generation(p);
     test_packed(p);
     apr_pool_destroy(p);
