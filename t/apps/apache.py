@@ -119,7 +119,6 @@ DavLockDB "{dir}/locks"
     Dav On
 </Directory>
 """
-    host = "device"
 
     def start(self):
         super().start()
