@@ -39,7 +39,6 @@ Listen {address}:{port}
 <VirtualHost *:{port}>
     ServerName {domain}
     ServerAlias *.{domain}
-    ProxyPreserveHost On
     AllowEncodedSlashes NoDecode
     LimitRequestBody 0
     {way}
@@ -50,7 +49,8 @@ LOG = 'LogFormat "%V %h %u %t \\"%r\\" %>s %O %D" relay\n'
 # A static ProxyPass has these lines in place of the module's. It tells the device no less of the
 # visitor.
 PROXYPASS = """\
-ProxyPass / http://{listen}/ nocanon upgrade=websocket
+ProxyPreserveHost On
+    ProxyPass / http://{listen}/ nocanon upgrade=websocket
     RequestHeader set X-Forwarded-Proto {scheme}"""
 
 

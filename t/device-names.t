@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """By which name a device is asked (rly open --host), and what it is told of the relay
-(--forwarded): devices that check Host, SNI, Origin, WebDAV's Destination and X-Forwarded-*, as real ones do.
+(--forwarded): devices that check Host, SNI, Origin, WebDAV's Destination and X-Forwarded-*, as real
+ones do.
 
 The names end in .test: applications treat those below .localhost as their own.
 """
