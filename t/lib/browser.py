@@ -31,6 +31,8 @@ class BrowserError(Exception):
 
 
 class Browser:
+    args, capabilities = (), {}  # more of both, for a class that inherits this one
+
     def __init__(self, rig):
         # a home of its own, with the rig's authority in its certificate store
         self.home = f"{rig.dir}/browser"
@@ -59,8 +61,8 @@ class Browser:
                     "alwaysMatch": {
                         "browserName": "chrome", "goog:chromeOptions": {
                             "binary": CHROMIUM, "args":
-                            ARGS + [f"--user-data-dir={self.home}/profile"]
-                        }, "timeouts": {"pageLoad": 30000, "script": 30000}
+                            ARGS + [*self.args, f"--user-data-dir={self.home}/profile"]
+                        }, "timeouts": {"pageLoad": 30000, "script": 30000}, **self.capabilities
                     }
                 }
             })
