@@ -93,8 +93,8 @@ def open_with_key():
     is_(t["bundle"], None, "-k alone: no bundle")
     first, second = (r["listen"] for r in t["routes"])
     is_(
-        t["ssh"]["command"],
-        f"ssh -N -o ExitOnForwardFailure=yes -p 2222 -R {first}:127.0.0.1:80 -R '{second}:[::1]:22' relay@127.0.0.1",
+        t["ssh"]["command"], "ssh -N -o ExitOnForwardFailure=yes -p 2222 "
+        f"-R {first}:127.0.0.1:80 -R '{second}:[::1]:22' relay@127.0.0.1",
         "but the whole command, for a shell")
     result = store.rly("close", t["id"])
     is_(result.returncode, 0, "closed")
@@ -106,8 +106,8 @@ def open_with_key():
     store.rly("close", t["id"])
     t = store.open("-k", "device.pub", "--tls", "80")
     is_(
-        t["ssh"]["command"],
-        "ssh -N -o ExitOnForwardFailure=yes -p 8443 -o 'ProxyCommand=openssl s_client -quiet -verify_quiet -alpn ssh "
+        t["ssh"]["command"], "ssh -N -o ExitOnForwardFailure=yes -p 8443 "
+        "-o 'ProxyCommand=openssl s_client -quiet -verify_quiet -alpn ssh "
         "-servername "
         "ssh.relay.localhost -connect 127.0.0.1:8443' -R "
         f"{t['routes'][0]['listen']}:127.0.0.1:80 relay@127.0.0.1", "--tls: the same inside TLS")
