@@ -51,6 +51,8 @@ class Echo(http.server.BaseHTTPRequestHandler):
         self.send_response(421 if wants and wants not in ("own-rules",
                                                           self.headers["Host"]) else 200)
         self.send_header("Content-Length", str(len(body)))
+        if "Origin" in self.headers:
+            self.send_header("Access-Control-Allow-Origin", self.headers["Origin"])
         self.end_headers()
         self.wfile.write(body)
 
@@ -296,6 +298,10 @@ def origins(rig, routes):
                 _, fields, _ = ask(rig, name, headers={"Origin": sent, "Referer": f"{sent}/a"})
                 is_((fields["origin"], fields["referer"]), ([sent], [f"{sent}/a"]),
                     f"--host {mode}, {which}: {sent.replace(name, 'NAME')} stays")
+            for sent in (f"https://{mine}", "https://evil.example", "null"):
+                allowed = rig.get(name, headers={"Origin": sent})[1]["Access-Control-Allow-Origin"]
+                is_(allowed, sent,
+                    f"--host {mode}, {which}: who asks from {sent.replace(name, 'NAME')} may read")
 
 
 @test

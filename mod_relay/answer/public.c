@@ -48,6 +48,24 @@ const char *mod_relay_public_value(request_rec *r, mod_relay_request *rr, const 
     return mod_relay_addresses_public(rr->addresses, field, value, r->pool);
 }
 
+/*
+ * A device that is asked with its own Host has seen its own Origin too, where the visitor's was the
+ * public one (origin.c). What it allows then has to be the public origin again.
+ */
+static void publish_origin(request_rec *r, mod_relay_request *rr)
+{
+    static const char field[] = "Access-Control-Allow-Origin";
+    const char *value = *rr->route.authority ? apr_table_get(r->headers_out, field) : NULL;
+
+    if (value && ap_cstr_casecmp(value, apr_pstrcat(r->pool, mod_relay_origin_scheme(rr), "://",
+                                                    mod_relay_origin_host(r, rr), NULL)) == 0)
+        apr_table_setn(r->headers_out, field,
+                       apr_pstrcat(r->pool, ap_http_scheme(r), "://",
+                                   authority(r, apr_pstrcat(r->pool, rr->name, ".",
+                                                            rr->realm->relay->domain, NULL)),
+                                   NULL));
+}
+
 void mod_relay_public_fields(request_rec *r, mod_relay_request *rr)
 {
     const apr_array_header_t *all = apr_table_elts(r->headers_out);
@@ -58,4 +76,5 @@ void mod_relay_public_fields(request_rec *r, mod_relay_request *rr)
 
         field->val = (char *)mod_relay_public_value(r, rr, field->key, field->val);
     }
+    publish_origin(r, rr);
 }
