@@ -117,16 +117,32 @@ def answers(rig, name, status):
     return sum(f'HTTP/2.0" {status} ' in line for line in lines)
 
 
-@test
-def one_page(rig, names, browser):
-    browser.open(url(rig, names[0]))
-    for _ in range(8):  # mod_http2 lets a connection grow by one answer each 100 ms
+def streaming_page(rig, name, browser, wanted):
+    """@return what a page that opens so many streams has got of them"""
+    browser.open(url(rig, name))
+    for _ in range(12):  # mod_http2 lets a connection grow by one answer each 100 ms
         ask(browser)
-        time.sleep(0.12)
-    browser.run("open_all(arguments[0], arguments[1])", SOCKETS, STREAMS)
-    wanted = (SOCKETS, STREAMS, 0)
-    tap.is_(reaches(browser, wanted), wanted,
-            f"a page has {SOCKETS} WebSockets and {STREAMS} streams of events")
+        time.sleep(0.15)
+    browser.run("open_all(arguments[0], arguments[1])", *wanted[:2])
+    return reaches(browser, wanted)
+
+
+@test
+def one_page(rig, names):
+    wanted, found = (SOCKETS, STREAMS, 0), None
+    # On a busy machine a connection sometimes grows too little before its streams come, and then
+    # all waits (README). A browser that comes anew has a connection of its own.
+    for last in (False, False, True):
+        with Browser(rig) as browser:
+            found = streaming_page(rig, names[0], browser, wanted)
+            if found == wanted or last:
+                check_page(browser, found, wanted)
+                break
+            tap.note(f"one page: {found} at first")
+
+
+def check_page(browser, found, wanted):
+    tap.is_(found, wanted, f"a page has {SOCKETS} WebSockets and {STREAMS} streams of events")
     took = [ask(browser) for _ in range(5)]
     tap.ok(None not in took and sorted(took)[2] < 2000, "… and fetches are answered beside them",
            f"{took} ms")
@@ -136,7 +152,6 @@ def one_page(rig, names, browser):
     tap.is_(browser.run("return performance.getEntriesByType('navigation')[0].nextHopProtocol"),
             "h2", "the page came over HTTP/2")
     keep(browser, "one-page")
-    browser.open("about:blank")
 
 
 @test

@@ -405,11 +405,12 @@ def crowded_session(rig, tunnel, neighbour):
         seen, took = timed(status, rig, neighbour)
         slow = [f.result() for f in slow]
     answers = [s for s, _ in slow]
-    tap.diag(f"a session out of descriptors: {answers.count(200)} served, {answers.count(502)} not")
+    served = answers.count(200)
+    tap.diag(f"a session out of descriptors: {served} served, {len(answers) - served} not")
     tap.ok(
         log(rig, "sshd.log").count("accept: Too many open files") > before,
         "a session runs out of descriptors")
-    tap.ok(200 in answers and set(answers) <= {200, 502},
+    tap.ok(200 in answers and set(answers) <= {200, 502, 504},
            "of 16 visitors of its device some are served, to others it gives no answer", answers)
     # mod_proxy_http waits twice: an empty line before the first is allowed
     tap.ok(max(t for _, t in slow) < 3, "within twice RelayBackendTimeout", slow)

@@ -402,7 +402,7 @@ static void test_hosts(void)
             const char *path = around[k].path;
 
             if (strcmp(path, PUBLIC) == 0)
-                path = apr_pstrcat(pool, "wss", PUBLIC + 5, strchr(around[k].after, '/'), NULL);
+                path = apr_pstrcat(pool, "wss", &PUBLIC[5], strchr(around[k].after, '/'), NULL);
             right &=
                 becomes(apr_pstrcat(pool, around[k].before, own[i], around[k].after, NULL), path);
         }
