@@ -19,8 +19,9 @@ LINGER = struct.pack("ii", 1, 0)  # close() resets
 # What comes of an answer before the connection ends.
 PARTS = {
     "half a status line": b"HTTP/1.1 2", "a status line": b"HTTP/1.1 200 OK\r\n",
-    "a bad status line": b"HTTP/7.7 200 what\r\n\r\n", "a bad field":
-    b"HTTP/1.1 200 OK\r\n: \0\r\n\r\n", "100 Continue": b"HTTP/1.1 100 Continue\r\n\r\n"
+    "a bad status line": b"HTTP/1.1 999 what\r\n\r\n", "a bad field":
+    b"HTTP/1.1 200 OK\r\nContent-Length : 5\r\n\r\n", "100 Continue":
+    b"HTTP/1.1 100 Continue\r\n\r\n"
 }
 NTLM = {"Authorization": "NTLM TlRMTVNTUAABAAAA"}
 WEBSOCKET = {
