@@ -114,7 +114,7 @@ def rig():
     rig = Rig(vhost=VHOST)
     # what mod_proxy says of a device, or a visitor, that is too slow
     rig.expect(r"AH01102: error reading status line|AH00898: Error reading from remote|AH01110"
-               r"|AH10404|AH01106|AH01095")
+               r"|AH10404|AH01106|AH01095|AH00898: URI has no hostname")
     yield rig
     rig.ends_cleanly()
 
@@ -311,7 +311,9 @@ class Expecter(TLSTrap):
             if self.scheme == "https":
                 connection = self.context.wrap_socket(connection, server_side=True)
             with connection, connection.makefile("rb") as stream:
-                target, size = stream.readline().split()[1], 0
+                if not (asked := stream.readline()):  # mod_relay's first handshake with a service
+                    return
+                target, size = asked.split()[1], 0
                 while (line := stream.readline()) not in (b"\r\n", b""):
                     if line.lower().startswith(b"content-length:"):
                         size = int(line.split(b":")[1])

@@ -200,8 +200,9 @@ static apr_status_t peek(ap_filter_t *f)
 static apr_status_t on_read(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mode_t mode,
                             apr_read_type_e block, apr_off_t readbytes)
 {
-    int is_check = mode == AP_MODE_SPECULATIVE && block == APR_NONBLOCK_READ;
     wire *w = f->ctx;
+    /* Once a request has the connection, expect.c peeks like that, too. */
+    int is_check = mode == AP_MODE_SPECULATIVE && block == APR_NONBLOCK_READ && !w->rr;
     apr_status_t rv;
 
     if (is_check && current && !on_check(w, current))
