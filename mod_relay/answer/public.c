@@ -17,17 +17,22 @@ static const char *authority(const request_rec *r, const char *name)
     return apr_psprintf(r->pool, "%s:%u", name, r->parsed_uri.port);
 }
 
+/* Made once a request, and by few of them. */
 static mod_relay_addresses *addresses_of(request_rec *r, mod_relay_request *rr)
 {
     const char *domain = rr->realm->relay->domain, *service;
-    mod_relay_addresses *a = apr_pcalloc(r->pool, sizeof(*a));
-    const char **own = apr_pcalloc(r->pool, 3 * sizeof(*own));
+    mod_relay_addresses *a = rr->addresses;
+    const char **own;
 
+    if (a)
+        return a;
+    rr->addresses = a = apr_pcalloc(r->pool, sizeof(*a));
+    own = apr_pcalloc(r->pool, 3 * sizeof(*own));
     a->scheme = ap_http_scheme(r);
     a->domain = domain;
     a->name = apr_pstrcat(r->pool, rr->name, ".", domain, NULL);
     a->authority = authority(r, a->name);
-    a->device_scheme = strcmp(rr->route.scheme, "https") == 0 ? "https" : "http";
+    a->device_scheme = mod_relay_origin_scheme(rr);
     own[0] = mod_relay_origin_host(r, rr);
     if ((service = strstr(rr->route.service, "://")) != NULL)
         own[1] = service + strlen("://");
@@ -43,9 +48,7 @@ const char *mod_relay_public_value(request_rec *r, mod_relay_request *rr, const 
 
     if (field == MOD_RELAY_FIELD_OTHER)
         return value;
-    if (!rr->addresses)
-        rr->addresses = addresses_of(r, rr);
-    return mod_relay_addresses_public(rr->addresses, field, value, r->pool);
+    return mod_relay_addresses_public(addresses_of(r, rr), field, value, r->pool);
 }
 
 /*
@@ -56,14 +59,14 @@ static void publish_origin(request_rec *r, mod_relay_request *rr)
 {
     static const char field[] = "Access-Control-Allow-Origin";
     const char *value = *rr->route.authority ? apr_table_get(r->headers_out, field) : NULL;
+    const mod_relay_addresses *a;
 
-    if (value && ap_cstr_casecmp(value, apr_pstrcat(r->pool, mod_relay_origin_scheme(rr), "://",
-                                                    mod_relay_origin_host(r, rr), NULL)) == 0)
+    if (!value)
+        return;
+    a = addresses_of(r, rr);
+    if (ap_cstr_casecmp(value, apr_pstrcat(r->pool, a->device_scheme, "://", a->own[0], NULL)) == 0)
         apr_table_setn(r->headers_out, field,
-                       apr_pstrcat(r->pool, ap_http_scheme(r), "://",
-                                   authority(r, apr_pstrcat(r->pool, rr->name, ".",
-                                                            rr->realm->relay->domain, NULL)),
-                                   NULL));
+                       apr_pstrcat(r->pool, a->scheme, "://", a->authority, NULL));
 }
 
 void mod_relay_public_fields(request_rec *r, mod_relay_request *rr)
