@@ -19,8 +19,9 @@ import random
 import ssl
 
 import h2.config
-import h2.connection
 import h2.events
+
+from .h2client import Connection
 
 FIELDS = ("held", "refused", "failed", "done")
 STREAMS = 10
@@ -128,7 +129,7 @@ class Hammer:
 
     async def over_h2(self):
         reader, writer = await self.connect("h2")
-        conn = h2.connection.H2Connection(config=h2.config.H2Configuration(header_encoding="utf-8"))
+        conn = Connection(config=h2.config.H2Configuration(header_encoding="utf-8"))
         conn.initiate_connection()
         for i in range(STREAMS):
             conn.send_headers(1 + 2 * i, [(":method", "GET"), (":scheme", "https"),
