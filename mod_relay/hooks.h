@@ -26,12 +26,14 @@ void mod_relay_misdirected_register_hooks(apr_pool_t *p); /* post_read_request *
 void mod_relay_route_register_hooks(apr_pool_t *p);  /* translate_name, type_checker, handler */
 void mod_relay_paths_register_hooks(apr_pool_t *p);  /* fixups */
 void mod_relay_memory_register_hooks(apr_pool_t *p); /* handler, mod_proxy's fixups, a filter */
-void mod_relay_shares_register_hooks(apr_pool_t *p); /* handler: ahead of mod_proxy's */
+void mod_relay_shared_register_hooks(apr_pool_t *p); /* post_config, child_init, child_status */
+void mod_relay_shares_register_hooks(apr_pool_t *p); /* child_init, handler: ahead of mod_proxy's */
 void mod_relay_proxy_register_hooks(apr_pool_t *p);  /* mod_proxy's pre_request, request_status */
 
 /* A connection to a device. */
 void mod_relay_owner_register_hooks(apr_pool_t *p);   /* pre_connection: ahead of TLS */
 void mod_relay_origin_register_hooks(apr_pool_t *p);  /* the same, child_init, mod_proxy's fixups */
+void mod_relay_sockets_register_hooks(apr_pool_t *p); /* child_init: its thread */
 void mod_relay_wire_register_hooks(apr_pool_t *p);    /* pre_connection, a filter */
 void mod_relay_head_register_hooks(apr_pool_t *p);    /* mod_proxy's create_req, a filter */
 void mod_relay_chunks_register_hooks(apr_pool_t *p);  /* a filter */

@@ -33,6 +33,7 @@ static void register_hooks(apr_pool_t *p)
     mod_relay_route_register_hooks(p);
     mod_relay_paths_register_hooks(p);
     mod_relay_memory_register_hooks(p);
+    mod_relay_shared_register_hooks(p);
     mod_relay_shares_register_hooks(p);
     mod_relay_proxy_register_hooks(p);
     mod_relay_owner_register_hooks(p);
@@ -42,6 +43,7 @@ static void register_hooks(apr_pool_t *p)
     mod_relay_origin_register_hooks(p);
     mod_relay_tls_register_hooks(p);
     mod_relay_tls_context_register_hooks(p);
+    mod_relay_sockets_register_hooks(p);
     mod_relay_wire_register_hooks(p);
     mod_relay_head_register_hooks(p);
     mod_relay_chunks_register_hooks(p);

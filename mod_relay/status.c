@@ -5,6 +5,8 @@
 #include "hooks.h"
 #include "realm.h"
 #include "request/backend.h"
+#include "request/places.h"
+#include "request/shared.h"
 #include "request/shares.h"
 #include "routes/cache.h"
 
@@ -17,21 +19,36 @@ static const char *link_name(mod_relay_link link)
     return link == MOD_RELAY_LINK_UP ? "up" : link == MOD_RELAY_LINK_DOWN ? "down" : "untracked";
 }
 
-static void show_shares(request_rec *r, int flags)
+static void show_shared(request_rec *r, int flags)
 {
-    apr_uint32_t refused;
-    unsigned most;
+    const mod_relay_shared *shared = mod_relay_shared_get();
+    unsigned most, small, shares, sockets;
 
-    if (!mod_relay_shares_look(&most, &refused))
+    if (!shared)
         return;
+    most = mod_relay_counts_most(shared->counts);
+    small = mod_relay_devices_small(shared->devices, mod_relay_clock());
+    shares = mod_relay_shares_waiting();
+    sockets = mod_relay_places_waiting();
     if (flags & AP_STATUS_SHORT)
-        ap_rprintf(r, "RelayBusiestTunnel: %u\nRelayTunnelRefused: %u\n", most, refused);
+        ap_rprintf(r,
+                   "RelayBusiestTunnel: %u\nRelayTunnelRefused: %u\nRelaySmallDevices: %u\n"
+                   "RelayWaitingForShare: %u\nRelayWaitingForDevice: %u\nRelayWaited: %u\n"
+                   "RelayDeviceRefused: %u\n",
+                   most, shared->tally->refused, small, shares, sockets, shared->tally->waited,
+                   shared->tally->crowded);
     else
         ap_rprintf(r,
                    "<hr />\n<h2>Relay (all processes)</h2>\n<dl><dt>requests under way of the "
                    "busiest tunnel: %u</dt>"
-                   "<dt>refused by RelayTunnelThreads so far: %u</dt></dl>\n",
-                   most, refused);
+                   "<dt>refused by RelayTunnelThreads so far: %u</dt>"
+                   "<dt>devices that take few connections: %u</dt>"
+                   "<dt>requests that wait for their tunnel's share of threads: %u</dt>"
+                   "<dt>requests that wait for a connection of their device: %u</dt>"
+                   "<dt>requests that have waited so far: %u</dt>"
+                   "<dt>refused for want of a connection so far: %u</dt></dl>\n",
+                   most, shared->tally->refused, small, shares, sockets, shared->tally->waited,
+                   shared->tally->crowded);
 }
 
 static int status_hook(request_rec *r, int flags)
@@ -63,7 +80,7 @@ static int status_hook(request_rec *r, int flags)
                        realm->relay->name, link, routes, absent, backends);
     }
     if (realms->nelts)
-        show_shares(r, flags);
+        show_shared(r, flags);
     return OK;
 }
 

@@ -345,7 +345,12 @@ def not_issued(rig):
     for form, elsewhere in (("*:{port}", False), ("[::]:{port}", True)):
         first = opened(rly_open(rig))
         port = int(first.split(":")[1])
-        squatter = Squatter("nobody", [form.format(port=p) for p in (port, port + 1)], "deaf")
+        try:
+            squatter = Squatter("nobody", [form.format(port=p) for p in (port, port + 1)], "deaf")
+        except RuntimeError:  # somebody else on this machine has one of them
+            first = opened(rly_open(rig))
+            port = int(first.split(":")[1])
+            squatter = Squatter("nobody", [form.format(port=p) for p in (port, port + 1)], "deaf")
         where = "all addresses" + (", IPv6's too" if "::" in form else "")
         if elsewhere:
             took = wait(lambda: {f"*:{port}", f"*:{port + 1}"} <= set(told(rig)), 5)

@@ -248,20 +248,22 @@ def wildcard(rig, device):
     rig.expect("RLY441")
 
     def used_port():
-        """A port that a tunnel has had, and that nobody on this machine has now."""
+        """A port that a tunnel has had, and a listener there on all addresses. Somebody else on
+        this machine may have the port, for a connection, too: then another one."""
         while True:
             tunnel = rig.open(device.url)
             session = rig.connect(tunnel)
             rig.rly("close", tunnel["id"])
             port = int(tunnel["routes"][0]["listen"].split(":")[1])
-            if wait(lambda: not any(a.endswith(f":{port}") for a in listeners()), 2) is not None:
-                return session, port
+            if wait(lambda: not any(a.endswith(f":{port}") for a in listeners()), 2) is None:
+                continue
+            try:
+                return session, port, socket.create_server(("0.0.0.0", port))
+            except OSError:
+                session.stop()
 
-    session, port = used_port()
-    with socket.socket() as everywhere:
-        everywhere.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        everywhere.bind(("0.0.0.0", port))
-        everywhere.listen()
+    session, port, everywhere = used_port()
+    with everywhere:
         tap.ok(wait(lambda: f"on port {port} of all addresses" in log(rig), 15),
                "a process that listens on a tunnel's port of all addresses is reported")
     session.stop()

@@ -86,6 +86,11 @@ static const struct page {
                              "RLY166 the device has not begun its answer in time"},
     [MOD_RELAY_STALLED] = {408, "stalled", "The request did not come whole", NULL /* text_of() */,
                            "RLY167 the visitor has stopped sending"},
+    [MOD_RELAY_CROWDED] =
+        {503, "crowded", "The device has no connection left",
+         "The device is connected, but it takes only a few connections at a time, and others have "
+         "had all of them for a while. Close other windows with its pages, then reload this one.",
+         "RLY170 the device takes no further connection"},
 };
 
 /* ---- Accept */

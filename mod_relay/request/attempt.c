@@ -15,6 +15,7 @@
 #include "attempt.h"
 #include "backend.h"
 #include "hooks.h"
+#include "places.h"
 #include "weak_proxy.h"
 #include "wire.h"
 
@@ -67,8 +68,8 @@ void mod_relay_attempt_begin(request_rec *r, mod_relay_request *rr)
 void mod_relay_attempt_end(request_rec *r, mod_relay_request *rr, int *status)
 {
     mod_relay_wire_end(rr);
-    if (*status == HTTP_BAD_GATEWAY && rr->lost && rr->repeatable && !r->bytes_sent &&
-        !r->eos_sent && !r->connection->aborted) {
+    if (*status == HTTP_BAD_GATEWAY && ((rr->lost && rr->repeatable) || rr->unread) &&
+        !r->bytes_sent && !r->eos_sent && !r->connection->aborted) {
         ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r,
                       "RLY131 tunnel %s: trying again on a new connection", rr->route.tunnel);
         rr->anew = 1;
@@ -76,10 +77,12 @@ void mod_relay_attempt_end(request_rec *r, mod_relay_request *rr, int *status)
         /* mod_proxy_http2 has taken it, and would name the listen address in its place. */
         if (rr->host)
             apr_table_setn(r->headers_in, "Host", rr->host);
-        mod_relay_wire_begin(rr);
-        *status = proxy_run_scheme_handler(r, rr->worker, rr->proxy, r->filename + strlen("proxy:"),
-                                           NULL, 0);
-        mod_relay_wire_end(rr);
+        if ((*status = mod_relay_places_wait(r, rr)) == OK) {
+            mod_relay_wire_begin(rr);
+            *status = proxy_run_scheme_handler(r, rr->worker, rr->proxy,
+                                               r->filename + strlen("proxy:"), NULL, 0);
+            mod_relay_wire_end(rr);
+        }
     }
     /*
      * mod_proxy_http2 does not notice that an idle connection is closed if the device has sent

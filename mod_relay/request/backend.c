@@ -33,6 +33,7 @@ typedef struct mod_relay_backend {
     apr_time_t doubted; /* since when, or 0 */
     apr_time_t used;    /* when a request last began or ended, 0 at first */
     mod_relay_backend_tls tls;
+    mod_relay_backend_device_of device;
     mod_relay_backends *all;
     struct mod_relay_backend *next; /* in the list of retired ones */
 } backend;
@@ -164,6 +165,22 @@ static void configure(proxy_worker_shared *s, const mod_relay_server *conf)
     s->ttl = conf->backend_idle;
 }
 
+/* A tunnel's services may be devices of their own. Services that speak HTTP/2 are not small. */
+static apr_uint64_t device_key(const relay_route *route)
+{
+    const char *const parts[] = {route->tunnel, " ", route->origin};
+    apr_uint64_t hash = 14695981039346656037u; /* FNV-1a */
+    const char *p;
+    int i;
+
+    if (strcmp(route->scheme, "h2c") == 0)
+        return 0;
+    for (i = 0; i < 3; i++)
+        for (p = parts[i]; *p; p++)
+            hash = (hash ^ (unsigned char)*p) * 1099511628211u;
+    return hash ? hash : 1;
+}
+
 /* NULL when there is no memory or mod_proxy refuses. */
 static backend *make_backend(mod_relay_backends *b, const char *key, request_rec *r,
                              const mod_relay_request *rr)
@@ -182,6 +199,7 @@ static backend *make_backend(mod_relay_backends *b, const char *key, request_rec
     be->pool = p;
     be->all = b;
     be->idle = rr->server->backend_idle;
+    be->device.key = device_key(&rr->route);
     mod_relay_origin_mark(rr, p);
     if ((fault = ap_proxy_define_worker(p, &be->worker, NULL, NULL, rr->route.origin, 0)) == NULL) {
         configure(be->worker->s, rr->server);
@@ -228,6 +246,11 @@ struct proxy_worker *mod_relay_backend_worker(const mod_relay_backend *be)
 mod_relay_backend_tls *mod_relay_backend_tls_of(mod_relay_backend *be)
 {
     return &be->tls;
+}
+
+mod_relay_backend_device_of *mod_relay_backend_device(mod_relay_backend *be)
+{
+    return &be->device;
 }
 
 /* mod_proxy makes a connection's pools below that of its worker (connection_constructor() in

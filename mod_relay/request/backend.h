@@ -37,6 +37,14 @@ typedef struct mod_relay_habits {
     volatile apr_interval_time_t closes_after; /* it had been unused for so long */
 } mod_relay_habits;
 
+/** The backend's connections, beside what all processes know of their device; sockets.c's. */
+typedef struct mod_relay_backend_device_of {
+    apr_uint64_t key;                         /* of the device; 0: nothing is counted */
+    struct mod_relay_device *volatile device; /* its place in the shared memory, or another's */
+    volatile apr_uint32_t idle;               /* connections; by apr_atomic */
+    volatile apr_uint32_t waiting;            /* requests; by apr_atomic */
+} mod_relay_backend_device_of;
+
 void mod_relay_backends_create(mod_relay_backends **out, apr_pool_t *p);
 
 /**
@@ -67,6 +75,7 @@ mod_relay_habits *mod_relay_backend_habits(mod_relay_backend *be);
 struct proxy_worker *mod_relay_backend_worker(const mod_relay_backend *be);
 
 mod_relay_backend_tls *mod_relay_backend_tls_of(mod_relay_backend *be);
+mod_relay_backend_device_of *mod_relay_backend_device(mod_relay_backend *be);
 
 /** The backend that a connection to a device belongs to; NULL: it is no connection to a device. */
 mod_relay_backend *mod_relay_backend_of(const conn_rec *c);

@@ -2,6 +2,7 @@
 
 #include "counts.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -20,6 +21,7 @@
 typedef struct cell {
     char key[MOD_RELAY_COUNTS_KEY_SIZE];
     uint32_t next;     /* in its chain, or among the free ones */
+    apr_time_t moved;  /* when its count last changed */
     uint32_t counts[]; /* one for each row */
 } cell;
 
@@ -30,7 +32,6 @@ struct mod_relay_counts {
     uint32_t used;      /* cells from this one on have never been used */
     uint32_t sweep_at;
     uint32_t free;
-    uint32_t refused;
     size_t stride, heads_at, cells_at;
     int32_t pids[]; /* one for each row; 0: free, CLEARING: between the two */
 };
@@ -230,7 +231,7 @@ static uint32_t new_cell(mod_relay_counts *c)
     return number;
 }
 
-/* The tunnel's cell, a new one if need be; NONE when the table is full. */
+/* The key's cell, a new one if need be; NONE when the table is full. */
 static uint32_t find(mod_relay_counts *c, const char *key)
 {
     uint32_t number, empty = NONE;
@@ -253,46 +254,69 @@ static uint32_t find(mod_relay_counts *c, const char *key)
     return number;
 }
 
-mod_relay_taken mod_relay_counts_take(mod_relay_counts *c, int row, const char *tunnel,
-                                      unsigned limit, unsigned *out)
+mod_relay_taken mod_relay_counts_take(mod_relay_counts *c, int row, const char *key, unsigned limit,
+                                      apr_time_t now, unsigned *out)
 {
     mod_relay_taken how = MOD_RELAY_UNCOUNTED;
     uint32_t number;
 
-    if (strlen(tunnel) >= MOD_RELAY_COUNTS_KEY_SIZE || !lock(c))
+    if (strlen(key) >= MOD_RELAY_COUNTS_KEY_SIZE || !lock(c))
         return MOD_RELAY_UNCOUNTED;
-    if ((number = find(c, tunnel)) != NONE) {
+    if ((number = find(c, key)) != NONE) {
         cell *e = cell_of(c, number);
 
-        if (sum(c, e) >= limit) {
-            how = MOD_RELAY_REFUSED;
-            c->refused++;
-        }
-        else {
-            how = MOD_RELAY_TAKEN;
+        how = sum(c, e) >= limit ? MOD_RELAY_REFUSED : MOD_RELAY_TAKEN;
+        if (how == MOD_RELAY_TAKEN) {
             __atomic_add_fetch(&e->counts[row], 1, __ATOMIC_ACQ_REL);
-            *out = number;
+            __atomic_store_n(&e->moved, now, __ATOMIC_RELAXED);
         }
+        *out = number;
     }
     pthread_mutex_unlock(&c->mutex);
     return how;
 }
 
-void mod_relay_counts_give(mod_relay_counts *c, int row, unsigned number)
+void mod_relay_counts_give(mod_relay_counts *c, int row, unsigned number, apr_time_t now)
 {
+    __atomic_store_n(&cell_of(c, number)->moved, now, __ATOMIC_RELAXED);
     __atomic_sub_fetch(&cell_of(c, number)->counts[row], 1, __ATOMIC_ACQ_REL);
 }
 
-void mod_relay_counts_look(mod_relay_counts *c, unsigned *most, apr_uint32_t *refused)
+apr_time_t mod_relay_counts_moved(mod_relay_counts *c, unsigned number)
+{
+    return __atomic_load_n(&cell_of(c, number)->moved, __ATOMIC_RELAXED);
+}
+
+unsigned mod_relay_counts_of(mod_relay_counts *c, const char *key)
+{
+    unsigned n = 0;
+    uint32_t number;
+
+    if (!lock(c))
+        return 0;
+    for (number = *head_for(c, key); number != NONE; number = cell_of(c, number)->next)
+        if (strcmp(cell_of(c, number)->key, key) == 0)
+            n = sum(c, cell_of(c, number));
+    pthread_mutex_unlock(&c->mutex);
+    return n;
+}
+
+/* The first character of a key that is no tunnel's id is neither a letter nor a digit. */
+static int is_of_tunnel(const cell *e)
+{
+    return isalnum((unsigned char)e->key[0]);
+}
+
+unsigned mod_relay_counts_most(mod_relay_counts *c)
 {
     uint32_t used = __atomic_load_n(&c->used, __ATOMIC_ACQUIRE), i;
+    unsigned most = 0;
 
-    *most = 0;
     for (i = 1; i <= used; i++) {
-        unsigned n = sum(c, cell_of(c, i));
+        unsigned n = is_of_tunnel(cell_of(c, i)) ? sum(c, cell_of(c, i)) : 0;
 
-        if (n > *most)
-            *most = n;
+        if (n > most)
+            most = n;
     }
-    *refused = __atomic_load_n(&c->refused, __ATOMIC_RELAXED);
+    return most;
 }

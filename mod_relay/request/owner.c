@@ -94,7 +94,7 @@ static int address_of(int (*get)(int, struct sockaddr *restrict, socklen_t *rest
     return 1;
 }
 
-static int pre_connection(conn_rec *c, void *csd)
+int mod_relay_owner_check(conn_rec *c, apr_socket_t *csd)
 {
     mod_relay_server *conf = mod_relay_server_of(c->base_server);
     relay_listen_addr to, from;
@@ -116,6 +116,11 @@ static int pre_connection(conn_rec *c, void *csd)
     /* Nothing can be sent on it any more, whatever mod_proxy does with it. */
     apr_socket_shutdown(csd, APR_SHUTDOWN_READWRITE);
     return HTTP_SERVICE_UNAVAILABLE;
+}
+
+static int pre_connection(conn_rec *c, void *csd)
+{
+    return mod_relay_owner_check(c, csd);
 }
 
 void mod_relay_owner_register_hooks(apr_pool_t *p)

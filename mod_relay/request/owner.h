@@ -18,4 +18,10 @@ int mod_relay_owner_prepare(mod_relay_realm *realm, server_rec *s);
 /** Asks the kernel whose socket listens on a listen address; any thread. */
 relay_owner mod_relay_owner_listens(const mod_relay_realm *realm, relay_listen_addr listen);
 
+/**
+ * Of a new connection to a device; a request's thread.
+ * @return DECLINED: it may be used; or 503, and nothing can be sent on it any more
+ */
+int mod_relay_owner_check(conn_rec *c, apr_socket_t *csd);
+
 #endif

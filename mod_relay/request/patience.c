@@ -14,6 +14,7 @@
 
 #include "patience.h"
 #include "hooks.h"
+#include "sockets.h"
 
 #include <apr_optional_hooks.h>
 #include <apr_portable.h>
@@ -65,9 +66,9 @@ int mod_relay_patience_is_grpc(const request_rec *r)
 
 /* ---- the visitor */
 
-static apr_socket_t *visitor_socket(const patience *p)
+static apr_socket_t *visitor_socket(const request_rec *r)
 {
-    conn_rec *c = p->r->connection;
+    conn_rec *c = r->connection;
 
     return ap_get_conn_socket(c->master ? c->master : c);
 }
@@ -77,7 +78,7 @@ static void probe_visitor(patience *p)
 {
     static const int idle = KEEPALIVE_IDLE_S, interval = KEEPALIVE_INTERVAL_S,
                      probes = KEEPALIVE_PROBES;
-    apr_socket_t *socket = visitor_socket(p);
+    apr_socket_t *socket = visitor_socket(p->r);
     apr_os_sock_t fd;
 
     if (p->probed || !socket || apr_os_sock_get(&fd, socket) != APR_SUCCESS)
@@ -89,16 +90,16 @@ static void probe_visitor(patience *p)
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
 }
 
-static int has_left(patience *p)
+int mod_relay_patience_visitor_left(request_rec *r)
 {
-    conn_rec *c = p->r->connection;
+    conn_rec *c = r->connection;
     struct pollfd visitor = {.events = POLLRDHUP};
     apr_os_sock_t fd;
 
     /* Over HTTP/2 another thread reads what the visitor sends, and tells this one. */
     if (c->aborted || (c->master && c->master->aborted))
         return 1;
-    if (c->master || apr_os_sock_get(&fd, visitor_socket(p)) != APR_SUCCESS)
+    if (c->master || apr_os_sock_get(&fd, visitor_socket(r)) != APR_SUCCESS)
         return 0;
     visitor.fd = fd;
     return poll(&visitor, 1, 0) > 0;
@@ -122,6 +123,15 @@ static apr_status_t leave(patience *p)
 }
 
 /* ---- the device */
+
+static apr_interval_time_t slice_of(const patience *p, apr_interval_time_t left)
+{
+    apr_interval_time_t slice = mod_relay_sockets_patience(p->rr);
+
+    if (!slice)
+        slice = SLICE;
+    return left < slice ? left : slice;
+}
 
 static apr_interval_time_t limit_of(const patience *p)
 {
@@ -163,7 +173,7 @@ static apr_status_t on_read(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mod
     if (has_ended(p))
         return p->left ? APR_ECONNABORTED : APR_TIMEUP;
     for (limit = limit_of(p);;) {
-        apr_interval_time_t slice = limit - waited < SLICE ? limit - waited : SLICE;
+        apr_interval_time_t slice = slice_of(p, limit - waited);
 
         apr_socket_timeout_set(socket, slice);
         /* What a line has had so far is in bb, and stays there. */
@@ -171,7 +181,8 @@ static apr_status_t on_read(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mod
         if (!APR_STATUS_IS_TIMEUP(rv))
             break;
         waited += slice;
-        if (has_left(p))
+        mod_relay_sockets_silent(p->rr);
+        if (mod_relay_patience_visitor_left(p->r))
             rv = leave(p);
         else if (waited >= limit)
             rv = give_up(p);

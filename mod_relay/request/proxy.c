@@ -11,6 +11,7 @@
 #include "owner.h"
 #include "patience.h"
 #include "pinned.h"
+#include "places.h"
 #include "routes/lookup.h"
 #include "secrets.h"
 #include "tls.h"
@@ -53,6 +54,8 @@ static int pre_request(proxy_worker **worker, proxy_balancer **balancer, request
     mod_relay_upload_begin(r, rr);
     mod_relay_expect_begin(r, rr);
     mod_relay_upgrade_begin(r, rr);
+    if ((status = mod_relay_places_wait(r, rr)) != OK)
+        return status;
     return mod_relay_tls_begin(r, rr, conf, *url);
 }
 
@@ -78,6 +81,8 @@ static mod_relay_answer silent_because(request_rec *r, const mod_relay_request *
 {
     int tls;
 
+    if (rr->crowded)
+        return MOD_RELAY_CROWDED;
     if (rr->timed_out)
         return MOD_RELAY_TIMED_OUT;
     if (rr->stalled)

@@ -28,7 +28,8 @@ typedef enum {
     MOD_RELAY_TLS_CERTIFICATE, /* which wants a certificate of the relay's, */
     MOD_RELAY_TLS_FAILED,      /* or for another reason */
     MOD_RELAY_TIMED_OUT,       /* 504: the device has not answered in time */
-    MOD_RELAY_STALLED          /* 408: the visitor has not sent the whole request */
+    MOD_RELAY_STALLED,         /* 408: the visitor has not sent the whole request */
+    MOD_RELAY_CROWDED          /* 503: the device has no connection for it */
 } mod_relay_answer;
 
 typedef struct mod_relay_request {
@@ -77,6 +78,12 @@ typedef struct mod_relay_request {
     const char *host; /* Host as the device is asked with it */
     int keepalives;   /* the visitor's connection's count, while that is hidden */
     int keepalives_hidden;
+    int unread;       /* its connection has ended, and nobody can have read the request */
+    /* sockets.c, for as long: */
+    request_rec *r;
+    struct mod_relay_socket *socket; /* the connection that it has, or NULL */
+    unsigned place;                  /* a cell of the shared counts, for a new connection; or 0 */
+    int crowded;                     /* it was given up for want of one; stays */
     /* wire.c, for as long: */
     struct mod_relay_wire *wire; /* the connection that it has, or NULL */
     int lost; /* its connection had carried an answer before, and ended without a byte of this one

@@ -5,115 +5,43 @@
  * decides how long that is. Without a bound, requests of one tunnel that hang would end the service
  * of all others.
  *
- * A request counts from the moment it goes to the device until its pool ends. The counts are in
- * memory that all children share. The parent makes it once; it outlives restarts, so that the
- * requests of an older generation's children count as well. Where counting fails, the request goes
- * on: the bound protects others, it is no permission.
+ * A request counts from the moment it goes to the device until its pool ends, over all children
+ * (shared.h). Where counting fails, the request goes on: the bound protects others, it is no
+ * permission.
+ *
+ * A page of many objects is no attack. So a few requests above the bound wait for their turn, while
+ * others of the tunnel end. Those hold threads as well: there are no more of them, of all tunnels
+ * together, than one tunnel's share; and a quarter of that over HTTP/2, since mod_http2 has no more
+ * threads in a process than one tunnel's share.
  */
 
 #include "shares.h"
 #include "answer/pages.h"
-#include "counts.h"
 #include "hooks.h"
 #include "request.h"
+#include "turn.h"
 
 #include <ap_mpm.h>
-#include <errno.h>
+#include <apr_atomic.h>
 #include <http_config.h>
-#include <http_core.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
-#define RETAINED "mod_relay-shares"
 /* A share is never smaller than this, which one page takes in one browser. */
 #define THREADS_MIN 16
-/* No more tunnels than threads can be busy; mod_http2 has up to four for each of httpd's
- * (apache-conf/relay-threads.conf), or half as many again. */
-#define CELLS_PER_THREAD 5
-#define CELLS_MIN 1024
-#define TABLE_MAX ((apr_size_t)64 << 20)
+/* Those that wait are counted under these. */
+#define ROOM "*share"
+#define ROOM_H2 "*share2"
+/* A tunnel of which no request has begun or ended for so long is one whose requests hang. */
+#define QUIET_MAX apr_time_from_sec(2)
 
-/* httpd keeps this for the module over restarts. */
-typedef struct retained {
-    int version;
-    unsigned rows;
-    mod_relay_counts *counts;
-} retained;
-
-typedef struct share {
-    unsigned cell;
-} share;
-
-static mod_relay_counts *counts;
-static int row = -1;    /* of this child */
 static int threads_all; /* MaxRequestWorkers */
-
-static unsigned query(int what, int otherwise)
-{
-    int n;
-
-    return ap_mpm_query(what, &n) == APR_SUCCESS && n > 0 ? (unsigned)n : (unsigned)otherwise;
-}
-
-static mod_relay_counts *make_counts(unsigned rows, server_rec *s)
-{
-    unsigned threads = query(AP_MPMQ_HARD_LIMIT_THREADS, 1), cells;
-    mod_relay_counts *made = NULL;
-    apr_size_t size;
-    void *at;
-
-    cells = rows * threads * CELLS_PER_THREAD;
-    if (cells < CELLS_MIN)
-        cells = CELLS_MIN;
-    while ((size = mod_relay_counts_size(rows, cells)) > TABLE_MAX && cells > CELLS_MIN)
-        cells /= 2;
-    /* The hard limits of an MPM are far above what is in use, but untouched pages take no memory.
-     */
-    at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (at == MAP_FAILED || mod_relay_counts_init(&made, at, rows, cells) != APR_SUCCESS)
-        ap_log_error(APLOG_MARK, APLOG_ERR, errno, s,
-                     "RLY114 no memory to count the requests of tunnels in: RelayTunnelThreads is "
-                     "without effect");
-    return made;
-}
-
-static int post_config(apr_pool_t *p, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
-{
-    /* A few more: the parent may not have noticed yet that some have ended. */
-    unsigned rows = query(AP_MPMQ_HARD_LIMIT_DAEMONS, 1) + 4;
-    retained *kept = ap_retained_data_get(RETAINED);
-
-    counts = NULL;
-    if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG ||
-        !mod_relay_realms()->nelts)
-        return OK;
-    if (!kept)
-        kept = ap_retained_data_create(RETAINED, sizeof(*kept));
-    if (!kept->counts || kept->version != MOD_RELAY_COUNTS_VERSION || kept->rows < rows) {
-        kept->version = MOD_RELAY_COUNTS_VERSION;
-        kept->rows = rows;
-        kept->counts = make_counts(rows, s); /* earlier children go on with the old table */
-    }
-    counts = kept->counts;
-    return OK;
-}
 
 static void child_init(apr_pool_t *p, server_rec *s)
 {
-    threads_all = (int)(query(AP_MPMQ_MAX_DAEMONS, 1) * query(AP_MPMQ_MAX_THREADS, 1));
-    row = counts ? mod_relay_counts_join(counts, getpid()) : -1;
-    if (counts && row < 0)
-        ap_log_error(APLOG_MARK, APLOG_ERR, 0, s,
-                     "RLY119 more processes than httpd was configured for: this one does not count "
-                     "the requests of tunnels");
-}
+    int daemons = 1, threads = 1;
 
-/* The parent has noticed that a child has ended, in whatever way. */
-static void child_status(server_rec *s, pid_t pid, ap_generation_t generation, int slot,
-                         mpm_child_status state)
-{
-    if (counts && state == MPM_CHILD_EXITED)
-        mod_relay_counts_leave(counts, pid);
+    ap_mpm_query(AP_MPMQ_MAX_DAEMONS, &daemons);
+    ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads);
+    threads_all = (daemons > 0 ? daemons : 1) * (threads > 0 ? threads : 1);
 }
 
 /* The number of requests of one tunnel that may be with its device at once; 0: any number. */
@@ -127,17 +55,16 @@ static int limit_of(const mod_relay_server *conf)
     return n > THREADS_MIN ? n : THREADS_MIN;
 }
 
-int mod_relay_shares_look(unsigned *most, apr_uint32_t *refused)
+unsigned mod_relay_shares_waiting(void)
 {
-    if (!counts)
-        return 0;
-    mod_relay_counts_look(counts, most, refused);
-    return 1;
+    return mod_relay_turn_waiting(ROOM) + mod_relay_turn_waiting(ROOM_H2);
 }
 
 static apr_status_t give_back(void *data)
 {
-    mod_relay_counts_give(counts, row, ((share *)data)->cell);
+    const mod_relay_shared *shared = mod_relay_shared_get();
+
+    mod_relay_counts_give(shared->counts, shared->row, *(unsigned *)data, mod_relay_clock());
     return APR_SUCCESS;
 }
 
@@ -150,25 +77,54 @@ static int is_counted(const request_rec *r)
     return 0;
 }
 
+static mod_relay_taken take(const mod_relay_shared *shared, const mod_relay_request *rr,
+                            unsigned limit, unsigned *cell)
+{
+    return mod_relay_counts_take(shared->counts, shared->row, rr->route.tunnel, limit,
+                                 mod_relay_clock(), cell);
+}
+
+/* The tunnel holds its share. @param cell in: that tunnel's; out: this request's, when taken */
+static mod_relay_taken wait_for_share(request_rec *r, const mod_relay_shared *shared,
+                                      unsigned limit, unsigned *cell)
+{
+    const mod_relay_request *rr = mod_relay_request_of(r);
+    mod_relay_taken how = MOD_RELAY_REFUSED;
+    mod_relay_turn turn;
+
+    if (!(r->connection->master ? mod_relay_turn_begin(&turn, r, ROOM_H2, limit / 4)
+                                : mod_relay_turn_begin(&turn, r, ROOM, limit)))
+        return how;
+    while (how == MOD_RELAY_REFUSED &&
+           mod_relay_turn_wait(&turn, mod_relay_counts_moved(shared->counts, *cell) + QUIET_MAX))
+        how = take(shared, rr, limit, cell);
+    mod_relay_turn_end(&turn);
+    return how;
+}
+
 /* Ahead of mod_proxy's handler: httpd has checked the visitor's access by now, and nothing of the
  * request's body has been read. */
 static int handler(request_rec *r)
 {
+    const mod_relay_shared *shared = mod_relay_shared_get();
     mod_relay_request *rr = mod_relay_request_of(r);
-    unsigned cell;
-    share *mine;
+    mod_relay_taken how;
+    unsigned cell, *mine;
     int limit;
 
-    if (!rr || rr->answer >= 0 || row < 0 || is_counted(r) || (limit = limit_of(rr->server)) == 0)
+    if (!rr || rr->answer >= 0 || !shared || is_counted(r) || (limit = limit_of(rr->server)) == 0)
         return DECLINED;
-    switch (mod_relay_counts_take(counts, row, rr->route.tunnel, (unsigned)limit, &cell)) {
+    if ((how = take(shared, rr, (unsigned)limit, &cell)) == MOD_RELAY_REFUSED)
+        how = wait_for_share(r, shared, (unsigned)limit, &cell);
+    switch (how) {
     case MOD_RELAY_TAKEN:
         mine = apr_palloc(r->pool, sizeof(*mine));
-        mine->cell = cell;
+        *mine = cell;
         apr_pool_cleanup_register(r->pool, mine, give_back, apr_pool_cleanup_null);
         rr->counted = 1;
         return DECLINED;
     case MOD_RELAY_REFUSED:
+        apr_atomic_inc32(&shared->tally->refused);
         return mod_relay_page_send(r, rr, MOD_RELAY_BUSY);
     default:
         return DECLINED;
@@ -179,8 +135,6 @@ void mod_relay_shares_register_hooks(apr_pool_t *p)
 {
     static const char *const before[] = {"mod_proxy.c", NULL};
 
-    ap_hook_post_config(post_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(child_init, NULL, NULL, APR_HOOK_MIDDLE);
-    ap_hook_child_status(child_status, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(handler, NULL, before, APR_HOOK_FIRST);
 }

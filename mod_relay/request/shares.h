@@ -6,14 +6,7 @@
 #ifndef MOD_RELAY_SHARES_H
 #define MOD_RELAY_SHARES_H
 
-#include <apr.h>
-
-/**
- * For mod_status; any thread of a child.
- * @param most out: the requests of the tunnel that has most of them under way
- * @param refused out: the refusals so far
- * @return 0 when nothing is counted
- */
-int mod_relay_shares_look(unsigned *most, apr_uint32_t *refused);
+/** The requests above it that wait for their turn, of all processes; for mod_status. */
+unsigned mod_relay_shares_waiting(void);
 
 #endif

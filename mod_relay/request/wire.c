@@ -19,6 +19,7 @@
 #include "answer/head_h2.h"
 #include "backend.h"
 #include "hooks.h"
+#include "sockets.h"
 
 #include <http_connection.h>
 #include <util_filter.h>
@@ -27,17 +28,21 @@
 #define TRUSTED_FOR apr_time_from_sec(1)
 /* For so long after a request was lost the device is taken for one that closes connections. */
 #define DISTRUSTED_FOR apr_time_from_sec(60)
+/* sshd reads a head of this size in one piece. */
+#define HEAD_AT_ONCE 8000
 /* And for so long it is known how long it keeps connections that are not used. */
 #define REMEMBERED_FOR apr_time_from_sec(600)
 
 typedef struct mod_relay_wire {
     mod_relay_request *rr; /* the request that has it, until its answer begins; or NULL */
     mod_relay_habits *habits;
-    int answers; /* that have begun on it */
+    mod_relay_socket *socket; /* or NULL */
+    int answers;              /* that have begun on it */
     apr_time_t unused_since;
     /* of the request that has it: */
     int refused;                    /* it does not take the connection */
     int asked;                      /* it was sent, and its answer is being read */
+    int failed;                     /* the connection had no answer, and has ended */
     ap_conn_keepalive_e keepalive;  /* of the connection, before that */
     const mod_relay_frames *frames; /* what the connection has had over HTTP/2, or NULL */
     apr_uint32_t frames_before;
@@ -88,10 +93,10 @@ static void note_closing(wire *w, mod_relay_request *rr)
 static void take(wire *w, mod_relay_request *rr)
 {
     w->rr = rr;
-    w->asked = w->refused = 0;
+    w->asked = w->refused = w->failed = 0;
     w->frames_before = w->frames ? w->frames->of_streams : 0;
     rr->wire = w;
-    rr->lost = 0;
+    rr->lost = rr->unread = 0;
 }
 
 /* mod_proxy looks whether a pooled connection is still there. @return 0: not for this request */
@@ -100,7 +105,8 @@ static int on_check(wire *w, mod_relay_request *rr)
     apr_time_t now = mod_relay_clock();
 
     take(w, rr);
-    w->refused = !takes(rr, w->habits, now, now - w->unused_since);
+    w->refused = !takes(rr, w->habits, now, now - w->unused_since) ||
+                 (w->socket && !mod_relay_socket_take(w->socket, rr));
     return !w->refused;
 }
 
@@ -141,6 +147,8 @@ static void let_go(wire *w)
     w->rr = NULL;
     if (w->answers)
         w->habits->keeps = 1;
+    else if (w->socket)
+        mod_relay_socket_answered(w->socket);
     w->answers++;
 }
 
@@ -151,6 +159,31 @@ static int has_closed(apr_status_t rv, const apr_bucket_brigade *bb, apr_read_ty
         return block == APR_BLOCK_READ && !has_data(bb);
     return APR_STATUS_IS_EOF(rv) || APR_STATUS_IS_ECONNRESET(rv) ||
            APR_STATUS_IS_ECONNABORTED(rv) || APR_STATUS_IS_EPIPE(rv);
+}
+
+static int add_size(void *size, const char *name, const char *value)
+{
+    *(apr_size_t *)size += strlen(name) + strlen(value) + strlen(": \r\n");
+    return 1;
+}
+
+static apr_size_t head_size(const request_rec *r)
+{
+    apr_size_t size = strlen(r->the_request);
+
+    apr_table_do(add_size, &size, r->headers_in, NULL);
+    return size;
+}
+
+/*
+ * It was a new connection. sshd reads nothing of it before the device has taken it, and closes it
+ * if the device does not. A request that is small enough to be read at once, and was not, makes
+ * that closing a reset. So does one that was sent after it.
+ */
+static int is_unread(const mod_relay_request *rr, apr_status_t rv)
+{
+    return APR_STATUS_IS_ECONNRESET(rv) && strcmp(rr->route.scheme, "http") == 0 &&
+           !ap_request_has_body(rr->r) && head_size(rr->r) < HEAD_AT_ONCE;
 }
 
 /* A read of an answer of which nothing has come so far. */
@@ -182,6 +215,11 @@ static void on_first_read(ap_filter_t *f, apr_status_t rv, const apr_bucket_brig
             w->rr->anew = 1;
             show_url(w->rr, 1);
         }
+    }
+    else if (!w->answers && w->socket && !w->failed && has_closed(rv, bb, block)) {
+        w->rr->unread = is_unread(w->rr, rv);
+        mod_relay_socket_failed(w->socket, w->rr->unread);
+        w->failed = 1;
     }
 }
 
@@ -227,6 +265,8 @@ static apr_status_t on_end(void *data)
     wire *w = data;
     mod_relay_request *rr = w->rr;
 
+    if (w->socket)
+        mod_relay_socket_ended(w->socket);
     if (!rr)
         return APR_SUCCESS;
     rr->wire = NULL;
@@ -247,13 +287,13 @@ static int pre_connection(conn_rec *c, void *csd)
     apr_pool_cleanup_register(c->pool, w, on_end, apr_pool_cleanup_null);
     ap_add_input_filter_handle(wire_filter, w, NULL, c);
     take(w, current);
-    return OK;
+    return mod_relay_socket_open(&w->socket, c, csd, current);
 }
 
 void mod_relay_wire_begin(mod_relay_request *rr)
 {
     rr->wire = NULL;
-    rr->lost = 0;
+    rr->lost = rr->unread = 0;
     rr->outer = current;
     current = rr;
 }
@@ -263,6 +303,7 @@ void mod_relay_wire_end(mod_relay_request *rr)
     if (rr->wire)
         rr->wire->rr = NULL;
     rr->wire = NULL;
+    mod_relay_sockets_end(rr);
     current = rr->outer;
     show_url(rr, 1);
 }

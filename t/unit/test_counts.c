@@ -34,24 +34,15 @@ static const char *name_of(char *buf, unsigned i)
     return buf;
 }
 
-static unsigned most_of(mod_relay_counts *c)
-{
-    apr_uint32_t refused;
-    unsigned most;
-
-    mod_relay_counts_look(c, &most, &refused);
-    return most;
-}
-
 /* How many of a tunnel can still be taken; they are given back. */
 static unsigned room(mod_relay_counts *c, int row, const char *name, unsigned limit)
 {
     unsigned cells[CELLS], n = 0, i;
 
-    while (n < CELLS && mod_relay_counts_take(c, row, name, limit, &cells[n]) == MOD_RELAY_TAKEN)
+    while (n < CELLS && mod_relay_counts_take(c, row, name, limit, 1, &cells[n]) == MOD_RELAY_TAKEN)
         n++;
     for (i = 0; i < n; i++)
-        mod_relay_counts_give(c, row, cells[i]);
+        mod_relay_counts_give(c, row, cells[i], 1);
     return n;
 }
 
@@ -64,20 +55,20 @@ static void test_limit(void)
 
     ok(a >= 0 && b >= 0 && a != b, "two processes have a row each");
     for (i = 0; i < LIMIT; i++)
-        ok(mod_relay_counts_take(c, i % 2 ? a : b, "t", LIMIT, &cell) == MOD_RELAY_TAKEN,
+        ok(mod_relay_counts_take(c, i % 2 ? a : b, "t", LIMIT, 1, &cell) == MOD_RELAY_TAKEN,
            "%u of %d", i + 1, LIMIT);
-    ok(mod_relay_counts_take(c, a, "t", LIMIT, &cell) == MOD_RELAY_REFUSED,
+    ok(mod_relay_counts_take(c, a, "t", LIMIT, 1, &cell) == MOD_RELAY_REFUSED,
        "above the limit it is refused");
     ok(room(c, a, "u", LIMIT) == LIMIT, "another tunnel has its own share");
-    ok(mod_relay_counts_take(c, a, "t", LIMIT + 1, &cell) == MOD_RELAY_TAKEN,
+    ok(mod_relay_counts_take(c, a, "t", LIMIT + 1, 1, &cell) == MOD_RELAY_TAKEN,
        "a higher limit: taken");
-    mod_relay_counts_give(c, a, cell);
+    mod_relay_counts_give(c, a, cell, 1);
     mod_relay_counts_leave(c, 2); /* b had 3 */
     ok(room(c, a, "t", LIMIT) == 3, "what a process held goes with it");
     ok(mod_relay_counts_join(c, 3) == b, "its row is the next one's");
     memset(long_name, 'x', sizeof(long_name) - 1);
     long_name[sizeof(long_name) - 1] = '\0';
-    ok(mod_relay_counts_take(c, a, long_name, 1, &cell) == MOD_RELAY_UNCOUNTED,
+    ok(mod_relay_counts_take(c, a, long_name, 1, 1, &cell) == MOD_RELAY_UNCOUNTED,
        "an id that is none is not counted, and merged with no other");
 }
 
@@ -90,25 +81,26 @@ static void test_many(void)
     char name[32];
 
     for (i = 0; i < 64; i++)
-        wrong += mod_relay_counts_take(c, row, name_of(name, i), 1, &cells[i]) != MOD_RELAY_TAKEN;
+        wrong +=
+            mod_relay_counts_take(c, row, name_of(name, i), 1, 1, &cells[i]) != MOD_RELAY_TAKEN;
     ok(wrong == 0, "as many tunnels as there are cells");
     for (i = 0; i < 64; i++)
-        wrong += mod_relay_counts_take(c, row, name_of(name, i), 1, &cell) != MOD_RELAY_REFUSED;
+        wrong += mod_relay_counts_take(c, row, name_of(name, i), 1, 1, &cell) != MOD_RELAY_REFUSED;
     ok(wrong == 0, "each is at its own limit");
-    ok(mod_relay_counts_take(c, row, "one more", 1, &cell) == MOD_RELAY_UNCOUNTED,
+    ok(mod_relay_counts_take(c, row, "one more", 1, 1, &cell) == MOD_RELAY_UNCOUNTED,
        "a table that is full: not counted");
-    mod_relay_counts_give(c, row, cells[7]);
-    ok(mod_relay_counts_take(c, row, "one more", 1, &cell) == MOD_RELAY_TAKEN,
+    mod_relay_counts_give(c, row, cells[7], 1);
+    ok(mod_relay_counts_take(c, row, "one more", 1, 1, &cell) == MOD_RELAY_TAKEN,
        "a cell that is free again is used");
-    ok(mod_relay_counts_take(c, row, name_of(name, 7), 1, &cells[7]) == MOD_RELAY_UNCOUNTED,
+    ok(mod_relay_counts_take(c, row, name_of(name, 7), 1, 1, &cells[7]) == MOD_RELAY_UNCOUNTED,
        "and is nobody else's");
     c = make(4, 4096);
     row = mod_relay_counts_join(c, 1);
     for (i = 0; i < 100000; i++) {
-        wrong += mod_relay_counts_take(c, row, name_of(name, i), 1, &cell) != MOD_RELAY_TAKEN;
-        mod_relay_counts_give(c, row, cell);
+        wrong += mod_relay_counts_take(c, row, name_of(name, i), 1, 1, &cell) != MOD_RELAY_TAKEN;
+        mod_relay_counts_give(c, row, cell, 1);
     }
-    ok(wrong == 0 && most_of(c) == 0, "100,000 tunnels one after another");
+    ok(wrong == 0 && mod_relay_counts_most(c) == 0, "100,000 tunnels one after another");
 }
 
 /* Takes and gives until it is killed. */
@@ -121,12 +113,12 @@ static void work(mod_relay_counts *c, unsigned seed)
     for (;;) {
         seed = seed * 1103515245u + 12345u;
         if (n < 32 && (n == 0 || seed & 0x10000)) {
-            if (mod_relay_counts_take(c, row, name_of(name, (seed >> 20) % 40), LIMIT, &cells[n]) ==
-                MOD_RELAY_TAKEN)
+            if (mod_relay_counts_take(c, row, name_of(name, (seed >> 20) % 40), LIMIT, 1,
+                                      &cells[n]) == MOD_RELAY_TAKEN)
                 n++;
         }
         if (n && seed & 0x20000)
-            mod_relay_counts_give(c, row, cells[--n]);
+            mod_relay_counts_give(c, row, cells[--n], 1);
     }
 }
 
@@ -160,7 +152,7 @@ static void test_killed(void)
         struct timespec pause = {0, 200000 + (round % 7) * 130000};
 
         nanosleep(&pause, NULL);
-        over += most_of(c) > LIMIT;
+        over += mod_relay_counts_most(c) > LIMIT;
         i = round % (ROWS - 1);
         end(c, pids[i]);
         pids[i] = start(c, (unsigned)round + 100);
@@ -168,7 +160,7 @@ static void test_killed(void)
     ok(over == 0, "300 processes killed at work: no tunnel ever held more than its limit");
     for (i = 0; i < ROWS - 1; i++)
         end(c, pids[i]);
-    ok(most_of(c) == 0, "afterwards nothing is held");
+    ok(mod_relay_counts_most(c) == 0, "afterwards nothing is held");
     for (i = 0; i < 40; i++)
         short_of += room(c, row, name_of(name, (unsigned)i), LIMIT) != LIMIT;
     ok(short_of == 0, "and each tunnel has its whole share");
@@ -184,7 +176,7 @@ static void test_unnoticed(void)
 
     if (pid == 0) {
         row = mod_relay_counts_join(c, getpid());
-        _exit(mod_relay_counts_take(c, row, "t", 1, &cell) == MOD_RELAY_TAKEN ? 0 : 1);
+        _exit(mod_relay_counts_take(c, row, "t", 1, 1, &cell) == MOD_RELAY_TAKEN ? 0 : 1);
     }
     waitpid(pid, NULL, 0);
     ok(mod_relay_counts_join(c, getppid()) >= 0, "one row is left");
@@ -206,8 +198,8 @@ static void test_cost(void)
         mod_relay_counts_join(c, 10000 + i);
     clock_gettime(CLOCK_MONOTONIC, &a);
     for (i = 0; i < 1000000; i++) {
-        mod_relay_counts_take(c, row, "abcdefghijklmnop", 37, &cell);
-        mod_relay_counts_give(c, row, cell);
+        mod_relay_counts_take(c, row, "abcdefghijklmnop", 37, 1, &cell);
+        mod_relay_counts_give(c, row, cell, 1);
     }
     clock_gettime(CLOCK_MONOTONIC, &b);
     ns = ((double)(b.tv_sec - a.tv_sec) * 1e9 + (double)(b.tv_nsec - a.tv_nsec)) / 1e6;
