@@ -36,6 +36,7 @@ typedef struct mod_relay_server {
     /* origin.c sets these in child_init: mod_proxy's configuration of the server, and what takes
      * its place for a request. */
     void *proxy_conf, *proxy_conf_for[2];
+    int has_domain; /* its ServerName is the domain of the names */
     /* tls.c: mod_ssl's settings for https:// services, and for old ones; NULL without mod_ssl */
     struct ap_conf_vector_t *device_tls[2];
     /* request/limits.c, likewise: */

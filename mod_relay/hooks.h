@@ -46,7 +46,6 @@ void mod_relay_patience_register_hooks(apr_pool_t *p);    /* pre_connection, cre
 void mod_relay_upload_register_hooks(apr_pool_t *p);
 
 /* An answer: filters only. */
-void mod_relay_attempt_register_hooks(apr_pool_t *p);
 void mod_relay_answer_register_hooks(apr_pool_t *p);
 void mod_relay_interim_register_hooks(apr_pool_t *p);
 

@@ -44,10 +44,10 @@ typedef struct head {
     int folded;
     char *text;
     apr_size_t have, room;
-    apr_size_t end; /* of the text, with the line's end */
+    apr_size_t end;            /* of the text, with the line's end */
     apr_bucket_brigade *ahead; /* the next line, or its beginning, where it has been read */
     apr_status_t ahead_rv;     /* of reading that */
-    apr_bucket_brigade *held; /* where there is no head: the beginning of the body */
+    apr_bucket_brigade *held;  /* where there is no head: the beginning of the body */
     int dropped;
     const char *first; /* why the first of them was */
 } head;
@@ -189,8 +189,10 @@ static apr_status_t read_line(ap_filter_t *f, head *h, apr_bucket_brigade *bb)
 
 static int is_connection(const head *h)
 {
-    return h->length > sizeof("Connection") - 1 &&
-           ap_cstr_casecmpn(h->line, "Connection", sizeof("Connection") - 1) == 0;
+    static const char name[] = "Connection:";
+
+    return h->length >= sizeof(name) - 1 && h->line[sizeof(name) - 2] == ':' &&
+           ap_cstr_casecmpn(h->line, name, sizeof(name) - 1) == 0;
 }
 
 /*

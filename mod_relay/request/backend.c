@@ -44,6 +44,19 @@ struct mod_relay_backends {
     backend *retired;          /* not in the table any more, perhaps still in use */
 };
 
+/* A key begins with a tunnel's id, which is random. */
+#define KEY_HASHED 16
+
+static unsigned int hash(const char *key, apr_ssize_t *length)
+{
+    apr_ssize_t hashed;
+
+    if (*length == APR_HASH_KEY_STRING)
+        *length = (apr_ssize_t)strlen(key);
+    hashed = *length < KEY_HASHED ? *length : KEY_HASHED;
+    return apr_hashfunc_default(key, &hashed);
+}
+
 void mod_relay_backends_create(mod_relay_backends **out, apr_pool_t *p)
 {
     mod_relay_backends *b = apr_pcalloc(p, sizeof(*b));
@@ -52,7 +65,7 @@ void mod_relay_backends_create(mod_relay_backends **out, apr_pool_t *p)
     b->pool = p;
     apr_thread_mutex_create(&b->mutex, APR_THREAD_MUTEX_DEFAULT, p);
     apr_pool_create(&table_pool, p);
-    b->table = apr_hash_make(table_pool);
+    b->table = apr_hash_make_custom(table_pool, hash);
     *out = b;
 }
 
