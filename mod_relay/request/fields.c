@@ -91,7 +91,7 @@ static const char *const *names_under(char letter)
 /* A character of a name as the patterns have it. */
 static char folded(char c)
 {
-    return c == '_' ? '-' : c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+    return (char)(c == '_' ? '-' : apr_tolower(c));
 }
 
 static int matches(const char *name, const char *pattern)
@@ -105,9 +105,11 @@ static int matches(const char *name, const char *pattern)
 int mod_relay_field_is_reserved(const char *name)
 {
     const char *const *at = names_under(folded(*name));
+    /* It tells most of them apart, and each has one. */
+    char third = (char)(*name && name[1] ? folded(name[2]) : '\0');
 
     for (; at && *at; at++)
-        if (matches(name, *at))
+        if ((*at)[2] == third && matches(name, *at))
             return 1;
     return 0;
 }
