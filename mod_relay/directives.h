@@ -29,7 +29,6 @@ typedef struct mod_relay_part {
 typedef struct mod_relay_server {
 #define DIRECTIVE(name, syntax, kind, member, ...) mod_relay_##kind member;
 #include "directives.def"
-    const char *id; /* no two servers have the same */
     /* setup.c sets these in check_config, where the engine or SSH is on: */
     mod_relay_names hidden_cookies; /* hide_cookies, and the names that are known anyway */
     struct mod_relay_realm *realm;

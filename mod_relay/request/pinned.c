@@ -74,12 +74,12 @@ static apr_status_t forget_all(void *data)
     return APR_SUCCESS;
 }
 
-static mod_relay_backend *find(const pins *all, const char *key)
+static mod_relay_backend *find(const pins *all, const mod_relay_request *rr)
 {
     int i;
 
     for (i = 0; all && i < PINS_MAX; i++)
-        if (all->backends[i] && strcmp(mod_relay_backend_key(all->backends[i]), key) == 0)
+        if (all->backends[i] && mod_relay_backend_is_for(all->backends[i], rr))
             return all->backends[i];
     return NULL;
 }
@@ -119,7 +119,7 @@ int mod_relay_pinned_acquire(request_rec *r, mod_relay_request *rr, mod_relay_ba
     all = mod_relay_connection_of(c)->pins;
     if (!all && !wanted)
         return OK;
-    if ((*out = find(all, mod_relay_backend_key_for(r, rr))) == NULL && wanted) {
+    if ((*out = find(all, rr)) == NULL && wanted) {
         if ((*out = mod_relay_backend_make_private(r, rr)) == NULL)
             return HTTP_INTERNAL_SERVER_ERROR;
         add(c, all, *out);
