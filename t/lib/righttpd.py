@@ -37,12 +37,8 @@ class ExtraHttpd(Client):
             f.write(
                 self._load(modules) + text + conf.replace("{http_port}", str(
                     self.http_port)).replace("{https_port}", str(self.https_port)))
-        env = {
-            "APACHE_LOG_DIR": f"{rig.dir}/log",
-            "APACHE_RUN_DIR": self.run,
-            "APACHE_LOCK_DIR": self.run,
-            "LANG": "C"
-        }
+        env = {"APACHE_LOG_DIR": f"{rig.dir}/log", "LANG": "C"}
+        env.update(APACHE_RUN_DIR=self.run, APACHE_LOCK_DIR=self.run)
         argv = [relayrig.APACHE2, "-d", rig.dir, "-f", path]
         relayrig.run(argv + ["-t"], "apache2 -t", env=dict(os.environ, **env))
         self.server = relayrig.Server(rig, f"httpd-{name}", argv + ["-D", "FOREGROUND"], wait or
