@@ -4,11 +4,28 @@
 
 #include <ctype.h>
 #include <string.h>
+#include <strings.h>
 #include <apr_general.h>
 
-static int is_label_char(char c)
+/* The characters of labels, in lower case. */
+static const char label_chars[256] = {
+    ['-'] = '-', ['0'] = '0', ['1'] = '1', ['2'] = '2', ['3'] = '3', ['4'] = '4', ['5'] = '5',
+    ['6'] = '6', ['7'] = '7', ['8'] = '8', ['9'] = '9', ['A'] = 'a', ['B'] = 'b', ['C'] = 'c',
+    ['D'] = 'd', ['E'] = 'e', ['F'] = 'f', ['G'] = 'g', ['H'] = 'h', ['I'] = 'i', ['J'] = 'j',
+    ['K'] = 'k', ['L'] = 'l', ['M'] = 'm', ['N'] = 'n', ['O'] = 'o', ['P'] = 'p', ['Q'] = 'q',
+    ['R'] = 'r', ['S'] = 's', ['T'] = 't', ['U'] = 'u', ['V'] = 'v', ['W'] = 'w', ['X'] = 'x',
+    ['Y'] = 'y', ['Z'] = 'z', ['a'] = 'a', ['b'] = 'b', ['c'] = 'c', ['d'] = 'd', ['e'] = 'e',
+    ['f'] = 'f', ['g'] = 'g', ['h'] = 'h', ['i'] = 'i', ['j'] = 'j', ['k'] = 'k', ['l'] = 'l',
+    ['m'] = 'm', ['n'] = 'n', ['o'] = 'o', ['p'] = 'p', ['q'] = 'q', ['r'] = 'r', ['s'] = 's',
+    ['t'] = 't', ['u'] = 'u', ['v'] = 'v', ['w'] = 'w', ['x'] = 'x', ['y'] = 'y', ['z'] = 'z'};
+
+static const char *hyphen_fault(const char *label, apr_size_t len)
 {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
+    if (label[0] == '-' || label[len - 1] == '-')
+        return "a name cannot begin or end with a hyphen";
+    if (len >= 4 && label[2] == '-' && label[3] == '-')
+        return "labels with hyphens in the third and fourth place, like xn--, are reserved";
+    return NULL;
 }
 
 /* Says why a label cannot be a name; NULL when it can. */
@@ -21,13 +38,9 @@ static const char *label_fault(const char *label, apr_size_t len)
     if (len > RELAY_NAME_MAX)
         return "a name has at most 63 characters";
     for (i = 0; i < len; i++)
-        if (!is_label_char(label[i]))
+        if (!label[i] || label_chars[(unsigned char)label[i]] != label[i])
             return "a name has only the letters a-z, digits and hyphens";
-    if (label[0] == '-' || label[len - 1] == '-')
-        return "a name cannot begin or end with a hyphen";
-    if (len >= 4 && label[2] == '-' && label[3] == '-')
-        return "labels with hyphens in the third and fourth place, like xn--, are reserved";
-    return NULL;
+    return hyphen_fault(label, len);
 }
 
 apr_status_t relay_name_check(const char *label, apr_size_t len, apr_pool_t *p, const char **why)
@@ -81,14 +94,14 @@ relay_host_kind relay_name_from_host(char *name, const char *host, apr_size_t le
      * all. */
     if (len <= dlen || host[len - dlen - 1] != '.')
         return RELAY_HOST_OTHER;
-    for (i = 0; i < dlen; i++)
-        if (tolower((unsigned char)host[len - dlen + i]) != domain[i])
-            return RELAY_HOST_OTHER;
+    if (strncasecmp(host + len - dlen, domain, dlen) != 0)
+        return RELAY_HOST_OTHER;
     len -= dlen + 1;
-    if (len > RELAY_NAME_MAX)
+    if (len == 0 || len > RELAY_NAME_MAX)
         return RELAY_HOST_INVALID;
     for (i = 0; i < len; i++)
-        name[i] = (char)tolower((unsigned char)host[i]);
+        if ((name[i] = label_chars[(unsigned char)host[i]]) == '\0')
+            return RELAY_HOST_INVALID;
     name[len] = '\0';
-    return label_fault(name, len) ? RELAY_HOST_INVALID : RELAY_HOST_NAME;
+    return hyphen_fault(name, len) ? RELAY_HOST_INVALID : RELAY_HOST_NAME;
 }

@@ -190,7 +190,6 @@ void *mod_relay_server_create(apr_pool_t *p, server_rec *s)
     mod_relay_server *conf = apr_pcalloc(p, sizeof(*conf));
     int i;
 
-    conf->id = apr_psprintf(p, "%pp", (void *)conf);
     for (i = 0; i < DIRECTIVES; i++)
         memset(member_of(conf, &table[i]), table[i].kind->unset, table[i].kind->size);
     return conf;

@@ -29,13 +29,13 @@ typedef struct mod_relay_part {
 typedef struct mod_relay_server {
 #define DIRECTIVE(name, syntax, kind, member, ...) mod_relay_##kind member;
 #include "directives.def"
-    const char *id; /* no two servers have the same */
     /* setup.c sets these in check_config, where the engine or SSH is on: */
     mod_relay_names hidden_cookies; /* hide_cookies, and the names that are known anyway */
     struct mod_relay_realm *realm;
     /* origin.c sets these in child_init: mod_proxy's configuration of the server, and what takes
      * its place for a request. */
     void *proxy_conf, *proxy_conf_for[2];
+    int has_domain; /* its ServerName is the domain of the names */
     /* tls.c: mod_ssl's settings for https:// services, and for old ones; NULL without mod_ssl */
     struct ap_conf_vector_t *device_tls[2];
     /* request/limits.c, likewise: */

@@ -22,7 +22,8 @@ void mod_relay_handoff_tls_register_hooks(apr_pool_t *p); /* process_connection:
 void mod_relay_limits_register_hooks(apr_pool_t *p);      /* pre_connection, a filter */
 
 /* A request. */
-void mod_relay_misdirected_register_hooks(apr_pool_t *p); /* post_read_request */
+void mod_relay_misdirected_register_hooks(apr_pool_t *p); /* process_connection: after mod_ssl;
+                                                             post_read_request */
 void mod_relay_route_register_hooks(apr_pool_t *p);  /* translate_name, type_checker, handler */
 void mod_relay_paths_register_hooks(apr_pool_t *p);  /* fixups */
 void mod_relay_memory_register_hooks(apr_pool_t *p); /* handler, mod_proxy's fixups, a filter */
@@ -47,7 +48,6 @@ void mod_relay_patience_register_hooks(apr_pool_t *p);    /* pre_connection, cre
 void mod_relay_upload_register_hooks(apr_pool_t *p);
 
 /* An answer: filters only. */
-void mod_relay_attempt_register_hooks(apr_pool_t *p);
 void mod_relay_answer_register_hooks(apr_pool_t *p);
 void mod_relay_interim_register_hooks(apr_pool_t *p);
 

@@ -48,7 +48,6 @@ static void register_hooks(apr_pool_t *p)
     mod_relay_head_register_hooks(p);
     mod_relay_chunks_register_hooks(p);
     mod_relay_head_h2_register_hooks(p);
-    mod_relay_attempt_register_hooks(p);
     mod_relay_answer_register_hooks(p);
     mod_relay_interim_register_hooks(p);
 }

@@ -5,6 +5,7 @@
  * its own:
  *
  *   directives    a server's settings; directives.def is the table of them
+ *   connection    the module's own record of a visitor's connection
  *   realm         one relay.conf as this process sees it: its routes, Redis and devices
  *   hooks         where the module hangs into httpd
  *   setup         from the configuration to a child that serves

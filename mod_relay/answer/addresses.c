@@ -6,6 +6,7 @@
 #include <apr_cstr.h>
 #include <apr_lib.h>
 #include <string.h>
+#include <strings.h>
 
 #define PORT_MAX 65535
 
@@ -239,21 +240,19 @@ mod_relay_field mod_relay_field_of(const char *name)
     switch (*name) {
     case 'L':
     case 'l':
-        return apr_cstr_casecmp(name, "Location") == 0 ? MOD_RELAY_FIELD_URL
-               : apr_cstr_casecmp(name, "Link") == 0   ? MOD_RELAY_FIELD_LINK
-                                                       : MOD_RELAY_FIELD_OTHER;
+        return strcasecmp(name, "Location") == 0 ? MOD_RELAY_FIELD_URL
+               : strcasecmp(name, "Link") == 0   ? MOD_RELAY_FIELD_LINK
+                                                 : MOD_RELAY_FIELD_OTHER;
     case 'C':
     case 'c':
-        return apr_cstr_casecmp(name, "Content-Location") == 0 ? MOD_RELAY_FIELD_URL
-                                                               : MOD_RELAY_FIELD_OTHER;
+        return strcasecmp(name, "Content-Location") == 0 ? MOD_RELAY_FIELD_URL
+                                                         : MOD_RELAY_FIELD_OTHER;
     case 'D':
     case 'd':
-        return apr_cstr_casecmp(name, "Destination") == 0 ? MOD_RELAY_FIELD_URL
-                                                          : MOD_RELAY_FIELD_OTHER;
+        return strcasecmp(name, "Destination") == 0 ? MOD_RELAY_FIELD_URL : MOD_RELAY_FIELD_OTHER;
     case 'R':
     case 'r':
-        return apr_cstr_casecmp(name, "Refresh") == 0 ? MOD_RELAY_FIELD_REFRESH
-                                                      : MOD_RELAY_FIELD_OTHER;
+        return strcasecmp(name, "Refresh") == 0 ? MOD_RELAY_FIELD_REFRESH : MOD_RELAY_FIELD_OTHER;
     default:
         return MOD_RELAY_FIELD_OTHER;
     }

@@ -9,6 +9,7 @@
 #include "hooks.h"
 #include "interim.h"
 #include "public.h"
+#include "request/attempt.h"
 #include "request/cookies.h"
 #include "request/patience.h"
 #include "request/pinned.h"
@@ -128,6 +129,7 @@ static apr_status_t on_answer(ap_filter_t *f, apr_bucket_brigade *bb)
         r->eos_sent = 0; /* it goes no further */
         return apr_brigade_cleanup(bb);
     }
+    mod_relay_attempt_answered(r, rr);
     mod_relay_interim_end(rr);
     mod_relay_patience_answered(rr);
     if (rr->long_fields)

@@ -15,7 +15,8 @@
  * default go round mod_proxy instead: answer.c puts them back.
  *
  * mod_proxy_http reads the head in lines, and peeks (AP_MODE_SPECULATIVE) behind each for one that
- * belongs to it. That is done here already, for the field has to be judged as a whole.
+ * belongs to it. That is done here already, for the field has to be judged as a whole. A peek would
+ * cost as much as a line, so the next line is read instead, and kept.
  */
 
 #include "head.h"
@@ -43,9 +44,10 @@ typedef struct head {
     int folded;
     char *text;
     apr_size_t have, room;
-    apr_size_t end; /* of the text, with the line's end */
-    apr_bucket_brigade *peeked;
-    apr_bucket_brigade *held; /* where there is no head: the beginning of the body */
+    apr_size_t end;            /* of the text, with the line's end */
+    apr_bucket_brigade *ahead; /* the next line, or its beginning, where it has been read */
+    apr_status_t ahead_rv;     /* of reading that */
+    apr_bucket_brigade *held;  /* where there is no head: the beginning of the body */
     int dropped;
     const char *first; /* why the first of them was */
 } head;
@@ -118,7 +120,7 @@ static int stays(head *h, apr_bucket_brigade *bb)
     const char *data;
     apr_size_t length;
 
-    if (APR_BUCKET_NEXT(b) != APR_BRIGADE_SENTINEL(bb) || APR_BUCKET_IS_METADATA(b) ||
+    if (APR_BRIGADE_EMPTY(bb) || b != APR_BRIGADE_LAST(bb) || APR_BUCKET_IS_METADATA(b) ||
         /* mod_ssl overwrites what it gave when more is read. */
         apr_bucket_setaside(b, h->visitor->pool) != APR_SUCCESS ||
         apr_bucket_read(b, &data, &length, APR_BLOCK_READ) != APR_SUCCESS || !length ||
@@ -157,27 +159,40 @@ static apr_status_t read_rest(ap_filter_t *f, head *h, apr_bucket_brigade *bb)
     return APR_SUCCESS;
 }
 
+/* Does the line that follows continue this one? It is read for that. */
 static int continues(ap_filter_t *f, head *h)
 {
     apr_bucket *b;
     const char *data;
     apr_size_t length;
-    int blank;
 
-    if (ap_get_brigade(f->next, h->peeked, AP_MODE_SPECULATIVE, APR_BLOCK_READ, 1) != APR_SUCCESS)
-        return 0;
-    b = APR_BRIGADE_FIRST(h->peeked);
-    blank = b != APR_BRIGADE_SENTINEL(h->peeked) && !APR_BUCKET_IS_METADATA(b) &&
-            apr_bucket_read(b, &data, &length, APR_BLOCK_READ) == APR_SUCCESS && length &&
-            (*data == ' ' || *data == '\t');
-    apr_brigade_cleanup(h->peeked);
-    return blank;
+    h->ahead_rv = ap_get_brigade(f->next, h->ahead, AP_MODE_GETLINE, APR_BLOCK_READ, 0);
+    b = APR_BRIGADE_FIRST(h->ahead);
+    return h->ahead_rv == APR_SUCCESS && b != APR_BRIGADE_SENTINEL(h->ahead) &&
+           !APR_BUCKET_IS_METADATA(b) &&
+           apr_bucket_read(b, &data, &length, APR_BLOCK_READ) == APR_SUCCESS && length &&
+           (*data == ' ' || *data == '\t');
+}
+
+/* The next line, or its beginning, as it comes. */
+static apr_status_t read_line(ap_filter_t *f, head *h, apr_bucket_brigade *bb)
+{
+    apr_status_t rv = h->ahead_rv;
+
+    h->ahead_rv = APR_SUCCESS;
+    if (rv != APR_SUCCESS || APR_BRIGADE_EMPTY(h->ahead))
+        return rv != APR_SUCCESS ? rv
+                                 : ap_get_brigade(f->next, bb, AP_MODE_GETLINE, APR_BLOCK_READ, 0);
+    APR_BRIGADE_CONCAT(bb, h->ahead);
+    return APR_SUCCESS;
 }
 
 static int is_connection(const head *h)
 {
-    return h->length > sizeof("Connection") - 1 &&
-           ap_cstr_casecmpn(h->line, "Connection", sizeof("Connection") - 1) == 0;
+    static const char name[] = "Connection:";
+
+    return h->length >= sizeof(name) - 1 && h->line[sizeof(name) - 2] == ':' &&
+           ap_cstr_casecmpn(h->line, name, sizeof(name) - 1) == 0;
 }
 
 /*
@@ -186,7 +201,7 @@ static int is_connection(const head *h)
  */
 static apr_status_t next_line(ap_filter_t *f, head *h, apr_bucket_brigade *bb)
 {
-    apr_status_t rv = ap_get_brigade(f->next, bb, AP_MODE_GETLINE, APR_BLOCK_READ, 0);
+    apr_status_t rv = read_line(f, h, bb);
     const char *much;
     apr_size_t begin;
 
@@ -204,6 +219,7 @@ static apr_status_t next_line(ap_filter_t *f, head *h, apr_bucket_brigade *bb)
             add_text(h, bb, h->length);
         h->folded = 1;
         begin = h->have;
+        APR_BRIGADE_CONCAT(bb, h->ahead);
         if ((rv = read_rest(f, h, bb)) != APR_SUCCESS)
             return rv;
         h->connection += is_connection(h) ? (apr_off_t)(h->have - begin) : 0;
@@ -334,7 +350,7 @@ static apr_status_t next_good(ap_filter_t *f, head *h, apr_bucket_brigade *bb)
         }
         else if (was == FIELDS) {
             head_ends(f, h);
-            return say(bb, "", 0);
+            return h->line == h->text ? say(bb, "", 0) : APR_SUCCESS;
         }
         else if (h->lines > BLANK_LINES_MAX)
             return fail(h, bb, "blank lines and no status line");
@@ -350,11 +366,9 @@ static apr_status_t on_read(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mod
 
     if (h->phase != BODY && mode == AP_MODE_GETLINE)
         return next_good(f, h, bb);
-    if (h->phase != BODY && mode == AP_MODE_SPECULATIVE) {
-        /* Does the next line continue this one? It has been joined already. */
-        APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_immortal_create("-", 1, bb->bucket_alloc));
+    /* Does the next line continue this one? It has been joined already. */
+    if (h->phase != BODY && mode == AP_MODE_SPECULATIVE)
         return APR_SUCCESS;
-    }
     /* Only now: httpd would lose HTTP_IN if no filter of its type stood above those of others. */
     if (mode == AP_MODE_READBYTES)
         ap_remove_input_filter(f);
@@ -378,7 +392,7 @@ static int create_req(request_rec *r, request_rec *pr)
     h = apr_pcalloc(pr->pool, sizeof(*h));
     h->rr = rr;
     h->visitor = r;
-    h->peeked = apr_brigade_create(pr->pool, pr->connection->bucket_alloc);
+    h->ahead = apr_brigade_create(pr->pool, pr->connection->bucket_alloc);
     ap_add_input_filter_handle(head_filter, h, pr, pr->connection);
     return OK;
 }

@@ -28,12 +28,14 @@ static apr_status_t on_read(ap_filter_t *filter, apr_bucket_brigade *bb, ap_inpu
     apr_status_t rv;
     apr_bucket *b;
 
+    /* The filter stays: requests have pointers into the chain. */
+    if (f->other)
+        return ap_get_brigade(filter->next, bb, mode, block, readbytes);
     /* After an error mod_proxy_http2 sends GOAWAY, and reads on until the other side ends the
      * connection. */
     if (f->seen > MOD_RELAY_HEAD_MAX)
         return APR_EGENERAL;
     rv = ap_get_brigade(filter->next, bb, mode, block, readbytes);
-    /* The filter stays: requests have pointers into the chain. */
     if (mode ==
         AP_MODE_SPECULATIVE) /* mod_proxy looks whether a pooled connection is still there */
         return rv;

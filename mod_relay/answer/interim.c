@@ -11,6 +11,7 @@
  */
 
 #include "interim.h"
+#include "connection.h"
 #include "hooks.h"
 #include "public.h"
 #include "request/cookies.h"
@@ -22,7 +23,6 @@
 #include <util_filter.h>
 
 #define BEGINS "HTTP/1.1 1"
-#define KEY "mod_relay_interim"
 
 typedef struct mod_relay_interim {
     request_rec *r;         /* of the request whose device is being asked */
@@ -167,13 +167,10 @@ static apr_status_t on_write(ap_filter_t *f, apr_bucket_brigade *bb)
 void mod_relay_interim_begin(request_rec *r, mod_relay_request *rr)
 {
     conn_rec *c = r->connection;
-    void *data = NULL;
-    interim *i;
+    interim *i = mod_relay_connection_of(c)->interim;
 
-    apr_pool_userdata_get(&data, KEY, c->pool);
-    if ((i = data) == NULL) {
-        i = apr_pcalloc(c->pool, sizeof(*i));
-        apr_pool_userdata_setn(i, KEY, apr_pool_cleanup_null, c->pool);
+    if (!i) {
+        i = mod_relay_connection_of(c)->interim = apr_pcalloc(c->pool, sizeof(*i));
         ap_add_output_filter_handle(interim_filter, i, r, c);
     }
     i->r = r;

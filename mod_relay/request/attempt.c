@@ -9,7 +9,7 @@
  * (ap_proxy_http_process_response(), AH01104). The browser would do so whatever has become of the
  * request. This file knows better: it repeats what was lost once, on a new connection, if HTTP lets
  * a proxy repeat it, and all others get a page. mod_proxy_http decides by c->keepalives, which is
- * therefore 0 until the answer has begun.
+ * therefore 0 until the answer has begun (answer.c).
  */
 
 #include "attempt.h"
@@ -19,23 +19,12 @@
 #include "weak_proxy.h"
 #include "wire.h"
 
-#include <util_filter.h>
-
-static ap_filter_rec_t *answer_filter;
-
-static void show_keepalives(conn_rec *c, mod_relay_request *rr)
+/* From here on the count matters, for MaxKeepAliveRequests. */
+void mod_relay_attempt_answered(request_rec *r, mod_relay_request *rr)
 {
     if (rr->keepalives_hidden)
-        c->keepalives = rr->keepalives;
+        r->connection->keepalives = rr->keepalives;
     rr->keepalives_hidden = 0;
-}
-
-/* The answer has begun. From here on the count matters, for MaxKeepAliveRequests. */
-static apr_status_t on_answer(ap_filter_t *f, apr_bucket_brigade *bb)
-{
-    show_keepalives(f->c, f->ctx);
-    ap_remove_output_filter(f);
-    return ap_pass_brigade(f->next, bb);
 }
 
 /* RFC 9110, 9.2.2; a body is gone once it has been sent. HEAD is a GET to httpd. */
@@ -58,9 +47,8 @@ void mod_relay_attempt_begin(request_rec *r, mod_relay_request *rr)
     rr->keepalives = r->connection->keepalives;
     rr->keepalives_hidden = 1;
     r->connection->keepalives = 0;
-    ap_add_output_filter_handle(answer_filter, rr, r, r->connection);
     rr->repeatable = is_repeatable(r);
-    rr->host = apr_table_get(r->headers_in, "Host");
+    rr->host = rr->url ? apr_table_get(r->headers_in, "Host") : NULL;
     rr->anew = 0;
     mod_relay_wire_begin(rr);
 }
@@ -90,11 +78,5 @@ void mod_relay_attempt_end(request_rec *r, mod_relay_request *rr, int *status)
      */
     if (*status != OK && *status != DONE && strcmp(rr->route.scheme, "h2c") == 0)
         mod_relay_backend_retire(rr->backend);
-    show_keepalives(r->connection, rr);
-}
-
-void mod_relay_attempt_register_hooks(apr_pool_t *p)
-{
-    answer_filter =
-        ap_register_output_filter("RELAY_ANSWER", on_answer, NULL, AP_FTYPE_CONTENT_SET);
+    mod_relay_attempt_answered(r, rr);
 }

@@ -13,7 +13,6 @@
 #include "upgrade.h"
 #include "weak_proxy.h"
 
-#include <apr_hash.h>
 #include <apr_thread_mutex.h>
 
 /* The pool of a backend has the backend itself under this name. */
@@ -23,8 +22,9 @@
 #define DOUBT_GRACE apr_time_from_sec(1)
 
 typedef struct mod_relay_backend {
-    char *key;
-    const char *name;
+    /* The server counts: servers may differ in their time-outs. */
+    const mod_relay_server *server;
+    const char *tunnel, *origin, *name;
     apr_pool_t *pool; /* it and all it has, with the connections */
     proxy_worker *worker;
     mod_relay_habits habits;
@@ -35,72 +35,108 @@ typedef struct mod_relay_backend {
     mod_relay_backend_tls tls;
     mod_relay_backend_device_of device;
     mod_relay_backends *all;
-    struct mod_relay_backend *next; /* in the list of retired ones */
+    struct mod_relay_backend *next; /* in its list, or in that of retired ones */
 } backend;
+
+#define LISTS 1024
 
 struct mod_relay_backends {
     apr_pool_t *pool;
-    apr_thread_mutex_t *mutex; /* guards the table, and refs, doubted and used of each backend */
-    apr_hash_t *table;         /* key -> backend */
-    backend *retired;          /* not in the table any more, perhaps still in use */
+    apr_thread_mutex_t *mutex; /* guards the lists, and refs, doubted and used of each backend */
+    backend *lists[LISTS];     /* by the tunnel's id */
+    int count;                 /* of backends in them */
+    backend *retired;          /* not in the lists any more, perhaps still in use */
 };
 
 void mod_relay_backends_create(mod_relay_backends **out, apr_pool_t *p)
 {
     mod_relay_backends *b = apr_pcalloc(p, sizeof(*b));
-    apr_pool_t *table_pool;
 
     b->pool = p;
     apr_thread_mutex_create(&b->mutex, APR_THREAD_MUTEX_DEFAULT, p);
-    apr_pool_create(&table_pool, p);
-    b->table = apr_hash_make(table_pool);
     *out = b;
 }
 
+/* ---- lists; under the lock */
+
+/* Ids are random, so that lists are short. */
+static backend **list_of(mod_relay_backends *b, const char *tunnel)
+{
+    unsigned hash = 0;
+    int i;
+
+    for (i = 0; i < 4 && tunnel[i]; i++)
+        hash = hash * 31 + (unsigned char)tunnel[i];
+    return &b->lists[hash % LISTS];
+}
+
+static void add(mod_relay_backends *b, backend *be)
+{
+    backend **list = list_of(b, be->tunnel);
+
+    be->next = *list;
+    *list = be;
+    b->count++;
+}
+
+static backend *take_out(mod_relay_backends *b, backend **at)
+{
+    backend *be = *at;
+
+    *at = be->next;
+    b->count--;
+    return be;
+}
+
+int mod_relay_backend_is_for(const mod_relay_backend *be, const mod_relay_request *rr)
+{
+    return be->server == rr->server && strcmp(be->tunnel, rr->route.tunnel) == 0 &&
+           strcmp(be->origin, rr->route.origin) == 0;
+}
+
+/* ---- what changes and what ends */
+
 void mod_relay_backends_doubt(mod_relay_backends *b, const char *name)
 {
-    apr_hash_index_t *i;
+    backend *be;
+    int i;
 
     apr_thread_mutex_lock(b->mutex);
-    for (i = apr_hash_first(NULL, b->table); i; i = apr_hash_next(i)) {
-        void *value;
-        backend *be;
-
-        apr_hash_this(i, NULL, NULL, &value);
-        be = value;
-        if (!name || strcmp(be->name, name) == 0)
-            be->doubted = mod_relay_clock();
-    }
+    for (i = 0; i < LISTS; i++)
+        for (be = b->lists[i]; be; be = be->next)
+            if (!name || strcmp(be->name, name) == 0)
+                be->doubted = mod_relay_clock();
     apr_thread_mutex_unlock(b->mutex);
+}
+
+static int is_over(const backend *be, apr_time_t now)
+{
+    return !be->refs &&
+           (be->doubted ? now - be->doubted >= DOUBT_GRACE : now - be->used >= be->idle);
 }
 
 void mod_relay_backends_sweep(mod_relay_backends *b)
 {
     apr_array_header_t *old = NULL;
     apr_time_t now = mod_relay_clock();
-    apr_hash_index_t *i;
     apr_pool_t *p;
     backend **at;
     int n;
 
     apr_thread_mutex_lock(b->mutex);
-    if (!apr_hash_count(b->table) && !b->retired) {
+    if (!b->count && !b->retired) {
         apr_thread_mutex_unlock(b->mutex);
         return;
     }
     apr_pool_create(&p, b->pool);
     old = apr_array_make(p, 8, sizeof(backend *));
-    for (i = apr_hash_first(NULL, b->table); i; i = apr_hash_next(i)) {
-        void *value;
-        backend *be;
-
-        apr_hash_this(i, NULL, NULL, &value);
-        be = value;
-        if (be->refs || (be->doubted ? now - be->doubted < DOUBT_GRACE : now - be->used < be->idle))
-            continue;
-        apr_hash_set(b->table, be->key, APR_HASH_KEY_STRING, NULL);
-        APR_ARRAY_PUSH(old, backend *) = be;
-    }
+    for (n = 0; n < LISTS; n++)
+        for (at = &b->lists[n]; *at;) {
+            if (is_over(*at, now))
+                APR_ARRAY_PUSH(old, backend *) = take_out(b, at);
+            else
+                at = &(*at)->next;
+        }
     for (at = &b->retired; *at;) {
         if ((*at)->refs) {
             at = &(*at)->next;
@@ -119,10 +155,13 @@ void mod_relay_backends_sweep(mod_relay_backends *b)
 void mod_relay_backend_retire(mod_relay_backend *be)
 {
     mod_relay_backends *b = be->all;
+    backend **at = list_of(b, be->tunnel);
 
     apr_thread_mutex_lock(b->mutex);
-    if (apr_hash_get(b->table, be->key, APR_HASH_KEY_STRING) == be) {
-        apr_hash_set(b->table, be->key, APR_HASH_KEY_STRING, NULL);
+    while (*at && *at != be)
+        at = &(*at)->next;
+    if (*at) {
+        take_out(b, at);
         be->next = b->retired;
         b->retired = be;
     }
@@ -134,7 +173,7 @@ int mod_relay_backends_count(mod_relay_backends *b)
     int n;
 
     apr_thread_mutex_lock(b->mutex);
-    n = (int)apr_hash_count(b->table);
+    n = b->count;
     apr_thread_mutex_unlock(b->mutex);
     return n;
 }
@@ -182,8 +221,7 @@ static apr_uint64_t device_key(const relay_route *route)
 }
 
 /* NULL when there is no memory or mod_proxy refuses. */
-static backend *make_backend(mod_relay_backends *b, const char *key, request_rec *r,
-                             const mod_relay_request *rr)
+static backend *make_backend(mod_relay_backends *b, request_rec *r, const mod_relay_request *rr)
 {
     const char *fault;
     apr_pool_t *p;
@@ -194,7 +232,9 @@ static backend *make_backend(mod_relay_backends *b, const char *key, request_rec
     apr_pool_tag(p, KEY);
     be = apr_pcalloc(p, sizeof(*be));
     apr_pool_userdata_setn(be, KEY, NULL, p);
-    be->key = apr_pstrdup(p, key);
+    be->server = rr->server;
+    be->tunnel = apr_pstrdup(p, rr->route.tunnel);
+    be->origin = apr_pstrdup(p, rr->route.origin);
     be->name = apr_pstrdup(p, rr->name);
     be->pool = p;
     be->all = b;
@@ -217,20 +257,9 @@ static backend *make_backend(mod_relay_backends *b, const char *key, request_rec
     return be;
 }
 
-/* The server is part of it: servers may differ in their time-outs. */
-const char *mod_relay_backend_key_for(request_rec *r, const mod_relay_request *rr)
-{
-    return apr_pstrcat(r->pool, rr->route.tunnel, " ", rr->route.origin, " ", rr->server->id, NULL);
-}
-
-const char *mod_relay_backend_key(const mod_relay_backend *be)
-{
-    return be->key;
-}
-
 mod_relay_backend *mod_relay_backend_make_private(request_rec *r, const mod_relay_request *rr)
 {
-    return make_backend(rr->realm->backends, mod_relay_backend_key_for(r, rr), r, rr);
+    return make_backend(rr->realm->backends, r, rr);
 }
 
 mod_relay_habits *mod_relay_backend_habits(mod_relay_backend *be)
@@ -273,13 +302,13 @@ void mod_relay_backend_destroy(mod_relay_backend *be)
 mod_relay_backend *mod_relay_backend_acquire(request_rec *r, const mod_relay_request *rr)
 {
     mod_relay_backends *b = rr->realm->backends;
-    const char *key = mod_relay_backend_key_for(r, rr);
     backend *be;
 
     apr_thread_mutex_lock(b->mutex);
-    be = apr_hash_get(b->table, key, APR_HASH_KEY_STRING);
-    if (!be && (be = make_backend(b, key, r, rr)) != NULL)
-        apr_hash_set(b->table, be->key, APR_HASH_KEY_STRING, be);
+    for (be = *list_of(b, rr->route.tunnel); be && !mod_relay_backend_is_for(be, rr);)
+        be = be->next;
+    if (!be && (be = make_backend(b, r, rr)) != NULL)
+        add(b, be);
     if (be) {
         be->refs++;
         be->doubted = 0;

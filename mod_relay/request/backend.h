@@ -6,7 +6,7 @@
  * call.
  *
  * A request that has acquired a backend holds it until the request's pool goes. A private backend
- * is in no table, and its maker destroys it.
+ * is in no list, and its maker destroys it.
  */
 #ifndef MOD_RELAY_BACKEND_H
 #define MOD_RELAY_BACKEND_H
@@ -67,9 +67,8 @@ mod_relay_backend *mod_relay_backend_acquire(request_rec *r, const mod_relay_req
 /** Requests that have its connections keep them; the next request gets a new backend. */
 void mod_relay_backend_retire(mod_relay_backend *be);
 
-/** The key that the backend of this request's route has in the table. */
-const char *mod_relay_backend_key_for(request_rec *r, const mod_relay_request *rr);
-const char *mod_relay_backend_key(const mod_relay_backend *be);
+/** Whether it is one for this request's route and server. */
+int mod_relay_backend_is_for(const mod_relay_backend *be, const mod_relay_request *rr);
 
 mod_relay_habits *mod_relay_backend_habits(mod_relay_backend *be);
 struct proxy_worker *mod_relay_backend_worker(const mod_relay_backend *be);

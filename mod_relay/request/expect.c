@@ -89,7 +89,8 @@ static int create_req(request_rec *r, request_rec *pr)
 {
     const mod_relay_request *rr = mod_relay_request_of(r);
 
-    if (!rr || rr->answer >= 0 || !apr_table_get(r->notes, "proxy-100-continue"))
+    /* Without a body nobody waits. */
+    if (!rr || rr->answer >= 0 || !rr->upload || !apr_table_get(r->notes, "proxy-100-continue"))
         return DECLINED;
     ap_add_input_filter_handle(filter, apr_pcalloc(pr->pool, sizeof(expect)), pr, pr->connection);
     return OK;

@@ -58,9 +58,6 @@ static const char *const names_x[] = {"x-amzn-oidc-*",
                                       "x-webauth-*",
                                       NULL};
 
-/* Longer than any name above. */
-#define NAME_SIZE 32
-
 static const char *const *names_under(char letter)
 {
     switch (letter) {
@@ -91,27 +88,28 @@ static const char *const *names_under(char letter)
     }
 }
 
+/* A character of a name as the patterns have it. */
+static char folded(char c)
+{
+    return (char)(c == '_' ? '-' : apr_tolower(c));
+}
+
 static int matches(const char *name, const char *pattern)
 {
     for (; *pattern && *pattern != '*'; name++, pattern++)
-        if (*name != *pattern)
+        if (folded(*name) != *pattern)
             return 0;
     return *pattern == '*' || !*name;
 }
 
 int mod_relay_field_is_reserved(const char *name)
 {
-    const char *const *at = names_under((char)apr_tolower(*name));
-    char folded[NAME_SIZE];
-    unsigned i;
+    const char *const *at = names_under(folded(*name));
+    /* It tells most of them apart, and each has one. */
+    char third = (char)(*name && name[1] ? folded(name[2]) : '\0');
 
-    if (!at)
-        return 0;
-    for (i = 0; i < NAME_SIZE - 1 && name[i]; i++)
-        folded[i] = (char)(name[i] == '_' ? '-' : apr_tolower(name[i]));
-    folded[i] = '\0';
-    for (; *at; at++)
-        if (matches(folded, *at))
+    for (; at && *at; at++)
+        if ((*at)[2] == third && matches(name, *at))
             return 1;
     return 0;
 }

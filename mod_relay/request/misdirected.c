@@ -10,11 +10,14 @@
  * no browser does this and a connection has one request at a time.
  */
 
+#include "connection.h"
 #include "directives.h"
 #include "hooks.h"
 #include "realm.h"
 #include "relay_name.h"
 
+#include <apr_strings.h>
+#include <http_connection.h>
 #include <http_protocol.h>
 #include <http_ssl.h>
 
@@ -46,17 +49,32 @@ static int is_same(const device_name *a, const device_name *b)
     return strcmp(a->label, b->label) == 0 && strcmp(a->domain, b->domain) == 0;
 }
 
+/* mod_ssl has shaken hands, and mod_http2 has not begun: its threads only read what is noted. */
+static int process_connection(conn_rec *c)
+{
+    mod_relay_connection *mine;
+    const char *sni;
+
+    if (c->master || (mine = mod_relay_connection_of(c))->sni)
+        return DECLINED;
+    sni = ap_ssl_var_lookup(c->pool, c->base_server, c, NULL, "SSL_TLS_SNI");
+    mine->sni = sni ? apr_pstrdup(c->pool, sni) : "";
+    return DECLINED;
+}
+
 /* Ahead of all that looks at the request; once for each that a client sends. */
 static int post_read_request(request_rec *r)
 {
     const conn_rec *master = r->connection->master; /* HTTP/2's connection */
+    const mod_relay_connection *of_master;
     device_name asked, opened;
     const char *sni;
 
-    if (!master || !r->hostname)
+    if (!master || !r->hostname ||
+        (of_master = ap_get_module_config(master->conn_config, &relay_module)) == NULL)
         return DECLINED;
-    sni = ap_ssl_var_lookup(r->pool, r->server, r->connection, NULL, "SSL_TLS_SNI");
-    if (!sni || !*sni || ap_cstr_casecmp(sni, r->hostname) == 0)
+    sni = of_master->sni;
+    if (!sni || !*sni || strcasecmp(sni, r->hostname) == 0)
         return DECLINED;
     asked = device_of(r->server, r->hostname);
     opened = device_of(master->base_server, sni);
@@ -71,5 +89,8 @@ static int post_read_request(request_rec *r)
 
 void mod_relay_misdirected_register_hooks(apr_pool_t *p)
 {
+    static const char *const before[] = {"mod_ssl.c", NULL}, *const after[] = {"mod_http2.c", NULL};
+
+    ap_hook_process_connection(process_connection, before, after, APR_HOOK_MIDDLE);
     ap_hook_post_read_request(post_read_request, NULL, NULL, APR_HOOK_FIRST);
 }

@@ -53,6 +53,8 @@ static void child_init(apr_pool_t *p, server_rec *s)
     for (; s; s = s->next) {
         mod_relay_server *conf = mod_relay_server_of(s);
 
+        conf->has_domain = conf->engine == 1 && s->server_hostname &&
+                           ap_cstr_casecmp(s->server_hostname, conf->realm->relay->domain) == 0;
         conf->proxy_conf = ap_get_module_config(s->lookup_defaults, ours.proxy);
         for (i = 0; i < 2; i++)
             conf->proxy_conf_for[i] =
@@ -168,8 +170,7 @@ void mod_relay_origin_begin(request_rec *r, mod_relay_request *rr)
 {
     proxy_dir_conf *conf = ap_get_module_config(r->per_dir_config, ours.proxy);
     int forwarded = rr->route.forwarded && conf->add_forwarded_headers;
-    int own = forwarded && (*rr->route.authority || ap_cstr_casecmp(r->server->server_hostname,
-                                                                    rr->realm->relay->domain) != 0);
+    int own = forwarded && (*rr->route.authority || !rr->server->has_domain);
 
     change_urls(r, rr);
     if (!rr->route.forwarded)

@@ -14,16 +14,16 @@
  */
 
 #include "pinned.h"
+#include "connection.h"
 
 #include <apr_lib.h>
 #include <apr_strings.h>
 
-#define KEY "mod_relay_pinned"
 /* The routes for which one connection of a visitor can have such backends. A browser has a
  * connection for each name. */
 #define PINS_MAX 4
 
-typedef struct pins {
+typedef struct mod_relay_pins {
     mod_relay_backend *backends[PINS_MAX]; /* newest first; NULL: free */
 } pins;
 
@@ -57,7 +57,8 @@ static int names_scheme(const apr_table_t *fields, const char *name)
 {
     int found = 0;
 
-    apr_table_do(note_scheme, &found, fields, name, NULL);
+    if (apr_table_get(fields, name))
+        apr_table_do(note_scheme, &found, fields, name, NULL);
     return found;
 }
 
@@ -73,12 +74,12 @@ static apr_status_t forget_all(void *data)
     return APR_SUCCESS;
 }
 
-static mod_relay_backend *find(const pins *all, const char *key)
+static mod_relay_backend *find(const pins *all, const mod_relay_request *rr)
 {
     int i;
 
     for (i = 0; all && i < PINS_MAX; i++)
-        if (all->backends[i] && strcmp(mod_relay_backend_key(all->backends[i]), key) == 0)
+        if (all->backends[i] && mod_relay_backend_is_for(all->backends[i], rr))
             return all->backends[i];
     return NULL;
 }
@@ -87,7 +88,7 @@ static void add(conn_rec *c, pins *all, mod_relay_backend *be)
 {
     if (!all) {
         all = apr_pcalloc(c->pool, sizeof(*all));
-        apr_pool_userdata_setn(all, KEY, NULL, c->pool);
+        mod_relay_connection_of(c)->pins = all;
         apr_pool_cleanup_register(c->pool, all, forget_all, apr_pool_cleanup_null);
     }
     if (all->backends[PINS_MAX - 1])
@@ -110,15 +111,15 @@ int mod_relay_pinned_acquire(request_rec *r, mod_relay_request *rr, mod_relay_ba
 {
     int wanted = names_scheme(r->headers_in, "Authorization");
     conn_rec *c = r->connection;
-    void *all = NULL;
+    pins *all;
 
     *out = NULL;
     if (c->master)
         return wanted ? demand_http1(r, rr) : OK;
-    apr_pool_userdata_get(&all, KEY, c->pool);
+    all = mod_relay_connection_of(c)->pins;
     if (!all && !wanted)
         return OK;
-    if ((*out = find(all, mod_relay_backend_key_for(r, rr))) == NULL && wanted) {
+    if ((*out = find(all, rr)) == NULL && wanted) {
         if ((*out = mod_relay_backend_make_private(r, rr)) == NULL)
             return HTTP_INTERNAL_SERVER_ERROR;
         add(c, all, *out);

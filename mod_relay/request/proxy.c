@@ -64,6 +64,8 @@ static int pre_request(proxy_worker **worker, proxy_balancer **balancer, request
 /* The device could not be asked. A status of the device's own is no failure. */
 static int is_failure(const request_rec *r, int status)
 {
+    if (status == OK || status == DONE)
+        return 0;
     /* ProxyErrorOverride: this is the device's own status. */
     if (apr_table_get(r->notes, "proxy-error-override"))
         return 0;

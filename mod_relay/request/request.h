@@ -75,7 +75,7 @@ typedef struct mod_relay_request {
     /* attempt.c, for as long: */
     int repeatable;   /* HTTP lets a proxy send it again when its connection has failed */
     int anew;         /* on a new connection only */
-    const char *host; /* Host as the device is asked with it */
+    const char *host; /* over HTTP/2: Host as the device is asked with it */
     int keepalives;   /* the visitor's connection's count, while that is hidden */
     int keepalives_hidden;
     int unread;       /* its connection has ended, and nobody can have read the request */

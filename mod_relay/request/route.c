@@ -132,11 +132,13 @@ static int translate_name(request_rec *r)
     rr = apr_pcalloc(r->pool, sizeof(*rr));
     rr->realm = conf->realm;
     rr->server = conf;
-    rr->name = kind == RELAY_HOST_NAME ? apr_pstrdup(r->pool, name) : "";
     rr->answer = -1;
     ap_set_module_config(r->request_config, &relay_module, rr);
     if (kind == RELAY_HOST_NAME)
         rv = mod_relay_lookup(conf->realm->lookups, conf, name, &rr->route, &gone, r->pool);
+    rr->name = rv == APR_SUCCESS         ? rr->route.name
+               : kind == RELAY_HOST_NAME ? apr_pstrdup(r->pool, name)
+                                         : "";
     set_environment(r, rr);
     if (rv != APR_SUCCESS)
         rr->answer = answer_for(rv);

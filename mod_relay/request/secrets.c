@@ -121,6 +121,12 @@ apr_table_t *mod_relay_secrets_own_fields(request_rec *r, mod_relay_request *rr)
     return r->headers_in;
 }
 
+static int is_cookie_field(const char *name)
+{
+    return (*name == 'C' || *name == 'c') &&
+           (strcasecmp(name, "Cookie") == 0 || strcasecmp(name, "Cookie2") == 0);
+}
+
 /* httpd joins fields of one name when it reads them. There are several only where a module has
  * added one. */
 static void hide_cookies(request_rec *r, mod_relay_request *rr, int i)
@@ -161,7 +167,7 @@ void mod_relay_secrets_hide(request_rec *r, mod_relay_request *rr)
     for (i = 0; i < apr_table_elts(r->headers_in)->nelts; i++) {
         const char *name = APR_ARRAY_IDX(apr_table_elts(r->headers_in), i, apr_table_entry_t).key;
 
-        if (ap_cstr_casecmp(name, "Cookie") == 0 || ap_cstr_casecmp(name, "Cookie2") == 0)
+        if (is_cookie_field(name))
             hide_cookies(r, rr, i);
         tokens |= is_token_field(name);
     }

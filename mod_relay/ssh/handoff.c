@@ -11,6 +11,7 @@
  * would keep a thread for it. With other MPMs a client that has said nothing keeps a thread.
  */
 
+#include "connection.h"
 #include "hooks.h"
 #include "realm.h"
 #include "relay_rlyd.h"
@@ -33,8 +34,6 @@ static const char SSH[] = "SSH-";
 #define SILENCE_MAX apr_time_from_sec(20)
 /* A ClientHello is one flight: its rest is on its way, or lost and sent again, perhaps twice. */
 #define HELLO_MAX apr_time_from_sec(6)
-
-#define NOT_SSH "relay-not-ssh" /* a note on a connection: its first bytes are no SSH */
 
 typedef enum { IS_SSH, IS_OTHER, IS_SILENT, IS_HELLO, IS_CLOSED } protocol;
 
@@ -201,8 +200,9 @@ static int process_connection(conn_rec *c)
 
     /* Only before anything was read. httpd comes here again for later requests, and such a request
      * may wait in a filter (pipelining in one TLS record), with nothing on the socket. */
-    if (c->master || apr_table_get(c->notes, NOT_SSH) || (conf = mod_relay_ssh_server(c)) == NULL ||
-        (socket = ap_get_conn_socket(c)) == NULL || apr_os_sock_get(&fd, socket) != APR_SUCCESS)
+    if (c->master || mod_relay_connection_of(c)->not_ssh ||
+        (conf = mod_relay_ssh_server(c)) == NULL || (socket = ap_get_conn_socket(c)) == NULL ||
+        apr_os_sock_get(&fd, socket) != APR_SUCCESS)
         return DECLINED;
     over = mod_relay_waiting_is_over(c);
     what = over ? IS_SILENT : look(c, fd, conf, &waits);
@@ -213,7 +213,7 @@ static int process_connection(conn_rec *c)
         return hand_over(c, fd, conf);
     set_low_water(fd, 1);
     if (what == IS_OTHER) {
-        apr_table_setn(c->notes, NOT_SSH, "");
+        mod_relay_connection_of(c)->not_ssh = 1;
         return DECLINED;
     }
     /* Many may have had to make room; waiting.c reports their number. */

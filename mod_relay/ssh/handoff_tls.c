@@ -8,6 +8,7 @@
  * the same admission as all others. mod_proxy's own tunnel copies between the two.
  */
 
+#include "connection.h"
 #include "hooks.h"
 #include "realm.h"
 #include "relay_rlyd.h"
@@ -33,10 +34,6 @@
 
 static volatile apr_uint32_t in_use; /* in this process */
 
-typedef struct tls_conn {
-    int negotiated; /* ALPN said ssh */
-} tls_conn;
-
 /* ---- ALPN: mod_ssl asks in the middle of the handshake, so its answer is only noted */
 
 static int propose(conn_rec *c, request_rec *r, server_rec *s, const apr_array_header_t *offers,
@@ -50,21 +47,17 @@ static int propose(conn_rec *c, request_rec *r, server_rec *s, const apr_array_h
 
 static int switch_to(conn_rec *c, request_rec *r, server_rec *s, const char *protocol)
 {
-    tls_conn *t;
-
     if (r || strcmp(protocol, PROTOCOL))
         return DECLINED;
-    t = apr_pcalloc(c->pool, sizeof(*t));
-    t->negotiated = 1;
-    ap_set_module_config(c->conn_config, &relay_module, t);
+    mod_relay_connection_of(c)->negotiated_ssh = 1;
     return OK;
 }
 
 static const char *protocol_of(const conn_rec *c)
 {
-    const tls_conn *t = ap_get_module_config(c->conn_config, &relay_module);
+    const mod_relay_connection *mine = ap_get_module_config(c->conn_config, &relay_module);
 
-    return t && t->negotiated ? PROTOCOL : NULL;
+    return mine && mine->negotiated_ssh ? PROTOCOL : NULL;
 }
 
 /* ---- SNI ssh.<domain> and SSH's first words: for clients that cannot send ALPN */

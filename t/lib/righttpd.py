@@ -37,7 +37,8 @@ class ExtraHttpd(Client):
             f.write(
                 self._load(modules) + text + conf.replace("{http_port}", str(
                     self.http_port)).replace("{https_port}", str(self.https_port)))
-        env = {"APACHE_LOG_DIR": f"{rig.dir}/log", "APACHE_RUN_DIR": self.run, "LANG": "C"}
+        env = {"APACHE_LOG_DIR": f"{rig.dir}/log", "LANG": "C"}
+        env.update(APACHE_RUN_DIR=self.run, APACHE_LOCK_DIR=self.run)
         argv = [relayrig.APACHE2, "-d", rig.dir, "-f", path]
         relayrig.run(argv + ["-t"], "apache2 -t", env=dict(os.environ, **env))
         self.server = relayrig.Server(rig, f"httpd-{name}", argv + ["-D", "FOREGROUND"], wait or
@@ -46,10 +47,12 @@ class ExtraHttpd(Client):
         self.server.start()
 
     def _load(self, modules):
+        """As for the rig's own Apache, with Debian's configuration of the modules."""
         lines, seen = [
             f"LoadModule mpm_{self.mpm}_module {relayrig.MODULES}/mod_mpm_{self.mpm}.so",
             f"Include {relayrig.MODS_AVAILABLE}/mpm_{self.mpm}.conf"
         ], set()
+        configured = []
 
         def load(name):
             if name in seen:
@@ -61,10 +64,13 @@ class ExtraHttpd(Client):
                 for other in depends.split():
                     load(other)
             lines.extend(re.findall(r"^\s*LoadModule .*$", text, re.M))
+            conf = f"{relayrig.MODS_AVAILABLE}/{name}.conf"
+            if os.path.exists(conf):
+                configured.append(f"Include {conf}")
 
         for name in relayrig.MODS_ENABLED + list(modules):
             load(name)
-        return "\n".join(lines) + "\n"
+        return "\n".join(lines + configured) + "\n"
 
     def _answers(self):
         try:
