@@ -5,6 +5,7 @@
 page of sixty objects comes whole, each request acts once, and an idle connection of the relay's is
 in nobody's way."""
 import collections
+import contextlib
 import concurrent.futures
 import itertools
 import select
@@ -73,7 +74,8 @@ class SmallDevice:
         self.listener.close()
         with self.lock:
             for connection in self.connections:
-                connection.shutdown(socket.SHUT_RDWR)
+                with contextlib.suppress(OSError):  # it has ended by itself
+                    connection.shutdown(socket.SHUT_RDWR)
 
     def _turn_away(self, connection):
         if self.full == "busy":

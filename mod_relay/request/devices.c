@@ -9,8 +9,8 @@
 #define WAYS 4
 /* So long a device is known to be small, after it last refused a connection, */
 #define KNOWN_FOR apr_time_from_sec(600)
-/* and so long its number is not tried to be raised. */
-#define CERTAIN_FOR apr_time_from_sec(30)
+/* and so long its number is not tried to be raised: a request that waits in vain has a try. */
+#define CERTAIN_FOR apr_time_from_sec(5)
 /* A device that has answered so lately is there. */
 #define THERE_FOR apr_time_from_sec(3)
 

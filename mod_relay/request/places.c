@@ -234,10 +234,14 @@ static int connect_anew(apr_socket_t *csd, int fd)
 void mod_relay_places_learn(mod_relay_device *d, unsigned others, apr_interval_time_t moment)
 {
     apr_time_t now = mod_relay_clock();
-    int is_new = mod_relay_device_allows(d, now) == UINT_MAX;
+    unsigned n = others;
 
     /* One that is being closed counts for the device a little longer than here. */
-    mod_relay_device_takes_only(d, is_new || now - d->freed > 2 * moment ? others : d->limit, now);
+    if (mod_relay_device_allows(d, now) == UINT_MAX)
+        n = others > d->proved ? others : d->proved;
+    else if (now - d->freed <= 2 * moment)
+        n = d->limit;
+    mod_relay_device_takes_only(d, n, now);
 }
 
 /*
