@@ -17,7 +17,7 @@ import sys
 import apps
 from apps.app import GaveUp, Page
 from apps.chromium import AppBrowser
-from lib.browser import BrowserError
+from lib.browser import BrowserError, own_network_for_browsers
 from lib import Rig, fixture, tap, test
 
 ASKED = os.environ.get("RELAY_APPS", "")
@@ -120,4 +120,5 @@ if unknown:
 for application in apps.ALL:
     add(application)
 
+own_network_for_browsers()
 tap.run()

@@ -11,7 +11,7 @@ import tempfile
 import time
 
 from lib import alive, fixture, keeper, listeners, Rig, run, tap, test, TOP
-from lib.browser import Browser
+from lib.browser import Browser, own_network_for_browsers
 
 DEMO = f"{TOP}/script/demo"
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>The device's page</title>
@@ -240,4 +240,5 @@ def not_connected(rig):
     tap.ok(not mine & listeners(), "a tunnel that no device has connected has no listener")
 
 
+own_network_for_browsers()
 tap.run()

@@ -12,7 +12,7 @@ import re
 import time
 
 from lib import fixture, Rig, tap, test
-from lib.browser import Browser, BrowserError
+from lib.browser import Browser, BrowserError, own_network_for_browsers
 from lib.trap import Trap
 
 WORKER = """self.addEventListener('install', e => { self.skipWaiting();
@@ -447,4 +447,5 @@ def worker(rig, browser):
             "… nor what is in localStorage")
 
 
+own_network_for_browsers()
 tap.run()

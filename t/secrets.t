@@ -15,7 +15,7 @@ import threading
 import time
 
 from lib import fixture, free_port, listeners, Rig, run, tap, test, wait_for
-from lib.browser import Browser
+from lib.browser import Browser, own_network_for_browsers
 from lib.ntlm import first, NtlmDevice, NtlmVisitor
 from lib.trap import frame, H2Listener, Trap
 
@@ -601,4 +601,5 @@ def browser(rig, trap, tunnel):
                 "Chromium: the cookie of a 101 does not reach a neighbour")
 
 
+own_network_for_browsers()
 tap.run()

@@ -149,12 +149,6 @@ static apr_status_t give_up(patience *p)
     return APR_TIMEUP;
 }
 
-/* mod_proxy_http2 asks a second time for what has failed. */
-static int has_ended(const patience *p)
-{
-    return p->left || p->rr->timed_out;
-}
-
 static apr_status_t on_read(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mode_t mode,
                             apr_read_type_e block, apr_off_t readbytes)
 {
@@ -170,8 +164,6 @@ static apr_status_t on_read(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mod
     /* While the visitor is sending, too, mod_proxy_http2 looks at both sides by itself. */
     if (own < SLICE)
         return ap_get_brigade(f->next, bb, mode, block, readbytes);
-    if (has_ended(p))
-        return p->left ? APR_ECONNABORTED : APR_TIMEUP;
     for (limit = limit_of(p);;) {
         apr_interval_time_t slice = slice_of(p, limit - waited);
 
@@ -199,17 +191,11 @@ static apr_status_t on_read(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mod
 
 static apr_status_t on_write(ap_filter_t *f, apr_bucket_brigade *bb)
 {
-    patience *p = asking;
-    apr_status_t rv;
+    apr_status_t rv = ap_pass_brigade(f->next, bb);
 
-    if (p && has_ended(p)) {
-        apr_brigade_cleanup(bb);
-        return p->left ? APR_ECONNABORTED : APR_TIMEUP;
-    }
-    rv = ap_pass_brigade(f->next, bb);
     /* The socket's own time-out is RelayBackendTimeout (backend.c). */
-    if (p && APR_STATUS_IS_TIMEUP(rv))
-        p->rr->timed_out = p->rr->server->backend_timeout;
+    if (asking && APR_STATUS_IS_TIMEUP(rv))
+        asking->rr->timed_out = asking->rr->server->backend_timeout;
     return rv;
 }
 

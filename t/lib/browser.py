@@ -1,6 +1,7 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """Headless Chromium by ChromeDriver (WebDriver over HTTP), trusting one certificate authority.
 
+    own_network_for_browsers()      # before the rig
     with Browser(rig) as browser:
         browser.open(url)
         browser.wait("return document.readyState === 'complete'")
@@ -15,6 +16,7 @@ import subprocess
 import time
 
 from .basics import free_port, run, wait_for
+from .network import own_network
 
 CHROMEDRIVER = "/usr/bin/chromedriver"
 CHROMIUM = "/usr/bin/chromium"
@@ -24,6 +26,18 @@ ARGS = [
     "--disable-component-update", "--disable-sync", "--disable-default-apps",
     "--disable-extensions", "--window-size=1000,700"
 ]
+
+
+def own_network_for_browsers():
+    """Puts the test, with the rig that it starts, into a network of its own. Chromium closes its
+    connections (ERR_NETWORK_CHANGED) whenever an address of its machine comes or goes, and other
+    tests make interfaces meanwhile. Here is one with an address, so that the browser is online; it
+    is too small for IPv6, which would give it another one a second later."""
+    own_network()
+    run("ip link add v0 mtu 1000 type veth peer name v1 mtu 1000".split())
+    run("ip address add 198.18.255.1/24 dev v0".split())
+    run("ip link set v0 up".split())
+    run("ip link set v1 up".split())
 
 
 class BrowserError(Exception):
