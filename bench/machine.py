@@ -46,7 +46,11 @@ class Merging:
     def __init__(self):
         self.usable, self.sharing = True, None
         try:
+            # 2: what was merged once is forgotten
+            before = Setting(f"{KSM}/run", 2) if _read(f"{KSM}/run") == "0" else None
             self.sharing = Setting(f"{KSM}/max_page_sharing", self.SHARING)
+            if before:
+                before.restore()
         except OSError:
             pass
         try:

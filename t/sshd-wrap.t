@@ -115,6 +115,22 @@ def switched_off(ksm):
 
 
 @test
+def pace(ksm):
+    """relay-ksm.conf, which systemd-tmpfiles reads, and which ignores what fails."""
+    lines = [
+        line.split() for line in read(f"{TOP}/sshd-conf/relay-ksm.conf").split("\n")
+        if line and not line.startswith("#")
+    ]
+    tap.is_([line for line in lines if line[0] != "w-" or line[2:6] != ["-"] * 4], [],
+            "relay-ksm.conf: each line writes one value")
+    tap.is_(lines[-1][1:], [f"{KSM}/run", "-", "-", "-", "-", "1"], "the last one is the switch")
+    if not os.path.exists(f"{KSM}/advisor_mode"):
+        return tap.skip("the kernel knows all that it sets", "it is older than Linux 6.8")
+    tap.is_([line[1] for line in lines if not os.path.exists(line[1])], [],
+            "the kernel knows all that it sets")
+
+
+@test
 def missing(ksm):
     for program in ("session", "auth"):
         r = alone(probe="", program=program)
