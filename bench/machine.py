@@ -44,15 +44,9 @@ class Merging:
     SHARING = 2048
 
     def __init__(self):
-        self.usable, self.sharing = True, None
-        try:
-            # 2: what was merged once is forgotten
-            before = Setting(f"{KSM}/run", 2) if _read(f"{KSM}/run") == "0" else None
-            self.sharing = Setting(f"{KSM}/max_page_sharing", self.SHARING)
-            if before:
-                before.restore()
-        except OSError:
-            pass
+        self.usable = True
+        self._with_nothing_merged(
+            lambda: setattr(self, "sharing", Setting(f"{KSM}/max_page_sharing", self.SHARING)))
         try:
             self.settings = [
                 Setting(f"{KSM}/pages_to_scan", self.FAST[0]),
@@ -71,11 +65,19 @@ class Merging:
         if self.usable:
             for setting in self.settings:
                 setting.restore()
-        if self.sharing:
-            try:
-                self.sharing.restore()
-            except OSError:
-                pass  # it stays until the last pages are gone
+        if hasattr(self, "sharing"):
+            self._with_nothing_merged(self.sharing.restore)
+
+    @staticmethod
+    def _with_nothing_merged(change):
+        """Makes a change that the kernel takes only then, if it does."""
+        try:
+            off = Setting(f"{KSM}/run", 2) if _read(f"{KSM}/run") == "0" else None
+            change()
+        except OSError:
+            return
+        if off:
+            off.restore()
 
     @staticmethod
     def daemon():

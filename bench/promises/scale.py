@@ -103,7 +103,8 @@ class Way:
     def __init__(self, field, name):
         self.name, self.field = name, field
         self.merges = name in (MERGED, WRAPPED, HANDED_WRAPPED)
-        self.cgroup = Cgroup("relay-bench")
+        # Each has its own: rlyd stays in the one for what is handed off.
+        self.cgroup = Cgroup("relay-bench-" + re.sub(r"\W+", "-", name))
         if name in (HANDED, HANDED_WRAPPED):
             self.port, self.pid, self.sshd = field.rig.https_port, field.rig.servers[
                 "rlyd"].pid, None
