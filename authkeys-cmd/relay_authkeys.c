@@ -232,6 +232,7 @@ int main(int argc, char **argv)
     apr_pool_t *p = NULL;
     int whole = stdio_is_whole(), loopback_only = 0, opt, status;
 
+    relay_process_stand_alone(argv);
     relay_process_keep_secrets();
     /* To stderr, too: sshd has it on /dev/null, a person by hand wants to see it. */
     openlog("relay-authkeys", LOG_PID | LOG_PERROR, LOG_AUTHPRIV);

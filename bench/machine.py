@@ -16,18 +16,18 @@ class Setting:
     """A file below /proc/sys or /sys with another value until the end."""
     def __init__(self, path, value):
         self.path, self.before = path, _read(path)
-        atexit.register(self.restore)
         self.set(value)
+        atexit.register(self.restore)
 
     def set(self, value):
         with open(self.path, "w") as f:
             f.write(str(value))
 
     def restore(self):
-        if self.before is not None:
+        before, self.before = self.before, None
+        if before is not None:
             with open(self.path, "w") as f:
-                f.write(self.before)
-        self.before = None
+                f.write(before)
 
 
 class Merging:
@@ -39,8 +39,14 @@ class Merging:
     # 2 % of a core for ever.
     FAST, FASTEST, SLOW = (3000, 20), (9000, 20), (100, 200)
 
+    # How many processes may have one page in common, as relay-ksm.conf has it. It cannot be changed
+    # while any have.
+    SHARING = 2048
+
     def __init__(self):
         self.usable = True
+        self._with_nothing_merged(
+            lambda: setattr(self, "sharing", Setting(f"{KSM}/max_page_sharing", self.SHARING)))
         try:
             self.settings = [
                 Setting(f"{KSM}/pages_to_scan", self.FAST[0]),
@@ -59,6 +65,19 @@ class Merging:
         if self.usable:
             for setting in self.settings:
                 setting.restore()
+        if hasattr(self, "sharing"):
+            self._with_nothing_merged(self.sharing.restore)
+
+    @staticmethod
+    def _with_nothing_merged(change):
+        """Makes a change that the kernel takes only then, if it does."""
+        try:
+            off = Setting(f"{KSM}/run", 2) if _read(f"{KSM}/run") == "0" else None
+            change()
+        except OSError:
+            return
+        if off:
+            off.restore()
 
     @staticmethod
     def daemon():
@@ -70,6 +89,12 @@ class Merging:
             except OSError:
                 pass
         return None
+
+
+def drop_caches():
+    """Drops what the kernel keeps of files' names and inodes, of /proc's, too."""
+    with open("/proc/sys/vm/drop_caches", "w") as f:
+        f.write("2")
 
 
 def ksm_passes():

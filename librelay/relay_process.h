@@ -13,4 +13,12 @@
  */
 void relay_process_keep_secrets(void);
 
+/**
+ * Undoes what the process may have inherited from a session of sshd's that is laid out like others
+ * to save memory (sshd-wrap/): has itself started anew with address randomisation, and its pages
+ * not merged. Call it before anything else. It returns where there is nothing to undo, or that
+ * fails.
+ */
+void relay_process_stand_alone(char **argv);
+
 #endif

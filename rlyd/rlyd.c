@@ -6,6 +6,7 @@
 #include "ground/loop.h"
 #include "ground/notify.h"
 #include "ground/spawn.h"
+#include "ground/sshdconf.h"
 #include "ground/sshdtest.h"
 #include "ground/store.h"
 #include "relay_process.h"
@@ -15,6 +16,8 @@
 #include <apr_general.h>
 #include <apr_getopt.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
@@ -167,6 +170,30 @@ static void watch_signal(rlyd *d, int sig, event_callback_fn fn)
     event_add(evsignal_new(d->base, sig, fn, d), NULL);
 }
 
+/** Takes part in merging, and says what keeps that from saving memory. */
+static void merge_pages(const rlyd *d)
+{
+    char run = '0', path[PATH_MAX];
+    int fd;
+
+    if (spawn_merge_pages() < 0) {
+        relay_log(RELAY_LOG_WARNING, "RLY456 [rlyd] merge: this kernel cannot merge pages: %s",
+                  strerror(errno));
+        return;
+    }
+    if ((fd = open("/sys/kernel/mm/ksm/run", O_RDONLY | O_CLOEXEC)) >= 0) {
+        if (read(fd, &run, 1) == 1 && run != '1')
+            relay_log(RELAY_LOG_WARNING,
+                      "RLY468 [rlyd] merge: the kernel does not merge pages now: "
+                      "/sys/kernel/mm/ksm/run is %c",
+                      run);
+        close(fd);
+    }
+    if (SSHD_WRAPPED && !sshdconf_value(d->cfg->sshd_config, "SshdSessionPath", path, sizeof(path)))
+        relay_log(RELAY_LOG_WARNING, "RLY469 [rlyd] merge: %s has no SshdSessionPath",
+                  d->cfg->sshd_config);
+}
+
 static apr_status_t start(rlyd *d, apr_pool_t *p, const char **why)
 {
     apr_status_t rv;
@@ -177,9 +204,8 @@ static apr_status_t start(rlyd *d, apr_pool_t *p, const char **why)
         RELAY_WHY(why, p, "cannot make an event loop: %s", strerror(errno));
         return APR_EGENERAL;
     }
-    if (d->cfg->merge && spawn_merge_pages() < 0)
-        relay_log(RELAY_LOG_WARNING, "RLY456 [rlyd] merge: this kernel cannot merge pages: %s",
-                  strerror(errno));
+    if (d->cfg->merge)
+        merge_pages(d);
     watch_signal(d, SIGHUP, on_hup);
     watch_signal(d, SIGTERM, on_stop);
     watch_signal(d, SIGINT, on_stop);

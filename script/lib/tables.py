@@ -120,7 +120,7 @@ def messages(top):
     return found
 
 
-FOLDERS = ("librelay", "mod_relay", "authkeys-cmd", "rly", "rlyd", "relayrewrite")
+FOLDERS = ("librelay", "mod_relay", "authkeys-cmd", "rly", "rlyd", "relayrewrite", "sshd-wrap")
 
 
 def sources(top):

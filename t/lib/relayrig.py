@@ -279,6 +279,9 @@ class Rig(Client):
              f"AuthorizedKeysCommand {self.program('relay-authkeys')} -c {self.conf} %u %f %t %k"),
             (r"^PidFile .*$", f"PidFile {self.dir}/run/sshd.pid"),
         ], "sshd_config")
+        # Only where the sshd here knows them.
+        text = re.sub(r"(?m)^(Sshd(Session|Auth)Path) .*/(.*)$",
+                      lambda m: f"{m[1]} {self.program(m[3])}", text)
         line = f"HostKey {hostkey}\n"
         if text.count(line) > 1:
             text = text.replace(line, "") + line
