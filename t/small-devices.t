@@ -8,7 +8,6 @@ import collections
 import contextlib
 import concurrent.futures
 import itertools
-import select
 import socket
 import struct
 import threading

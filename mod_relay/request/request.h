@@ -78,7 +78,7 @@ typedef struct mod_relay_request {
     const char *host; /* over HTTP/2: Host as the device is asked with it */
     int keepalives;   /* the visitor's connection's count, while that is hidden */
     int keepalives_hidden;
-    int unread;       /* its connection has ended, and nobody can have read the request */
+    int unread; /* its connection has ended, and nobody can have read the request */
     /* sockets.c, for as long: */
     request_rec *r;
     struct mod_relay_socket *socket; /* the connection that it has, or NULL */

@@ -89,8 +89,7 @@ static void close_wanted(void)
     mod_relay_socket *s;
 
     pthread_mutex_lock(&lock);
-    TAILQ_FOREACH(s, &all, entry)
-    {
+    for (s = TAILQ_FIRST(&all); s; s = TAILQ_NEXT(s, entry)) {
         mod_relay_device *d = mod_relay_places_device(s->backend);
 
         if (is_for_others(s->backend, d, now) ||
