@@ -16,7 +16,7 @@ SUSPECT = {
 HARMLESS = [
     r" # (oO0OoO0OoO0Oo|Redis version=|Configuration loaded|WARNING Memory overcommit|User "
     r"requested shutdown"
-    r"|Redis is now ready to exit|Server initialized|WARNING: The TCP backlog|WARNING you have "
+    r"|(Redis|Valkey) is now ready to exit|Server initialized|WARNING: The TCP backlog|WARNING you have "
     r"Transparent Huge"
     r"|WARNING Your system is configured to use the)",
     # a device that went away without a good-bye; the session is gone then, which is what counts
