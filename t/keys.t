@@ -332,8 +332,9 @@ def sessions(case):
     case.ok(not watch.programs and not os.listdir(case.witness_dir), "and nothing ran",
             watch.programs)
     master = f"{case.rig.dir}/run/master-{case.port}"
-    process = subprocess.Popen(
-        case.clients.openssh("-N", "-M", "-S", master, "-R", f"{case.listen}:{case.target}"))
+    process = subprocess.Popen(case.clients.openssh("-N", "-M", "-S", master, "-R",
+                                                    f"{case.listen}:{case.target}"),
+                               stderr=subprocess.DEVNULL)
     wait_for(lambda: case.listen in look(case.server.pid)[0], "the master's forward")
     for i in range(3):
         case.refused(f"a session over a connection that stands ({i + 1})",

@@ -53,6 +53,8 @@ def pristine(suite, variant, say):
     tarball = f"{ROOTS}/pristine-{suite}-{variant}.tar"
     if os.path.exists(tarball):
         return tarball
+    if not shutil.which("debootstrap"):
+        sys.exit("debootstrap is missing: script/bootstrap --tests installs it")
     os.makedirs(ROOTS, exist_ok=True)
     say(f"debootstrap {suite} ({variant})")
     new = f"{ROOTS}/new-{os.getpid()}"
@@ -127,8 +129,11 @@ def copy_tree(place):
                     os.unlink(f"{place}/{name}")
     for name in names:
         copy_file(f"{TOP}/{name}", f"{place}/{name}")
-    # tests and script/lint ask git which files there are
-    for argv in (["init", "-q"], ["add", "-A"]):
+    # tests and script/lint ask git which files there are, script/mutate clones the last commit
+    for argv in (["init", "-q"], ["add", "-A"], [
+            "-c", "user.name=copy", "-c", "user.email=copy@localhost", "commit", "-q",
+            "--allow-empty", "-m", "a copy"
+    ]):
         subprocess.run(["git", "-C", place, *argv], check=True, stderr=subprocess.DEVNULL)
     with open(known, "w") as f:
         f.write("\0".join(names))
