@@ -108,6 +108,9 @@ def refused(rig):
                                                                       "certificate verify failed"),
                                       ("another name", f"rediss://127.0.0.1:{rig.redis_port}",
                                        rig.redis_ca, "certificate verify failed"),
+                                      ("a spelling of its address",
+                                       f"rediss://127.1:{rig.redis_port}", rig.redis_ca,
+                                       "certificate verify failed"),
                                       ("no file of authorities", url, "/nonexistent",
                                        "/nonexistent cannot be used")):
         conf = rig.write_conf(f"{rig.dir}/etc/refused.conf", conf_url, ca)
