@@ -399,6 +399,11 @@ static apr_status_t check_whole(relay_config *cfg, apr_pool_t *p, const char **w
                   cfg->file);
         return RELAY_EINPUT;
     }
+    if (cfg->redis_ca && !cfg->redis->tls) {
+        RELAY_WHY(why, p, "%s: [redis] ca: url is not rediss://", cfg->file);
+        return RELAY_EINPUT;
+    }
+    cfg->redis->ca = cfg->redis_ca;
     return APR_SUCCESS;
 }
 

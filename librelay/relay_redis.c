@@ -6,10 +6,6 @@
 #include <apr_lib.h>
 #include <stdlib.h>
 #include <string.h>
-#ifdef HAVE_HIREDIS_SSL
-#include <hiredis/hiredis_ssl.h>
-#include <pthread.h>
-#endif
 
 #define REDIS_PORT 6379
 
@@ -193,19 +189,6 @@ const char *relay_redis_explain(const relay_redis_url *url, const char *error, a
     return apr_psprintf(p, "Redis at %s refuses: %.200s", url->shown, error);
 }
 
-#ifdef HAVE_HIREDIS_SSL
-static redisSSLContext *tls_context;
-static pthread_once_t tls_once = PTHREAD_ONCE_INIT;
-
-static void tls_setup(void)
-{
-    redisSSLContextError error;
-
-    redisInitOpenSSL();
-    tls_context = redisCreateSSLContext(NULL, "/etc/ssl/certs", NULL, NULL, NULL, &error);
-}
-#endif
-
 /* A server that does not know AUTH (rename-command) repeats what it was sent: `unknown command
  * 'AUTH', with args beginning with: 'PASSWORD'`. Only the code of an unknown answer is shown. */
 const char *relay_redis_explain_login(const relay_redis_url *url, const char *error, apr_pool_t *p)
@@ -214,17 +197,6 @@ const char *relay_redis_explain_login(const relay_redis_url *url, const char *er
         return relay_redis_explain(url, error, p);
     return apr_psprintf(p, "Redis at %s refuses the login that relay.conf has (%.*s)", url->shown,
                         (int)strspn(error, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"), error);
-}
-
-apr_status_t relay_redis_tls(redisContext *c)
-{
-#ifdef HAVE_HIREDIS_SSL
-    pthread_once(&tls_once, tls_setup);
-    return tls_context && redisInitiateSSLWithContext(c, tls_context) == REDIS_OK ? APR_SUCCESS
-                                                                                  : APR_EGENERAL;
-#else
-    return APR_ENOTIMPL;
-#endif
 }
 
 /* One step of the login; 1 when Redis said yes. */
@@ -279,7 +251,7 @@ apr_status_t relay_redis_connect(redisContext **out, const relay_redis_url *url,
         goto fail;
     }
     redisSetTimeout(c, tv);
-    if (url->tls && relay_redis_tls(c) != APR_SUCCESS) {
+    if (url->tls && relay_redis_tls(c, url) != APR_SUCCESS) {
         RELAY_WHY(why, p, "TLS with Redis at %s failed: %s", url->shown, c->errstr);
         goto fail;
     }

@@ -18,6 +18,7 @@ typedef struct relay_redis_url {
     const char *password; /* NULL: no AUTH */
     int db;
     int tls;           /* rediss:// */
+    const char *ca;    /* the authorities that may sign its certificate; NULL: the system's */
     const char *shown; /* the URL for messages, without user and password */
 } relay_redis_url;
 
@@ -40,10 +41,13 @@ apr_status_t relay_redis_connect(redisContext **out, const relay_redis_url *url,
                                  apr_interval_time_t timeout, apr_pool_t *p, const char **why);
 
 /**
- * Starts TLS for rediss:// on a connection that the caller has just made itself, as rlyd does.
- * @return APR_SUCCESS; APR_ENOTIMPL where this build's hiredis has no TLS; or APR_EGENERAL
+ * Starts TLS for rediss:// on a connection that the caller has just made itself, as rlyd does. The
+ * server's certificate has to be url->host's own. On a connection that does not block the
+ * handshake goes on with what is read and written; a certificate that is refused then ends it.
+ * @return APR_SUCCESS; APR_ENOTIMPL where this build's hiredis has no TLS; or APR_EGENERAL with
+ * c->errstr
  */
-apr_status_t relay_redis_tls(redisContext *c);
+apr_status_t relay_redis_tls(redisContext *c, const relay_redis_url *url);
 
 /**
  * Explains an error reply of Redis to people (read-only replica, out of memory, wrong password,

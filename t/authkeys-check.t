@@ -284,6 +284,27 @@ def agrees_with_sshd(hostkey):
 
 
 @test
+def penalties(hostkey):
+    """An sshd that locks addresses out is spoken of, and one that does not is not."""
+    grant()
+    known = run(["/usr/sbin/sshd", "-T", "-f", "/dev/null", "-h", hostkey], check=False)
+    if "persourcepenalties" not in known.stdout:
+        says(check(FP, conf=relay_conf("old.conf", sshd_conf(hostkey, PROGRAM))), 0,
+             "^(?s:(?!locks out).)*$", "an sshd without penalties")
+        return tap.skip("penalties", "this sshd has none; OpenSSH 9.8 and newer have")
+    for name, line, told in (("as sshd is", "", True), ("off", "PerSourcePenalties no\n", False),
+                             ("on, then off", "persourcepenalties=yes\nPerSourcePenalties no\n",
+                              True), ("limited", "PerSourcePenalties authfail:1s\n", True)):
+        conf = sshd_conf(hostkey, PROGRAM, extra=line)
+        effective = run(["/usr/sbin/sshd", "-T", "-f", conf]).stdout
+        tap.is_("persourcepenalties no\n" not in effective, told, f"{name}: sshd -T says the same")
+        answer = check(FP, conf=relay_conf("penalties.conf", conf))
+        says(answer, 0,
+             f"locks out .*: where it listens, {conf} needs" if told else "^(?s:(?!locks out).)*$",
+             f"penalties {name}")
+
+
+@test
 def finds_conf(hostkey):
     """Without -c it goes by the relay.conf that sshd's configuration names, wherever and however
     that is written."""

@@ -339,8 +339,8 @@ async def greeting(rig, name, origin):
                                       port=rig.https_port,
                                       origin=origin) as ws:
             return await asyncio.wait_for(ws.recv(), 20)
-    except websockets.exceptions.InvalidStatusCode as e:
-        return e.status_code
+    except websockets.exceptions.InvalidHandshake as e:  # its form has changed in version 14
+        return e.status_code if hasattr(e, "status_code") else e.response.status_code
 
 
 @test

@@ -74,7 +74,7 @@ def rig():
 def pki(rig):
     where = f"{rig.dir}/pki"
     return {
-        "good": certificate(f"{where}/good"), "expired": certificate(f"{where}/expired", days=-1),
+        "good": certificate(f"{where}/good"), "expired": certificate(f"{where}/expired", days=0),
         "small": certificate(f"{where}/small", 1024, "sha1"), "dh": dh_parameters(f"{where}/dh")
     }
 

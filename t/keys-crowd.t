@@ -8,6 +8,7 @@ flood.t.)
 """
 import os
 import re
+import signal
 import socket
 import threading
 import time
@@ -247,6 +248,33 @@ def tries(rig, device, way, port):
            f"{way}: who tries keys is cut off after 3", tries)
     transport.close()
     rig.rly("close", tunnel["id"])
+
+
+@test
+def refused(rig, device, neighbour):
+    """A device whose tunnel was closed goes on trying, and while Redis is away all are refused: who
+    shares their address gets in afterwards (PerSourcePenalties). A handed over connection has no
+    sshd that would remember it."""
+    known = run(["/usr/sbin/sshd", "-T", "-f", f"{rig.dir}/etc/sshd_config"]).stdout
+    if "persourcepenalties" not in known:
+        tap.skip("refused logins lock nobody out", "this sshd has no PerSourcePenalties")
+        return
+    rig.expect("RLY111|RLY430|RLY204|AuthorizedKeysCommand .* failed, status")
+    redis, port = rig.servers["redis"], ("-o", f"Port={rig.ssh_port}")
+    for what in ("closed", "Redis is away"):
+        tunnel, good = rig.open(device.url), rig.open(device.url)
+        if what == "closed":
+            rig.rly("close", tunnel["id"])
+        else:
+            redis.signal(signal.SIGSTOP)
+        for _ in range(5):  # four would have been one too many
+            said = run(["ssh", "-N", "-F", f"{tunnel['bundle']}/config", *port, "relay"],
+                       check=False).stderr
+        redis.signal(signal.SIGCONT)
+        tap.like(said, r"Permission denied \(publickey\)", f"{what}: refused each time, as ever")
+        session = rig.connect(good, args=port)
+        tap.ok(rig.listening(good), f"{what}: a neighbour gets in at once")
+        session.stop()
 
 
 tap.run()

@@ -300,8 +300,9 @@ def upgrade(rig):
 
 
 class Expecter(TLSTrap):
-    """Reads no more than the head before it decides what to do: /continue says 100, /never reads
-    the body and says nothing, /refuse and /final answer at once."""
+    """Reads no more than the head before it decides what to do: /continue says 100, and so does
+    /kept, which keeps the connection; /never reads the body and says nothing, /refuse and /final
+    answer at once."""
     def __init__(self, rig, scheme):
         self.scheme = scheme
         super().__init__(rig)
@@ -323,11 +324,13 @@ class Expecter(TLSTrap):
                 elif target == b"/final":
                     connection.sendall(OK + b"Connection: close\r\nContent-Length: 2\r\n\r\nno")
                 else:
-                    if target == b"/continue":
+                    if target in (b"/continue", b"/kept"):
                         connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
                     body = b"%d" % len(stream.read(size))
-                    connection.sendall(OK + b"Connection: close\r\nContent-Length: %d\r\n\r\n%s" %
-                                       (len(body), body))
+                    kept = b"keep-alive" if target == b"/kept" else b"close"
+                    connection.sendall(OK + b"Connection: %s\r\nContent-Length: %d\r\n\r\n%s" %
+                                       (kept, len(body), body))
+                    stream.read(1 if target == b"/kept" else 0)
         except OSError:
             pass
 
@@ -355,7 +358,7 @@ class H2Expecter(Listener):
                         stream = getattr(event, "stream_id", 0)
                         if isinstance(event, events.RequestReceived):
                             paths[stream], size[stream] = dict(event.headers)[":path"], 0
-                            if paths[stream] == "/continue":
+                            if paths[stream] in ("/continue", "/kept"):
                                 h2.send_headers(stream, [(":status", "100")])
                             elif paths[stream] == "/refuse":
                                 answer(stream, "417")
@@ -366,7 +369,7 @@ class H2Expecter(Listener):
                             if event.flow_controlled_length:
                                 h2.acknowledge_received_data(event.flow_controlled_length, stream)
                         elif isinstance(event, events.StreamEnded):
-                            if paths[stream] in ("/continue", "/never"):
+                            if paths[stream] in ("/continue", "/kept", "/never"):
                                 answer(stream, "200", b"%d" % size[stream])
                     connection.sendall(h2.data_to_send())
             except (OSError, ProtocolError):
@@ -424,11 +427,11 @@ def expect(rig):
         rig.connect(tunnels[device.scheme])
     cases = list(
         itertools.product(tunnels, (expecting_h1, expecting_h2),
-                          ("/continue", "/never", "/refuse", "/final"))) * 2
+                          ("/continue", "/kept", "/never", "/refuse", "/final"))) * 2
     body = b"z" * 16000
     wanted = {
-        "/continue": (200, b"16000"), "/never": (200, b"16000"), "/refuse": (417, b""), "/final":
-        (200, b"no")
+        "/continue": (200, b"16000"), "/kept": (200, b"16000"), "/never": (200, b"16000"),
+        "/refuse": (417, b""), "/final": (200, b"no")
     }
 
     def ask(scheme, visitor, path):
@@ -439,7 +442,7 @@ def expect(rig):
 
     for (scheme, visitor, path), got in zip(cases, at_once(ask, cases)):
         tap.is_(got[1:], wanted[path], f"{scheme}:// {visitor.__name__}: {path}")
-        if path in ("/continue", "/never"):
+        if path in ("/continue", "/kept", "/never"):
             tap.ok(got[0] is True, "… and the visitor was told to go on", got)
 
 

@@ -71,7 +71,13 @@ static apr_status_t on_read(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mod
             e->rest = "HTTP/1.1 100 Continue" CRLF CRLF;
         e->over = 1;
     }
-    if (e->rest && *e->rest && (mode == AP_MODE_GETLINE || mode == AP_MODE_READBYTES)) {
+    if (!e->rest || !*e->rest) {
+        /* Now: ap_add_input_filter() would put HTTP_IN, which knows where the answer ends, before
+         * this filter, and r->input_filters would not begin with it. */
+        if (e->over)
+            ap_remove_input_filter(f);
+    }
+    else if (mode == AP_MODE_GETLINE || mode == AP_MODE_READBYTES) {
         apr_size_t length = mode == AP_MODE_GETLINE
                                 ? (apr_size_t)(strchr(e->rest, '\n') - e->rest) + 1
                                 : strlen(e->rest);

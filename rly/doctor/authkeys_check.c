@@ -119,6 +119,8 @@ static int host_is_right(checking *c, const relay_config *cfg)
         printf("No device can log in: %s.\n", why);
         right = 0;
     }
+    if (hostcheck_penalties(cfg->sshd, c->sshd_config, c->p, &why) != APR_SUCCESS)
+        printf("Note: %s.\n", why);
     if (hostcheck_become(user, c->p, &why) != APR_SUCCESS) {
         printf("sshd cannot run relay-authkeys: %s.\n", why);
         return 0;

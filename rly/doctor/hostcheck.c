@@ -9,16 +9,17 @@
 #include <shadow.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "hostcheck.h"
+#include "relay_sshdconf.h"
 
-/* Only Debian's sshd, and those built from it, know the keyword DebianBanner. */
-static int is_debians(const char *sshd)
+/* sshd has the keywords that it knows in lower case, each with a NUL around it. */
+static int knows(const char *sshd, const char *keyword)
 {
-    static const char keyword[] = "debianbanner";
     struct stat st;
     int fd = open(sshd, O_RDONLY | O_CLOEXEC), found = 0;
     void *mem;
@@ -26,7 +27,7 @@ static int is_debians(const char *sshd)
     if (fd >= 0 && fstat(fd, &st) == 0 && st.st_size > 0) {
         mem = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
         if (mem != MAP_FAILED) {
-            found = memmem(mem, (size_t)st.st_size, keyword, sizeof(keyword)) != NULL;
+            found = memmem(mem, (size_t)st.st_size, keyword, strlen(keyword) + 1) != NULL;
             munmap(mem, (size_t)st.st_size);
         }
     }
@@ -119,7 +120,8 @@ apr_status_t hostcheck_program(const char *path, const char *user, const char *s
 {
     char real[PATH_MAX], walk[PATH_MAX], *up;
     struct stat st;
-    int debians = is_debians(sshd);
+    /* Only Debian's sshd, and those built from it, know this one. */
+    int debians = knows(sshd, "debianbanner");
     apr_status_t rv;
 
     if (*path != '/') {
@@ -187,4 +189,31 @@ apr_status_t hostcheck_login(const char *user, apr_pool_t *p, const char **why)
         return APR_EGENERAL;
     }
     return APR_SUCCESS;
+}
+
+/* sshd takes the first value. */
+static void take_penalties(void *baton, const relay_sshdconf_line *line, apr_pool_t *p)
+{
+    const char **value = baton;
+    char *rest = line->rest;
+
+    if (!*value && !line->conditional && strcasecmp(line->keyword, "PerSourcePenalties") == 0)
+        *value = apr_pstrdup(p, relay_sshdconf_argument(&rest));
+}
+
+apr_status_t hostcheck_penalties(const char *sshd, const char *config, apr_pool_t *p,
+                                 const char **why)
+{
+    const char *value = NULL, *trouble = NULL;
+
+    if (!knows(sshd, "persourcepenalties"))
+        return APR_SUCCESS;
+    relay_sshdconf_read(config, "", take_penalties, &value, p, &trouble);
+    if (trouble || (value && strcasecmp(value, "no") == 0))
+        return APR_SUCCESS;
+    RELAY_WHY(why, p,
+              "after refused logins this sshd locks out the address, which devices behind one NAT "
+              "share: where it listens, %s needs the line `PerSourcePenalties no`",
+              config);
+    return APR_EGENERAL;
 }

@@ -36,4 +36,12 @@ apr_status_t hostcheck_program(const char *path, const char *user, const char *s
  */
 apr_status_t hostcheck_login(const char *user, apr_pool_t *p, const char **why);
 
+/**
+ * Checks that one device's refused logins lock out no other (PerSourcePenalties of OpenSSH 9.8 and
+ * newer, on by default). A configuration that cannot be read is not judged.
+ * @return APR_SUCCESS, or APR_EGENERAL with *why
+ */
+apr_status_t hostcheck_penalties(const char *sshd, const char *config, apr_pool_t *p,
+                                 const char **why);
+
 #endif

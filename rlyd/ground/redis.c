@@ -275,7 +275,10 @@ static void take_login_answer(rlyd *d, const redisReply *r, uint64_t id, const c
     if (link->state != LINK_CONNECTING)
         return;
     if (!r) {
-        link_failed(link, "it refuses us, see the line before");
+        /* Of a handshake that fails later than redisInitiateSSL() hiredis says errno's text. */
+        link_failed(link, !link->ac || !link->ac->err ? "it refuses us, see the line before"
+                          : d->cfg->redis->tls        ? "TLS with it failed (`rly list' says why)"
+                                                      : link->ac->errstr);
         return;
     }
     if (!reply_is_status(r, expected)) {
@@ -330,6 +333,8 @@ static void link_login(redis_link *link)
 
 static void link_attach(redis_link *link, redisAsyncContext *ac)
 {
+    const relay_redis_url *url = link->d->cfg->redis;
+
     if (!ac || ac->err) {
         link->state = LINK_CONNECTING;
         link_failed(link, ac ? ac->errstr : "out of memory");
@@ -342,8 +347,8 @@ static void link_attach(redis_link *link, redisAsyncContext *ac)
     guard_reader(link, ac->c.reader);
     link->state = LINK_CONNECTING;
     evutil_make_socket_closeonexec(ac->c.fd);
-    if (link->d->cfg->redis->tls && relay_redis_tls(&ac->c) != APR_SUCCESS) {
-        link_failed(link, "TLS could not be started");
+    if (url->tls && relay_redis_tls(&ac->c, url) != APR_SUCCESS) {
+        link_failed(link, ac->c.errstr);
         return;
     }
     if (redisLibeventAttach(ac, link->d->base) != REDIS_OK) {

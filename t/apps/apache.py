@@ -95,14 +95,15 @@ mkcol folder
 put {dir}/file one
 copy one folder/two
 move one "folder/th ree"
-move folder/ moved/
-lock moved/two
-put {dir}/file moved/two
-unlock moved/two
-propset moved/two colour green
-propget moved/two colour
-get moved/two {dir}/back
-delete "moved/th ree"
+mkcol moved
+move folder moved/
+lock moved/folder/two
+put {dir}/file moved/folder/two
+unlock moved/folder/two
+propset moved/folder/two colour green
+propget moved/folder/two colour
+get moved/folder/two {dir}/back
+delete "moved/folder/th ree"
 quit
 """
 
@@ -142,6 +143,6 @@ DavLockDB "{dir}/locks"
             os.path.relpath(os.path.join(where, name), f"{self.dir}/www/files")
             for where, folders, files in os.walk(f"{self.dir}/www/files") for name in files
             if ".DAV" not in where)
-        tap.is_(there, ["moved/two"], "webdav: files are where they were moved to")
+        tap.is_(there, ["moved/folder/two"], "webdav: files are where they were moved to")
         same = run(["cmp", f"{self.dir}/file", f"{self.dir}/back"], check=False)
         tap.is_(same.returncode, 0, "webdav: what comes back is what was sent")

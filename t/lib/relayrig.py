@@ -29,7 +29,6 @@ import shutil
 import signal
 import socket
 import ssl
-import subprocess
 import sys
 import tempfile
 import time
@@ -286,19 +285,7 @@ class Rig(Client):
         if text.count(line) > 1:
             text = text.replace(line, "") + line
         with open(conf, "w") as f:
-            f.write(f"{self.sshd_extra}\n{self.sshd_penalties(hostkey)}\n{text}")
-
-    @staticmethod
-    def sshd_penalties(hostkey):
-        """All devices of a rig have one address, as behind a NAT; see sshd_config's remark. OpenSSH
-        9.7 and older have no penalties."""
-        line = "PerSourcePenalties no"
-        known = subprocess.run(
-            ["/usr/sbin/sshd", "-T", "-f", "/dev/null", "-h", hostkey, "-o", line],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL)
-        return "" if known.returncode else line
+            f.write(f"{self.sshd_extra}\n{text}")
 
     def _banner(self):
         try:

@@ -15,10 +15,8 @@ SUSPECT = {
 # Lines that stand in every run and mean nothing here.
 HARMLESS = [
     r" # (oO0OoO0OoO0Oo|Redis version=|Configuration loaded|WARNING Memory overcommit|User "
-    r"requested shutdown"
-    r"|Redis is now ready to exit|Server initialized|WARNING: The TCP backlog|WARNING you have "
-    r"Transparent Huge"
-    r"|WARNING Your system is configured to use the)",
+    r"requested shutdown|(Redis|Valkey) is now ready to exit|Server initialized|WARNING: The TCP "
+    r"backlog|WARNING you have Transparent Huge|WARNING Your system is configured to use the)",
     # a device that went away without a good-bye; the session is gone then, which is what counts
     r"^(kex_exchange_identification|banner exchange): ",
     # the distribution's own packages are of different ages: mod_ssl was built with a newer OpenSSL

@@ -1,0 +1,151 @@
+#!/usr/bin/python3
+# Licensed under the Apache License, Version 2.0; see LICENSE.
+"""Redis by TLS (rediss://): every part works by it and asks whose certificate it is. And Valkey in
+Redis's place."""
+import os
+import re
+import shutil
+import time
+
+from lib import fixture, free_port, Rig, rigpki, run, Server, tap, test, wait, wait_for, within
+
+VALKEY = "/usr/bin/valkey-server"
+
+
+class OtherRedis(Rig):
+    """A rig with another program in Redis's place, or with a port for TLS."""
+    def __init__(self, program="/usr/bin/redis-server", tls=False):
+        self.redis_program = program
+        super().__init__(rlyd=True, start=False)
+        if tls:
+            where = f"{self.dir}/redis-pki"
+            os.mkdir(where)
+            self.redis_ca, cert, key = rigpki.make(where, "localhost")
+            self.redis_port = free_port()
+            self.redis_extra = (f"tls-port {self.redis_port}\ntls-cert-file {cert}\n"
+                                f"tls-key-file {key}\ntls-ca-cert-file {self.redis_ca}\n"
+                                "tls-auth-clients no\n")
+            self.write_conf(self.conf, f"rediss://localhost:{self.redis_port}", self.redis_ca)
+
+    def write_conf(self, path, url, ca, *changes):
+        """A relay.conf with another Redis; returns its path."""
+        with open(self.conf) as f:
+            text = re.sub("(?m)^ca = .*\n", "", f.read())
+        text = re.sub("(?m)^url = .*$", f"url = {url}" + (f"\nca = {ca}" if ca else ""), text)
+        for old, new in changes:
+            text = text.replace(old, new)
+        with open(path, "w") as f:
+            f.write(text)
+        os.chmod(path, 0o644)
+        return path
+
+    def _add(self, name, argv, ready, env=None):
+        if name == "redis":
+            argv = [self.redis_program, *argv[1:]]
+        super()._add(name, argv, ready, env)
+
+
+def list_with(rig, conf):
+    """`rly list' with a relay.conf: exit status and what it says."""
+    return run([rig.program("rly"), "list"], check=False, env=dict(os.environ, RELAY_CONF=conf))
+
+
+def works(rig, what):
+    """A tunnel from its beginning to its end, with the news that Redis has for others."""
+    device = rig.device("nas")
+    tunnel = rig.open(device.url)
+    session = rig.connect(tunnel)
+    tap.is_(rig.get(tunnel)[0], 200, f"{what}: a device gets in and is reached")
+    wait_for(lambda: rig.redis("HLEN", "relay:live:relay1") == "1", "live:", 5)
+    rig.rly("close", tunnel["id"])
+    took = wait(lambda: rig.get(tunnel)[0] == 410)
+    tap.ok(within(2, took), f"{what}: httpd is told of the end", took)
+    took = wait(lambda: session.process.poll() is not None)
+    tap.ok(within(2, took), f"{what}: and so is rlyd", took)
+    return device
+
+
+@fixture
+def build():
+    """Says so, and takes the tests out, where this build's hiredis has no TLS."""
+    rig = OtherRedis()
+    said = list_with(rig, rig.write_conf(rig.conf, "rediss://localhost:1", None))
+    rig.stop()
+    if "this build has none" in said.stderr:
+        tap.is_(said.returncode, 1, "without TLS rediss:// is a mistake in relay.conf, and said")
+    return "this build has none" not in said.stderr
+
+
+@test
+def by_tls(build):
+    if not build:
+        tap.skip("rediss://", "this build's hiredis has no TLS (1.0 and later have)")
+        return
+    rig = OtherRedis(tls=True)
+    rig.start()
+    device = works(rig, "rediss://")
+    clients = rig.redis("CLIENT", "LIST", "TYPE", "normal")
+    tap.ok(f"laddr=127.0.0.1:{rig.redis_port}" in clients, "rediss://: the parts come by it",
+           clients)
+    rig.expect("SSL routines|RLY11[01]|RLY430")
+    refused(rig)
+    tunnel = rig.open(device.url)
+    rig.connect(tunnel)
+    rig.redis("CLIENT", "KILL", "TYPE", "normal")
+    rig.redis("CLIENT", "KILL", "TYPE", "pubsub")
+    took = wait(lambda: rig.get("unheard-of")[0] == 404)
+    tap.ok(within(5, took), "rediss://: the links come back by themselves", took)
+    wait_for(lambda: rig.redis("HLEN", "relay:live:relay1") == "1", "live:", 10)
+    rig.ends_cleanly("rediss://: the rig")
+
+
+def refused(rig):
+    """Servers that cannot prove to be Redis."""
+    url = f"rediss://localhost:{rig.redis_port}"
+    for what, conf_url, ca, words in (("another authority", url, rig.ca,
+                                       "certificate verify failed"), ("the system's authorities",
+                                                                      url, None,
+                                                                      "certificate verify failed"),
+                                      ("another name", f"rediss://127.0.0.1:{rig.redis_port}",
+                                       rig.redis_ca, "certificate verify failed"),
+                                      ("a spelling of its address",
+                                       f"rediss://127.1:{rig.redis_port}", rig.redis_ca,
+                                       "certificate verify failed"),
+                                      ("no file of authorities", url, "/nonexistent",
+                                       "/nonexistent cannot be used")):
+        conf = rig.write_conf(f"{rig.dir}/etc/refused.conf", conf_url, ca)
+        said = list_with(rig, conf)
+        tap.is_(said.returncode, 3, f"{what}: rly does not go on")
+        tap.like(said.stderr, words, f"{what}: and says why")
+        conf = rig.write_conf(conf, conf_url, ca, ("rlyd.sock", "refused.sock"),
+                              ("rlyd.pid", "refused.pid"))
+        log = f"{rig.dir}/refused.out"
+        server = Server(rig,
+                        "rlyd", [rig.program("rlyd"), "-f", "-c", conf],
+                        lambda log=log: "RLY430" in open(log).read(),
+                        log)
+        server.start()
+        server.stop()
+        tap.like(
+            open(log).read(),
+            rf"RLY430 Redis at {conf_url}: (TLS with it failed|the host name|.*{words})",
+            f"{what}: rlyd neither, and says so")
+        os.remove(log)
+
+
+@test
+def valkey():
+    if not shutil.which(VALKEY):
+        tap.skip("Valkey", "valkey-server is not installed (Debian 13 has it)")
+        return
+    rig = OtherRedis(VALKEY)
+    rig.start()
+    works(rig, "Valkey")
+    took = rig.open("8080", ttl="2s")
+    time.sleep(2)
+    status = wait(lambda: rig.get(took)[0] == 410)
+    tap.ok(within(2, status), "Valkey: a time that is over is over", status)
+    rig.ends_cleanly("Valkey: the rig")
+
+
+tap.run()
