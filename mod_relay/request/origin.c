@@ -173,8 +173,6 @@ void mod_relay_origin_begin(request_rec *r, mod_relay_request *rr)
     int own = forwarded && (*rr->route.authority || !rr->server->has_domain);
 
     change_urls(r, rr);
-    if (!rr->route.forwarded)
-        mod_relay_fields_drop(mod_relay_secrets_own_fields(r, rr), tells_of_proxy, r->pool);
     if (own) {
         mod_relay_secrets_own_fields(r, rr);
         add_forwarded(r, rr);
