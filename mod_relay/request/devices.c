@@ -7,6 +7,9 @@
 
 /* A device's place is one of so many. */
 #define WAYS 4
+/* A device that has had so many connections at the same time is not looked at any more, unless it
+ * refuses one all the same. */
+#define CAPABLE 16
 /* So long a device is known to be small, after it last refused a connection, */
 #define KNOWN_FOR apr_time_from_sec(600)
 /* and so long its number is not tried to be raised: a request that waits in vain has a try. */
@@ -69,10 +72,12 @@ int mod_relay_device_may_refuse(const mod_relay_device *d, unsigned n, apr_time_
     if (is_small(d, now))
         return !d->limit || n > d->limit ||
                now - d->freed < 2 * mod_relay_device_refuses_after(d, 1, now);
-    if (n <= 1 || n > d->proved)
-        return n > 1;
+    if (n <= 1 || d->proved >= CAPABLE)
+        return 0;
+    if (n > d->proved)
+        return 1;
     /* For the device one that has just been closed counts a little longer. */
-    return n == d->proved && now - d->freed < mod_relay_device_refuses_after(d, n, now);
+    return n == d->proved && now - d->freed < mod_relay_device_refuses_after(d, 1, now);
 }
 
 apr_interval_time_t mod_relay_device_refuses_after(const mod_relay_device *d, unsigned n,

@@ -47,7 +47,7 @@ int mod_relay_device_is_closing(const mod_relay_device *d, apr_time_t now);
 /** May it refuse its nth connection? Until that is known nothing is sent on it. */
 int mod_relay_device_may_refuse(const mod_relay_device *d, unsigned n, apr_time_t now);
 
-/** So soon it refuses the nth of its connections, if it does. */
+/** So soon it refuses a new connection, if it does; the nth of those that come at this time. */
 apr_interval_time_t mod_relay_device_refuses_after(const mod_relay_device *d, unsigned n,
                                                    apr_time_t now);
 

@@ -37,7 +37,6 @@
 
 /* ---- counts */
 
-/* kind: `+' for connections, `=' for those that have had an answer */
 static const char *key_of(char *buf, char kind, const mod_relay_device *d)
 {
     apr_snprintf(buf, KEY_SIZE, "%c%" APR_UINT64_T_HEX_FMT, kind, d->key);
@@ -281,7 +280,7 @@ int mod_relay_place_settle(mod_relay_request *rr, conn_rec *c, apr_socket_t *csd
 {
     apr_os_sock_t fd;
     int status = OK, waits = 0;
-    unsigned n;
+    unsigned cell, n;
     turn t;
 
     memset(how, 0, sizeof(*how));
@@ -290,10 +289,11 @@ int mod_relay_place_settle(mod_relay_request *rr, conn_rec *c, apr_socket_t *csd
         return OK;
     if (!rr->place)
         rr->place = mod_relay_place_take('+', t.device, UINT_MAX, NULL);
-    n = mod_relay_places_count('+', t.device);
-    if (!mod_relay_device_may_refuse(t.device, n, how->begun))
+    if (!mod_relay_device_may_refuse(t.device, mod_relay_places_count('+', t.device), how->begun))
         return OK;
     how->waited = 1;
+    cell = mod_relay_place_take('~', t.device, UINT_MAX, NULL);
+    n = mod_relay_places_count('~', t.device);
     while (is_refused(fd, t.device, n, how->begun)) {
         apr_time_t now = mod_relay_clock();
 
@@ -307,6 +307,7 @@ int mod_relay_place_settle(mod_relay_request *rr, conn_rec *c, apr_socket_t *csd
         status = OK;
         how->begun = mod_relay_clock();
     }
+    mod_relay_place_give(&cell);
     if (waits)
         mod_relay_turn_end(&t.turn);
     return status;

@@ -40,7 +40,8 @@ int mod_relay_place_settle(mod_relay_request *rr, conn_rec *c, apr_socket_t *csd
                            mod_relay_connected *how);
 
 /**
- * @param kind `+' for a place, `=' for a connection that has had an answer
+ * @param kind `+' for a place, `=' for a connection that has had an answer, `~' for one that may
+ * still be refused
  * @param refused out, unless NULL: the device has `limit` already
  * @return its cell; 0 when it is refused, or cannot be counted
  */

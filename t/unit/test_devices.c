@@ -73,6 +73,10 @@ static void test_looked_at(void)
     ok(!mod_relay_device_may_refuse(&d, 6, NOW + S), "within its number none is, after a while");
     ok(mod_relay_device_may_refuse(&d, 7, NOW + S), "one above it is");
     ok(!mod_relay_device_may_refuse(&d, 1, NOW + 700 * S), "all that is forgotten some day");
+    d = (mod_relay_device){.proved = 16};
+    ok(!mod_relay_device_may_refuse(&d, 100, NOW), "a device that has had many is not looked at");
+    mod_relay_device_refuses(&d, 5 * MS, NOW);
+    ok(mod_relay_device_may_refuse(&d, 100, NOW), "unless it refuses one all the same");
 }
 
 static void test_how_long(void)
