@@ -15,6 +15,7 @@
 #include "patience.h"
 #include "hooks.h"
 #include "sockets.h"
+#include "visitor.h"
 
 #include <apr_optional_hooks.h>
 #include <apr_portable.h>
@@ -23,7 +24,6 @@
 #include <mod_proxy.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <poll.h>
 #include <util_filter.h>
 
 #define SLICE apr_time_from_sec(1)
@@ -36,10 +36,6 @@
 #define KEEPALIVE_IDLE_S 60
 #define KEEPALIVE_INTERVAL_S 15
 #define KEEPALIVE_PROBES 4
-
-#ifndef POLLRDHUP
-#define POLLRDHUP 0
-#endif
 
 typedef struct mod_relay_patience {
     request_rec *r;
@@ -66,19 +62,12 @@ int mod_relay_patience_is_grpc(const request_rec *r)
 
 /* ---- the visitor */
 
-static apr_socket_t *visitor_socket(const request_rec *r)
-{
-    conn_rec *c = r->connection;
-
-    return ap_get_conn_socket(c->master ? c->master : c);
-}
-
 /* A visitor whose network is gone sends nothing that says so. */
 static void probe_visitor(patience *p)
 {
     static const int idle = KEEPALIVE_IDLE_S, interval = KEEPALIVE_INTERVAL_S,
                      probes = KEEPALIVE_PROBES;
-    apr_socket_t *socket = visitor_socket(p->r);
+    apr_socket_t *socket = mod_relay_visitor_socket(p->r);
     apr_os_sock_t fd;
 
     if (p->probed || !socket || apr_os_sock_get(&fd, socket) != APR_SUCCESS)
@@ -88,21 +77,6 @@ static void probe_visitor(patience *p)
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
-}
-
-int mod_relay_patience_visitor_left(request_rec *r)
-{
-    conn_rec *c = r->connection;
-    struct pollfd visitor = {.events = POLLRDHUP};
-    apr_os_sock_t fd;
-
-    /* Over HTTP/2 another thread reads what the visitor sends, and tells this one. */
-    if (c->aborted || (c->master && c->master->aborted))
-        return 1;
-    if (c->master || apr_os_sock_get(&fd, visitor_socket(r)) != APR_SUCCESS)
-        return 0;
-    visitor.fd = fd;
-    return poll(&visitor, 1, 0) > 0;
 }
 
 /* mod_proxy_http takes a read that failed for the device's fault, and logs it as an error. */
@@ -174,7 +148,7 @@ static apr_status_t on_read(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mod
             break;
         waited += slice;
         mod_relay_sockets_silent(p->rr);
-        if (mod_relay_patience_visitor_left(p->r))
+        if (mod_relay_visitor_has_left(p->r))
             rv = leave(p);
         else if (waited >= limit)
             rv = give_up(p);

@@ -19,9 +19,6 @@ void mod_relay_patience_answered(mod_relay_request *rr);
 /** The device has agreed to another protocol (101): the same holds for that. */
 void mod_relay_patience_upgraded(mod_relay_request *rr);
 
-/** Has the visitor left? Any request's thread, about its own request. */
-int mod_relay_patience_visitor_left(request_rec *r);
-
 /** mod_proxy is done. */
 void mod_relay_patience_end(request_rec *r, mod_relay_request *rr);
 

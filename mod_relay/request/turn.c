@@ -2,7 +2,7 @@
 
 #include "turn.h"
 #include "mod_relay.h"
-#include "patience.h"
+#include "visitor.h"
 
 #include <apr_atomic.h>
 
@@ -33,7 +33,7 @@ int mod_relay_turn_wait(mod_relay_turn *turn, apr_time_t quiet_until)
     apr_sleep(MOMENT);
     now = mod_relay_clock();
     return (now - turn->began) / LOOK_EVERY == (before - turn->began) / LOOK_EVERY ||
-           !mod_relay_patience_visitor_left(turn->r);
+           !mod_relay_visitor_has_left(turn->r);
 }
 
 void mod_relay_turn_end(mod_relay_turn *turn)
