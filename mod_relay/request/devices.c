@@ -18,7 +18,8 @@
 #define THERE_FOR apr_time_from_sec(3)
 
 /* How soon a device refuses, where nobody knows how far away it is, and the bounds of that. The
- * first answer of a connection takes two round trips, and a refusal one. */
+ * first answer of a connection takes two round trips, and a refusal one. A late answer tells only
+ * that the page is slow, perhaps. */
 #define REFUSES_AFTER_UNKNOWN apr_time_from_msec(250)
 #define REFUSES_AFTER_MIN apr_time_from_msec(15)
 #define REFUSES_AFTER_MAX apr_time_from_sec(2)
@@ -87,7 +88,7 @@ apr_interval_time_t mod_relay_device_refuses_after(const mod_relay_device *d, un
 
     if (is_small(d, now) && d->refusal)
         span = REFUSES_AFTER_MIN + 4 * (apr_interval_time_t)d->refusal;
-    else if (d->first)
+    else if (d->first < REFUSES_AFTER_UNKNOWN - 2 * REFUSES_AFTER_MIN && d->first)
         span = 2 * REFUSES_AFTER_MIN + (apr_interval_time_t)d->first;
     span += n * REFUSES_AFTER_EACH;
     return span < REFUSES_AFTER_MAX ? span : REFUSES_AFTER_MAX;

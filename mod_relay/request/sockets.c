@@ -226,7 +226,7 @@ void mod_relay_socket_failed(mod_relay_socket *s, int unread)
         mod_relay_places_learn(d, n - 1, mod_relay_device_refuses_after(d, 1, mod_relay_clock()));
     else if (s->unproved)
         mod_relay_device_refuses_later(d);
-    else if (n > d->proved)
+    else if (n > 1 && n > d->proved)
         mod_relay_device_refuses(d, 0, mod_relay_clock());
     d->freed = mod_relay_clock(); /* whatever it was, the next ones are looked at */
 }

@@ -182,8 +182,8 @@ static apr_size_t head_size(const request_rec *r)
  */
 static int is_unread(const mod_relay_request *rr, apr_status_t rv)
 {
-    return APR_STATUS_IS_ECONNRESET(rv) && strcmp(rr->route.scheme, "http") == 0 &&
-           !ap_request_has_body(rr->r) && head_size(rr->r) < HEAD_AT_ONCE;
+    return APR_STATUS_IS_ECONNRESET(rv) && !ap_request_has_body(rr->r) &&
+           head_size(rr->r) < HEAD_AT_ONCE;
 }
 
 /* A read of an answer of which nothing has come so far. */
@@ -216,7 +216,8 @@ static void on_first_read(ap_filter_t *f, apr_status_t rv, const apr_bucket_brig
             show_url(w->rr, 1);
         }
     }
-    else if (!w->answers && w->socket && !w->failed && has_closed(rv, bb, block)) {
+    else if (!w->answers && w->socket && !w->failed && has_closed(rv, bb, block) &&
+             strcmp(w->rr->route.scheme, "http") == 0) { /* else it was TLS that has failed */
         w->rr->unread = is_unread(w->rr, rv);
         mod_relay_socket_failed(w->socket, w->rr->unread);
         w->failed = 1;

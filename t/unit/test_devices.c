@@ -92,7 +92,7 @@ static void test_how_long(void)
     d.first = 0;
     mod_relay_device_answers(&d, 1, 600 * MS, NOW);
     far = mod_relay_device_refuses_after(&d, 1, NOW);
-    ok(far > 600 * MS, "a far one later");
+    ok(far == unknown, "a late answer tells nothing");
     d.first = 0;
     mod_relay_device_answers(&d, 1, 3600 * S, NOW);
     ok(mod_relay_device_refuses_after(&d, 1, NOW) <= 2 * S,
