@@ -16,7 +16,7 @@ import threading
 
 import websockets
 
-from lib import fixture, Rig, tap, test
+from lib import fixture, Rig, tap, test, wait_for
 from lib.basics import free_port
 from lib.rigpki import self_signed
 from lib.server import Server
@@ -95,7 +95,7 @@ Listen 127.0.0.1:{port}
 DavLockDB "{dir}/locks/db"
 DocumentRoot "{dir}/files"
 Protocols h2c http/1.1
-LogFormat "%{{Host}}i|%{{X-Forwarded-Host}}i|%{{X-Forwarded-For}}i|%{{X-Forwarded-Server}}i" told
+LogFormat "%{{Host}}i|%{{X-Forwarded-Host}}i|%{{X-Forwarded-For}}i|%{{X-Forwarded-Server}}i|%U" told
 CustomLog "{dir}/told.log" told
 <Location "/">
     Dav On
@@ -133,9 +133,15 @@ class Dav:
     def files(self):
         return sorted(n for n in os.listdir(f"{self.dir}/files") if not n.startswith("."))
 
-    def told(self):
-        with open(f"{self.dir}/told.log") as f:
-            return f.read().split("\n")[-2].split("|")
+    def told(self, path):
+        """What the last request was told, whose path this is. httpd logs it after its answer."""
+        def line():
+            with open(f"{self.dir}/told.log") as f:
+                lines = f.read().split("\n")
+            return lines[-2].split("|") if len(lines) > 1 else [None]
+
+        wait_for(lambda: line()[-1] == path, f"{path} in the device's log")
+        return line()[:-1]
 
     def stop(self):
         self.server.stop()
@@ -324,8 +330,9 @@ def silent(rig, routes, dav):
                     f"--host {mode}, HTTP/{version}, {path}: nothing of the relay")
                 is_(fields["host"], [host], "and Host is as ever")
         name, service = routes[mode, "silent-h2c"]
-        rig.get(name, "/none")
-        is_(dav.told(), [expected(rig, mode, name, service)[0], "-", "-", "-"],
+        path = f"/none-{mode}".replace(" ", "-")
+        rig.get(name, path)
+        is_(dav.told(path), [expected(rig, mode, name, service)[0], "-", "-", "-"],
             f"--host {mode}, h2c: nothing of the relay")
 
 
@@ -374,7 +381,10 @@ def destinations(rig, routes, dav):
                     f"--host {mode}, {which}: {method} to {to.replace(name, 'NAME')}")
                 for file in dav.files():
                     os.unlink(f"{dav.dir}/files/{file}")
-            is_(dav.told()[:3], [expected(rig, mode, name, service)[0], mine, "127.0.0.1"],
+            path = f"/told-{mode}-{which}"
+            rig.get(name, path)
+            is_(
+                dav.told(path)[:3], [expected(rig, mode, name, service)[0], mine, "127.0.0.1"],
                 f"--host {mode}, {which}: Host, and of whom it is told")
 
 

@@ -6,6 +6,7 @@ promised, and all is well afterwards without anyone's help. (Redis away, hung or
 redis-faults.t. A line that is cut, and rlyd without descriptors: rlyd-owner.t, rlyd.t.)"""
 import concurrent.futures
 import os
+import re
 import resource
 import shutil
 import signal
@@ -13,7 +14,7 @@ import socket
 import subprocess
 import time
 
-from lib import fds, fixture, keeper, log, Rig, run, tap, test, timed, wait_for
+from lib import fds, fixture, keeper, log, Rig, run, tap, test, timed, wait, wait_for
 
 SMALL = ("ServerLimit 1\nStartServers 1\nThreadLimit 6\nThreadsPerChild 6\nMaxRequestWorkers 6\n"
          "MinSpareThreads 1\nMaxSpareThreads 6")
@@ -295,8 +296,9 @@ def no_sshd():
     _, took = timed(session.process.wait)
     tap.ok(took < 3 and session.process.returncode == 255,
            "sshd is not there: a device's connection is closed at once", f"{took:.2f} s")
-    tap.like(log(rig), rf"RLY403 cannot start {sshd} for 127\.0\.0\.1:\d+: No such file",
-             "and rlyd says why")
+    wanted = rf"RLY403 cannot start {sshd} for 127\.0\.0\.1:\d+: No such file"
+    wait(lambda: re.search(wanted, log(rig)), 5)
+    tap.like(log(rig), wanted, "and rlyd says why")
     tap.is_(status(rig, tunnel), 200, "sessions do not need it")
     shutil.copy2(copy, sshd)
     took = come(rig, new)
