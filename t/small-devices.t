@@ -220,8 +220,13 @@ def one_connection(rig):
     for full, keeps in itertools.product(FULL, (True, False)):
         device = SmallDevice(1, full, seconds=0.005, keeps=keeps)
         what = f"1 socket, then {full}; {'kept' if keeps else 'closed after each answer'}"
-        check_page(rig, device, opened(rig, device), what, over_h1, 6, objects=20)
+        tunnel = opened(rig, device)
+        check_page(rig, device, tunnel, what, over_h1, 6, objects=20)
         tap.is_(device.most, 1, f"{what}: no more than one at a time")
+        # each on a connection of its own, and so with this process of httpd or that
+        tap.is_({rig.get(tunnel, f"/later/{i}", timeout=60)[0]
+                 for i in range(8)}, {200},
+                f"{what}: nobody waits in vain for what another process keeps")
 
 
 @test
@@ -240,6 +245,20 @@ def bodies(rig):
                    objects=20,
                    method="POST",
                    body=b"x" * 100000)
+
+
+@test
+def outsiders(rig):
+    """Somebody at the device has taken sockets that the relay has had before. sshd has not read
+    what it was sent for a connection that is refused."""
+    device = SmallDevice(6, "refused", keeps=False)
+    tunnel = opened(rig, device)
+    check_page(rig, device, tunnel, "6 sockets", over_h1, 6)
+    with contextlib.ExitStack() as stack:
+        for _ in range(5):
+            stack.enter_context(socket.create_connection(("127.0.0.1", device.port)))
+        wait_for(lambda: device.open == 5, "the outsiders", 5)
+        check_page(rig, device, tunnel, "five of them taken by others", over_h1, 6, objects=12)
 
 
 @test
