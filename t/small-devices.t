@@ -223,10 +223,13 @@ def one_connection(rig):
         tunnel = opened(rig, device)
         check_page(rig, device, tunnel, what, over_h1, 6, objects=20)
         tap.is_(device.most, 1, f"{what}: no more than one at a time")
-        # each on a connection of its own, and so with this process of httpd or that
-        tap.is_({rig.get(tunnel, f"/later/{i}", timeout=60)[0]
-                 for i in range(8)}, {200},
-                f"{what}: nobody waits in vain for what another process keeps")
+        # Each comes on a connection of its own, and so to this process of httpd or to that.
+        slowest = 0
+        for i in range(8):
+            began = time.monotonic()
+            rig.get(tunnel, f"/later/{i}", timeout=60)
+            slowest = max(slowest, time.monotonic() - began)
+        tap.ok(slowest < 4, f"{what}: nobody waits for what another process keeps", slowest)
 
 
 @test
@@ -253,12 +256,12 @@ def outsiders(rig):
     what it was sent for a connection that is refused."""
     device = SmallDevice(6, "refused", keeps=False)
     tunnel = opened(rig, device)
-    check_page(rig, device, tunnel, "6 sockets", over_h1, 6)
+    check_page(rig, device, tunnel, "6 sockets", over_h1, 3)
     with contextlib.ExitStack() as stack:
         for _ in range(5):
             stack.enter_context(socket.create_connection(("127.0.0.1", device.port)))
         wait_for(lambda: device.open == 5, "the outsiders", 5)
-        check_page(rig, device, tunnel, "five of them taken by others", over_h1, 6, objects=12)
+        check_page(rig, device, tunnel, "five of them taken by others", over_h1, 3, objects=12)
 
 
 @test
