@@ -15,7 +15,7 @@ import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from lib import fixture, keeper, Rig, SERVER_STATUS, tap, test, wait_for
+from lib import DEVICE_GONE, fixture, keeper, Rig, SERVER_STATUS, tap, test, wait_for
 from lib.hammer import Hammer
 
 LIMIT = 37  # a quarter of 150
@@ -137,8 +137,7 @@ def children(rig):
 @fixture
 def rig():
     rig = Rig(rlyd=True, vhost=SERVER_STATUS)
-    # the device and its visitors are gone while httpd waits for them
-    rig.expect("AH01102|AH00898|AH01114|AH00957|AH01084|AH01095|AH01097")
+    rig.expect(DEVICE_GONE, "AH01095")  # the visitors are gone, too
     yield rig
     rig.ends_cleanly()
 

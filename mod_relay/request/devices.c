@@ -71,7 +71,7 @@ unsigned mod_relay_device_allows(const mod_relay_device *d, apr_time_t now)
 int mod_relay_device_may_refuse(const mod_relay_device *d, unsigned n, apr_time_t now)
 {
     if (is_small(d, now))
-        return !d->limit || n > d->limit ||
+        return !d->limit || n > d->limit || now - d->refused < CERTAIN_FOR ||
                now - d->freed < 2 * mod_relay_device_refuses_after(d, 1, now);
     if (n <= 1 || d->proved >= CAPABLE)
         return 0;

@@ -17,12 +17,10 @@
 #include <apr_portable.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/futex.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #define ROOM "*device"
@@ -53,11 +51,9 @@ unsigned mod_relay_places_count(char kind, const mod_relay_device *d)
 
 unsigned mod_relay_place_take(char kind, const mod_relay_device *d, unsigned limit, int *refused)
 {
-    const mod_relay_shared *shared = mod_relay_shared_get();
     char key[KEY_SIZE];
     unsigned cell = 0;
-    mod_relay_taken how = mod_relay_counts_take(shared->counts, shared->row, key_of(key, kind, d),
-                                                limit, mod_relay_clock(), &cell);
+    mod_relay_taken how = mod_relay_shared_take(key_of(key, kind, d), limit, &cell);
 
     if (refused)
         *refused = how == MOD_RELAY_REFUSED;
@@ -66,10 +62,8 @@ unsigned mod_relay_place_take(char kind, const mod_relay_device *d, unsigned lim
 
 void mod_relay_place_give(unsigned *cell)
 {
-    const mod_relay_shared *shared = mod_relay_shared_get();
-
     if (*cell)
-        mod_relay_counts_give(shared->counts, shared->row, *cell, mod_relay_clock());
+        mod_relay_shared_give(*cell);
     *cell = 0;
 }
 
@@ -85,14 +79,12 @@ mod_relay_device *mod_relay_places_device(mod_relay_backend *be)
 
 void mod_relay_places_call(mod_relay_device *d)
 {
-    volatile apr_uint32_t *calls = mod_relay_shared_get()->calls;
     apr_time_t now = mod_relay_clock();
 
     if (d->called && now - d->called < CALL_EVERY)
         return;
     d->called = now;
-    apr_atomic_inc32(calls);
-    syscall(SYS_futex, calls, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+    mod_relay_shared_call();
 }
 
 /* ---- a request's turn */
@@ -147,6 +139,14 @@ static int wait_a_moment(turn *t)
                                (moved > t->turn.began ? moved : t->turn.began) + QUIET_MAX);
 }
 
+/* Whoever else waits says so again at once. If this stayed, the connection that was waited for
+ * would be closed after its first answer. */
+static void end(turn *t)
+{
+    t->device->wanted = 0;
+    mod_relay_turn_end(&t->turn);
+}
+
 static int give_up(turn *t)
 {
     t->rr->crowded = 1;
@@ -172,7 +172,7 @@ int mod_relay_places_wait(request_rec *r, mod_relay_request *rr)
 
     rr->r = r;
     rr->crowded = 0;
-    if (!prepare(&t, rr) || rr->pinned ||
+    if (!prepare(&t, rr) || rr->pinned || !t.device->limit ||
         mod_relay_device_allows(t.device, mod_relay_clock()) == UINT_MAX)
         return OK;
     if (has_idle(&t) || may_connect(&t) || !begin(&t))
@@ -184,7 +184,7 @@ int mod_relay_places_wait(request_rec *r, mod_relay_request *rr)
             status = give_up(&t);
     if (idle)
         apr_atomic_dec32(&t.of->waiting);
-    mod_relay_turn_end(&t.turn);
+    end(&t);
     return status;
 }
 
@@ -233,14 +233,13 @@ static int connect_anew(apr_socket_t *csd, int fd)
 void mod_relay_places_learn(mod_relay_device *d, unsigned others, apr_interval_time_t moment)
 {
     apr_time_t now = mod_relay_clock();
-    unsigned n = others;
+    unsigned known = mod_relay_device_allows(d, now) == UINT_MAX ? d->proved : d->limit;
 
-    /* One that is being closed counts for the device a little longer than here. */
-    if (mod_relay_device_allows(d, now) == UINT_MAX)
-        n = others > d->proved ? others : d->proved;
-    else if (now - d->freed <= 2 * moment)
-        n = d->limit;
-    mod_relay_device_takes_only(d, n, now);
+    /* One that is being closed counts for the device a little longer than here. Else it takes fewer
+     * than it did, because others than the relay have some. */
+    if (now - d->freed <= 2 * moment && others < known)
+        others = known;
+    mod_relay_device_takes_only(d, others, now);
 }
 
 /*
@@ -309,7 +308,7 @@ int mod_relay_place_settle(mod_relay_request *rr, conn_rec *c, apr_socket_t *csd
     }
     mod_relay_place_give(&cell);
     if (waits)
-        mod_relay_turn_end(&t.turn);
+        end(&t);
     return status;
 }
 

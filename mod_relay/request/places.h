@@ -19,7 +19,7 @@ struct mod_relay_backend;
 
 /** How a new connection came about. */
 typedef struct mod_relay_connected {
-    int waited; /* nothing was sent on it, until the device would have refused it */
+    int waited; /* nothing was sent on it until the device would have refused it */
     apr_time_t begun;
 } mod_relay_connected;
 

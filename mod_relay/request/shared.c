@@ -6,10 +6,14 @@
 #include "realm.h"
 
 #include <ap_mpm.h>
+#include <apr_atomic.h>
 #include <errno.h>
 #include <http_config.h>
 #include <http_core.h>
+#include <limits.h>
+#include <linux/futex.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define RETAINED "mod_relay-shared"
@@ -23,7 +27,7 @@
 /* Ahead of the counts in memory. */
 typedef struct front {
     mod_relay_tally tally;
-    volatile apr_uint32_t calls;
+    volatile apr_uint32_t calls; /* a futex */
     mod_relay_device devices[MOD_RELAY_DEVICES_MAX];
 } front;
 
@@ -38,11 +42,48 @@ typedef struct retained {
 } retained;
 
 static mod_relay_shared shared;
+static int row; /* this child's in the counts, or -1 */
+static volatile apr_uint32_t *calls;
 
 const mod_relay_shared *mod_relay_shared_get(void)
 {
-    return shared.counts && shared.row >= 0 ? &shared : NULL;
+    return shared.counts && row >= 0 ? &shared : NULL;
 }
+
+/* ---- what children do */
+
+mod_relay_taken mod_relay_shared_take(const char *key, unsigned limit, unsigned *cell)
+{
+    return mod_relay_counts_take(shared.counts, row, key, limit, mod_relay_clock(), cell);
+}
+
+void mod_relay_shared_give(unsigned cell)
+{
+    mod_relay_counts_give(shared.counts, row, cell, mod_relay_clock());
+}
+
+static void futex(int what, apr_uint32_t value)
+{
+    syscall(SYS_futex, calls, what, value, NULL, NULL, 0);
+}
+
+void mod_relay_shared_call(void)
+{
+    apr_atomic_inc32(calls);
+    futex(FUTEX_WAKE, INT_MAX);
+}
+
+apr_uint32_t mod_relay_shared_calls(void)
+{
+    return apr_atomic_read32(calls);
+}
+
+void mod_relay_shared_await(apr_uint32_t seen)
+{
+    futex(FUTEX_WAIT, seen);
+}
+
+/* ---- the memory */
 
 static unsigned query(int what, int otherwise)
 {
@@ -85,7 +126,7 @@ static int post_config(apr_pool_t *p, apr_pool_t *plog, apr_pool_t *ptemp, serve
     retained *kept = ap_retained_data_get(RETAINED);
 
     memset(&shared, 0, sizeof(shared));
-    shared.row = -1;
+    row = -1;
     if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG ||
         !mod_relay_realms()->nelts)
         return OK;
@@ -98,7 +139,7 @@ static int post_config(apr_pool_t *p, apr_pool_t *plog, apr_pool_t *ptemp, serve
     shared.counts = kept->counts;
     shared.devices = kept->at->devices;
     shared.tally = &kept->at->tally;
-    shared.calls = &kept->at->calls;
+    calls = &kept->at->calls;
     return OK;
 }
 
@@ -106,8 +147,8 @@ static void child_init(apr_pool_t *p, server_rec *s)
 {
     if (!shared.counts)
         return;
-    shared.row = mod_relay_counts_join(shared.counts, getpid());
-    if (shared.row < 0)
+    row = mod_relay_counts_join(shared.counts, getpid());
+    if (row < 0)
         ap_log_error(APLOG_MARK, APLOG_ERR, 0, s,
                      "RLY119 more processes than httpd was configured for: this one does not count "
                      "the requests of tunnels");

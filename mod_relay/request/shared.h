@@ -21,13 +21,25 @@ typedef struct mod_relay_tally {
 
 typedef struct mod_relay_shared {
     mod_relay_counts *counts;
-    int row; /* this child's in counts */
     mod_relay_device *devices;
     mod_relay_tally *tally;
-    volatile apr_uint32_t *calls; /* for idle connections, so far: a futex */
 } mod_relay_shared;
 
-/** @return NULL in a child that has none; it serves without, after a line in the log */
+/** @return NULL in a child that has none; it serves without, after a line in the log. The functions
+ * below are for one that has. */
 const mod_relay_shared *mod_relay_shared_get(void);
+
+/** Counts, in this child's part (mod_relay_counts_take(), mod_relay_counts_give()). */
+mod_relay_taken mod_relay_shared_take(const char *key, unsigned limit, unsigned *cell);
+void mod_relay_shared_give(unsigned cell);
+
+/** Calls all children, whose threads wait in await(). */
+void mod_relay_shared_call(void);
+
+/** The number of calls so far. */
+apr_uint32_t mod_relay_shared_calls(void);
+
+/** Waits until there was another call than these; it may come back without one. */
+void mod_relay_shared_await(apr_uint32_t calls);
 
 #endif

@@ -62,9 +62,7 @@ unsigned mod_relay_shares_waiting(void)
 
 static apr_status_t give_back(void *data)
 {
-    const mod_relay_shared *shared = mod_relay_shared_get();
-
-    mod_relay_counts_give(shared->counts, shared->row, *(unsigned *)data, mod_relay_clock());
+    mod_relay_shared_give(*(unsigned *)data);
     return APR_SUCCESS;
 }
 
@@ -75,13 +73,6 @@ static int is_counted(const request_rec *r)
         if (mod_relay_request_of(r) && mod_relay_request_of(r)->counted)
             return 1;
     return 0;
-}
-
-static mod_relay_taken take(const mod_relay_shared *shared, const mod_relay_request *rr,
-                            unsigned limit, unsigned *cell)
-{
-    return mod_relay_counts_take(shared->counts, shared->row, rr->route.tunnel, limit,
-                                 mod_relay_clock(), cell);
 }
 
 /* The tunnel holds its share. @param cell in: that tunnel's; out: this request's, when taken */
@@ -97,7 +88,7 @@ static mod_relay_taken wait_for_share(request_rec *r, const mod_relay_shared *sh
         return how;
     while (how == MOD_RELAY_REFUSED &&
            mod_relay_turn_wait(&turn, mod_relay_counts_moved(shared->counts, *cell) + QUIET_MAX))
-        how = take(shared, rr, limit, cell);
+        how = mod_relay_shared_take(rr->route.tunnel, limit, cell);
     mod_relay_turn_end(&turn);
     return how;
 }
@@ -114,7 +105,8 @@ static int handler(request_rec *r)
 
     if (!rr || rr->answer >= 0 || !shared || is_counted(r) || (limit = limit_of(rr->server)) == 0)
         return DECLINED;
-    if ((how = take(shared, rr, (unsigned)limit, &cell)) == MOD_RELAY_REFUSED)
+    how = mod_relay_shared_take(rr->route.tunnel, (unsigned)limit, &cell);
+    if (how == MOD_RELAY_REFUSED)
         how = wait_for_share(r, shared, (unsigned)limit, &cell);
     switch (how) {
     case MOD_RELAY_TAKEN:

@@ -15,13 +15,11 @@
 #include <apr_portable.h>
 #include <apr_thread_proc.h>
 #include <limits.h>
-#include <linux/futex.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 /* An idle connection is closed if its device was wanted so lately. */
@@ -42,8 +40,7 @@ struct mod_relay_socket {
     unsigned open, answered; /* cells of the two counts, 0: it is not in that one */
     /* the request's: */
     int kept;     /* a visitor is logged in on it */
-    int waited;   /* before anything was sent */
-    int unproved; /* the device may let it wait until another is closed */
+    int unproved; /* nothing was sent on it at first, and the device may let it wait even now */
     apr_time_t begun;
 };
 
@@ -99,24 +96,18 @@ static void close_wanted(void)
     pthread_mutex_unlock(&lock);
 }
 
-static void futex(volatile apr_uint32_t *word, int what, apr_uint32_t value)
-{
-    syscall(SYS_futex, word, what, value, NULL, NULL, 0);
-}
-
 static void *APR_THREAD_FUNC close_when_called(apr_thread_t *thread, void *data)
 {
-    volatile apr_uint32_t *calls = data;
     sigset_t every;
 
     sigfillset(&every); /* httpd's signals are for its own threads */
     pthread_sigmask(SIG_BLOCK, &every, NULL);
     while (!apr_atomic_read32(&stopping)) {
-        apr_uint32_t seen = apr_atomic_read32(calls);
+        apr_uint32_t seen = mod_relay_shared_calls();
 
         close_wanted();
         if (!apr_atomic_read32(&stopping))
-            futex(calls, FUTEX_WAIT, seen);
+            mod_relay_shared_await(seen);
     }
     return NULL;
 }
@@ -171,7 +162,7 @@ int mod_relay_socket_open(mod_relay_socket **out, conn_rec *c, apr_socket_t *csd
     s->backend = rr->backend;
     s->kept = rr->pinned;
     s->begun = how.begun;
-    s->waited = s->unproved = how.waited;
+    s->unproved = how.waited;
     s->open = rr->place;
     rr->place = 0;
     s->user = rr;
@@ -213,7 +204,7 @@ void mod_relay_socket_answered(mod_relay_socket *s)
 
     s->answered = mod_relay_place_take('=', d, UINT_MAX, NULL);
     n = mod_relay_places_count('=', d);
-    mod_relay_device_answers(d, n, s->waited ? 0 : now - s->begun, now);
+    mod_relay_device_answers(d, n, s->unproved ? 0 : now - s->begun, now);
     s->unproved = 0;
 }
 
@@ -250,8 +241,7 @@ void mod_relay_socket_ended(mod_relay_socket *s)
 
 void mod_relay_sockets_end(mod_relay_request *rr)
 {
-    if (rr->place)
-        mod_relay_place_give(&rr->place);
+    mod_relay_place_give(&rr->place);
     let_go(rr);
 }
 
@@ -275,25 +265,21 @@ void mod_relay_sockets_silent(const mod_relay_request *rr)
 
 static apr_status_t stop(void *data)
 {
-    const mod_relay_shared *shared = mod_relay_shared_get();
     apr_status_t rv;
 
     apr_atomic_set32(&stopping, 1);
-    apr_atomic_inc32(shared->calls);
-    futex(shared->calls, FUTEX_WAKE, INT_MAX);
+    mod_relay_shared_call();
     apr_thread_join(&rv, closer);
     return APR_SUCCESS;
 }
 
 static void child_init(apr_pool_t *p, server_rec *s)
 {
-    const mod_relay_shared *shared = mod_relay_shared_get();
     apr_status_t rv;
 
-    if (!shared)
+    if (!mod_relay_shared_get())
         return;
-    if ((rv = apr_thread_create(&closer, NULL, close_when_called, (void *)shared->calls, p)) ==
-        APR_SUCCESS)
+    if ((rv = apr_thread_create(&closer, NULL, close_when_called, NULL, p)) == APR_SUCCESS)
         apr_pool_pre_cleanup_register(p, NULL, stop);
     else
         ap_log_error(

@@ -17,8 +17,7 @@ int mod_relay_turn_begin(mod_relay_turn *turn, request_rec *r, const char *room,
 
     turn->r = r;
     turn->began = mod_relay_clock();
-    if (!shared || mod_relay_counts_take(shared->counts, shared->row, room, room_max, turn->began,
-                                         &turn->cell) != MOD_RELAY_TAKEN)
+    if (!shared || mod_relay_shared_take(room, room_max, &turn->cell) != MOD_RELAY_TAKEN)
         return 0;
     apr_atomic_inc32(&shared->tally->waited);
     return 1;
@@ -38,9 +37,7 @@ int mod_relay_turn_wait(mod_relay_turn *turn, apr_time_t quiet_until)
 
 void mod_relay_turn_end(mod_relay_turn *turn)
 {
-    const mod_relay_shared *shared = mod_relay_shared_get();
-
-    mod_relay_counts_give(shared->counts, shared->row, turn->cell, mod_relay_clock());
+    mod_relay_shared_give(turn->cell);
 }
 
 unsigned mod_relay_turn_waiting(const char *room)

@@ -21,17 +21,20 @@
 #include "hooks.h"
 #include "sockets.h"
 
+#include <apr_portable.h>
 #include <http_connection.h>
+#include <http_core.h>
+#include <sys/socket.h>
 #include <util_filter.h>
 
 /* A connection that has been unused for longer gets no request that cannot be repeated. */
 #define TRUSTED_FOR apr_time_from_sec(1)
 /* For so long after a request was lost the device is taken for one that closes connections. */
 #define DISTRUSTED_FOR apr_time_from_sec(60)
-/* sshd reads a head of this size in one piece. */
-#define HEAD_AT_ONCE 8000
 /* And for so long it is known how long it keeps connections that are not used. */
 #define REMEMBERED_FOR apr_time_from_sec(600)
+/* sshd reads a head of this size in one piece. */
+#define HEAD_AT_ONCE 8000
 
 typedef struct mod_relay_wire {
     mod_relay_request *rr; /* the request that has it, until its answer begins; or NULL */
@@ -175,15 +178,26 @@ static apr_size_t head_size(const request_rec *r)
     return size;
 }
 
+/* Was there a reset? One that comes after the connection's end is not read, but kept (EPIPE). */
+static int is_reset(conn_rec *c, apr_status_t rv)
+{
+    socklen_t size = sizeof(int);
+    apr_os_sock_t fd;
+    int error = 0;
+
+    return APR_STATUS_IS_ECONNRESET(rv) ||
+           (apr_os_sock_get(&fd, ap_get_conn_socket(c)) == APR_SUCCESS &&
+            getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error);
+}
+
 /*
  * It was a new connection. sshd reads nothing of it before the device has taken it, and closes it
- * if the device does not. A request that is small enough to be read at once, and was not, makes
- * that closing a reset. So does one that was sent after it.
+ * if the device does not. A request that is small enough to be read at once, and was not, is
+ * answered with a reset, whether it came before that or after.
  */
-static int is_unread(const mod_relay_request *rr, apr_status_t rv)
+static int is_unread(conn_rec *c, const mod_relay_request *rr, apr_status_t rv)
 {
-    return APR_STATUS_IS_ECONNRESET(rv) && !ap_request_has_body(rr->r) &&
-           head_size(rr->r) < HEAD_AT_ONCE;
+    return is_reset(c, rv) && !ap_request_has_body(rr->r) && head_size(rr->r) < HEAD_AT_ONCE;
 }
 
 /* A read of an answer of which nothing has come so far. */
@@ -218,7 +232,7 @@ static void on_first_read(ap_filter_t *f, apr_status_t rv, const apr_bucket_brig
     }
     else if (!w->answers && w->socket && !w->failed && has_closed(rv, bb, block) &&
              strcmp(w->rr->route.scheme, "http") == 0) { /* else it was TLS that has failed */
-        w->rr->unread = is_unread(w->rr, rv);
+        w->rr->unread = is_unread(f->c, w->rr, rv);
         mod_relay_socket_failed(w->socket, w->rr->unread);
         w->failed = 1;
     }

@@ -44,6 +44,7 @@ from .basics import (TOP, RigError, free_port, listeners, read, run, timed, wait
 from .network import Namespace, Sources, connection_pair, own_network
 from .relayrig import APACHE2, ASAN_KEEPS_LITTLE, MODULES, Rig, edit, one_child
 from .rigclient import SERVER_STATUS
+from .riglog import DEVICE_GONE
 from .server import Server
 from .sessions import (Door, alive, ended, events, fds, hand_over, holder, kill, live, log,
                        monitor_of, processes, rss_kb)
@@ -52,9 +53,9 @@ from .tap import fixture, test
 from .watching import Asker
 
 __all__ = [
-    "APACHE2", "ASAN_KEEPS_LITTLE", "Asker", "Door", "MODULES", "Namespace", "Rig", "RigError",
-    "SERVER_STATUS", "Server", "Sources", "Store", "TOP", "alive", "connection_pair", "edit",
-    "ended", "events", "fds", "fixture", "free_port", "hand_over", "holder", "kill", "listeners",
-    "live", "log", "monitor_of", "one_child", "own_network", "processes", "read", "rss_kb", "run",
-    "test", "timed", "wait", "wait_for", "within", "write"
+    "APACHE2", "ASAN_KEEPS_LITTLE", "Asker", "DEVICE_GONE", "Door", "MODULES", "Namespace", "Rig",
+    "RigError", "SERVER_STATUS", "Server", "Sources", "Store", "TOP", "alive", "connection_pair",
+    "edit", "ended", "events", "fds", "fixture", "free_port", "hand_over", "holder", "kill",
+    "listeners", "live", "log", "monitor_of", "one_child", "own_network", "processes", "read",
+    "rss_kb", "run", "test", "timed", "wait", "wait_for", "within", "write"
 ]

@@ -6,6 +6,8 @@ import os
 import shutil
 import signal
 
+from .riglog import DEVICE_GONE
+
 LINES = [
     # Redis went away or came back
     r" # CONFIG REWRITE|RLY111 |RLY120 |RLY43[015] |AuthorizedKeysCommand \S*relay-authkeys .* "
@@ -14,8 +16,7 @@ LINES = [
     r"RLY150 ",
     # one device that comes back again and again
     r"RLY46[01] ",
-    # a request met a device that was not there, or was just going
-    r"AH00957|AH01114|AH01102|AH00898|AH01084|AH01097",
+    DEVICE_GONE,
 ]
 
 

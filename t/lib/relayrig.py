@@ -464,9 +464,9 @@ class Rig(Client):
 
     # --- the end
 
-    def expect(self, regex):
-        """Declares a line of a server's log that would otherwise count as unexpected."""
-        self.problems.expect(regex)
+    def expect(self, *regexes):
+        """Declares lines of servers' logs that would otherwise count as unexpected."""
+        self.problems.expect(*regexes)
 
     def check_logs(self):
         """A TAP check: no server wrote an error or a warning that was not declared."""

@@ -70,8 +70,9 @@ static void test_looked_at(void)
     ok(mod_relay_device_may_refuse(&d, 1, NOW), "of a device that refuses each one is");
     ok(mod_relay_device_allows(&d, NOW) == UINT_MAX, "though its number is not known yet");
     mod_relay_device_takes_only(&d, 6, NOW);
-    ok(!mod_relay_device_may_refuse(&d, 6, NOW + S), "within its number none is, after a while");
-    ok(mod_relay_device_may_refuse(&d, 7, NOW + S), "one above it is");
+    ok(mod_relay_device_may_refuse(&d, 1, NOW + 4 * S), "each one is for some seconds");
+    ok(!mod_relay_device_may_refuse(&d, 6, NOW + 5 * S), "then none is within its number,");
+    ok(mod_relay_device_may_refuse(&d, 7, NOW + 5 * S), "and one above it is");
     ok(!mod_relay_device_may_refuse(&d, 1, NOW + 700 * S), "all that is forgotten some day");
     d = (mod_relay_device){.proved = 16};
     ok(!mod_relay_device_may_refuse(&d, 100, NOW), "a device that has had many is not looked at");
