@@ -338,7 +338,7 @@ def cannot_ask(rig, tunnel):
 
 
 def squat(rig, form, tries=5):
-    """@return an address, its port, and a squatter on that port and the next one; others again where
+    """@return an address, its port, and a squatter on that port and the next one; others where
     somebody else on this machine has one of the ports"""
     address = opened(rly_open(rig))
     port = int(address.split(":")[1])
