@@ -193,6 +193,23 @@ def post(rig, device):
 
 
 @test
+def post_after_a_pause(rig):
+    """After a second a device may be about to close a connection, unless it is known for keeping
+    them for longer."""
+    device = Device()
+    tunnel = opened(rig, device)
+    warm(rig, tunnel)
+    for what, method, pause, more in (("the first", "POST", 1.2, 1), ("after a GET", "GET", 1.6, 0),
+                                      ("a shorter one", "POST", 1.2, 0), ("a longer one", "POST",
+                                                                          2.2, 1)):
+        time.sleep(pause)
+        before = device.accepted
+        status = rig.get(tunnel, "/warm", method=method, body=b"x" if method == "POST" else None)[0]
+        tap.is_((status, device.accepted - before), (200, more),
+                f"pause before a {method}, {what}: {'a new' if more else 'the old'} connection")
+
+
+@test
 def ntlm(rig, device, tunnel):
     """A visitor's own connection that was lost is replaced once, too."""
     for end, times in (("FIN", 2), ("half a status line", 1)):

@@ -13,7 +13,7 @@ import socket
 import subprocess
 import time
 
-from lib import fixture, free_port, keeper, listeners, Rig, run, tap, test, TOP
+from lib import fixture, free_port, keeper, listeners, read, Rig, run, tap, test, TOP
 from lib.box import Box
 from lib.tap import between, is_, like, note, ok, unlike
 
@@ -123,17 +123,22 @@ def out_of_reach(rig, bundle):
         f.truncate()
 
 
-def old_openssh(rig, name):
-    """OpenSSH from before LogVerbose."""
+def other_openssh(rig, name, before):
+    """before: what a shell does with the arguments before it becomes ssh"""
     b = box(rig, name, DASH, "ssh")
     os.unlink(f"{b.bin}/ssh")
     with open(f"{b.bin}/ssh", "w") as f:
-        f.write(
-            '#!/bin/sh\ncase "$*" in *LogVerbose*) echo "command-line line 0: Bad configuration '
-            'option: logverbose" >&2; exit 255 ;; esac\n'
-            f'exec {shutil.which("ssh")} "$@"\n')
+        f.write(f'#!/bin/sh\n{before}\nexec {shutil.which("ssh")} "$@"\n')
     os.chmod(f"{b.bin}/ssh", 0o755)
     return b
+
+
+def old_openssh(rig, name):
+    """OpenSSH from before LogVerbose."""
+    return other_openssh(
+        rig, name,
+        'case "$*" in *LogVerbose*) echo "command-line line 0: Bad configuration option: '
+        'logverbose" >&2; exit 255 ;; esac')
 
 
 def clients(rig, name):
@@ -472,6 +477,24 @@ def dropbear_on_dash(rig, device):
 @test(thread="openssh_on_bash")
 def openssh_on_bash(rig, device):
     comes_back(rig, device, "bash-openssh", BASH, "ssh", "wget")
+
+
+@test(thread="quick_key_exchange")
+def quick_key_exchange(rig, device):
+    """An ssh that has the quick key exchange, another one by that name here, begins with it; one
+    that has not is not told to."""
+    told = 'for a; do shift; [ "$a" != "KexAlgorithms=^mlkem768x25519-sha256" ] || a=' \
+        'KexAlgorithms=^ecdh-sha2-nistp256; set -- "$@" "$a"; done'
+    known = "mlkem768x25519-sha256" in run(["ssh", "-Q", "kex"]).stdout.split()
+    for name, b, found in (("with", other_openssh(rig, "kex", told), ["^ecdh-sha2-nistp256"]),
+                           ("here", box(rig, "stock", DASH,
+                                        "ssh"), ["^mlkem768x25519-sha256"] * known)):
+        r = b.run(rig.open(device.url))
+        is_(
+            re.findall(r"KexAlgorithms=([^\0]*)",
+                       "".join(read(f"/proc/{p}/cmdline") for p in r.processes())), found,
+            f"{name}: the key exchange that ssh is told to begin with")
+        r.stop()
 
 
 @test(thread="signals_to_openssh_on_busybox")

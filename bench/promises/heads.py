@@ -2,7 +2,6 @@
 """The cost of the worst heads for httpd: a visitor's of 64 kB (with limits raised so far), a
 device's of up to 256 kB."""
 import re
-import threading
 import time
 
 import load
@@ -80,12 +79,12 @@ def cost(rig, tunnel, path, fields, count):
     return (load.cpu([rig.servers["httpd"].pid]) - before) * 1000 / count
 
 
-def held(rig, tunnel, path, fields, count):
+def held(rig, tunnel, path, fields, count, hold):
     """@return the kB of each of so many requests at the same time, whose answers have begun and do
     not end"""
     before = anonymous(rig)
     socks = [ask(rig, tunnel, path, fields) for _ in range(count)]
-    time.sleep(1.5)
+    time.sleep(hold * 0.6)
     grown = anonymous(rig) - before
     for sock in socks:
         sock.close()
@@ -93,25 +92,23 @@ def held(rig, tunnel, path, fields, count):
 
 
 class Device(Trap):
-    """Sends `head` and keeps the last byte back while `hold` says so."""
+    """Sends `head`, and the last byte so many seconds later."""
     def __init__(self):
         super().__init__()
-        self.head, self.hold = "", threading.Event()
-        self.answers = self
+        self.head, self.hold = "", 0
 
-    def get(self, path):
-        return self.answer
+    def answer(self, request):
+        return self._send
 
-    def answer(self, connection, request):
+    def _send(self, connection, request):
         connection.sendall(self.head.encode() + b"\r\n")
-        if self.hold.is_set():
-            time.sleep(2.5)
+        time.sleep(self.hold)
         connection.sendall(b"x")
         return True
 
 
 def run(options):
-    count = options.pick(normal=100, quick=30, tiny=3)
+    count, hold = options.pick(normal=(100, 2.5), quick=(30, 2.5), tiny=(3, 0.5))
     result = Result("heads", "the worst heads: visitors' of 64 kB, devices' of up to 256 kB",
                     (SMALL, ))
     with Rig(httpd_conf=HTTPD) as rig:
@@ -126,18 +123,21 @@ def run(options):
             for name, head in heads.items():
                 path, fields = head if who == "a visitor's" else ("/", "")
                 device.head = small if who == "a visitor's" else head
-                device.hold.clear()
+                device.hold = 0
                 result.add(name, f"{who} head, CPU of httpd", "ms",
                            cost(rig, tunnel, path, fields, count))
-                device.hold.set()
+                device.hold = hold
                 result.add(name, f"{who} head, memory while it is under way", "kB",
-                           held(rig, tunnel, path, fields, min(count, 20)))
-                time.sleep(1.5)
+                           held(rig, tunnel, path, fields, min(count, 20), hold))
+                time.sleep(hold * 0.6)
         for who, heads in (("a visitor's", visitors()), ("a device's", devices())):
             measure = f"{who} head, CPU of httpd"
             worst = max(
                 result.median(name, measure) - result.median(SMALL, measure) for name in heads)
             result.target(f"ms that {who} worst head costs more than a small one", "<=", 20, worst)
+            measure = f"{who} head, memory while it is under way"
+            result.target(f"kB that {who} worst head takes", "<", 1000,
+                          max(result.median(name, measure) for name in heads))
         device.stop()
         result.note("each request has a TLS connection of its own")
     return result

@@ -1,6 +1,7 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """From starting ssh to the bound port: relay-authkeys against the same line in an authorized_keys
-file. And the cost of relay-authkeys itself, against /bin/true."""
+file. Then many logins at once, of clients that take no CPU worth counting (sshdevices.c). And the
+cost of relay-authkeys itself, against /bin/true."""
 import os
 import re
 import subprocess
@@ -8,26 +9,32 @@ import time
 
 from device import nginx_device
 from field import Field
+from lib import RigError, listeners, wait_for
 from measure import Result, interleaved, say
-from sshd import Sshd
+from sshd import ROOM, Sshd
+from sshdevices import SshDevices
 
+AT_ONCE = 24
 HELPER, FILE, HANDED = "relay-authkeys", "authorized_keys", "relay-authkeys, handed off"
 
 
-def static_copy(field, tunnel):
-    """The rig's sshd with the answer of relay-authkeys in a file instead."""
+def static_copy(field, tunnels):
+    """The rig's sshd with the answers of relay-authkeys in a file instead."""
     rig = field.rig
     with open(f"{rig.dir}/etc/sshd_config") as f:
         config = f.read()
-    config = re.sub(r"^(Port|ListenAddress|HostKey|PidFile|AuthorizedKeys\w*) .*\n",
-                    "",
-                    config,
-                    flags=re.M)
-    with open(f"{tunnel['bundle']}/id_relay.pub") as f:
-        public = f.read().strip()
-    line = f'restrict,port-forwarding,permitlisten="{tunnel["routes"][0]["listen"]}" {public}'
-    keys = field.authorized_keys("login_authorized_keys", [line])
-    return Sshd(field, "login", config + f"AuthorizedKeysFile {keys}\n")
+    config = re.sub(
+        r"^(Port|ListenAddress|HostKey|PidFile|AuthorizedKeys\w*|MaxStartups|PerSource\w+) .*\n",
+        "",
+        config,
+        flags=re.M)
+    lines = []
+    for tunnel in tunnels:
+        with open(f"{tunnel['bundle']}/id_relay.pub") as f:
+            lines.append(f'restrict,port-forwarding,permitlisten="{tunnel["routes"][0]["listen"]}" '
+                         f'{f.read().strip()}')
+    keys = field.authorized_keys("login_authorized_keys", lines)
+    return Sshd(field, "login", ROOM + config + f"AuthorizedKeysFile {keys}\n")
 
 
 def login(field, tunnel, port):
@@ -55,6 +62,31 @@ def login(field, tunnel, port):
             time.sleep(0.005)
 
 
+def used(pid):
+    """@return the CPU seconds of a process and of all that it waited for, with what these had
+    waited for"""
+    with open(f"/proc/{pid}/stat") as f:
+        return sum(map(int, f.read().rpartition(")")[2].split()[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
+def crowd(field, tunnels, port, server):
+    """Devices log in, so many at once, and go.
+    @return (logins a second, CPU seconds of the server's processes for each)"""
+    wanted, before, began = {t["routes"][0]["listen"]
+                             for t in tunnels}, used(server), time.monotonic()
+    devices = SshDevices(field, port, AT_ONCE)
+    try:
+        devices.add(tunnels)
+        if devices.come_up() != len(tunnels):
+            raise RigError(f"not all devices could log in; see {devices.log}")
+        seconds = time.monotonic() - began
+    finally:
+        devices.stop()
+    wait_for(lambda: not wanted & listeners(), "the sessions' end", 60)
+    time.sleep(0.5)  # until the last has been waited for
+    return len(tunnels) / seconds, (used(server) - before) / len(tunnels)
+
+
 def cost(argv):
     """@return the CPU seconds of one run of a program, by the kernel's own account"""
     null = os.open(os.devnull, os.O_RDWR)
@@ -71,13 +103,16 @@ def cost(argv):
 def run(options):
     rounds = options.pick(quick=15, normal=40, tiny=3)
     runs = options.pick(quick=150, normal=600, tiny=20)
+    count, times = options.pick(quick=(50, 3), normal=(200, 5), tiny=(4, 1))
     result = Result("login", "from starting ssh to the bound port, one after another",
                     (FILE, "/bin/true", HELPER, HANDED))
-    field = Field()
+    field = Field(rig_options={
+        "relay_conf": {"rlyd": {"max-startups": "1000:30:2000", "per-source-startups": 0}}
+    })
     try:
-        rig = field.rig
-        tunnel = rig.open(nginx_device(field).url, name="login")
-        sshd = static_copy(field, tunnel)
+        rig, device = field.rig, nginx_device(field)
+        tunnel, tunnels = rig.open(device.url, name="login"), field.open_many(device.url, count)
+        sshd = static_copy(field, [tunnel, *tunnels])
         sides = [(FILE, sshd.port),
                  (HELPER, rig.ssh_port)] + ([(HANDED, rig.https_port)] if field.has_rlyd else [])
         say(f"login: {rounds} logins for each of {len(sides)} sides")
@@ -88,6 +123,17 @@ def run(options):
         result.target_ratio(HELPER, FILE, "time to the bound port", "<=", 1.10)
         if field.has_rlyd:
             result.target_ratio(HANDED, FILE, "time to the bound port", "<=", 1.10)
+        many = [(FILE, sshd.port, sshd.pid)]
+        if field.has_rlyd:
+            many.append((HANDED, rig.https_port, rig.servers["rlyd"].pid))
+        for n, (side, port, server) in interleaved(times, many):
+            say(f"login: {count} logins, {AT_ONCE} at once: round {n + 1} of {times}, {side}")
+            rate, seconds = crowd(field, tunnels, port, server)
+            result.add(side, f"logins, {AT_ONCE} at once", "1/s", rate)
+            result.add(side, "CPU of a login", "ms", seconds * 1000)
+        if field.has_rlyd:
+            result.target(f"{HANDED}: logins a second", ">=", 50,
+                          result.median(HANDED, f"logins, {AT_ONCE} at once"))
         with open(f"{tunnel['bundle']}/id_relay.pub") as f:
             kind, blob = f.read().split()[:2]
         argv = [

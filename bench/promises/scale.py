@@ -1,7 +1,7 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """Idle tunnels: the memory of each, the CPU of all, and their effect on one that is in use.
 
-The clients are one asyncssh process, which is not counted. Memory is all that sshd and its sessions
+The clients are one process (sshdevices.c), which is not counted. Memory is all that sshd and its sessions
 make the kernel hold (a memory cgroup). Where there is no such cgroup it is their shares of pages
 (PSS). OpenSSH 10 has no -r; there sshd-wrap/ lets sessions share their memory, handed off, too.
 """
@@ -20,51 +20,12 @@ from lib import RigError, keeper, listeners, wait_for
 from machine import Cgroup, Merging, Setting, drop_caches, ksm_passes
 from measure import Result, say
 from sshd import ROOM, Sshd, merge_memory, set_nodelay
+from sshdevices import SshDevices
 
 MERGED, STOCK, HANDED = "listening -r, merging", "listening, re-exec", "handed off"
 WRAPPED, HANDED_WRAPPED = "listening, merging", "handed off, merging"
 AT_ONCE = 24
 SLEEPING = "p99 beside sleeping processes, two in place of each idle tunnel"
-
-
-class Clients:
-    """The asyncssh process that holds the idle tunnels."""
-    def __init__(self, field, port, target):
-        program = os.path.join(os.path.dirname(os.path.abspath(__file__)), "idleclient.py")
-        self.log = f"{field.rig.dir}/log/bench-idle.log"
-        with open(self.log, "ab") as log:
-            self.process = subprocess.Popen([
-                sys.executable, "-B", program, field.rig.address,
-                str(port), "relay",
-                str(target),
-                str(AT_ONCE)
-            ],
-                                            stdin=subprocess.PIPE,
-                                            stdout=subprocess.PIPE,
-                                            stderr=log,
-                                            text=True)
-        field.rig.devices.insert(0, self)
-
-    def connect(self, tunnels, timeout):
-        began = time.monotonic()
-        for tunnel in tunnels:
-            address, port = tunnel["routes"][0]["listen"].split(":")
-            self.process.stdin.write(f"{address} {port} {tunnel['bundle']}/id_relay\n")
-        self.process.stdin.write("go\n")
-        self.process.stdin.flush()
-        for line in self.process.stdout:
-            if line.startswith("done"):
-                return int(line.split()[1])
-            if time.monotonic() - began > timeout:
-                break
-        with open(self.log) as f:
-            raise RigError(f"the idle tunnels did not come up: {f.read()[-2000:]}")
-
-    def stop(self):
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
-
 
 SLEEP = """
 import os, signal, sys
@@ -194,13 +155,14 @@ def measure(field, result, name, counts, tunnels, target, options):
                 time.sleep(options.pick(quick=5, normal=20, tiny=1))
                 for _ in range(rounds):
                     result.add(f"{name}, {count}", SLEEPING, "ms", tail(field, side, seconds))
-        empty, clients, have = way.memory(True), Clients(field, way.port, target.port), 0
+        empty, clients, have = way.memory(True), SshDevices(field, way.port, AT_ONCE), 0
         before = 0
         for count in counts:
             say(f"scale: {name}, {count} tunnels")
             merging.pace(Merging.FAST)
             began = time.monotonic()
-            have = clients.connect(tunnels[have:count], 60 + count)
+            clients.add(tunnels[have:count])
+            have = clients.come_up()
             result.add(f"{name}, {count}", "logins", "1/s",
                        (count - before) / (time.monotonic() - began))
             if have != count:
@@ -287,6 +249,9 @@ def judge(result, ways, usage, mergeable):
     idle = 4000 if 4000 in counts else most
     result.target(f"% of a core that {idle} idle tunnels take, ksmd included", "<", 2,
                   result.median(f"{main}, {idle}", "CPU while idle"))
+    if counts[1:]:
+        result.target(f"logins a second from {counts[-2]} to {most}", ">=", 50,
+                      result.median(f"{main}, {most}", "logins"))
     for name, steps in ways.items():
         alone = result.median(f"{name}, alone", "p99 of an active tunnel")
         if alone and name != STOCK:

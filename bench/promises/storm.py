@@ -12,16 +12,18 @@ from device import nginx_device
 from field import Field
 from lib import RigError, keeper, listeners, wait_for
 from measure import Result, interleaved, say
+from sshdevices import SshDevices
 from sshd import ROOM, Sshd
 
 FILE = "stock sshd, static file"
 HELPER, HANDED = "mod_relay, listening sshd", "mod_relay, handed off"
+STOCK = "mod_relay, handed off, to stock ssh on the same two cores"
 
 
-class Devices:
+class Bundles:
     """A stock ssh for each tunnel. Each is started again when it has ended, as a bundle's runner
     does."""
-    def __init__(self, tunnels, port):
+    def __init__(self, _, tunnels, port):
         self.tunnels, self.port, self.running, self.ended = tunnels, port, {}, False
         self.starts = 0
         self.lock = threading.Lock()
@@ -53,6 +55,9 @@ class Devices:
                         self._start(self.running.pop(pid)[1])
             time.sleep(0.1)
 
+    def tries(self):
+        return self.starts
+
     def stop(self):
         self.ended = True
         self.thread.join()
@@ -60,6 +65,13 @@ class Devices:
             process.kill()
         for process, _ in self.running.values():
             process.wait()
+
+
+def light_devices(field, tunnels, port):
+    """Devices that take next to nothing of the server's cores."""
+    devices = SshDevices(field, port, len(tunnels), again=True)
+    devices.add(tunnels)
+    return devices
 
 
 def wait_all(tunnels, timeout):
@@ -138,20 +150,20 @@ def ways(field, tunnels):
     return found
 
 
-def storm(field, way, tunnels):
+def storm(field, way, tunnels, kind):
     """@return (seconds until all are back, routes that do not answer then, connections made) of one
     storm"""
-    devices = Devices(tunnels, way.port)
+    devices = kind(field, tunnels, way.port)
     try:
         wait_all(tunnels, 300)
-        before = devices.starts
+        before = devices.tries()
         drop_sessions(way.parents or [way.listener.pid], way.listener)
         began = time.monotonic()
         if way.listener:
             way.listener.start()
         wait_all(tunnels, 300)
         seconds = time.monotonic() - began
-        return seconds, fetch_all(field, tunnels), devices.starts - before
+        return seconds, fetch_all(field, tunnels), devices.tries() - before
     finally:
         devices.stop()
         wait_for(lambda: not {t["routes"][0]["listen"]
@@ -162,7 +174,7 @@ def run(options):
     count = options.pick(quick=40, normal=500, tiny=8)
     rounds = options.pick(quick=3, normal=5, tiny=1)
     result = Result("storm", f"{count} devices reconnect at once after sshd and all sessions ended",
-                    (FILE, HELPER, HANDED))
+                    (FILE, HELPER, HANDED, STOCK))
     field = Field(rig_options={
         "relay_conf": {"rlyd": {"max-startups": "1000:30:2000", "per-source-startups": 0}}
     })
@@ -170,18 +182,26 @@ def run(options):
         device = nginx_device(field)
         tunnels = field.open_many(device.url, count)
         sides = ways(field, tunnels)
-        for n, way in interleaved(rounds, sides):
-            say(f"storm: round {n + 1} of {rounds}, {way.name}")
-            seconds, silent, starts = storm(field, way, tunnels)
-            result.add(way.name, "all tunnels up", "s", seconds)
-            result.add(way.name, "routes that do not answer then", "routes", silent)
-            result.add(way.name, "connections", "a device", starts / count)
+        kinds = [(way.name, way, light_devices) for way in sides]
+        if field.has_rlyd:
+            kinds.append((STOCK, sides[-1], Bundles))
+        for n, (name, way, kind) in interleaved(rounds, kinds):
+            if kind is Bundles and n >= 2:
+                continue
+            say(f"storm: round {n + 1} of {rounds}, {name}")
+            seconds, silent, starts = storm(field, way, tunnels, kind)
+            result.add(name, "all tunnels up", "s", seconds)
+            result.add(name, "routes that do not answer then", "routes", silent)
+            result.add(name, "connections", "a device", starts / count)
         for way in sides[1:]:
             result.target_ratio(way.name, FILE, "all tunnels up", "<=", 1.15)
             result.target(f"{way.name}: connections refused for their number", "==", 0,
                           way.refused())
             result.target(f"{way.name}: routes that do not answer", "==", 0,
                           result.median(way.name, "routes that do not answer then"))
+        if count == 500 and field.has_rlyd:
+            result.target(f"{HANDED}: seconds until all are back", "<=", 15,
+                          result.median(HANDED, "all tunnels up"))
         result.note(
             "all sides have room for all devices at once (MaxStartups); with sshd's default of "
             "10:30:100 most would be turned away")

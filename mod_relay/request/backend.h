@@ -35,6 +35,7 @@ typedef struct mod_relay_habits {
     volatile apr_time_t lost;                  /* when a request was last lost, or 0 */
     volatile apr_time_t closed;                /* when a connection was last found closed, or 0 */
     volatile apr_interval_time_t closes_after; /* it had been unused for so long */
+    volatile apr_interval_time_t keeps_for;    /* one that was unused for so long had an answer */
 } mod_relay_habits;
 
 /** The backend's connections, beside what all processes know of their device; sockets.c's. */

@@ -10,6 +10,9 @@
 /* A device that has had so many connections at the same time is not looked at any more, unless it
  * refuses one all the same. */
 #define CAPABLE 16
+/* A device that has not refused so many, each of which came when one of as many as it ever had had
+ * just been closed, does not refuse the next one. */
+#define SPARED_ENOUGH 4
 /* So long a device is known to be small, after it last refused a connection, */
 #define KNOWN_FOR apr_time_from_sec(600)
 /* and so long its number is not tried to be raised: a request that waits in vain has a try. */
@@ -77,8 +80,8 @@ int mod_relay_device_may_refuse(const mod_relay_device *d, unsigned n, apr_time_
         return 0;
     if (n > d->proved)
         return 1;
-    /* For the device one that has just been closed counts a little longer. */
-    return n == d->proved && now - d->freed < mod_relay_device_refuses_after(d, 1, now);
+    /* For the device one that has just been closed counts a little longer, if it minds. */
+    return n == d->proved && d->spared < SPARED_ENOUGH && now - d->freed < mod_relay_device_refuses_after(d, 1, now);
 }
 
 apr_interval_time_t mod_relay_device_refuses_after(const mod_relay_device *d, unsigned n,
@@ -97,8 +100,10 @@ apr_interval_time_t mod_relay_device_refuses_after(const mod_relay_device *d, un
 void mod_relay_device_answers(mod_relay_device *d, unsigned n, apr_interval_time_t took,
                               apr_time_t now)
 {
-    if (n > d->proved)
+    if (n > d->proved) {
         d->proved = n;
+        d->spared = 0;
+    }
     if (d->limit && n > d->limit)
         d->limit = n;
     d->answered = now;
@@ -113,11 +118,18 @@ void mod_relay_device_answers(mod_relay_device *d, unsigned n, apr_interval_time
         d->first += (apr_uint32_t)(took - d->first) / 64;
 }
 
+void mod_relay_device_takes(mod_relay_device *d, unsigned n)
+{
+    if (n == d->proved && d->spared < SPARED_ENOUGH)
+        d->spared++;
+}
+
 void mod_relay_device_refuses(mod_relay_device *d, apr_interval_time_t after, apr_time_t now)
 {
     if (!is_small(d, now))
         d->limit = 0;
     d->refused = now;
+    d->spared = 0;
     if (after > REFUSES_AFTER_MAX)
         after = REFUSES_AFTER_MAX;
     if (after > d->refusal)
@@ -132,6 +144,7 @@ void mod_relay_device_takes_only(mod_relay_device *d, unsigned n, apr_time_t now
     if (d->proved > d->limit)
         d->proved = d->limit;
     d->refused = now;
+    d->spared = 0;
 }
 
 void mod_relay_device_refuses_later(mod_relay_device *d)

@@ -22,6 +22,7 @@ typedef struct mod_relay_device {
     volatile apr_uint64_t key;     /* 0: nobody's */
     volatile apr_uint32_t proved;  /* so many of its connections had an answer at the same time */
     volatile apr_uint32_t limit;   /* it took no more than so many; 0: it has never refused one */
+    volatile apr_uint32_t spared;  /* having as many, it took so many more in place of ended ones */
     volatile apr_uint32_t first;   /* from a connection's beginning to its first answer, in us, */
     volatile apr_uint32_t refusal; /* and to its end, if it is refused */
     volatile apr_time_t used;
@@ -59,21 +60,14 @@ apr_interval_time_t mod_relay_device_refuses_after(const mod_relay_device *d, un
 void mod_relay_device_answers(mod_relay_device *d, unsigned n, apr_interval_time_t took,
                               apr_time_t now);
 
-/** It has refused a connection, after so long; how many it takes is not known yet, or as before. */
-void mod_relay_device_refuses(mod_relay_device *d, apr_interval_time_t after, apr_time_t now);
-
-/** It takes no more than n: it has refused another. */
-void mod_relay_device_takes_only(mod_relay_device *d, unsigned n, apr_time_t now);
+/** It was looked at, and has not refused its nth connection. */
+void mod_relay_device_takes(mod_relay_device *d, unsigned n);
 
 /** It has refused a connection, after so long; how many it takes is not known yet, or as before. */
 void mod_relay_device_refuses(mod_relay_device *d, apr_interval_time_t after, apr_time_t now);
 
 /** It takes no more than n: it has refused another. */
 void mod_relay_device_takes_only(mod_relay_device *d, unsigned n, apr_time_t now);
-
-/** A new connection was silent, and has its first answer after idle ones were closed for it; n as
- * above. */
-void mod_relay_device_answers_then(mod_relay_device *d, unsigned n, apr_time_t now);
 
 /** It has refused a connection that it was thought to have taken. */
 void mod_relay_device_refuses_later(mod_relay_device *d);

@@ -176,11 +176,12 @@ static apr_status_t on_write(ap_filter_t *f, apr_bucket_brigade *bb)
 /* mod_proxy_http is about to read an answer. */
 static int create_req(request_rec *r, request_rec *pr)
 {
-    const mod_relay_request *rr = mod_relay_request_of(r);
+    mod_relay_request *rr = mod_relay_request_of(r);
 
     if (!rr || !rr->patience)
         return DECLINED;
     rr->patience->asked = 1;
+    rr->sent = rr->upload ? mod_relay_clock() : 0;
     return OK;
 }
 

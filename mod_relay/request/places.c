@@ -279,7 +279,7 @@ int mod_relay_place_settle(mod_relay_request *rr, conn_rec *c, apr_socket_t *csd
 {
     apr_os_sock_t fd;
     int status = OK, waits = 0;
-    unsigned cell, n;
+    unsigned cell, n, all;
     turn t;
 
     memset(how, 0, sizeof(*how));
@@ -288,7 +288,8 @@ int mod_relay_place_settle(mod_relay_request *rr, conn_rec *c, apr_socket_t *csd
         return OK;
     if (!rr->place)
         rr->place = mod_relay_place_take('+', t.device, UINT_MAX, NULL);
-    if (!mod_relay_device_may_refuse(t.device, mod_relay_places_count('+', t.device), how->begun))
+    all = mod_relay_places_count('+', t.device);
+    if (!mod_relay_device_may_refuse(t.device, all, how->begun))
         return OK;
     how->waited = 1;
     cell = mod_relay_place_take('~', t.device, UINT_MAX, NULL);
@@ -309,6 +310,8 @@ int mod_relay_place_settle(mod_relay_request *rr, conn_rec *c, apr_socket_t *csd
     mod_relay_place_give(&cell);
     if (waits)
         end(&t);
+    else
+        mod_relay_device_takes(t.device, all);
     return status;
 }
 

@@ -196,7 +196,7 @@ int mod_relay_socket_take(mod_relay_socket *s, mod_relay_request *rr)
     return taken;
 }
 
-void mod_relay_socket_answered(mod_relay_socket *s)
+void mod_relay_socket_answered(mod_relay_socket *s, apr_time_t sent)
 {
     mod_relay_device *d = mod_relay_places_device(s->backend);
     apr_time_t now = mod_relay_clock();
@@ -204,7 +204,7 @@ void mod_relay_socket_answered(mod_relay_socket *s)
 
     s->answered = mod_relay_place_take('=', d, UINT_MAX, NULL);
     n = mod_relay_places_count('=', d);
-    mod_relay_device_answers(d, n, s->unproved ? 0 : now - s->begun, now);
+    mod_relay_device_answers(d, n, s->unproved ? 0 : now - (sent ? sent : s->begun), now);
     s->unproved = 0;
 }
 

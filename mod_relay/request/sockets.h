@@ -23,8 +23,8 @@ int mod_relay_socket_open(mod_relay_socket **out, conn_rec *c, apr_socket_t *csd
 /** mod_proxy has taken it from its pool. @return 0: it is being closed, for others */
 int mod_relay_socket_take(mod_relay_socket *s, mod_relay_request *rr);
 
-/** An answer has begun on it, the first one. */
-void mod_relay_socket_answered(mod_relay_socket *s);
+/** An answer has begun on it, the first one. @param sent when a body had been sent, or 0 */
+void mod_relay_socket_answered(mod_relay_socket *s, apr_time_t sent);
 
 /**
  * It was new, a request was sent on it, and it has ended without a byte of an answer.

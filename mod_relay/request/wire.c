@@ -27,7 +27,8 @@
 #include <sys/socket.h>
 #include <util_filter.h>
 
-/* A connection that has been unused for longer gets no request that cannot be repeated. */
+/* A connection that has been unused for longer gets no request that cannot be repeated, unless
+ * another of its device's was still good after such a time. */
 #define TRUSTED_FOR apr_time_from_sec(1)
 /* For so long after a request was lost the device is taken for one that closes connections. */
 #define DISTRUSTED_FOR apr_time_from_sec(60)
@@ -43,6 +44,7 @@ typedef struct mod_relay_wire {
     int answers;              /* that have begun on it */
     apr_time_t unused_since;
     /* of the request that has it: */
+    apr_interval_time_t unused;     /* for so long before it */
     int refused;                    /* it does not take the connection */
     int asked;                      /* it was sent, and its answer is being read */
     int failed;                     /* the connection had no answer, and has ended */
@@ -74,7 +76,7 @@ static int takes(const mod_relay_request *rr, const mod_relay_habits *h, apr_tim
         return 1;
     if (rr->repeatable)
         return h->keeps || !distrusted;
-    return h->keeps && !distrusted && unused < TRUSTED_FOR &&
+    return h->keeps && !distrusted && (unused < TRUSTED_FOR || unused < h->keeps_for) &&
            (!is_recent(h->closed, now, REMEMBERED_FOR) || unused < h->closes_after / 2);
 }
 
@@ -89,6 +91,7 @@ static void note_closing(wire *w, mod_relay_request *rr)
     if (!is_recent(h->closed, now, REMEMBERED_FOR) || unused < h->closes_after)
         h->closes_after = unused;
     h->closed = now;
+    h->keeps_for = 0;
 }
 
 /* ---- the filter */
@@ -108,7 +111,8 @@ static int on_check(wire *w, mod_relay_request *rr)
     apr_time_t now = mod_relay_clock();
 
     take(w, rr);
-    w->refused = !takes(rr, w->habits, now, now - w->unused_since) ||
+    w->unused = now - w->unused_since;
+    w->refused = !takes(rr, w->habits, now, w->unused) ||
                  (w->socket && !mod_relay_socket_take(w->socket, rr));
     return !w->refused;
 }
@@ -146,12 +150,17 @@ static int has_begun(const wire *w, apr_status_t rv, const apr_bucket_brigade *b
  * to another one as soon as it has the answer. */
 static void let_go(wire *w)
 {
+    apr_time_t sent = w->rr->sent;
+
     w->rr->wire = NULL;
     w->rr = NULL;
-    if (w->answers)
+    if (w->answers) {
         w->habits->keeps = 1;
+        if (w->unused > w->habits->keeps_for)
+            w->habits->keeps_for = w->unused;
+    }
     else if (w->socket)
-        mod_relay_socket_answered(w->socket);
+        mod_relay_socket_answered(w->socket, sent);
     w->answers++;
 }
 

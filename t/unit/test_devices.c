@@ -57,6 +57,7 @@ static void test_limit(void)
 static void test_looked_at(void)
 {
     mod_relay_device d = {0};
+    unsigned i;
 
     ok(!mod_relay_device_may_refuse(&d, 1, NOW), "a device's first connection is used at once");
     ok(mod_relay_device_may_refuse(&d, 2, NOW), "the second one is looked at");
@@ -66,6 +67,16 @@ static void test_looked_at(void)
     d.freed = NOW;
     ok(mod_relay_device_may_refuse(&d, 6, NOW + MS), "the sixth is, just after one has ended");
     ok(!mod_relay_device_may_refuse(&d, 5, NOW + MS), "not the fifth");
+    for (i = 0; i < 4; i++) {
+        ok(mod_relay_device_may_refuse(&d, 6, NOW + MS), "the sixth is looked at, %u times", i + 1);
+        mod_relay_device_takes(&d, 6);
+    }
+    ok(!mod_relay_device_may_refuse(&d, 6, NOW + MS), "then not any more, if it was never refused");
+    mod_relay_device_answers(&d, 7, 20 * MS, NOW);
+    ok(mod_relay_device_may_refuse(&d, 7, NOW + MS), "but when there were seven the seventh is");
+    d.proved = 6;
+    for (i = 0; i < 4; i++)
+        mod_relay_device_takes(&d, 6);
     mod_relay_device_refuses(&d, 5 * MS, NOW);
     ok(mod_relay_device_may_refuse(&d, 1, NOW), "of a device that refuses each one is");
     ok(mod_relay_device_allows(&d, NOW) == UINT_MAX, "though its number is not known yet");
@@ -74,6 +85,7 @@ static void test_looked_at(void)
     ok(!mod_relay_device_may_refuse(&d, 6, NOW + 5 * S), "then none is within its number,");
     ok(mod_relay_device_may_refuse(&d, 7, NOW + 5 * S), "and one above it is");
     ok(!mod_relay_device_may_refuse(&d, 1, NOW + 700 * S), "all that is forgotten some day");
+    ok(d.spared == 0, "after a refusal it is looked at once more");
     d = (mod_relay_device){.proved = 16};
     ok(!mod_relay_device_may_refuse(&d, 100, NOW), "a device that has had many is not looked at");
     mod_relay_device_refuses(&d, 5 * MS, NOW);
