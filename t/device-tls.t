@@ -9,7 +9,7 @@ import ssl
 
 from lib import fixture, Rig, tap, test
 from lib.tap import is_, like, unlike
-from lib.tlsdevices import certificate, Choosy, dh_parameters, gnutls, openssl, Plain, Service
+from lib.tlsdevices import apache, certificate, Choosy, dh_parameters, gnutls, openssl, Plain, Service
 
 OLD, CERTIFICATE = "tls-old", "tls-certificate"
 REFUSES = {
@@ -120,6 +120,19 @@ def old_ages(rig, table):
     for n, (what, _, expected) in enumerate(table[0]):
         is_(said(rig, old, n), expected, f"--old-tls: {what}: {expected}")
     session.stop()
+
+
+@test
+def second_handshake(rig, pki):
+    """A device asks for a certificate once it knows the path: Apache and IIS up to TLS 1.2."""
+    service = Service(apache(pki["good"], f"{rig.dir}/second"))
+    tunnel = rig.open(service.url)
+    rig.connect(tunnel)
+    for method, body in (("GET", None), ("POST", b"x" * 1000), ("GET", None)):
+        is_(
+            rig.get(tunnel, "/within/", method=method, body=body)[0], 200,
+            f"a {method} for a path that takes a second handshake")
+    service.stop()
 
 
 @test

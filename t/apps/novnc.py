@@ -2,7 +2,7 @@
 """noVNC: a page that shows a computer's screen, which comes through websockify's WebSocket.
 
 The page asks for some fifty modules at once, of a server that makes a process for each connection.
-On a busy machine they are more than a tunnel's share of threads; so it is none of the quick ones.
+On a busy machine they are more than a tunnel's share of threads, and some wait for the others.
 """
 import os
 import socket
@@ -22,6 +22,7 @@ COLOURS = """(() => {
 
 class NoVnc(App):
     name = "novnc"
+    quick = True
     needs = ("/usr/bin/Xtigervnc", "/usr/bin/websockify", "/usr/share/novnc/vnc.html")
 
     def start(self):

@@ -3,12 +3,30 @@
 server has to refuse a name, or count.
 """
 import http.server
+import os
 import socket
 import ssl
 import subprocess
 import threading
 
-from .basics import free_port, listeners, wait_for
+from .basics import free_port, listeners, wait_for, write
+from .relayrig import APACHE2, MODULES
+
+APACHE = """
+ServerRoot {dir}
+ServerName device
+PidFile {dir}/pid
+ErrorLog /dev/null
+User www-data
+DocumentRoot {dir}/www
+SSLEngine on
+SSLProtocol TLSv1.2
+SSLCertificateFile {cert}
+SSLCACertificateFile {cert}
+<Location /within>
+    SSLVerifyClient optional
+</Location>
+"""
 
 
 def certificate(path, bits=2048, digest="sha256", days=30):
@@ -66,6 +84,19 @@ def gnutls(cert, priority):
         "gnutls-serv", "--http", "--quiet", "-p", "PORT", "--priority", priority, "--x509certfile",
         cert, "--x509keyfile", cert
     ]
+
+
+def apache(cert, where):
+    """It asks for a certificate for a path only, which takes a second handshake."""
+    os.makedirs(f"{where}/www/within")
+    os.chmod(where, 0o755)
+    for page in ("index.html", "within/index.html"):
+        write(f"{where}/www/{page}", "ok")
+    conf = write(
+        f"{where}/httpd.conf", "".join(f"LoadModule {m}_module {MODULES}/mod_{m}.so\n"
+                                       for m in ("mpm_event", "authz_core", "dir", "ssl")) +
+        APACHE.format(dir=where, cert=cert))
+    return [APACHE2, "-f", conf, "-C", "Listen 127.0.0.1:PORT", "-X"]
 
 
 class Choosy:
