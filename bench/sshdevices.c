@@ -28,7 +28,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define STACK (256 * 1024)
+#define STACK ((size_t)256 * 1024)
 #define TRIES_MAX 5
 #define ALIVE_INTERVAL 27 /* s, a bundle's ServerAliveInterval */
 #define ANSWER "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\nok\n"

@@ -9,7 +9,8 @@ import ssl
 
 from lib import fixture, Rig, tap, test
 from lib.tap import is_, like, unlike
-from lib.tlsdevices import apache, certificate, Choosy, dh_parameters, gnutls, openssl, Plain, Service
+from lib.tlsdevices import (apache, certificate, Choosy, dh_parameters, gnutls, openssl, Plain,
+                            Service)
 
 OLD, CERTIFICATE = "tls-old", "tls-certificate"
 REFUSES = {

@@ -1,9 +1,10 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """Idle tunnels: the memory of each, the CPU of all, and their effect on one that is in use.
 
-The clients are one process (sshdevices.c), which is not counted. Memory is all that sshd and its sessions
-make the kernel hold (a memory cgroup). Where there is no such cgroup it is their shares of pages
-(PSS). OpenSSH 10 has no -r; there sshd-wrap/ lets sessions share their memory, handed off, too.
+The clients are one process (sshdevices.c), which is not counted. Memory is all that sshd and its
+sessions make the kernel hold (a memory cgroup). Where there is no such cgroup it is their shares of
+pages (PSS). OpenSSH 10 has no -r; there sshd-wrap/ lets sessions share their memory, handed off,
+too.
 """
 import os
 import re

@@ -81,7 +81,8 @@ int mod_relay_device_may_refuse(const mod_relay_device *d, unsigned n, apr_time_
     if (n > d->proved)
         return 1;
     /* For the device one that has just been closed counts a little longer, if it minds. */
-    return n == d->proved && d->spared < SPARED_ENOUGH && now - d->freed < mod_relay_device_refuses_after(d, 1, now);
+    return n == d->proved && d->spared < SPARED_ENOUGH &&
+           now - d->freed < mod_relay_device_refuses_after(d, 1, now);
 }
 
 apr_interval_time_t mod_relay_device_refuses_after(const mod_relay_device *d, unsigned n,

@@ -62,7 +62,7 @@ typedef struct mod_relay_request {
     apr_table_t *long_fields; /* fields that are too long for mod_proxy, or NULL */
     /* patience.c, for as long: */
     struct mod_relay_patience *patience;
-    apr_time_t sent; /* when all of a request with a body had been sent, or 0 */
+    apr_time_t sent;               /* when all of a request with a body had been sent, or 0 */
     apr_interval_time_t timed_out; /* the device was given up after so long, or 0; stays */
     /* upload.c, for as long: */
     struct mod_relay_upload *upload;
