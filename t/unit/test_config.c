@@ -307,7 +307,7 @@ static const struct {
     {BASE "[redis]\npasswords = /d\nurl = unix://:p@/s\n", 0,
      "[redis] passwords: url has a login already"},
     {BASE "[redis]\nca = redis-ca.pem\n", 5, "not an absolute path"},
-    {BASE "[redis]\nca = /ca\nurl = redis://h\n", 0, "[redis] ca: url is not rediss://"},
+    {BASE "[redis]\nca = /ca\nurl = redis://h\n", 0, "[redis] ca: url is neither rediss://"},
     {BASE "[redis]\nprefix = a b\n", 5, "letters, digits"},
     {BASE "[redis]\nprefix = {x}\n", 5, "letters, digits"},
     {BASE "[redis]\nprefix = *\n", 5, "letters, digits"},
