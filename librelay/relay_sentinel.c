@@ -149,17 +149,22 @@ static int wants_login(const char *error)
     return strncmp(error, "NOAUTH", 6) == 0 || strncmp(error, "NOPERM", 6) == 0;
 }
 
+/* A string that is one in C, too; else "". */
+static const char *text_of(const redisReply *r)
+{
+    return r->type == REDIS_REPLY_STRING && strlen(r->str) == (size_t)r->len ? r->str : "";
+}
+
 /* Takes the answer where it is an address and a port. */
 static int is_place(asking *a, const redisReply *r, apr_pool_t *p)
 {
     const char *host, *port;
     int n;
 
-    if (r->type != REDIS_REPLY_ARRAY || r->elements != 2 ||
-        r->element[0]->type != REDIS_REPLY_STRING || r->element[1]->type != REDIS_REPLY_STRING)
+    if (r->type != REDIS_REPLY_ARRAY || r->elements != 2)
         return 0;
-    host = r->element[0]->str;
-    port = r->element[1]->str;
+    host = text_of(r->element[0]);
+    port = text_of(r->element[1]);
     n = strlen(port) <= 5 && strspn(port, "0123456789") == strlen(port) ? atoi(port) : 0;
     if (n < 1 || n > 65535 || !*host || strlen(host) > HOST_LEN_MAX ||
         host[strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.:_-")])
@@ -194,20 +199,28 @@ static void take(relay_sentinel_search *s, asking *a, const redisReply *r)
     }
 }
 
+/* Of a handshake that fails later than redisInitiateSSL() hiredis says errno's text. */
+static void broke(relay_sentinel_search *s, asking *a)
+{
+    failed(s, a,
+           s->url->tls ? apr_psprintf(s->p, "TLS or the connection failed: %s", a->c->errstr)
+                       : a->c->errstr);
+}
+
 static void go_on(relay_sentinel_search *s, asking *a)
 {
     void *reply = NULL;
     int flushed = 0;
 
     if (redisBufferWrite(a->c, &flushed) != REDIS_OK) {
-        failed(s, a, a->c->errstr);
+        broke(s, a);
         return;
     }
     if (!flushed && !s->url->tls)
         return;
     listen_for(s, EPOLL_CTL_MOD, a, EPOLLIN);
     if (redisBufferRead(a->c) != REDIS_OK) {
-        failed(s, a, a->c->errstr);
+        broke(s, a);
         return;
     }
     while (a->c) {
