@@ -202,6 +202,7 @@ static int answer(const authkeys_request *req, const char *conf, int loopback_on
 
     limit_lifetime(cfg->redis_timeout);
     relay_store_create(&store, cfg, p);
+    relay_store_read_from(store, cfg->redis_read);
     rv = authkeys_grant_find(&grant, store, cfg, req->fingerprint, p, &why);
     if (rv != APR_SUCCESS)
         return refuse(cfg, store, rv, req->fingerprint, why, p);

@@ -37,6 +37,9 @@
 /** A record was found that cannot be used: malformed, or written by a newer version. */
 #define RELAY_ERECORD (APR_OS_START_USERERR + 7006)
 
+/** It was done, but a failover of Redis could undo it: nobody may rely on it. Safe to do again. */
+#define RELAY_EUNCONFIRMED (APR_OS_START_USERERR + 7007)
+
 /** The version of the records this code reads and writes: field `v` of each. */
 #define RELAY_RECORD_VERSION 1
 

@@ -268,6 +268,21 @@ static int set_redis(relay_config *cfg, void *field, const char *value, apr_pool
     return relay_redis_url_parse(field, value, p, why) == APR_SUCCESS;
 }
 
+static int set_read_url(relay_config *cfg, void *field, const char *value, apr_pool_t *p,
+                        const char **why)
+{
+    relay_redis_url *url;
+
+    if (relay_redis_url_parse(&url, value, p, why) != APR_SUCCESS)
+        return 0;
+    if (url->primary) {
+        RELAY_WHY(why, p, "a replica is one server: give its address, not sentinels");
+        return 0;
+    }
+    *(relay_redis_url **)field = url;
+    return 1;
+}
+
 static int set_prefix(relay_config *cfg, void *field, const char *value, apr_pool_t *p,
                       const char **why)
 {
@@ -376,6 +391,11 @@ static char *next_line(char *buf, int size, void *stream)
     return buf;
 }
 
+static int has_password(const relay_config *cfg)
+{
+    return cfg->redis->password || (cfg->redis_read && cfg->redis_read->password);
+}
+
 /* What no single line can show. */
 static apr_status_t check_whole(relay_config *cfg, apr_pool_t *p, const char **why)
 {
@@ -394,16 +414,18 @@ static apr_status_t check_whole(relay_config *cfg, apr_pool_t *p, const char **w
                   relay_duration_print(cfg->ttl, p), relay_duration_print(cfg->ttl_max, p));
         return RELAY_EINPUT;
     }
-    if (cfg->passwords && cfg->redis->password) {
+    if (cfg->passwords && has_password(cfg)) {
         RELAY_WHY(why, p, "%s: [redis] passwords: url has a login already; take one of the two out",
                   cfg->file);
         return RELAY_EINPUT;
     }
-    if (cfg->redis_ca && !cfg->redis->tls) {
-        RELAY_WHY(why, p, "%s: [redis] ca: url is not rediss://", cfg->file);
+    if (cfg->redis_ca && !cfg->redis->tls && !(cfg->redis_read && cfg->redis_read->tls)) {
+        RELAY_WHY(why, p, "%s: [redis] ca: url is neither rediss:// nor sentinels://", cfg->file);
         return RELAY_EINPUT;
     }
     cfg->redis->ca = cfg->redis_ca;
+    if (cfg->redis_read)
+        cfg->redis_read->ca = cfg->redis_ca;
     return APR_SUCCESS;
 }
 
@@ -431,7 +453,7 @@ apr_status_t relay_config_load(relay_config **out, const char *path, const char 
         return APR_ENOMEM;
     if ((rv = check_whole(cfg, p, why)) != APR_SUCCESS)
         return rv;
-    if (cfg->redis->password)
+    if (has_password(cfg))
         relay_config_warn_open(cfg->file, mode);
     if (part && cfg->passwords && (rv = relay_config_password(cfg, part, p, why)) != APR_SUCCESS)
         return rv;

@@ -73,6 +73,10 @@ apr_status_t relay_config_password(relay_config *cfg, const char *part, apr_pool
         relay_config_warn_open(path, mode);
         cfg->redis->user = apr_pstrcat(p, "relay-", part, NULL);
         cfg->redis->password = apr_pstrmemdup(p, line, len);
+        if (cfg->redis_read) {
+            cfg->redis_read->user = cfg->redis->user;
+            cfg->redis_read->password = cfg->redis->password;
+        }
     }
     return rv;
 }

@@ -1,149 +1,10 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-#include "config.h"
 #include "relay_redis.h"
+#include "relay_redis_tls.h"
+#include "relay_sentinel.h"
 
-#include <apr_lib.h>
-#include <stdlib.h>
 #include <string.h>
-
-#define REDIS_PORT 6379
-
-/* Decodes %XX in place; returns 0 on a bad escape or an escaped NUL. */
-static int unescape(char *s)
-{
-    char *w = s, hex[3] = {0};
-
-    for (; *s; s++, w++) {
-        *w = *s;
-        if (*s != '%')
-            continue;
-        if (!apr_isxdigit(s[1]) || !apr_isxdigit(s[2]))
-            return 0;
-        hex[0] = s[1];
-        hex[1] = s[2];
-        if ((*w = (char)strtol(hex, NULL, 16)) == '\0')
-            return 0;
-        s += 2;
-    }
-    *w = '\0';
-    return 1;
-}
-
-static int read_int(const char *text, int max, int *out)
-{
-    long n = 0;
-    const char *c;
-
-    for (c = text; apr_isdigit(*c) && n <= max; c++)
-        n = n * 10 + (*c - '0');
-    if (c == text || *c || n > max)
-        return 0;
-    *out = (int)n;
-    return 1;
-}
-
-/* `[[user]:password@]` is cut off the front of *rest. */
-static const char *cut_login(relay_redis_url *u, char **rest)
-{
-    char *at = strrchr(*rest, '@'), *colon;
-
-    if (!at)
-        return NULL;
-    *at = '\0';
-    if ((colon = strchr(*rest, ':')) == NULL)
-        return "write user:password@ or :password@ before the host";
-    *colon = '\0';
-    if (!unescape(*rest) || !unescape(colon + 1))
-        return "the login has a bad % escape";
-    u->user = **rest ? *rest : NULL;
-    u->password = colon + 1;
-    *rest = at + 1;
-    return NULL;
-}
-
-static const char *parse_unix(relay_redis_url *u, char *rest, apr_pool_t *p)
-{
-    const char *wrong = cut_login(u, &rest);
-    char *query;
-
-    if (wrong)
-        return wrong;
-    if ((query = strchr(rest, '?')) != NULL) {
-        *query++ = '\0';
-        if (strncmp(query, "db=", 3) || !read_int(query + 3, 65535, &u->db))
-            return "after ? only db=NUMBER may stand";
-    }
-    if (*rest != '/')
-        return "a Unix socket is written unix:///path/to/socket";
-    u->unix_path = rest;
-    u->shown = apr_pstrcat(p, "unix://", rest, NULL);
-    return NULL;
-}
-
-static const char *parse_tcp(relay_redis_url *u, const char *scheme, char *rest, apr_pool_t *p)
-{
-    const char *wrong = cut_login(u, &rest);
-    char *path, *port = NULL, *end;
-
-    if (wrong)
-        return wrong;
-    if ((path = strchr(rest, '/')) != NULL) {
-        *path++ = '\0';
-        if (*path && !read_int(path, 65535, &u->db))
-            return "after the port only /DATABASENUMBER may stand";
-    }
-    if (*rest == '[') {
-        if ((end = strchr(rest, ']')) == NULL || (end[1] && end[1] != ':'))
-            return "the IPv6 address in brackets is not closed";
-        port = end[1] ? end + 2 : NULL;
-        *end = '\0';
-        rest++;
-    }
-    else if ((port = strchr(rest, ':')) != NULL) {
-        *port++ = '\0';
-    }
-    if (!*rest)
-        return "the host is missing";
-    u->host = rest;
-    u->port = REDIS_PORT;
-    if (port && (!read_int(port, 65535, &u->port) || u->port == 0))
-        return "the port is not a number from 1 to 65535";
-    u->shown = apr_psprintf(p, "%s://%s:%d", scheme, u->host, u->port);
-    return NULL;
-}
-
-apr_status_t relay_redis_url_parse(relay_redis_url **out, const char *text, apr_pool_t *p,
-                                   const char **why)
-{
-    relay_redis_url *u = apr_pcalloc(p, sizeof(*u));
-    const char *wrong;
-
-    if (strncmp(text, "unix://", 7) == 0) {
-        wrong = parse_unix(u, apr_pstrdup(p, text + 7), p);
-    }
-    else if (strncmp(text, "redis://", 8) == 0) {
-        wrong = parse_tcp(u, "redis", apr_pstrdup(p, text + 8), p);
-    }
-    else if (strncmp(text, "rediss://", 9) == 0) {
-#ifdef HAVE_HIREDIS_SSL
-        u->tls = 1;
-        wrong = parse_tcp(u, "rediss", apr_pstrdup(p, text + 9), p);
-#else
-        wrong = "rediss:// needs hiredis 1.0 or later with TLS; this build has none. Use a Unix "
-                "socket, or a TLS tunnel";
-#endif
-    }
-    else {
-        wrong = "write unix:///path/to/socket or redis://user:password@host:port/db";
-    }
-    if (wrong) {
-        RELAY_WHY(why, p, "%s", wrong);
-        return RELAY_EINPUT;
-    }
-    *out = u;
-    return APR_SUCCESS;
-}
 
 typedef struct redis_error {
     const char *code, *meaning;
@@ -161,6 +22,8 @@ static const redis_error *meaning_of(const char *error)
         {"NOPERM", "this user lacks a right (ACL)"},
         {"LOADING", "it is still loading its data: try again in a moment"},
         {"MASTERDOWN", "it is a replica that has lost its primary"},
+        {"NOREPLICAS", "too few replicas are in sync with it (min-replicas-to-write): nothing was "
+                       "changed; try again in a moment"},
         {"MISCONF", "it cannot save to disk and refuses writes: see Redis's log"},
         {"BUSY", "it is busy with a long script"},
         {"NOSCRIPT", "it does not know a script"},
@@ -237,8 +100,46 @@ static int login(redisContext *c, const relay_redis_url *url, apr_pool_t *p, con
     return 1;
 }
 
-apr_status_t relay_redis_connect(redisContext **out, const relay_redis_url *url,
-                                 apr_interval_time_t timeout, apr_pool_t *p, const char **why)
+relay_redis_role relay_redis_role_read(const redisReply *r)
+{
+    const redisReply *word, *link;
+
+    if (!r || r->type != REDIS_REPLY_ARRAY || r->elements < 3)
+        return RELAY_ROLE_NONE;
+    word = r->element[0];
+    if (word->type != REDIS_REPLY_STRING)
+        return RELAY_ROLE_NONE;
+    if (strcmp(word->str, "master") == 0)
+        return RELAY_ROLE_PRIMARY;
+    if (strcmp(word->str, "slave") || r->elements < 5)
+        return RELAY_ROLE_NONE;
+    link = r->element[3];
+    return link->type == REDIS_REPLY_STRING && strcmp(link->str, "connected") == 0
+               ? RELAY_ROLE_REPLICA
+               : RELAY_ROLE_BEHIND;
+}
+
+/* Sentinel may not know yet that this one is the primary no more, or not yet. */
+static int is_primary(redisContext *c, const relay_redis_url *url, apr_pool_t *p, const char **why)
+{
+    redisReply *reply = redisCommand(c, "ROLE");
+    int is = relay_redis_role_read(reply) == RELAY_ROLE_PRIMARY;
+
+    if (!reply)
+        RELAY_WHY(why, p, "Redis at %s did not answer: %s", url->shown, c->errstr);
+    else if (reply->type == REDIS_REPLY_ERROR)
+        RELAY_WHY(why, p, "%s", relay_redis_explain(url, reply->str, p));
+    else if (!is)
+        RELAY_WHY(why, p,
+                  "Redis at %s is not the primary, though Sentinel says so: try again in a moment",
+                  url->shown);
+    if (reply)
+        freeReplyObject(reply);
+    return is;
+}
+
+static apr_status_t connect_to(redisContext **out, const relay_redis_url *url,
+                               apr_interval_time_t timeout, apr_pool_t *p, const char **why)
 {
     struct timeval tv = {(time_t)apr_time_sec(timeout), (suseconds_t)apr_time_usec(timeout)};
     redisContext *c;
@@ -257,10 +158,30 @@ apr_status_t relay_redis_connect(redisContext **out, const relay_redis_url *url,
     }
     if (!login(c, url, p, why)) /* NOLINT(concurrency-mt-unsafe): not the login() of <utmp.h> */
         goto fail;
+    if (url->named && !is_primary(c, url, p, why))
+        goto fail;
     *out = c;
     return APR_SUCCESS;
 fail:
     if (c)
         redisFree(c);
     return RELAY_EUNREACHABLE;
+}
+
+apr_status_t relay_redis_find(const relay_redis_url **at, const relay_redis_url *url,
+                              apr_interval_time_t timeout, apr_pool_t *p, const char **why)
+{
+    if (url->primary)
+        return relay_sentinel_ask(at, url, RELAY_SENTINEL_ANY, timeout, p, why);
+    *at = url;
+    return APR_SUCCESS;
+}
+
+apr_status_t relay_redis_connect(redisContext **out, const relay_redis_url *url,
+                                 apr_interval_time_t timeout, apr_pool_t *p, const char **why)
+{
+    const relay_redis_url *at;
+    apr_status_t rv = relay_redis_find(&at, url, timeout, p, why);
+
+    return rv == APR_SUCCESS ? connect_to(out, at, timeout, p, why) : rv;
 }

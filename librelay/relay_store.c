@@ -3,14 +3,23 @@
 #include "relay_store.h"
 #include "relay_record.h"
 #include "relay_scripts.h"
+#include "relay_sentinel.h"
 
 #include <errno.h>
 #include <string.h>
 
+typedef struct server_link {
+    const relay_redis_url *url, *at; /* what relay.conf says, and where ctx leads */
+    apr_interval_time_t timeout;
+    redisContext *ctx;   /* NULL until it is needed, and after it broke */
+    apr_pool_t *at_pool; /* of at; cleared for each connection */
+} server_link;
+
 struct relay_store {
     const relay_config *cfg;
-    apr_pool_t *p;     /* the store's own; errors go to the callers' pools */
-    redisContext *ctx; /* NULL until it is needed, and after it broke */
+    apr_pool_t *p; /* the store's own; errors go to the callers' pools */
+    server_link primary;
+    server_link near; /* url NULL: the primary is read */
 };
 
 static const struct {
@@ -25,17 +34,27 @@ static const struct {
                             "whether `close' was carried out is not known"},
 };
 
-static void disconnect(relay_store *s)
+static void disconnect(server_link *l)
 {
-    if (s->ctx)
-        redisFree(s->ctx);
-    s->ctx = NULL;
+    if (l->ctx)
+        redisFree(l->ctx);
+    l->ctx = NULL;
 }
 
 static apr_status_t on_destroy(void *data)
 {
-    disconnect(data);
+    relay_store *s = data;
+
+    disconnect(&s->primary);
+    disconnect(&s->near);
     return APR_SUCCESS;
+}
+
+static void set_link(server_link *l, const relay_redis_url *url, apr_interval_time_t timeout)
+{
+    disconnect(l);
+    l->url = l->at = url;
+    l->timeout = timeout;
 }
 
 void relay_store_create(relay_store **out, const relay_config *cfg, apr_pool_t *p)
@@ -44,8 +63,18 @@ void relay_store_create(relay_store **out, const relay_config *cfg, apr_pool_t *
 
     s->cfg = cfg;
     s->p = p;
+    set_link(&s->primary, cfg->redis, cfg->redis_timeout);
+    apr_pool_create(&s->primary.at_pool, p);
     apr_pool_cleanup_register(p, s, on_destroy, apr_pool_cleanup_null);
     *out = s;
+}
+
+/* A replica is waited for half the time: there is the primary besides. */
+void relay_store_read_from(relay_store *s, const relay_redis_url *url)
+{
+    set_link(&s->near, url, url && url->named ? s->cfg->redis_timeout : s->cfg->redis_timeout / 2);
+    if (!s->near.at_pool)
+        apr_pool_create(&s->near.at_pool, s->p);
 }
 
 const char *relay_store_key(const relay_store *s, apr_pool_t *p, relay_keyname_kind kind,
@@ -54,21 +83,32 @@ const char *relay_store_key(const relay_store *s, apr_pool_t *p, relay_keyname_k
     return relay_keyname(s->cfg, kind, id, p);
 }
 
-static apr_status_t connected(relay_store *s, apr_pool_t *p, const char **why)
+/* Each connection asks anew where the primary is. */
+static apr_status_t connected(server_link *l, apr_pool_t *p, const char **why)
 {
-    return s->ctx ? APR_SUCCESS
-                  : relay_redis_connect(&s->ctx, s->cfg->redis, s->cfg->redis_timeout, p, why);
+    const char *reason = "";
+    apr_status_t rv;
+
+    if (l->ctx)
+        return APR_SUCCESS;
+    l->at = l->url;
+    apr_pool_clear(l->at_pool);
+    rv = relay_redis_find(&l->at, l->url, l->timeout, l->at_pool, &reason);
+    if (rv == APR_SUCCESS)
+        return relay_redis_connect(&l->ctx, l->at, l->timeout, p, why);
+    RELAY_WHY(why, p, "%s", reason);
+    return rv;
 }
 
 /* Says why the connection broke, and closes it. */
-static void broken(relay_store *s, apr_pool_t *p, const char **why)
+static void broken(server_link *l, apr_pool_t *p, const char **why)
 {
-    int timed_out = s->ctx->err == REDIS_ERR_IO && (errno == EAGAIN || errno == EWOULDBLOCK);
+    int timed_out = l->ctx->err == REDIS_ERR_IO && (errno == EAGAIN || errno == EWOULDBLOCK);
 
-    RELAY_WHY(why, p, "Redis at %s %s%s", s->cfg->redis->shown,
+    RELAY_WHY(why, p, "Redis at %s %s%s", l->at->shown,
               timed_out ? "did not answer in time ([redis] timeout)" : "broke the connection: ",
-              timed_out ? "" : s->ctx->errstr);
-    disconnect(s);
+              timed_out ? "" : l->ctx->errstr);
+    disconnect(l);
 }
 
 void relay_store_free(redisReply **replies, int n)
@@ -79,7 +119,7 @@ void relay_store_free(redisReply **replies, int n)
 }
 
 /* One round trip with n commands. Error replies are passed on. */
-static apr_status_t round_trip(relay_store *s, const relay_store_cmd *cmds, int n,
+static apr_status_t round_trip(server_link *l, const relay_store_cmd *cmds, int n,
                                redisReply **replies)
 {
     int i;
@@ -87,11 +127,11 @@ static apr_status_t round_trip(relay_store *s, const relay_store_cmd *cmds, int 
     errno = 0;
     for (i = 0; i < n; i++) {
         replies[i] = NULL;
-        if (redisAppendCommandArgv(s->ctx, cmds[i].argc, cmds[i].argv, cmds[i].argvlen) != REDIS_OK)
+        if (redisAppendCommandArgv(l->ctx, cmds[i].argc, cmds[i].argv, cmds[i].argvlen) != REDIS_OK)
             return APR_ENOMEM;
     }
     for (i = 0; i < n; i++) {
-        if (redisGetReply(s->ctx, (void **)&replies[i]) != REDIS_OK || !replies[i]) {
+        if (redisGetReply(l->ctx, (void **)&replies[i]) != REDIS_OK || !replies[i]) {
             relay_store_free(replies, i);
             return APR_EGENERAL;
         }
@@ -100,25 +140,89 @@ static apr_status_t round_trip(relay_store *s, const relay_store_cmd *cmds, int 
 }
 
 /* A time-out is not tried again: it has cost its deadline already. */
-apr_status_t relay_store_read(relay_store *s, const relay_store_cmd *cmds, int n,
-                              redisReply **replies, apr_pool_t *p, const char **why)
+static apr_status_t read_at(server_link *l, const relay_store_cmd *cmds, int n,
+                            redisReply **replies, apr_pool_t *p, const char **why)
 {
-    int was_idle = s->ctx != NULL;
-    apr_status_t rv = connected(s, p, why);
+    int was_idle = l->ctx != NULL;
+    apr_status_t rv = connected(l, p, why);
 
     if (rv != APR_SUCCESS)
         return rv;
-    if (round_trip(s, cmds, n, replies) == APR_SUCCESS)
+    if (round_trip(l, cmds, n, replies) == APR_SUCCESS)
         return APR_SUCCESS;
-    if (was_idle && (s->ctx->err != REDIS_ERR_IO || (errno != EAGAIN && errno != EWOULDBLOCK))) {
-        disconnect(s);
-        if ((rv = connected(s, p, why)) != APR_SUCCESS)
+    if (was_idle && (l->ctx->err != REDIS_ERR_IO || (errno != EAGAIN && errno != EWOULDBLOCK))) {
+        disconnect(l);
+        if ((rv = connected(l, p, why)) != APR_SUCCESS)
             return rv;
-        if (round_trip(s, cmds, n, replies) == APR_SUCCESS)
+        if (round_trip(l, cmds, n, replies) == APR_SUCCESS)
             return APR_SUCCESS;
     }
-    broken(s, p, why);
+    broken(l, p, why);
     return RELAY_EUNREACHABLE;
+}
+
+static int has_error(redisReply *const *replies, int n)
+{
+    while (n--)
+        if (replies[n]->type == REDIS_REPLY_ERROR)
+            return 1;
+    return 0;
+}
+
+static int is_absent(const redisReply *reply)
+{
+    return reply->type == REDIS_REPLY_ARRAY && reply->elements == 0;
+}
+
+/*
+ * A replica says that a record is absent when it has not got it yet, and before its first sync that
+ * all are. So it is asked again behind ROLE, and believed if its link is up. The order counts:
+ * asked before, it may have come up in between.
+ */
+static apr_status_t read_in_sync(server_link *l, const relay_store_cmd *cmds, int n,
+                                 redisReply **replies, apr_pool_t *p)
+{
+    const char *role[] = {"ROLE"};
+    relay_store_cmd *all = apr_palloc(p, (apr_size_t)(n + 1) * sizeof(*all));
+    redisReply **got = apr_pcalloc(p, (apr_size_t)(n + 1) * sizeof(redisReply *));
+    relay_redis_role is;
+
+    all[0] = (relay_store_cmd){1, role, NULL};
+    memcpy(all + 1, cmds, (apr_size_t)n * sizeof(*all));
+    if (read_at(l, all, n + 1, got, p, NULL) != APR_SUCCESS)
+        return RELAY_EUNREACHABLE;
+    is = relay_redis_role_read(got[0]);
+    if ((is != RELAY_ROLE_PRIMARY && is != RELAY_ROLE_REPLICA) || has_error(got, n + 1)) {
+        relay_store_free(got, n + 1);
+        return RELAY_EUNREACHABLE;
+    }
+    freeReplyObject(got[0]);
+    memcpy(replies, got + 1, (apr_size_t)n * sizeof(redisReply *));
+    return APR_SUCCESS;
+}
+
+static apr_status_t read_near(server_link *l, const relay_store_cmd *cmds, int n,
+                              redisReply **replies, apr_pool_t *p)
+{
+    if (read_at(l, cmds, n, replies, p, NULL) != APR_SUCCESS)
+        return RELAY_EUNREACHABLE;
+    if (has_error(replies, n)) {
+        relay_store_free(replies, n);
+        disconnect(l);
+        return RELAY_EUNREACHABLE;
+    }
+    if (l->url->named || !is_absent(replies[0]))
+        return APR_SUCCESS;
+    relay_store_free(replies, n);
+    return read_in_sync(l, cmds, n, replies, p);
+}
+
+apr_status_t relay_store_read(relay_store *s, const relay_store_cmd *cmds, int n,
+                              redisReply **replies, apr_pool_t *p, const char **why)
+{
+    if (s->near.url && read_near(&s->near, cmds, n, replies, p) == APR_SUCCESS)
+        return APR_SUCCESS;
+    return read_at(&s->primary, cmds, n, replies, p, why);
 }
 
 apr_status_t relay_store_check(relay_store *s, const redisReply *reply, const char *key,
@@ -130,10 +234,10 @@ apr_status_t relay_store_check(relay_store *s, const redisReply *reply, const ch
         RELAY_WHY(why, p, "record %s is not a hash", key);
         return RELAY_ERECORD;
     }
-    RELAY_WHY(why, p, "%s", relay_redis_explain(s->cfg->redis, reply->str, p));
+    RELAY_WHY(why, p, "%s", relay_redis_explain(s->primary.at, reply->str, p));
     /* A server that refuses now may have been reconfigured by the next call: do not
      * hold on to it. */
-    disconnect(s);
+    disconnect(&s->primary);
     return RELAY_EUNREACHABLE;
 }
 
@@ -142,12 +246,12 @@ apr_status_t relay_store_command(relay_store *s, redisReply **reply, int argc, c
 {
     relay_store_cmd cmd = {argc, argv, argvlen};
     redisReply *got;
-    apr_status_t rv = connected(s, p, why);
+    apr_status_t rv = connected(&s->primary, p, why);
 
     if (rv != APR_SUCCESS)
         return rv;
-    if (round_trip(s, &cmd, 1, &got) != APR_SUCCESS) {
-        broken(s, p, why);
+    if (round_trip(&s->primary, &cmd, 1, &got) != APR_SUCCESS) {
+        broken(&s->primary, p, why);
         return RELAY_EUNREACHABLE;
     }
     if ((rv = relay_store_check(s, got, NULL, p, why)) != APR_SUCCESS) {
@@ -158,13 +262,80 @@ apr_status_t relay_store_command(relay_store *s, redisReply **reply, int argc, c
     return APR_SUCCESS;
 }
 
+/* ---- confirmation: where Sentinel may make another server the primary
+ *
+ * A primary that is cut off from the others does not know it, and goes on answering. So what was
+ * written there counts only once a replica has it, and if most sentinels name that server even
+ * after that. Both are needed: the replica may be cut off together with the primary, or be one that
+ * Sentinel does not know. */
+
+/* @return why not; NULL: a replica has all that this connection has written */
+static const char *not_replicated(relay_store *s, apr_pool_t *p)
+{
+    const char *argv[] = {"WAIT", "1",
+                          apr_psprintf(p, "%" APR_TIME_T_FMT,
+                                       apr_time_as_msec(s->cfg->redis_timeout / 4 * 3))};
+    relay_store_cmd cmd = {3, argv, NULL};
+    const char *reason = NULL;
+    redisReply *reply;
+
+    if (round_trip(&s->primary, &cmd, 1, &reply) != APR_SUCCESS) {
+        broken(&s->primary, p, &reason);
+        return reason;
+    }
+    if (reply->type == REDIS_REPLY_ERROR)
+        reason = relay_redis_explain(s->primary.at, reply->str, p);
+    else if (reply->type != REDIS_REPLY_INTEGER || reply->integer < 1)
+        reason = "no replica has it";
+    freeReplyObject(reply);
+    return reason;
+}
+
+/* @return why not; NULL: most sentinels name the server that was written to */
+static const char *not_primary(const relay_store *s, apr_pool_t *p)
+{
+    const relay_redis_url *named;
+    const char *reason = NULL;
+
+    if (relay_sentinel_ask(&named, s->cfg->redis, RELAY_SENTINEL_MAJORITY, s->cfg->redis_timeout, p,
+                           &reason) != APR_SUCCESS)
+        return reason;
+    if (named->port != s->primary.at->port || strcmp(named->host, s->primary.at->host))
+        return apr_psprintf(p, "the sentinels say that %s is the primary now", named->shown);
+    return NULL;
+}
+
+static apr_status_t confirm(relay_store *s, relay_script_id id, apr_pool_t *p, const char **why)
+{
+    const char *reason, *where = s->primary.at->shown;
+
+    if (!s->primary.at->named)
+        return APR_SUCCESS;
+    if ((reason = not_replicated(s, p)) == NULL && (reason = not_primary(s, p)) == NULL)
+        return APR_SUCCESS;
+    disconnect(&s->primary);
+    RELAY_WHY(why, p,
+              "not confirmed: Redis at %s has done `%s', but a failover may undo that: %s. It is "
+              "safe to say it again",
+              where, scripts[id].name, reason);
+    return RELAY_EUNCONFIRMED;
+}
+
+/* Whether the script has written what its caller wants to last. Who closes a tunnel that is closed
+ * may be asking whether that is confirmed. */
+static int has_written(relay_script_id id, const redisReply *reply)
+{
+    return strcmp(relay_script_word(reply, 0), "ok") == 0 ||
+           (id == RELAY_SCRIPT_CLOSE && strcmp(relay_script_word(reply, 1), "closed") == 0);
+}
+
 apr_status_t relay_store_script(relay_store *s, redisReply **reply, relay_script_id id, int nargs,
                                 const char **args, apr_pool_t *p, const char **why)
 {
     const char **argv = apr_palloc(p, (apr_size_t)(nargs + 4) * sizeof(*argv));
     relay_store_cmd cmd = {nargs + 4, argv, NULL};
     redisReply *got;
-    apr_status_t rv = connected(s, p, why);
+    apr_status_t rv = connected(&s->primary, p, why);
 
     if (rv != APR_SUCCESS)
         return rv;
@@ -175,8 +346,8 @@ apr_status_t relay_store_script(relay_store *s, redisReply **reply, relay_script
     argv[2] = "1";
     argv[3] = s->cfg->prefix;
     memcpy(argv + 4, args, (apr_size_t)nargs * sizeof(*argv));
-    if (round_trip(s, &cmd, 1, &got) != APR_SUCCESS) {
-        broken(s, p, why);
+    if (round_trip(&s->primary, &cmd, 1, &got) != APR_SUCCESS) {
+        broken(&s->primary, p, why);
         if (why)
             *why = apr_pstrcat(p, *why, "; ", scripts[id].unanswered, NULL);
         return RELAY_EUNREACHABLE;
@@ -186,9 +357,11 @@ apr_status_t relay_store_script(relay_store *s, redisReply **reply, relay_script
         rv = relay_script_unknown(id, p, why);
     if (rv == APR_SUCCESS && strcmp(relay_script_word(got, 0), "late") == 0) {
         RELAY_WHY(why, p, "Redis at %s took too long ([redis] timeout), and did not `%s'",
-                  s->cfg->redis->shown, scripts[id].name);
+                  s->primary.at->shown, scripts[id].name);
         rv = RELAY_EUNREACHABLE;
     }
+    if (rv == APR_SUCCESS && has_written(id, got))
+        rv = confirm(s, id, p, why);
     if (rv != APR_SUCCESS) {
         freeReplyObject(got);
         return rv;
@@ -239,7 +412,7 @@ apr_status_t relay_store_now(apr_time_t *now, relay_store *s, apr_pool_t *p, con
             *now = apr_time_make(sec, usec);
         }
         else {
-            RELAY_WHY(why, p, "Redis at %s does not know the time", s->cfg->redis->shown);
+            RELAY_WHY(why, p, "Redis at %s does not know the time", s->primary.at->shown);
             rv = RELAY_EUNREACHABLE;
         }
     }

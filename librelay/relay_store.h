@@ -69,8 +69,9 @@
  *
  * What changes several keys is one Lua script (librelay/lua), so that no reader sees half of it.
  *
- * A relay_store is one connection, made when it is first needed and made again after it broke. It
- * belongs to one thread at a time. Every call ends within a few times [redis] timeout.
+ * A relay_store is one connection, made when it is first needed and made again after it broke.
+ * Each connection asks anew where the primary is (relay_redis_find()). A store belongs to one
+ * thread at a time. Every call ends within a few times [redis] timeout.
  */
 #ifndef RELAY_STORE_H
 #define RELAY_STORE_H
@@ -85,6 +86,14 @@ typedef struct relay_store relay_store;
  * @param p owns it; its clean-up closes the connection
  */
 void relay_store_create(relay_store **out, const relay_config *cfg, apr_pool_t *p);
+
+/**
+ * Has records read at another server than the primary from now on: at a replica ([redis] read-url),
+ * or at the server that somebody follows who is told of changes there. Where it does not answer,
+ * and where a replica that is not in sync lacks the record, the primary is read after all.
+ * @param url lives as long as the store; NULL: the primary alone
+ */
+void relay_store_read_from(relay_store *s, const relay_redis_url *url);
 
 /**
  * Runs one command; for the rest of librelay and for rlyd's and rly's own keys.
@@ -104,7 +113,7 @@ typedef struct relay_store_cmd {
 
 /**
  * Runs n commands that only read, in one round trip. Where the connection broke while it was idle
- * they are sent again on a fresh one.
+ * they are sent again on a fresh one. With relay_store_read_from() the first has to be HGETALL.
  * @param replies out: n of them, to be given to relay_store_free(); each may be an error reply
  * @return APR_SUCCESS, or RELAY_EUNREACHABLE with *why
  */
@@ -134,9 +143,10 @@ const char *relay_store_key(const relay_store *s, apr_pool_t *p, relay_keyname_k
 typedef enum { RELAY_SCRIPT_OPEN, RELAY_SCRIPT_EXTEND, RELAY_SCRIPT_CLOSE } relay_script_id;
 
 /**
- * Runs a script. KEYS[1] is the prefix; args become ARGV.
+ * Runs a script. KEYS[1] is the prefix; args become ARGV. With sentinel:// what it has written is
+ * confirmed: a replica has it, and most sentinels name the server that it was written to.
  * @param reply out: an array, not empty; relay_script_word()
- * @return as relay_store_command()
+ * @return as relay_store_command(); or RELAY_EUNCONFIRMED with *why
  */
 apr_status_t relay_store_script(relay_store *s, redisReply **reply, relay_script_id id, int nargs,
                                 const char **args, apr_pool_t *p, const char **why);

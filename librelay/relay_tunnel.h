@@ -56,8 +56,10 @@ typedef struct relay_tunnel_request {
 /**
  * Opens a tunnel: names, listen addresses, records and the grant, all at once or not at all. Where
  * addresses come back it waits up to 2 s for rlyd's word on which of them are in use, if that is
- * wanting or too old (lua/may_issue.lua). In librelay_json.
- * @return APR_SUCCESS; RELAY_EINPUT, RELAY_EREFUSED or RELAY_EUNREACHABLE with *why
+ * wanting or too old (lua/may_issue.lua). What is not confirmed (relay_store_script()) is closed
+ * again. In librelay_json.
+ * @return APR_SUCCESS; RELAY_EINPUT, RELAY_EREFUSED, RELAY_EUNCONFIRMED or RELAY_EUNREACHABLE with
+ * *why
  */
 apr_status_t relay_tunnel_open(relay_tunnel **out, relay_store *s, const relay_config *cfg,
                                const relay_tunnel_request *req, apr_pool_t *p, const char **why);
@@ -76,8 +78,8 @@ apr_status_t relay_tunnel_find_named(relay_tunnel **out, relay_store *s, const c
 
 /**
  * Ends a tunnel now.
- * @return APR_SUCCESS; RELAY_ENOTFOUND; RELAY_EGONE when it had ended before; RELAY_ERECORD or
- *         RELAY_EUNREACHABLE; all with *why
+ * @return APR_SUCCESS; RELAY_ENOTFOUND; RELAY_EGONE when it had ended before; RELAY_ERECORD,
+ * RELAY_EUNCONFIRMED or RELAY_EUNREACHABLE; all with *why
  */
 apr_status_t relay_tunnel_close(relay_store *s, const relay_config *cfg, const char *id,
                                 const char *by, apr_pool_t *p, const char **why);
@@ -91,7 +93,7 @@ apr_status_t relay_tunnel_ttl_check(const relay_config *cfg, apr_interval_time_t
  * Sets the end of an open tunnel to ttl from now. Never makes it shorter.
  * @param expires out: the new end
  * @return APR_SUCCESS; RELAY_EREFUSED (over the limit, or shorter than what it has); RELAY_EGONE;
- * RELAY_ENOTFOUND; RELAY_ERECORD or RELAY_EUNREACHABLE; all with *why
+ * RELAY_ENOTFOUND; RELAY_ERECORD, RELAY_EUNCONFIRMED or RELAY_EUNREACHABLE; all with *why
  */
 apr_status_t relay_tunnel_extend(relay_store *s, const relay_config *cfg, const char *id,
                                  apr_interval_time_t ttl, const char *by, apr_time_t *expires,

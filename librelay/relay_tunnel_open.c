@@ -259,6 +259,20 @@ static apr_status_t ask_open(redisReply **reply, const char *id, relay_store *s,
     }
 }
 
+/* Closes what was opened, but not confirmed: its key goes to nobody. Whatever primary there is in
+ * the end, it has both or the close is of no matter, or the tunnel is left without a device. */
+static void take_back(relay_store *s, const relay_config *cfg, const char *id,
+                      const relay_tunnel_request *req, apr_pool_t *p, const char **why)
+{
+    apr_status_t rv = relay_tunnel_close(s, cfg, id, req->by ? req->by : "", p, NULL);
+
+    if (why)
+        *why = apr_psprintf(p, "%s; tunnel %s %s", *why, id,
+                            rv == APR_SUCCESS || rv == RELAY_EUNCONFIRMED
+                                ? "is closed again"
+                                : "could not be closed again: if `rly list' shows it, close it");
+}
+
 /* Makes the tunnel of the answer `ok'. */
 static apr_status_t read_opened(relay_tunnel **out, const redisReply *reply, const char *id,
                                 const relay_config *cfg, const relay_tunnel_request *req,
@@ -305,7 +319,10 @@ apr_status_t relay_tunnel_open(relay_tunnel **out, relay_store *s, const relay_c
         (rv = relay_name_random(id)) != APR_SUCCESS)
         return rv;
     id[RELAY_TUNNEL_ID_LEN] = '\0';
-    if ((rv = ask_open(&reply, id, s, cfg, req, names, p, why)) != APR_SUCCESS)
+    rv = ask_open(&reply, id, s, cfg, req, names, p, why);
+    if (rv == RELAY_EUNCONFIRMED)
+        take_back(s, cfg, id, req, p, why);
+    if (rv != APR_SUCCESS)
         return rv;
     rv = strcmp(relay_script_word(reply, 0), "ok") == 0
              ? read_opened(out, reply, id, cfg, req, names, p, why)

@@ -6,7 +6,7 @@
 #include <http_core.h>
 #include <signal.h>
 
-/* The longest wait for each answer of Redis, four at most; [redis] timeout where that is less. */
+/* The longest wait for each answer of Redis, six at most; [redis] timeout where that is less. */
 #define REDIS_PATIENCE apr_time_from_msec(500)
 
 /* A name is not below itself. */

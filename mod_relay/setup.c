@@ -135,6 +135,13 @@ static void on_answers(void *baton)
     mod_relay_lookups_resume(realm->lookups);
 }
 
+static void on_follows(void *baton, const relay_redis_url *at)
+{
+    mod_relay_realm *realm = baton;
+
+    mod_relay_lookups_follow(realm->lookups, at);
+}
+
 static void on_tick(void *baton)
 {
     mod_relay_realm *realm = baton;
@@ -145,7 +152,7 @@ static void on_tick(void *baton)
 
 static apr_status_t start_watcher(mod_relay_realm *realm)
 {
-    mod_relay_watch_calls calls = {on_change, on_answers, on_tick, realm};
+    mod_relay_watch_calls calls = {on_change, on_answers, on_follows, on_tick, realm};
 
     return mod_relay_watch_start(&realm->watch, realm->relay, realm->cache, &calls, realm->server,
                                  realm->pool);

@@ -90,6 +90,7 @@ static int configured(resolver *rs)
     }
     rs->conf = conf;
     relay_store_create(&rs->store, conf, p);
+    relay_store_read_from(rs->store, conf->redis_read);
     return 1;
 }
 

@@ -66,7 +66,7 @@ int rly_exit_status(apr_status_t rv)
 {
     if (rv == APR_SUCCESS)
         return RLY_DONE;
-    if (rv == RELAY_EUNREACHABLE)
+    if (rv == RELAY_EUNREACHABLE || rv == RELAY_EUNCONFIRMED)
         return RLY_UNREACHABLE;
     return rv == RELAY_EINPUT ? RLY_USAGE : RLY_REFUSED;
 }

@@ -20,7 +20,8 @@ from lib import fixture, keeper, Rig, run, tap, test, wait_for
 from lib.store import snapshot
 
 USERS = ("relay-web", "relay-authkeys", "relay-rlyd", "relay-rly")
-PASSWORDS = {user: secrets.token_hex(20) for user in USERS + ("admin", )}
+FLEET = ("relay-replica", "relay-sentinel")  # no parts of a relay's
+PASSWORDS = {user: secrets.token_hex(20) for user in USERS + FLEET + ("admin", )}
 FILES = {  # user: file, group that may read it
     "relay-web": ("web.conf", "root"), "relay-authkeys": ("authkeys.conf", "relay-authkeys"),
     "relay-rlyd": ("rlyd.conf", "root"), "relay-rly": ("rly.conf", "root"),
@@ -198,7 +199,7 @@ def as_distributed(rig):
             return run(["redis-cli", "-s", sock, *args], check=False).stdout.strip()
 
         wait_for(lambda: ask("PING") == "PONG", "redis-server with redis-users.conf as it is", 10)
-        tap.is_(sorted(ask("ACL", "USERS").split("\n")), sorted(USERS + ("default", )),
+        tap.is_(sorted(ask("ACL", "USERS").split("\n")), sorted(USERS + FLEET + ("default", )),
                 "redis-users.conf loads as it is")
         for user in USERS:
             for password in ("", user, "PASSWORD"):

@@ -107,8 +107,8 @@ def new_redis(install):
          like) for what, command, like in remove
     ]
     type_in(
-        "new", install + readme.INSTALLED + readme.PRIVILEGES + UNITS + readme.CLOSED + remove +
-        readme.REMOVED)
+        "new", install + readme.INSTALLED + readme.PRIVILEGES + readme.FLEET + UNITS +
+        readme.CLOSED + remove + readme.REMOVED)
 
 
 @test

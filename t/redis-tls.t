@@ -1,20 +1,22 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""Redis by TLS (rediss://): every part works by it and asks whose certificate it is. And Valkey in
-Redis's place."""
+"""Redis by TLS (rediss://, sentinels://): every part works by it and asks whose certificate it is.
+And Valkey in Redis's place."""
 import os
 import re
 import shutil
+import socket
 import time
 
-from lib import fixture, free_port, Rig, rigpki, run, Server, tap, test, wait, wait_for, within
+from lib import (fixture, free_port, Rig, rigpki, run, Server, tap, test, wait, wait_for, within,
+                 write)
 
-VALKEY = "/usr/bin/valkey-server"
+REDIS, VALKEY = "/usr/bin/redis-server", "/usr/bin/valkey-server"
 
 
 class OtherRedis(Rig):
     """A rig with another program in Redis's place, or with a port for TLS."""
-    def __init__(self, program="/usr/bin/redis-server", tls=False):
+    def __init__(self, program=REDIS, tls=False):
         self.redis_program = program
         super().__init__(rlyd=True, start=False)
         if tls:
@@ -43,6 +45,11 @@ class OtherRedis(Rig):
         if name == "redis":
             argv = [self.redis_program, *argv[1:]]
         super()._add(name, argv, ready, env)
+
+
+def accepts(port):
+    with socket.socket() as s:
+        return s.connect_ex(("127.0.0.1", port)) == 0
 
 
 def list_with(rig, conf):
@@ -131,6 +138,78 @@ def refused(rig):
             rf"RLY430 Redis at {conf_url}: (TLS with it failed|the host name|.*{words})",
             f"{what}: rlyd neither, and says so")
         os.remove(log)
+
+
+@test
+def sentinel_by_tls(build):
+    """sentinels://: Sentinel, which wants a login, and the Redis that it names, by TLS alone."""
+    if not build:
+        return
+    rig = OtherRedis(tls=True)
+    where = f"{rig.dir}/redis-pki"
+    os.mkdir(f"{where}/s")
+    port = free_port([rig.redis_port])
+    # Sentinel names an address, and its certificate is for that.
+    ca, cert, key = rigpki.make(f"{where}/s", "127.0.0.1")
+    rig.redis_extra = re.sub(r"(?m)^tls-(cert|key|ca-cert)-file .*\n", "", rig.redis_extra)
+    tls = f"tls-cert-file {cert}\ntls-key-file {key}\ntls-ca-cert-file {ca}\ntls-auth-clients no\n"
+    rig.redis_extra += f"{tls}tls-replication yes\n"
+    conf = write(
+        f"{rig.dir}/etc/sentinel.conf",
+        f"port 0\ntls-port {port}\nbind 127.0.0.1\ndir {where}\n{tls}tls-replication yes\n"
+        f"sentinel monitor relay 127.0.0.1 {rig.redis_port} 1\nuser default off\n"
+        "user relay on >secret -@all +sentinel|get-master-addr-by-name\n"
+        f"sentinel auth-user relay relay\nsentinel auth-pass relay secret\n")
+    rig.redis_extra += "user relay on >secret ~* &* +@all\n"
+    rig.write_conf(rig.conf, f"sentinels://relay:secret@127.0.0.1:{port}/relay", ca)
+    sentinel = Server(rig, "sentinel", [REDIS, conf, "--sentinel"], lambda: accepts(port),
+                      f"{where}/sentinel.out")
+    replica_conf = write(
+        f"{rig.dir}/etc/replica.conf",
+        f"port 0\ntls-port {free_port([rig.redis_port, port])}\ndir {where}/s\n{tls}"
+        f"tls-replication yes\nreplicaof 127.0.0.1 {rig.redis_port}\nmasteruser relay\n"
+        f"masterauth secret\nsave \"\"\nunixsocket {where}/replica.sock\n")
+    replica = Server(rig, "replica", [REDIS, replica_conf],
+                     lambda: os.path.exists(f"{where}/replica.sock"), f"{where}/replica.out")
+    sentinel.start()
+    try:
+        rig._start_redis()
+        replica.start()
+        wait_for(lambda: "state=online" in rig.redis("INFO", "replication"), "the replica", 10)
+        rig._start_sshd()
+        rig._start_rlyd()
+        rig._start_httpd()
+        works(rig, "sentinels://")
+        rig.expect("RLY002|RLY11[01]|RLY430")
+        sentinels_refused(rig, port, ca)
+        rig.ends_cleanly("sentinels://: the rig")
+    finally:
+        rig.stop()
+        sentinel.stop()
+        replica.stop()
+
+
+def sentinels_refused(rig, port, ca):
+    for what, url, authority, words in (("another authority",
+                                         f"sentinels://relay:secret@127.0.0.1:{port}/relay", rig.ca,
+                                         "certificate verify failed|TLS or the connection failed"),
+                                        ("another password",
+                                         f"sentinels://relay:other@127.0.0.1:{port}/relay", ca,
+                                         "it wants another login"),
+                                        ("another name",
+                                         f"sentinels://relay:secret@127.0.0.1:{port}/other", ca,
+                                         "it knows no primary of the name other"),
+                                        ("no TLS",
+                                         f"sentinel://relay:secret@127.0.0.1:{port}/relay", None,
+                                         "Server closed the|reset by peer"),
+                                        ("nobody", "sentinels://relay:secret@127.0.0.1:1/relay", ca,
+                                         "refused")):
+        conf = rig.write_conf(f"{rig.dir}/etc/refused.conf", url, authority)
+        said = list_with(rig, conf)
+        tap.is_(said.returncode, 3, f"sentinels://, {what}: rly does not go on")
+        tap.like(said.stderr, f"none of the sentinels at .* names the primary: .*(?:{words})",
+                 f"sentinels://, {what}: and says why")
+        tap.unlike(said.stderr, "secret|other@", f"sentinels://, {what}: without the password")
 
 
 @test

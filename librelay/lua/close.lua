@@ -5,6 +5,10 @@ local id, cooldown, by = ARGV[1], ARGV[2], ARGV[3]
 local now = clock()
 local tunnel, refusal = open_tunnel(id, now)
 if not tunnel then
+  -- Who says it again may do so because it was not confirmed: there has to be a write to wait for.
+  if refusal[2] == 'closed' then
+    redis.call('HSET', key.tunnel(id), 'state', 'closed')
+  end
   return refusal
 end
 

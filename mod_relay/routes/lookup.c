@@ -22,6 +22,7 @@ typedef struct connection {
     apr_pool_t *pool;
     relay_store *store;
     apr_time_t used;
+    unsigned source; /* which of the lookups' it was made for */
 } connection;
 
 struct mod_relay_lookups {
@@ -31,7 +32,10 @@ struct mod_relay_lookups {
     apr_pool_t *pool;
     apr_thread_mutex_t *mutex; /* guards all below */
     connection *idle;
-    apr_time_t try_again; /* before this nobody asks; 0 while Redis answers */
+    unsigned source;                 /* counts the servers that were followed */
+    apr_pool_t *source_pool;         /* of followed */
+    const relay_redis_url *followed; /* NULL: none */
+    apr_time_t try_again;            /* before this nobody asks; 0 while Redis answers */
     /* trouble that was logged of late: */
     apr_time_t complaining; /* since when */
     int complaints;
@@ -48,7 +52,36 @@ void mod_relay_lookups_create(mod_relay_lookups **out, const relay_config *relay
     l->server = s;
     l->pool = p;
     apr_thread_mutex_create(&l->mutex, APR_THREAD_MUTEX_DEFAULT, p);
+    apr_pool_create(&l->source_pool, p);
     *out = l;
+}
+
+static void close_all(connection *c)
+{
+    connection *next;
+
+    for (; c; c = next) {
+        next = c->next;
+        apr_pool_destroy(c->pool);
+    }
+}
+
+static connection *make(mod_relay_lookups *l)
+{
+    connection *c;
+    apr_pool_t *p;
+    const relay_redis_url *from;
+
+    apr_pool_create(&p, l->pool);
+    c = apr_pcalloc(p, sizeof(*c));
+    c->pool = p;
+    relay_store_create(&c->store, l->relay, p);
+    apr_thread_mutex_lock(l->mutex);
+    c->source = l->source;
+    from = l->followed ? relay_redis_url_copy(l->followed, p) : l->relay->redis_read;
+    apr_thread_mutex_unlock(l->mutex);
+    relay_store_read_from(c->store, from);
+    return c;
 }
 
 /* @return NULL while nobody should ask */
@@ -56,7 +89,6 @@ static connection *take(mod_relay_lookups *l)
 {
     connection *c = NULL;
     apr_time_t now = mod_relay_clock();
-    apr_pool_t *p;
     int allowed;
 
     apr_thread_mutex_lock(l->mutex);
@@ -68,29 +100,32 @@ static connection *take(mod_relay_lookups *l)
             l->idle = c->next;
     }
     apr_thread_mutex_unlock(l->mutex);
-    if (!allowed || c)
-        return c;
-    apr_pool_create(&p, l->pool);
-    c = apr_pcalloc(p, sizeof(*c));
-    c->pool = p;
-    relay_store_create(&c->store, l->relay, p);
-    return c;
+    return !allowed || c ? c : make(l);
 }
 
 static void give_back(mod_relay_lookups *l, connection *c, int failed)
 {
+    connection *old = NULL;
+
     c->used = mod_relay_clock();
     apr_thread_mutex_lock(l->mutex);
-    c->next = l->idle;
-    l->idle = c;
     l->try_again = failed ? c->used + HOLD_OFF : 0;
+    if (c->source == l->source) {
+        c->next = l->idle;
+        l->idle = c;
+    }
+    else {
+        c->next = NULL;
+        old = c;
+    }
     apr_thread_mutex_unlock(l->mutex);
+    close_all(old);
 }
 
 void mod_relay_lookups_sweep(mod_relay_lookups *l)
 {
     apr_time_t now = mod_relay_clock();
-    connection **at, *old, *next;
+    connection **at, *old;
 
     apr_thread_mutex_lock(l->mutex);
     /* It is a stack: below a connection that has long been unused, all have been for longer. */
@@ -99,10 +134,21 @@ void mod_relay_lookups_sweep(mod_relay_lookups *l)
     old = *at;
     *at = NULL;
     apr_thread_mutex_unlock(l->mutex);
-    for (; old; old = next) {
-        next = old->next;
-        apr_pool_destroy(old->pool);
-    }
+    close_all(old);
+}
+
+void mod_relay_lookups_follow(mod_relay_lookups *l, const relay_redis_url *at)
+{
+    connection *old;
+
+    apr_thread_mutex_lock(l->mutex);
+    apr_pool_clear(l->source_pool);
+    l->followed = at ? relay_redis_url_copy(at, l->source_pool) : NULL;
+    l->source++;
+    old = l->idle;
+    l->idle = NULL;
+    apr_thread_mutex_unlock(l->mutex);
+    close_all(old);
 }
 
 void mod_relay_lookups_resume(mod_relay_lookups *l)

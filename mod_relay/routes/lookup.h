@@ -24,6 +24,13 @@ void mod_relay_lookups_create(mod_relay_lookups **out, const relay_config *relay
 apr_status_t mod_relay_lookup(mod_relay_lookups *l, const mod_relay_server *conf, const char *name,
                               relay_route *route, const char **gone, apr_pool_t *p);
 
+/**
+ * Where there are several servers: look-ups have to read where changes are reported, since a server
+ * that is behind it would bring back what was just dropped. Older connections are used no more.
+ * @param at NULL: changes are reported nowhere, and nothing is kept; any server may be read
+ */
+void mod_relay_lookups_follow(mod_relay_lookups *l, const relay_redis_url *at);
+
 /** Redis has answered the watcher: the next look-up need not wait to ask it. */
 void mod_relay_lookups_resume(mod_relay_lookups *l);
 

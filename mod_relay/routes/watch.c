@@ -24,6 +24,8 @@
 #define RETRY_MIN apr_time_from_msec(50)
 #define RETRY_MAX apr_time_from_sec(1)
 #define UNTRACKED_RETRY apr_time_from_sec(5)
+/* How often the replica is tried again that should be followed (read-url). */
+#define REPLICA_RETRY apr_time_from_sec(2)
 
 struct mod_relay_watch {
     const relay_config *relay;
@@ -35,10 +37,11 @@ struct mod_relay_watch {
     int wake; /* eventfd: written to once, to stop */
     volatile apr_uint32_t stopping;
     /* the thread's own: */
-    apr_pool_t *pool; /* cleared for each attempt to connect */
+    apr_pool_t *pool;          /* cleared for each attempt to connect */
+    const relay_redis_url *at; /* where both connections lead */
     redisContext *sub, *tracker;
     apr_time_t heard; /* when Redis last said something */
-    apr_time_t pinged, ticked;
+    apr_time_t pinged, ticked, tried;
     char trouble[200]; /* the one that was logged last, "" when all is well */
 };
 
@@ -125,28 +128,81 @@ static apr_status_t command(redisContext *c, const relay_redis_url *url, int arg
 }
 
 /* @return RELAY_EREFUSED: Redis is there, but does not let us track */
-static apr_status_t connect_both(mod_relay_watch *w, const char **why)
+static apr_status_t connect_both(mod_relay_watch *w, const relay_redis_url *at, const char **why)
 {
-    const relay_config *cfg = w->relay;
+    apr_interval_time_t timeout = w->relay->redis_timeout;
     const char *client_id[] = {"CLIENT", "ID"}, *alive[] = {"PING"},
                *subscribe[] = {"SUBSCRIBE", CHANNEL};
     const char *track[] = {"CLIENT", "TRACKING", "ON", "REDIRECT", NULL, "BCAST", "PREFIX", NULL};
     apr_int64_t id = 0;
     apr_status_t rv;
 
-    if ((rv = relay_redis_connect(&w->sub, cfg->redis, cfg->redis_timeout, w->pool, why)) !=
-            APR_SUCCESS ||
-        (rv = relay_redis_connect(&w->tracker, cfg->redis, cfg->redis_timeout, w->pool, why)) !=
-            APR_SUCCESS)
+    w->at = at;
+    if ((rv = relay_redis_connect(&w->sub, at, timeout, w->pool, why)) != APR_SUCCESS ||
+        (rv = relay_redis_connect(&w->tracker, at, timeout, w->pool, why)) != APR_SUCCESS)
         return rv;
     /* PING fails while Redis is still loading its data and has no routes to tell yet. */
-    if ((rv = command(w->tracker, cfg->redis, 1, alive, NULL, w->pool, why)) != APR_SUCCESS ||
-        (rv = command(w->sub, cfg->redis, 2, client_id, &id, w->pool, why)) != APR_SUCCESS ||
-        (rv = command(w->sub, cfg->redis, 2, subscribe, NULL, w->pool, why)) != APR_SUCCESS)
+    if ((rv = command(w->tracker, at, 1, alive, NULL, w->pool, why)) != APR_SUCCESS ||
+        (rv = command(w->sub, at, 2, client_id, &id, w->pool, why)) != APR_SUCCESS ||
+        (rv = command(w->sub, at, 2, subscribe, NULL, w->pool, why)) != APR_SUCCESS)
         return rv;
     track[4] = apr_psprintf(w->pool, "%" APR_INT64_T_FMT, id);
     track[7] = w->changes.prefix;
-    return command(w->tracker, cfg->redis, 8, track, NULL, w->pool, why);
+    return command(w->tracker, at, 8, track, NULL, w->pool, why);
+}
+
+/* ---- of several servers, the one to follow */
+
+static int is_choice(const mod_relay_watch *w)
+{
+    return w->relay->redis->primary || w->relay->redis_read;
+}
+
+/* Whether the server is what it is followed for: the primary that Sentinel has named, or else a
+ * replica in sync, which may have become the primary. */
+static int is_fit(const relay_redis_url *at, redisContext *c)
+{
+    redisReply *reply = redisCommand(c, "ROLE");
+    relay_redis_role role = relay_redis_role_read(reply);
+
+    if (reply)
+        freeReplyObject(reply);
+    return role == RELAY_ROLE_PRIMARY || (role == RELAY_ROLE_REPLICA && !at->named);
+}
+
+/* Connects to the replica where it is in sync, else to the primary. @return as connect_both() */
+static apr_status_t connect_any(mod_relay_watch *w, const char **why)
+{
+    const relay_config *cfg = w->relay;
+    const relay_redis_url *at;
+    apr_status_t rv;
+
+    if (cfg->redis_read) {
+        if (connect_both(w, cfg->redis_read, why) == APR_SUCCESS && is_fit(w->at, w->tracker))
+            return APR_SUCCESS;
+        disconnect(w);
+    }
+    rv = relay_redis_find(&at, cfg->redis, cfg->redis_timeout, w->pool, why);
+    return rv == APR_SUCCESS ? connect_both(w, at, why) : rv;
+}
+
+/* Whether the replica that should be followed is in sync again. */
+static int replica_is_back(mod_relay_watch *w)
+{
+    const relay_config *cfg = w->relay;
+    apr_time_t now = mod_relay_clock();
+    redisContext *c = NULL;
+    int back;
+
+    if (!cfg->redis_read || w->at == cfg->redis_read || now - w->tried < REPLICA_RETRY)
+        return 0;
+    w->tried = now;
+    if (relay_redis_connect(&c, cfg->redis_read, cfg->redis_timeout / 2, w->pool, NULL) !=
+        APR_SUCCESS)
+        return 0;
+    back = is_fit(cfg->redis_read, c);
+    redisFree(c);
+    return back;
 }
 
 static void set_link(mod_relay_watch *w, mod_relay_link link)
@@ -179,10 +235,19 @@ static int receive(mod_relay_watch *w)
     return mod_relay_changes_read(w->sub->reader, &w->changes);
 }
 
+/* Asks the tracking connection for a sign of life. */
+static int serves(mod_relay_watch *w)
+{
+    const char *ping[] = {"PING"}, *why;
+
+    return w->at->named || w->at == w->relay->redis_read
+               ? is_fit(w->at, w->tracker)
+               : command(w->tracker, w->at, 1, ping, NULL, w->pool, &why) == APR_SUCCESS;
+}
+
 /* @return 0 when one of the connections is dead or has not answered in time */
 static int ping(mod_relay_watch *w)
 {
-    const char *argv[] = {"PING"}, *why;
     apr_time_t now = mod_relay_clock();
     int flushed = 0;
 
@@ -196,24 +261,28 @@ static int ping(mod_relay_watch *w)
     while (!flushed)
         if (redisBufferWrite(w->sub, &flushed) != REDIS_OK)
             return 0;
-    return command(w->tracker, w->relay->redis, 1, argv, NULL, w->pool, &why) == APR_SUCCESS;
+    return serves(w);
 }
 
-/* Follows the reports until the link breaks or the thread is to stop. */
-static void follow(mod_relay_watch *w)
+/* Follows the reports until the link breaks, another server is to be followed, or the thread is to
+ * stop. @return whether it was another server */
+static int follow(mod_relay_watch *w)
 {
-    w->heard = w->pinged = mod_relay_clock();
+    w->heard = w->pinged = w->tried = mod_relay_clock();
     while (!is_stopping(w)) {
         struct pollfd fds[] = {{w->sub->fd, POLLIN, 0}, {w->wake, POLLIN, 0}};
 
         if (poll(fds, 2, (int)apr_time_as_msec(PING_EVERY / 2)) < 0 && errno != EINTR)
-            return;
+            return 0;
         if (fds[0].revents && !receive(w))
-            return;
+            return 0;
         if (!ping(w))
-            return;
+            return 0;
         tick_when_due(w);
+        if (replica_is_back(w))
+            return 1;
     }
+    return 0;
 }
 
 /* Logs each reason once: after the link broke Redis may refuse for a reason that can be mended. */
@@ -234,6 +303,29 @@ static void complain(mod_relay_watch *w, apr_status_t rv, const char *why)
                      why);
 }
 
+/* Both connections are there: tells all, and follows until they are not. @return whether another
+ * server is to be followed */
+static int come_up(mod_relay_watch *w)
+{
+    int moves;
+
+    /* The order counts: what was read before the flush is not kept, and after it this server is
+     * read. */
+    if (is_choice(w))
+        w->calls.follows(w->calls.baton, w->at);
+    all_changed(w); /* nobody told us of changes meanwhile */
+    set_link(w, MOD_RELAY_LINK_UP);
+    w->calls.answers(w->calls.baton);
+    if (*w->trouble)
+        ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, w->server, "RLY112 the link to Redis is back");
+    w->trouble[0] = '\0';
+    moves = follow(w);
+    set_link(w, MOD_RELAY_LINK_DOWN);
+    if (is_choice(w))
+        w->calls.follows(w->calls.baton, NULL);
+    return moves;
+}
+
 static void *APR_THREAD_FUNC watch(apr_thread_t *thread, void *data)
 {
     mod_relay_watch *w = data;
@@ -246,20 +338,13 @@ static void *APR_THREAD_FUNC watch(apr_thread_t *thread, void *data)
     while (!is_stopping(w)) {
         const char *why = "?";
         apr_status_t rv;
+        int moves = 0;
 
         apr_pool_clear(w->pool);
-        rv = connect_both(w, &why);
+        rv = connect_any(w, &why);
         if (rv == APR_SUCCESS) {
-            all_changed(w); /* nobody told us of changes meanwhile */
-            set_link(w, MOD_RELAY_LINK_UP);
-            w->calls.answers(w->calls.baton);
-            if (*w->trouble)
-                ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, w->server,
-                             "RLY112 the link to Redis is back");
-            w->trouble[0] = '\0';
+            moves = come_up(w);
             retry = RETRY_MIN;
-            follow(w);
-            set_link(w, MOD_RELAY_LINK_DOWN);
             why = "the connection broke or fell silent";
             rv = RELAY_EUNREACHABLE;
         }
@@ -267,8 +352,8 @@ static void *APR_THREAD_FUNC watch(apr_thread_t *thread, void *data)
             set_link(w, rv == RELAY_EREFUSED ? MOD_RELAY_LINK_UNTRACKED : MOD_RELAY_LINK_DOWN);
         }
         disconnect(w);
-        if (is_stopping(w))
-            break;
+        if (is_stopping(w) || moves)
+            continue;
         complain(w, rv, why);
         pause_for(w, rv == RELAY_EREFUSED ? UNTRACKED_RETRY : retry);
         retry = retry * 2 < RETRY_MAX ? retry * 2 : RETRY_MAX;

@@ -15,7 +15,9 @@ typedef struct mod_relay_watch mod_relay_watch;
 typedef struct mod_relay_watch_calls {
     void (*changed)(void *baton, const char *name); /* a route; NULL: any may have changed */
     void (*answers)(void *baton);                   /* Redis has begun to answer */
-    void (*tick)(void *baton);                      /* about once a second, always */
+    /* the server that reports changes from now on, of several; NULL: none does */
+    void (*follows)(void *baton, const relay_redis_url *at);
+    void (*tick)(void *baton); /* about once a second, always */
     void *baton;
 } mod_relay_watch_calls;
 

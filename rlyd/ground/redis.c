@@ -2,10 +2,10 @@
 
 #include "redis.h"
 #include "loop.h"
+#include "place.h"
+#include "relay_redis_tls.h"
 #include "reply.h"
 
-#include <arpa/inet.h>
-#include <event2/dns.h>
 #include <event2/util.h>
 #include <hiredis/async.h>
 /* hiredis 0.14.1 ships its adapter with unused static functions in older compilers' eyes. */
@@ -15,10 +15,11 @@
 
 #define BACKOFF_MIN_MS 20
 #define BACKOFF_MAX_MS 250
+#define FINDING_EXTRA_MS 50 /* who searches in vain says why, at [redis] timeout */
 #define ARRAY_MAX (1 << 20) /* no answer to a command of rlyd's has so many elements */
 #define ODD_EVERY_MS 60000
 
-typedef enum { LINK_DOWN, LINK_RESOLVING, LINK_CONNECTING, LINK_READY } link_state;
+typedef enum { LINK_DOWN, LINK_FINDING, LINK_CONNECTING, LINK_READY } link_state;
 
 typedef struct pending {
     struct pending *next;
@@ -35,19 +36,24 @@ struct redis_link {
     redis_ready_fn *ready;
     link_state state;
     redisAsyncContext *ac;
-    struct evdns_base *dns;
+    place *place;
     struct event *retry, *check;
     int64_t backoff_ms, connecting_until_ms, refused_gate;
     unsigned logins_left;
+    int lost_role;          /* it has refused in a way in which no primary does */
     int unasked;            /* it said something that answers nothing */
     pending *first, **last; /* Redis answers in order */
 };
 
-static void link_connect(redis_link *link);
-
 static int64_t timeout_ms(const redis_link *link)
 {
     return apr_time_as_msec(link->d->cfg->redis_timeout);
+}
+
+/** Where the link leads. */
+static const relay_redis_url *url_of(const redis_link *link)
+{
+    return place_url(link->place);
 }
 
 /** Gives the connection up: it is gone, or will not come up. */
@@ -62,9 +68,10 @@ static void link_failed(redis_link *link, const char *reason)
     if (link->report && !link->reported_down && !link->d->stopping) {
         relay_log(RELAY_LOG_WARNING,
                   "RLY430 Redis at %s: %s; sessions go on, their known deadlines hold",
-                  link->d->cfg->redis->shown, reason);
+                  url_of(link)->shown, reason);
         link->reported_down = 1;
     }
+    place_forget(link->place);
     evtimer_del(link->check);
     timer_arm(link->retry, link->backoff_ms);
     link->backoff_ms =
@@ -97,6 +104,14 @@ static void on_disconnect(const redisAsyncContext *ac, int status)
     }
 }
 
+/** Says whether it is worth asking Sentinel again. */
+static int is_no_primary(const redis_link *link, const char *error)
+{
+    return url_of(link)->named &&
+           (strncmp(error, "READONLY", 8) == 0 || strncmp(error, "MASTERDOWN", 10) == 0 ||
+            strncmp(error, "LOADING", 7) == 0);
+}
+
 static void on_answer(redisAsyncContext *ac, void *reply, void *priv)
 {
     pending *p = priv;
@@ -113,14 +128,17 @@ static void on_answer(redisAsyncContext *ac, void *reply, void *priv)
             apr_pool_create(&scratch, link->d->pool);
             relay_log(RELAY_LOG_WARNING, "RLY431 %s",
                       (link->state == LINK_READY ? relay_redis_explain : relay_redis_explain_login)(
-                          link->d->cfg->redis, r->str, scratch));
+                          url_of(link), r->str, scratch));
             apr_pool_destroy(scratch);
         }
+        link->lost_role |= is_no_primary(link, r->str);
         r = NULL;
     }
     if (p->fn)
         p->fn(link->d, r, p->id);
     free(p);
+    if (link->lost_role && link->state == LINK_READY)
+        link_failed(link, "it is not the primary any more");
 }
 
 /* ---- what is read
@@ -207,7 +225,7 @@ void redis_odd(redis_link *link, int64_t *gate, const char *command)
         relay_log(RELAY_LOG_ERR,
                   "RLY458 Redis at %s answers %s with something that is no answer to it: is it "
                   "Redis? Nothing is concluded from that",
-                  link->d->cfg->redis->shown, command);
+                  url_of(link)->shown, command);
 }
 
 /* ---- commands */
@@ -268,7 +286,9 @@ static redis_link *link_of_answer(rlyd *d, uint64_t id)
     return (redis_link *)(uintptr_t)id;
 }
 
-static void take_login_answer(rlyd *d, const redisReply *r, uint64_t id, const char *expected)
+/** Takes one answer of the login. @param wrong why it is not the one that was expected; NULL: it is
+ */
+static void take_login_answer(rlyd *d, const redisReply *r, uint64_t id, const char *wrong)
 {
     redis_link *link = link_of_answer(d, id);
 
@@ -277,12 +297,12 @@ static void take_login_answer(rlyd *d, const redisReply *r, uint64_t id, const c
     if (!r) {
         /* Of a handshake that fails later than redisInitiateSSL() hiredis says errno's text. */
         link_failed(link, !link->ac || !link->ac->err ? "it refuses us, see the line before"
-                          : d->cfg->redis->tls        ? "TLS with it failed (`rly list' says why)"
+                          : url_of(link)->tls         ? "TLS with it failed (`rly list' says why)"
                                                       : link->ac->errstr);
         return;
     }
-    if (!reply_is_status(r, expected)) {
-        link_failed(link, "its first answers are none: is it Redis?");
+    if (wrong) {
+        link_failed(link, wrong);
         return;
     }
     if (--link->logins_left)
@@ -290,33 +310,44 @@ static void take_login_answer(rlyd *d, const redisReply *r, uint64_t id, const c
     link->state = LINK_READY;
     link->backoff_ms = BACKOFF_MIN_MS;
     if (link->report && link->reported_down)
-        relay_log(RELAY_LOG_NOTICE, "RLY432 Redis at %s is back", d->cfg->redis->shown);
+        relay_log(RELAY_LOG_NOTICE, "RLY432 Redis at %s is back", url_of(link)->shown);
     link->reported_down = 0;
     link->ready(d);
 }
 
+#define NO_REDIS "its first answers are none: is it Redis?"
+
 static void on_login(rlyd *d, redisReply *r, uint64_t id)
 {
-    take_login_answer(d, r, id, "OK");
+    take_login_answer(d, r, id, reply_is_status(r, "OK") ? NULL : NO_REDIS);
 }
 
 static void on_pong(rlyd *d, redisReply *r, uint64_t id)
 {
-    take_login_answer(d, r, id, "PONG");
+    take_login_answer(d, r, id, reply_is_status(r, "PONG") ? NULL : NO_REDIS);
 }
 
-/** Sends AUTH and SELECT where they are needed, then a PING, which fails while Redis is still
- * loading. */
+static void on_role(rlyd *d, redisReply *r, uint64_t id)
+{
+    take_login_answer(d, r, id,
+                      relay_redis_role_read(r) == RELAY_ROLE_PRIMARY
+                          ? NULL
+                          : "it is not the primary, though Sentinel says so");
+}
+
+/** Sends AUTH and SELECT where they are needed, ROLE to a server that Sentinel has named, then a
+ * PING, which fails while Redis is still loading. */
 static void link_login(redis_link *link)
 {
-    const relay_redis_url *url = link->d->cfg->redis;
+    const relay_redis_url *url = url_of(link);
     uint64_t self = (uintptr_t)link;
     char db[16];
     const char *with_user[] = {"AUTH", url->user, url->password},
                *plain[] = {"AUTH", url->password};
-    const char *select[] = {"SELECT", db}, *ping[] = {"PING"};
+    const char *select[] = {"SELECT", db}, *ping[] = {"PING"}, *role[] = {"ROLE"};
     int rc = 0;
 
+    link->lost_role = 0;
     link->logins_left = 1;
     if (url->password) {
         link->logins_left++;
@@ -327,13 +358,17 @@ static void link_login(redis_link *link)
         apr_snprintf(db, sizeof(db), "%d", url->db);
         rc |= submit(link, 0, on_login, self, 2, select);
     }
+    if (url->named) {
+        link->logins_left++;
+        rc |= submit(link, 0, on_role, self, 1, role);
+    }
     if (submit(link, 0, on_pong, self, 1, ping) || rc)
         link_failed(link, "cannot send");
 }
 
 static void link_attach(redis_link *link, redisAsyncContext *ac)
 {
-    const relay_redis_url *url = link->d->cfg->redis;
+    const relay_redis_url *url = url_of(link);
 
     if (!ac || ac->err) {
         link->state = LINK_CONNECTING;
@@ -360,62 +395,28 @@ static void link_attach(redis_link *link, redisAsyncContext *ac)
     link_login(link);
 }
 
-static void on_resolved(int error, struct evutil_addrinfo *found, void *arg)
+static void on_place(void *arg, const char *address, const char *reason)
 {
     redis_link *link = arg;
-    char text[INET6_ADDRSTRLEN] = "";
+    const relay_redis_url *url = url_of(link);
 
-    if (link->state == LINK_RESOLVING) {
-        if (!error && found && found->ai_family == AF_INET)
-            evutil_inet_ntop(AF_INET, &((struct sockaddr_in *)(void *)found->ai_addr)->sin_addr,
-                             text, sizeof(text));
-        else if (!error && found && found->ai_family == AF_INET6)
-            evutil_inet_ntop(AF_INET6, &((struct sockaddr_in6 *)(void *)found->ai_addr)->sin6_addr,
-                             text, sizeof(text));
-        if (*text)
-            link_attach(link, redisAsyncConnect(text, link->d->cfg->redis->port));
-        else
-            link_failed(link, "the host name cannot be resolved");
+    if (link->state != LINK_FINDING)
+        return;
+    if (reason) {
+        link_failed(link, reason);
+        return;
     }
-    if (found)
-        evutil_freeaddrinfo(found);
-}
-
-static int is_address(const char *host)
-{
-    unsigned char room[16];
-
-    return evutil_inet_pton(AF_INET, host, room) == 1 ||
-           evutil_inet_pton(AF_INET6, host, room) == 1;
-}
-
-/** Looks a name up in the loop: hiredis itself would wait for the resolver. */
-static void link_resolve(redis_link *link)
-{
-    struct evutil_addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-
-    if (!link->dns)
-        link->dns = evdns_base_new(link->d->base, EVDNS_BASE_INITIALIZE_NAMESERVERS |
-                                                      EVDNS_BASE_DISABLE_WHEN_INACTIVE);
-    link->state = LINK_RESOLVING;
-    if (link->dns)
-        evdns_getaddrinfo(link->dns, link->d->cfg->redis->host, NULL, &hints, on_resolved, link);
-    else
-        link_failed(link, "the system has no resolver");
+    link->connecting_until_ms = now_ms() + timeout_ms(link);
+    link_attach(link, url->unix_path ? redisAsyncConnectUnix(url->unix_path)
+                                     : redisAsyncConnect(address, url->port));
 }
 
 static void link_connect(redis_link *link)
 {
-    const relay_redis_url *url = link->d->cfg->redis;
-
-    link->connecting_until_ms = now_ms() + timeout_ms(link);
+    link->state = LINK_FINDING;
+    link->connecting_until_ms = now_ms() + timeout_ms(link) + FINDING_EXTRA_MS;
     arm_check(link);
-    if (url->unix_path)
-        link_attach(link, redisAsyncConnectUnix(url->unix_path));
-    else if (is_address(url->host))
-        link_attach(link, redisAsyncConnect(url->host, url->port));
-    else
-        link_resolve(link);
+    place_find(link->place);
 }
 
 static void on_retry(evutil_socket_t fd, short what, void *arg)
@@ -436,6 +437,7 @@ redis_link *redis_link_open(rlyd *d, const char *name, int report, redis_ready_f
     link->ready = ready;
     link->last = &link->first;
     link->backoff_ms = BACKOFF_MIN_MS;
+    link->place = place_new(d, on_place, link);
     link->retry = timer_new(d, on_retry, link);
     link->check = timer_new(d, check_deadlines, link);
     timer_arm(link->retry, 0);

@@ -63,6 +63,7 @@ fuzz_fn fuzz_host, fuzz_service, fuzz_duration, fuzz_listen, fuzz_address, fuzz_
 fuzz_fn fuzz_conf;                                         /* conf.c */
 fuzz_fn fuzz_key, fuzz_login;                              /* key.c */
 fuzz_fn fuzz_route, fuzz_grant, fuzz_tunnel, fuzz_connect; /* replies.c */
+fuzz_fn fuzz_sentinel;                                     /* replies.c */
 fuzz_fn fuzz_changes;                                      /* changes.c */
 fuzz_fn fuzz_frames;                                       /* frames.c */
 fuzz_fn fuzz_cookies;                                      /* cookies.c */

@@ -2,12 +2,13 @@
 
 /*
  * Redis's side of the connection, where the answers are what is being fuzzed. librelay is linked
- * with -Wl,--wrap=redisConnectUnixWithTimeout: it gets a real hiredis connection, over a socket
- * pair at whose other end the input already waits, with the end of the stream behind it. No thread,
- * no waiting, the same every time.
+ * with -Wl,--wrap of hiredis's connecting functions: it gets a real hiredis connection, over a
+ * socket pair at whose other end the input already waits, with the end of the stream behind it. No
+ * thread, no waiting, the same every time.
  */
 #include "fuzz.h"
 
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -15,6 +16,7 @@ static const char *says;
 static size_t says_size;
 
 redisContext *__wrap_redisConnectUnixWithTimeout(const char *path, const struct timeval tv);
+redisContext *__wrap_redisConnectNonBlock(const char *ip, int port);
 
 void fuzz_redis_says(const char *bytes, size_t size)
 {
@@ -22,7 +24,7 @@ void fuzz_redis_says(const char *bytes, size_t size)
     says_size = size;
 }
 
-redisContext *__wrap_redisConnectUnixWithTimeout(const char *path, const struct timeval tv)
+static redisContext *new_connection(void)
 {
     static int other =
         -1; /* the last connection's far end: it has to stay open while the near one writes */
@@ -36,4 +38,18 @@ redisContext *__wrap_redisConnectUnixWithTimeout(const char *path, const struct 
     shutdown(pair[1], SHUT_WR);
     other = pair[1];
     return redisConnectFd(pair[0]);
+}
+
+redisContext *__wrap_redisConnectUnixWithTimeout(const char *path, const struct timeval tv)
+{
+    return new_connection();
+}
+
+redisContext *__wrap_redisConnectNonBlock(const char *ip, int port)
+{
+    redisContext *c = new_connection();
+
+    c->flags &= ~REDIS_BLOCK;
+    MUST(fcntl(c->fd, F_SETFL, O_NONBLOCK) == 0);
+    return c;
 }

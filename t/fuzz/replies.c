@@ -1,12 +1,13 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-/* Fuzz targets: what Redis answers, as mod_relay, relay-authkeys and rly read it. The input is what
- * comes over the wire. */
+/* Fuzz targets: what Redis and Sentinel answer, as mod_relay, relay-authkeys and rly read it. The
+ * input is what comes over the wire. */
 
 #include "authkeys.h"
 #include "fuzz.h"
 #include "relay_name.h"
 #include "relay_route.h"
+#include "relay_sentinel.h"
 #include "relay_service.h"
 #include "relay_tunnel.h"
 
@@ -139,5 +140,29 @@ int fuzz_connect(const char *text, size_t size, apr_pool_t *p)
         return 0;
     }
     redisFree(c);
+    return 1;
+}
+
+/* Where the primary is. */
+int fuzz_sentinel(const char *text, size_t size, apr_pool_t *p)
+{
+    static const relay_redis_url url = {.primary = "relay",
+                                        .user = "u",
+                                        .password = "hidden-password",
+                                        .shown = "sentinel://127.0.0.1/relay",
+                                        .nsentinels = 1,
+                                        .sentinels = {{"127.0.0.1", 26379}}};
+    const relay_redis_url *at = NULL;
+    const char *why = NULL;
+
+    fuzz_redis_says(text, size);
+    if (relay_sentinel_ask(&at, &url, RELAY_SENTINEL_MAJORITY, apr_time_from_sec(1), p, &why) !=
+        APR_SUCCESS) {
+        MUST(why && *why && !at && !strstr(why, url.password));
+        return 0;
+    }
+    MUST(at->named && !at->primary && at->port > 0 && at->port < 65536);
+    MUST(*at->host && strlen(at->host) < 256 && fuzz_is_plain(at->host));
+    MUST(strcmp(at->password, url.password) == 0 && !strstr(at->shown, url.password));
     return 1;
 }

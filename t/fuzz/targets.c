@@ -17,6 +17,7 @@ const fuzz_target fuzz_targets[] = {
     {"grant", fuzz_grant, 4096},
     {"tunnel", fuzz_tunnel, 4096},
     {"connect", fuzz_connect, 1024},
+    {"sentinel", fuzz_sentinel, 1024},
     {"changes", fuzz_changes, 4096},
     {"rewrite", fuzz_rewrite, 4096},
     {"message", fuzz_message, 3000},

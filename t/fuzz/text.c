@@ -128,13 +128,17 @@ int fuzz_redis_url(const char *text, size_t size, apr_pool_t *p)
 {
     relay_redis_url *u = NULL;
     const char *why = NULL;
+    int i;
 
     if (relay_redis_url_parse(&u, text, p, &why) != APR_SUCCESS) {
         MUST(why && fuzz_is_plain(why)); /* constant sentences: no part of a password is in them */
         return 0;
     }
-    MUST(!u->unix_path != !u->host && u->db >= 0 && u->db <= 65535);
+    MUST(!u->unix_path + !u->host + !u->primary == 2 && u->db >= 0 && u->db <= 65535);
     MUST(!u->host || (u->port >= 1 && u->port <= 65535));
+    MUST(!u->primary == !u->nsentinels && u->nsentinels <= RELAY_SENTINELS_MAX && !u->named);
+    for (i = 0; i < u->nsentinels; i++)
+        MUST(*u->sentinels[i].host && u->sentinels[i].port >= 1 && u->sentinels[i].port <= 65535);
     MUST(!strchr(u->shown, '@')); /* what a login ends with */
     return 1;
 }

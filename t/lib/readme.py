@@ -89,6 +89,33 @@ PRIVILEGES = [
      "rm /etc/relay/redis.d/rly; relay-redis-setup && systemctl restart relay-redis && rly list",
      r"hello"),
 ]
+FLEET = [
+    ("relay-redis-setup --fleet makes users and configuration for a replica",
+     "relay-redis-setup --fleet 10.0.0.2 10.0.0.1 && cd /var/lib/relay-redis && stat -c '%a %U %n' "
+     "redis.conf sentinel.conf && grep -c -e '^replicaof 10.0.0.1 6379$' -e '^bind 10.0.0.2$' -e "
+     "'^replica-announce-ip 10.0.0.2$' redis.conf && ! grep -E '^[^#]*(ADDRESS|PRIMARY|PASSWORD)' "
+     "redis.conf sentinel.conf",
+     r"(?s)600 relay-redis redis.conf\n600 relay-redis sentinel.conf\n3\n$"),
+    ("… with the passwords that it has made",
+     "grep -c \"^masterauth $(cat /etc/relay/redis.d/replica)$\" redis.conf; grep -c \"$(cat "
+     "/etc/relay/redis.d/sentinel)\" sentinel.conf", r"^1\n3\n$"),
+    ("… again changes nothing", "find /etc/relay /var/lib/relay-redis/*.conf -ls >/tmp/a; "
+     "relay-redis-setup --fleet 10.0.0.2 10.0.0.1; relay-redis-setup; find /etc/relay "
+     "/var/lib/relay-redis/*.conf -ls | cmp - /tmp/a", r"^$"),
+    ("… and the first primary follows nobody", "rm redis.conf sentinel.conf; relay-redis-setup "
+     "--fleet 127.0.0.1 127.0.0.1 && ! grep '^replicaof' redis.conf && grep -c '^sentinel monitor "
+     "relay 127.0.0.1 6379 2$' sentinel.conf", r"1\n$"),
+    ("that Redis and that Sentinel start",
+     "mkdir -p /tmp/fleet && chown relay-redis /tmp/fleet *.conf && as relay-redis redis-server "
+     "$PWD/redis.conf --dir /tmp/fleet --unixsocket '' --daemonize yes --pidfile /tmp/fleet/r && "
+     "as relay-redis redis-server $PWD/sentinel.conf --sentinel --daemonize yes --pidfile "
+     "/tmp/fleet/s; for i in $(seq 100); do redis-cli -p 26379 SENTINEL get-master-addr-by-name "
+     "relay | grep -q 6379 && redis-cli PING | grep -q NOAUTH && break; sleep 0.1; done; redis-cli "
+     "-p 26379 SENTINEL get-master-addr-by-name relay; redis-cli PING; redis-cli -p 26379 SENTINEL "
+     "MASTERS", r"127.0.0.1\n6379\nNOAUTH.*\n\nNOPERM"),
+    ("(ended)", "kill $(cat /tmp/fleet/[rs]); rm -f redis.conf sentinel.conf; cd - >/dev/null",
+     None),
+]
 CLOSED = [
     ("rly close", "rly close hello && sleep 1 && get hello.$DOMAIN https://hello.$DOMAIN/",
      r"410 $"),

@@ -18,8 +18,8 @@ def _new_key(path):
 
 
 def make(where, domain):
-    """A CA, and by it a certificate for domain and *.domain; returns the paths of CA, certificate,
-    key."""
+    """A CA, and by it a certificate for domain and *.domain, or for an address; returns the paths
+    of CA, certificate, key."""
     ca, ca_key, cert, key = (f"{where}/{n}"
                              for n in ("ca.crt", "ca.key", "wildcard.crt", "wildcard.key"))
     request, extensions = f"{where}/wildcard.csr", f"{where}/wildcard.ext"
@@ -30,8 +30,9 @@ def make(where, domain):
              "keyUsage=critical,keyCertSign,cRLSign")
     _new_key(key)
     _openssl("req", "-new", "-key", key, "-subj", f"/CN={domain}", "-out", request)
+    names = f"IP:{domain}" if domain[-1].isdigit() else f"DNS:{domain},DNS:*.{domain}"
     with open(extensions, "w") as f:
-        f.write(f"subjectAltName=DNS:{domain},DNS:*.{domain}\nbasicConstraints=critical,CA:FALSE\n"
+        f.write(f"subjectAltName={names}\nbasicConstraints=critical,CA:FALSE\n"
                 "keyUsage=critical,digitalSignature\nextendedKeyUsage=serverAuth\n")
     _openssl("x509", "-req", "-in", request, "-CA", ca, "-CAkey", ca_key, "-CAcreateserial",
              "-sha256", "-days", "30", "-extfile", extensions, "-out", cert)

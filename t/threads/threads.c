@@ -206,12 +206,17 @@ static void on_answers(void *baton)
     mod_relay_lookups_resume(lookups);
 }
 
+static void on_follows(void *baton, const relay_redis_url *at)
+{
+    mod_relay_lookups_follow(lookups, at);
+}
+
 static void on_tick(void *baton)
 {
     mod_relay_lookups_sweep(lookups);
 }
 
-static const mod_relay_watch_calls calls = {on_change, on_answers, on_tick, NULL};
+static const mod_relay_watch_calls calls = {on_change, on_answers, on_follows, on_tick, NULL};
 
 int main(int argc, char **argv)
 {
