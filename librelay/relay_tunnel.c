@@ -13,11 +13,6 @@ static const char *number(apr_int64_t n, apr_pool_t *p)
     return apr_psprintf(p, "%" APR_INT64_T_FMT, n);
 }
 
-static const char *text_of(const redisReply *reply)
-{
-    return reply->type == REDIS_REPLY_STRING ? reply->str : "";
-}
-
 /* ---- reading */
 
 /* The first field that a tunnel needs and the record lacks; NULL where there is none. */
@@ -73,6 +68,7 @@ static apr_status_t read_tunnel(relay_tunnel **out, const redisReply *hash, cons
     t->key = copy(r.key, p);
     t->state = strcmp(r.state, "open") == 0 && r.expires <= now ? "expired" : copy(r.state, p);
     t->device = copy(r.device, p);
+    t->tenant = copy(r.tenant, p);
     t->by = copy(r.by, p);
     t->created = r.created;
     t->expires = r.expires;
@@ -166,6 +162,42 @@ apr_status_t relay_tunnel_find_named(relay_tunnel **out, relay_store *s, const c
     return rv == APR_SUCCESS ? find_named(out, s, name, now, p, why) : rv;
 }
 
+/* Whose a tunnel is; "" for nobody's, and for one that is not there. */
+static apr_status_t tenant_of(const char **out, relay_store *s, const char *id, apr_pool_t *p,
+                              const char **why)
+{
+    const char *argv[] = {"HGET", relay_store_key(s, p, RELAY_KEYNAME_TUNNEL, id), "tenant"};
+    redisReply *reply;
+    apr_status_t rv = relay_store_command(s, &reply, 3, argv, NULL, p, why);
+
+    if (rv != APR_SUCCESS)
+        return rv;
+    *out = apr_pstrdup(p, relay_script_text(reply));
+    freeReplyObject(reply);
+    return APR_SUCCESS;
+}
+
+apr_status_t relay_tunnel_find_of(relay_tunnel **out, relay_store *s, const char *tenant,
+                                  const char *id, apr_pool_t *p, const char **why)
+{
+    const char *whose;
+    apr_time_t now;
+    apr_status_t rv;
+
+    if (relay_name_check(id, strlen(id), NULL, NULL) != APR_SUCCESS)
+        return no_such_tunnel(id, p, why);
+    if (tenant) {
+        if ((rv = tenant_of(&whose, s, id, p, why)) != APR_SUCCESS)
+            return rv;
+        if (strcmp(whose, tenant) != 0)
+            return no_such_tunnel(id, p, why);
+    }
+    if ((rv = relay_store_now(&now, s, p, why)) != APR_SUCCESS)
+        return rv;
+    rv = load_tunnel(out, s, id, now, p, why);
+    return rv == RELAY_ENOTFOUND ? no_such_tunnel(id, p, why) : rv;
+}
+
 /* Records asked for in one round trip. A list of thousands takes a few answers then, and neither
  * side has to hold all of it at once. */
 #define LIST_BATCH 256
@@ -175,14 +207,14 @@ static apr_status_t load_batch(apr_array_header_t *list, relay_store *s, redisRe
                                int n, apr_time_t now, apr_pool_t *p, const char **why)
 {
     const char *argv[LIST_BATCH][2];
-    relay_store_cmd cmds[LIST_BATCH];
+    relay_store_cmd cmds[LIST_BATCH] = {{0}};
     redisReply *replies[LIST_BATCH];
     apr_status_t rv;
     int i;
 
     for (i = 0; i < n; i++) {
         argv[i][0] = "HGETALL";
-        argv[i][1] = relay_store_key(s, p, RELAY_KEYNAME_TUNNEL, text_of(ids[i]));
+        argv[i][1] = relay_store_key(s, p, RELAY_KEYNAME_TUNNEL, relay_script_text(ids[i]));
         cmds[i] = (relay_store_cmd){2, argv[i], NULL};
     }
     if ((rv = relay_store_read(s, cmds, n, replies, p, why)) != APR_SUCCESS)
@@ -198,8 +230,8 @@ static apr_status_t load_batch(apr_array_header_t *list, relay_store *s, redisRe
             APR_ARRAY_PUSH(list, relay_tunnel *) = t;
         }
         else if (rv == RELAY_ERECORD || rv == RELAY_ENOTFOUND) {
-            relay_log(RELAY_LOG_WARNING, "RLY001 tunnel %s is left out: %s", text_of(ids[i]),
-                      fault);
+            relay_log(RELAY_LOG_WARNING, "RLY001 tunnel %s is left out: %s",
+                      relay_script_text(ids[i]), fault);
             rv = APR_SUCCESS;
         }
         else if (rv != APR_SUCCESS) {
@@ -237,6 +269,46 @@ apr_status_t relay_tunnel_list(apr_array_header_t **out, relay_store *s, apr_poo
     return rv;
 }
 
+/* Reads page.lua's answer. */
+static apr_status_t read_page(relay_tunnel_page *page, const redisReply *reply, relay_store *s,
+                              apr_pool_t *p, const char **why)
+{
+    int n = (int)reply->elements - 4;
+    apr_time_t now;
+    apr_status_t rv = relay_store_now(&now, s, p, why);
+
+    if (n < 0 || n > LIST_BATCH)
+        return relay_script_unknown(RELAY_SCRIPT_PAGE, p, why);
+    if (rv == APR_SUCCESS && n > 0)
+        rv = load_batch(page->tunnels, s, reply->element + 4, n, now, p, why);
+    page->more = strcmp(relay_script_word(reply, 1), "more") == 0;
+    if (rv == APR_SUCCESS && page->more) {
+        page->id = apr_pstrdup(p, relay_script_word(reply, 3));
+        if (!relay_time_parse(&page->after, relay_script_word(reply, 2)))
+            rv = relay_script_unknown(RELAY_SCRIPT_PAGE, p, why);
+    }
+    return rv;
+}
+
+apr_status_t relay_tunnel_read_page(relay_tunnel_page *page, relay_store *s, apr_pool_t *p,
+                                    const char **why)
+{
+    int count = page->count < 1 ? 1 : page->count > LIST_BATCH ? LIST_BATCH : page->count;
+    const char *args[] = {page->tenant ? page->tenant : RELAY_TENANT_ALL,
+                          page->device ? page->device : "",
+                          number(page->id ? apr_time_as_msec(page->after) : 0, p),
+                          page->id ? page->id : "", number(count, p)};
+    redisReply *reply;
+    apr_status_t rv = relay_store_script(s, &reply, RELAY_SCRIPT_PAGE, 5, args, p, why);
+
+    if (rv != APR_SUCCESS)
+        return rv;
+    page->tunnels = apr_array_make(p, count, sizeof(relay_tunnel *));
+    rv = read_page(page, reply, s, p, why);
+    freeReplyObject(reply);
+    return rv;
+}
+
 /* ---- close and extend */
 
 apr_status_t relay_tunnel_ttl_check(const relay_config *cfg, apr_interval_time_t ttl, apr_pool_t *p,
@@ -269,11 +341,16 @@ static apr_status_t change_refused(const redisReply *reply, const char *id, apr_
 }
 
 apr_status_t relay_tunnel_close(relay_store *s, const relay_config *cfg, const char *id,
-                                const char *by, apr_pool_t *p, const char **why)
+                                const relay_actor *actor, apr_pool_t *p, const char **why)
 {
-    const char *args[] = {id, number(apr_time_as_msec(cfg->cooldown), p), by};
+    const char *args[] = {id,
+                          number(apr_time_as_msec(cfg->cooldown), p),
+                          relay_actor_tenant(actor),
+                          actor->by,
+                          relay_actor_text(actor->from),
+                          relay_actor_text(actor->request)};
     redisReply *reply;
-    apr_status_t rv = relay_store_script(s, &reply, RELAY_SCRIPT_CLOSE, 3, args, p, why);
+    apr_status_t rv = relay_store_script(s, &reply, RELAY_SCRIPT_CLOSE, 6, args, p, why);
 
     if (rv != APR_SUCCESS)
         return rv;
@@ -284,11 +361,17 @@ apr_status_t relay_tunnel_close(relay_store *s, const relay_config *cfg, const c
 }
 
 apr_status_t relay_tunnel_extend(relay_store *s, const relay_config *cfg, const char *id,
-                                 apr_interval_time_t ttl, const char *by, apr_time_t *expires,
-                                 apr_pool_t *p, const char **why)
+                                 apr_interval_time_t ttl, const relay_actor *actor,
+                                 apr_time_t *expires, apr_pool_t *p, const char **why)
 {
-    const char *args[] = {id, number(apr_time_as_msec(ttl), p),
-                          number(apr_time_as_msec(cfg->cooldown), p), by, NULL};
+    const char *args[] = {id,
+                          number(apr_time_as_msec(ttl), p),
+                          number(apr_time_as_msec(cfg->cooldown), p),
+                          NULL, /* latest */
+                          relay_actor_tenant(actor),
+                          actor->by,
+                          relay_actor_text(actor->from),
+                          relay_actor_text(actor->request)};
     redisReply *reply;
     apr_time_t latest;
     apr_status_t rv;
@@ -300,8 +383,8 @@ apr_status_t relay_tunnel_extend(relay_store *s, const relay_config *cfg, const 
     if ((rv = relay_tunnel_ttl_check(cfg, ttl, p, why)) != APR_SUCCESS ||
         (rv = relay_store_deadline(&latest, s, p, why)) != APR_SUCCESS)
         return rv;
-    args[4] = number(apr_time_as_msec(latest), p);
-    if ((rv = relay_store_script(s, &reply, RELAY_SCRIPT_EXTEND, 5, args, p, why)) != APR_SUCCESS)
+    args[3] = number(apr_time_as_msec(latest), p);
+    if ((rv = relay_store_script(s, &reply, RELAY_SCRIPT_EXTEND, 8, args, p, why)) != APR_SUCCESS)
         return rv;
     if (strcmp(relay_script_word(reply, 0), "ok") == 0) {
         if (!relay_time_parse(expires, relay_script_word(reply, 1)))

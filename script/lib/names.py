@@ -8,7 +8,7 @@ DOCUMENT = re.compile(
     r"\.md$|(^|/)README$|\.[1578]\.in$|\.conf\.in$|sshd_config[\w-]*\.in$|log-tags\.txt$")
 TEST = re.compile(r"^t/(?!docs\.t$)[\w-]+\.t$|^t/lib/.*\.py$")  # docs.t names what is not
 PROGRAMS = re.compile(
-    r"^(librelay|mod_relay|authkeys-cmd|rlyd?|relayrewrite|redis-conf|script|sshd-wrap)/")
+    r"^(librelay|libtunnel|mod_relay|authkeys-cmd|rlyd?|relayrewrite|redis-conf|script|sshd-wrap)/")
 
 
 def listed(top):
