@@ -120,7 +120,7 @@ def messages(top):
     return found
 
 
-FOLDERS = ("librelay", "libtunnel", "mod_relay", "authkeys-cmd", "rly", "rlyd", "relayrewrite",
+FOLDERS = ("librelay", "libtunnel", "mod_relay", "mod_relay_api", "authkeys-cmd", "rly", "rlyd", "relayrewrite",
            "sshd-wrap")
 
 
