@@ -22,17 +22,18 @@ static const char *value_of(const json_t *json, apr_pool_t *p)
 /* The answers are the module's own: they lie no deeper than a few steps. */
 static void add(apr_array_header_t *lines, const char *path, const json_t *json, apr_pool_t *p)
 {
-    const char *dot = *path ? "." : "", *key;
-    json_t *member;
-    size_t i;
+    const char *dot = *path ? "." : "";
+    json_t *object = (json_t *)json; /* jansson's iterators do not change it */
 
     if (json_is_object(json)) {
-        json_object_foreach((json_t *)json, key, member)
-            add(lines, apr_pstrcat(p, path, dot, key, NULL), member, p);
+        for (void *at = json_object_iter(object); at; at = json_object_iter_next(object, at))
+            add(lines, apr_pstrcat(p, path, dot, json_object_iter_key(at), NULL),
+                json_object_iter_value(at), p);
     }
     else if (json_is_array(json)) {
-        json_array_foreach(json, i, member)
-            add(lines, apr_psprintf(p, "%s%s%" APR_SIZE_T_FMT, path, dot, i), member, p);
+        for (size_t i = 0; i < json_array_size(json); i++)
+            add(lines, apr_psprintf(p, "%s%s%" APR_SIZE_T_FMT, path, dot, i),
+                json_array_get(json, i), p);
     }
     else if (json) {
         APR_ARRAY_PUSH(lines, const char *) =

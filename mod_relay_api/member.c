@@ -67,17 +67,16 @@ static apr_status_t read_all(void *out, json_t *json, const api_member *members,
                              api_fault *fault)
 {
     const api_member *m;
-    const char *name;
-    json_t *value;
     apr_status_t rv;
 
     if (!json_is_object(json))
         return wrong(fault, "", "the body is no object of JSON");
-    json_object_foreach(json, name, value)
-    {
+    for (void *at = json_object_iter(json); at; at = json_object_iter_next(json, at)) {
+        const char *name = json_object_iter_key(at);
+
         if ((m = find(members, name)) == NULL)
             return wrong(fault, apr_pstrndup(p, name, 80), "there is no such member");
-        if ((rv = read_member(out, m, value, p, fault)) != APR_SUCCESS)
+        if ((rv = read_member(out, m, json_object_iter_value(at), p, fault)) != APR_SUCCESS)
             return rv;
     }
     for (m = members; m->name; m++)

@@ -69,11 +69,10 @@ int api_tunnels_list(api_call *c)
     if ((wrong = read_page(c, &page, &which)) != NULL)
         return api_problem_of(c, API_MALFORMED, which, "%s", wrong);
     /* As with a tenant that has no tunnels. */
-    if (c->token.tenant && tenant && strcmp(tenant, c->token.tenant) != 0) {
+    if (c->token.tenant && tenant && strcmp(tenant, c->token.tenant) != 0)
         page.tunnels = apr_array_make(c->p, 0, sizeof(relay_tunnel *));
-        return answer_page(c, &page, NULL);
-    }
-    if ((rv = relay_tunnel_read_page(&page, c->store, c->p, &why)) != APR_SUCCESS ||
+    if ((!page.tunnels &&
+         (rv = relay_tunnel_read_page(&page, c->store, c->p, &why)) != APR_SUCCESS) ||
         (rv = relay_links_read(&links, c->store, page.tunnels, c->p, &why)) != APR_SUCCESS)
         return api_problem_why(c, rv, why);
     return answer_page(c, &page, links);

@@ -16,8 +16,8 @@
 --    new|same|unsure|taken: whose its name was…, the last label known of that…}; the same again
 --    where it was asked for before, and {'other'} (once.lua)
 --   {'late'} Redis began too late
---   {'id'} the id is taken; {'name', NAME} a name is; {'key', ID} the key is that tunnel's, whose id
---    is '' where it is another tenant's
+--   {'id'} the id is taken; {'name', NAME} a name is; {'key', ID} the key is that tunnel's, whose
+--    id is '' where it is another tenant's
 --   {'held', name, label of the device that had it, until when (ms) that is remembered}; or
 --    {'foreign', name, until when} where that was another tenant's
 --   {'version', record, v} a record is of another version

@@ -3,7 +3,8 @@
 --         expires (ms), id ('' for the first page); how many
 -- returns {'ok', more|end, expires of the last, its id, the ids…}
 -- However many tunnels there are, it takes as many steps as their number has digits.
-local tenant, device, at, id, count = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
+local tenant, device, at, id = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
+local count = tonumber(ARGV[5])
 local index = key.tunnels()
 if device ~= '' then
   index = key.label(tenant, device)

@@ -1,6 +1,6 @@
 -- Makes a token.
--- ARGV    one JSON: id, hash (SHA-256 of the token), role, tenant (* for all), label, ttl (ms), latest
---         (start, ms), relay, actor, once (once.lua) or nil
+-- ARGV    one JSON: id, hash (SHA-256 of the token), role, tenant (* for all), label, ttl (ms),
+--         latest (start, ms), relay, actor, once (once.lua) or nil
 -- returns {'ok', id, created ms, expires ms} {'again', id} it was made before {'other'} (once.lua)
 --   {'late'} {'id'} the id is taken {'full'}
 local want = cjson.decode(ARGV[1])

@@ -120,8 +120,8 @@ def messages(top):
     return found
 
 
-FOLDERS = ("librelay", "libtunnel", "mod_relay", "mod_relay_api", "authkeys-cmd", "rly", "rlyd", "relayrewrite",
-           "sshd-wrap")
+FOLDERS = ("librelay", "libtunnel", "mod_relay", "mod_relay_api", "authkeys-cmd", "rly", "rlyd",
+           "relayrewrite", "sshd-wrap")
 
 
 def sources(top):

@@ -16,8 +16,8 @@ as() { user=$1; shift; setpriv --reuid="$user" --regid="$(id -g "$user")" --init
 gone() { i=0; while ss -Hltn 'src 127.64.0.0/10' | grep -q .; do
     i=$((i + 1)); test $i -lt 40 || return 1; sleep 0.1; done; }"""
 
-PAGES = "man1/rly.1 man5/mod_relay.5 man5/mod_relay_api.5 man5/relay.conf.5 man7/relay-log.7 man8/relay-authkeys.8 " \
-    "man8/relay-redis-setup.8 man8/relayrewrite.8 man8/rlyd.8"
+PAGES = "man1/rly.1 man5/mod_relay.5 man5/mod_relay_api.5 man5/relay.conf.5 man7/relay-log.7 " \
+    "man8/relay-authkeys.8 man8/relay-redis-setup.8 man8/relayrewrite.8 man8/rlyd.8"
 
 # (what, command, what its output must have)
 INSTALLED = [
