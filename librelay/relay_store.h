@@ -78,7 +78,8 @@
  *                           them; tenant whose tunnels it sees, `*` for all; by who made it,
  *                           token:ID for another token. Written by token_new, token_revoke; read
  *                           by admit, rly, the API; lives until expires
- *  tokens           zset    id of a token by expires. As token:
+ *  tokens           zset    id by expires, of all tokens. As token:
+ *  tokens:<tenant>  zset    the same of a tenant's; lives until the last one's end + 1 day
  *  rate:<token>     string  when the token's next request would be, if they came evenly; in ms,
  *                           with three decimals. Written and read by admit; lives for 2 minutes
  *  once:<token>:<SHA256>

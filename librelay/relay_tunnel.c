@@ -200,10 +200,10 @@ apr_status_t relay_tunnel_find_of(relay_tunnel **out, relay_store *s, const char
 
 /* Records asked for in one round trip. A list of thousands takes a few answers then, and neither
  * side has to hold all of it at once. */
-#define LIST_BATCH 256
+#define LIST_BATCH RELAY_PAGE_MAX
 
 /* Adds the tunnels with these ids to a list. */
-static apr_status_t load_batch(apr_array_header_t *list, relay_store *s, redisReply *const *ids,
+static apr_status_t load_batch(apr_array_header_t *list, relay_store *s, const char *const *ids,
                                int n, apr_time_t now, apr_pool_t *p, const char **why)
 {
     const char *argv[LIST_BATCH][2];
@@ -214,7 +214,7 @@ static apr_status_t load_batch(apr_array_header_t *list, relay_store *s, redisRe
 
     for (i = 0; i < n; i++) {
         argv[i][0] = "HGETALL";
-        argv[i][1] = relay_store_key(s, p, RELAY_KEYNAME_TUNNEL, relay_script_text(ids[i]));
+        argv[i][1] = relay_store_key(s, p, RELAY_KEYNAME_TUNNEL, ids[i]);
         cmds[i] = (relay_store_cmd){2, argv[i], NULL};
     }
     if ((rv = relay_store_read(s, cmds, n, replies, p, why)) != APR_SUCCESS)
@@ -230,8 +230,7 @@ static apr_status_t load_batch(apr_array_header_t *list, relay_store *s, redisRe
             APR_ARRAY_PUSH(list, relay_tunnel *) = t;
         }
         else if (rv == RELAY_ERECORD || rv == RELAY_ENOTFOUND) {
-            relay_log(RELAY_LOG_WARNING, "RLY001 tunnel %s is left out: %s",
-                      relay_script_text(ids[i]), fault);
+            relay_log(RELAY_LOG_WARNING, "RLY001 tunnel %s is left out: %s", ids[i], fault);
             rv = APR_SUCCESS;
         }
         else if (rv != APR_SUCCESS) {
@@ -248,6 +247,7 @@ apr_status_t relay_tunnel_list(apr_array_header_t **out, relay_store *s, apr_poo
     const char *argv[] = {"ZRANGEBYSCORE", relay_store_key(s, p, RELAY_KEYNAME_TUNNELS, ""), NULL,
                           "+inf"};
     apr_array_header_t *list = apr_array_make(p, 16, sizeof(relay_tunnel *));
+    const char *batch[LIST_BATCH];
     redisReply *ids;
     apr_time_t now;
     apr_status_t rv;
@@ -261,7 +261,9 @@ apr_status_t relay_tunnel_list(apr_array_header_t **out, relay_store *s, apr_poo
     total = ids->type == REDIS_REPLY_ARRAY ? (int)ids->elements : 0;
     for (i = 0; i < total && rv == APR_SUCCESS; i += n) {
         n = total - i < LIST_BATCH ? total - i : LIST_BATCH;
-        rv = load_batch(list, s, ids->element + i, n, now, p, why);
+        for (int j = 0; j < n; j++)
+            batch[j] = relay_script_text(ids->element[i + j]);
+        rv = load_batch(list, s, batch, n, now, p, why);
     }
     freeReplyObject(ids);
     if (rv == APR_SUCCESS)
@@ -269,43 +271,18 @@ apr_status_t relay_tunnel_list(apr_array_header_t **out, relay_store *s, apr_poo
     return rv;
 }
 
-/* Reads page.lua's answer. */
-static apr_status_t read_page(relay_tunnel_page *page, const redisReply *reply, relay_store *s,
-                              apr_pool_t *p, const char **why)
+apr_status_t relay_tunnel_page(apr_array_header_t **out, relay_page *page, relay_store *s,
+                               apr_pool_t *p, const char **why)
 {
-    int n = (int)reply->elements - 4;
+    apr_array_header_t *list = apr_array_make(p, page->count, sizeof(relay_tunnel *));
     apr_time_t now;
-    apr_status_t rv = relay_store_now(&now, s, p, why);
+    apr_status_t rv;
 
-    if (n < 0 || n > LIST_BATCH)
-        return relay_script_unknown(RELAY_SCRIPT_PAGE, p, why);
-    if (rv == APR_SUCCESS && n > 0)
-        rv = load_batch(page->tunnels, s, reply->element + 4, n, now, p, why);
-    page->more = strcmp(relay_script_word(reply, 1), "more") == 0;
-    if (rv == APR_SUCCESS && page->more) {
-        page->id = apr_pstrdup(p, relay_script_word(reply, 3));
-        if (!relay_time_parse(&page->after, relay_script_word(reply, 2)))
-            rv = relay_script_unknown(RELAY_SCRIPT_PAGE, p, why);
-    }
-    return rv;
-}
-
-apr_status_t relay_tunnel_read_page(relay_tunnel_page *page, relay_store *s, apr_pool_t *p,
-                                    const char **why)
-{
-    int count = page->count < 1 ? 1 : page->count > LIST_BATCH ? LIST_BATCH : page->count;
-    const char *args[] = {page->tenant ? page->tenant : RELAY_TENANT_ALL,
-                          page->device ? page->device : "",
-                          number(page->id ? apr_time_as_msec(page->after) : 0, p),
-                          page->id ? page->id : "", number(count, p)};
-    redisReply *reply;
-    apr_status_t rv = relay_store_script(s, &reply, RELAY_SCRIPT_PAGE, 5, args, p, why);
-
-    if (rv != APR_SUCCESS)
-        return rv;
-    page->tunnels = apr_array_make(p, count, sizeof(relay_tunnel *));
-    rv = read_page(page, reply, s, p, why);
-    freeReplyObject(reply);
+    if ((rv = relay_page_read(page, s, RELAY_PAGE_TUNNELS, p, why)) == APR_SUCCESS &&
+        (rv = relay_store_now(&now, s, p, why)) == APR_SUCCESS)
+        rv = load_batch(list, s, page->ids, page->nids, now, p, why);
+    if (rv == APR_SUCCESS)
+        *out = list;
     return rv;
 }
 

@@ -10,6 +10,7 @@
 #include "relay_actor.h"
 #include "relay_handover.h"
 #include "relay_needs.h"
+#include "relay_page.h"
 #include "relay_service.h"
 #include "relay_tunnel_record.h"
 
@@ -118,21 +119,12 @@ apr_status_t relay_tunnel_extend(relay_store *s, const relay_config *cfg, const 
 apr_status_t relay_tunnel_list(apr_array_header_t **out, relay_store *s, apr_pool_t *p,
                                const char **why);
 
-/** A page of the open tunnels, by expiry. */
-typedef struct relay_tunnel_page {
-    const char *tenant; /* NULL: of all */
-    const char *device; /* NULL: any; else only where there is a tenant */
-    int count;
-    apr_time_t after; /* where the last page ended: its last tunnel's end and id; id NULL: the */
-    const char *id;   /* first page */
-    /* results: */
-    apr_array_header_t *tunnels; /* relay_tunnel *; those that cannot be read are left out */
-    int more;                    /* there is a next page; after and id say where it begins */
-} relay_tunnel_page;
-
-/** Reads a page; however many there are it costs about the same.
- * @return APR_SUCCESS, or RELAY_EUNREACHABLE with *why */
-apr_status_t relay_tunnel_read_page(relay_tunnel_page *page, relay_store *s, apr_pool_t *p,
-                                    const char **why);
+/**
+ * A page of the open tunnels, by expiry.
+ * @param out array of relay_tunnel *; those that cannot be read are left out
+ * @return APR_SUCCESS; RELAY_EUNREACHABLE or RELAY_ERECORD with *why
+ */
+apr_status_t relay_tunnel_page(apr_array_header_t **out, relay_page *page, relay_store *s,
+                               apr_pool_t *p, const char **why);
 
 #endif

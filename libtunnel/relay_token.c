@@ -14,7 +14,7 @@
 #include <string.h>
 
 #define BASE32 "abcdefghijklmnopqrstuvwxyz234567"
-#define LIST_BATCH 256
+#define LIST_BATCH RELAY_PAGE_MAX
 
 #define ROLE_NAME(NAME, text, rights) ", " text
 const char relay_token_roles[] = "" RELAY_TOKEN_ROLES(ROLE_NAME);
@@ -267,17 +267,17 @@ static int read_token(relay_token *t, const redisReply *hash, apr_pool_t *p)
 }
 
 static apr_status_t add_batch(apr_array_header_t *list, relay_store *s, const char *tenant,
-                              redisReply *const *ids, int n, apr_pool_t *p, const char **why)
+                              const char *const *ids, int n, apr_pool_t *p, const char **why)
 {
     const char *argv[LIST_BATCH][2];
-    relay_store_cmd cmds[LIST_BATCH];
+    relay_store_cmd cmds[LIST_BATCH] = {{0}};
     redisReply *replies[LIST_BATCH];
     apr_status_t rv;
     int i;
 
     for (i = 0; i < n; i++) {
         argv[i][0] = "HGETALL";
-        argv[i][1] = relay_store_key(s, p, RELAY_KEYNAME_TOKEN, relay_script_text(ids[i]));
+        argv[i][1] = relay_store_key(s, p, RELAY_KEYNAME_TOKEN, ids[i]);
         cmds[i] = (relay_store_cmd){2, argv[i], NULL};
     }
     if ((rv = relay_store_read(s, cmds, n, replies, p, why)) != APR_SUCCESS)
@@ -292,8 +292,7 @@ static apr_status_t add_batch(apr_array_header_t *list, relay_store *s, const ch
         if (rv == RELAY_EUNREACHABLE)
             RELAY_WHY(why, p, "%s", fault);
         else if (rv != APR_SUCCESS || !read_token(t, replies[i], p))
-            relay_log(RELAY_LOG_WARNING, "RLY003 token %s is left out: %s",
-                      relay_script_text(ids[i]), fault);
+            relay_log(RELAY_LOG_WARNING, "RLY003 token %s is left out: %s", ids[i], fault);
         else if (!tenant || (t->tenant && strcmp(t->tenant, tenant) == 0))
             APR_ARRAY_PUSH(list, relay_token *) = t;
     }
@@ -306,6 +305,7 @@ apr_status_t relay_token_list(apr_array_header_t **out, relay_store *s, const ch
 {
     const char *argv[] = {"ZRANGE", relay_store_key(s, p, RELAY_KEYNAME_TOKENS, ""), "0", "-1"};
     apr_array_header_t *list = apr_array_make(p, 8, sizeof(relay_token *));
+    const char *batch[LIST_BATCH];
     redisReply *ids;
     apr_status_t rv = relay_store_command(s, &ids, 4, argv, NULL, p, why);
     int i, n, total;
@@ -315,9 +315,24 @@ apr_status_t relay_token_list(apr_array_header_t **out, relay_store *s, const ch
     total = ids->type == REDIS_REPLY_ARRAY ? (int)ids->elements : 0;
     for (i = 0; i < total && rv == APR_SUCCESS; i += n) {
         n = total - i < LIST_BATCH ? total - i : LIST_BATCH;
-        rv = add_batch(list, s, tenant, ids->element + i, n, p, why);
+        for (int j = 0; j < n; j++)
+            batch[j] = relay_script_text(ids->element[i + j]);
+        rv = add_batch(list, s, tenant, batch, n, p, why);
     }
     freeReplyObject(ids);
+    if (rv == APR_SUCCESS)
+        *out = list;
+    return rv;
+}
+
+apr_status_t relay_token_page(apr_array_header_t **out, relay_page *page, relay_store *s,
+                              apr_pool_t *p, const char **why)
+{
+    apr_array_header_t *list = apr_array_make(p, page->count, sizeof(relay_token *));
+    apr_status_t rv = relay_page_read(page, s, RELAY_PAGE_TOKENS, p, why);
+
+    if (rv == APR_SUCCESS)
+        rv = add_batch(list, s, page->tenant, page->ids, page->nids, p, why);
     if (rv == APR_SUCCESS)
         *out = list;
     return rv;

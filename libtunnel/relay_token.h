@@ -10,6 +10,7 @@
 
 #include "relay_actor.h"
 #include "relay_config.h"
+#include "relay_page.h"
 #include "relay_store.h"
 
 #define RELAY_TOKEN_BEGINS "relay_"
@@ -91,6 +92,10 @@ apr_status_t relay_token_admit(relay_token *t, relay_store *s, const char *text,
  * @return APR_SUCCESS, or RELAY_EUNREACHABLE with *why
  */
 apr_status_t relay_token_list(apr_array_header_t **out, relay_store *s, const char *tenant,
+                              apr_pool_t *p, const char **why);
+
+/** A page of them, as relay_tunnel_page(). */
+apr_status_t relay_token_page(apr_array_header_t **out, relay_page *page, relay_store *s,
                               apr_pool_t *p, const char **why);
 
 /**

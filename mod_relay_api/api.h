@@ -12,6 +12,7 @@
  *   answer         JSON and text, and the problems of RFC 9457
  *   body, member   a request's JSON, read strictly
  *   query          the parameters of a URL, the cursor of a page, the Authorization field
+ *   pages          limit and cursor of a list
  *   flat           JSON as lines of text
  *
  * body's reading, member, query and flat know nothing of httpd. A call belongs to one thread.

@@ -4,6 +4,7 @@
 
 #include "answer.h"
 #include "body.h"
+#include "pages.h"
 #include "relay_duration.h"
 #include "relay_token_json.h"
 
@@ -19,13 +20,20 @@ static const api_member members[] = {{"role", API_TEXT, 1, 0, offsetof(token_wor
 
 int api_tokens_list(api_call *c)
 {
+    relay_page page = {.device = NULL};
     apr_array_header_t *tokens;
     const char *why = NULL;
-    apr_status_t rv = relay_token_list(&tokens, c->store, c->token.tenant, c->p, &why);
+    json_t *json;
+    apr_status_t rv;
+    int refused;
 
-    if (rv != APR_SUCCESS)
+    if (!api_page_read(c, &page, &refused))
+        return refused;
+    if ((rv = relay_token_page(&tokens, &page, c->store, c->p, &why)) != APR_SUCCESS)
         return api_problem_why(c, rv, why);
-    return api_answer(c, HTTP_OK, relay_tokens_json(tokens, c->p));
+    json = relay_tokens_json(tokens, c->p);
+    json_object_set_new(json, "next", api_page_next(c, &page));
+    return api_answer(c, HTTP_OK, json);
 }
 
 static int make(api_call *c, const relay_token_request *req)

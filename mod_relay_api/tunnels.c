@@ -4,12 +4,9 @@
 
 #include "answer.h"
 #include "body.h"
-#include "query.h"
+#include "pages.h"
 #include "relay_duration.h"
 #include "relay_tunnel_json.h"
-
-#define PAGE_DEFAULT 50
-#define PAGE_MAX 200
 
 /* A tunnel as it is answered: whose it is, too. */
 static json_t *tunnel_json(const api_call *c, const relay_links *links, const relay_tunnel *t)
@@ -22,60 +19,46 @@ static json_t *tunnel_json(const api_call *c, const relay_links *links, const re
 
 /* ---- list */
 
-/* @return what is wrong with a parameter, or NULL */
-static const char *read_page(api_call *c, relay_tunnel_page *page, const char **which)
-{
-    const char *limit = apr_table_get(c->query, "limit");
-    const char *cursor = apr_table_get(c->query, "cursor");
-    const char *tenant = apr_table_get(c->query, "tenant");
-    apr_int64_t n = PAGE_DEFAULT;
-
-    *which = "limit";
-    if (limit && (!relay_number_parse(&n, limit, 4) || n < 1 || n > PAGE_MAX))
-        return apr_psprintf(c->p, "limit is a number from 1 to %d", PAGE_MAX);
-    *which = "cursor";
-    if (cursor && !api_cursor_parse(&page->after, &page->id, cursor, c->p))
-        return "cursor is not the `next' of an answer";
-    page->count = (int)n;
-    page->device = apr_table_get(c->query, "device");
-    page->tenant = c->token.tenant ? c->token.tenant : tenant;
-    *which = "device";
-    if (page->device && !page->tenant)
-        return "device is looked for within one tenant: give tenant, too";
-    return NULL;
-}
-
-static int answer_page(api_call *c, const relay_tunnel_page *page, const relay_links *links)
+static int answer_page(api_call *c, const relay_page *page, const apr_array_header_t *tunnels)
 {
     json_t *array = json_array();
+    relay_links *links;
+    const char *why = NULL;
+    apr_status_t rv = relay_links_read(&links, c->store, tunnels, c->p, &why);
 
-    for (int i = 0; i < page->tunnels->nelts; i++)
-        json_array_append_new(array, tunnel_json(c, links,
-                                                 APR_ARRAY_IDX(page->tunnels, i, relay_tunnel *)));
+    if (rv != APR_SUCCESS) {
+        json_decref(array);
+        return api_problem_why(c, rv, why);
+    }
+    for (int i = 0; i < tunnels->nelts; i++)
+        json_array_append_new(array,
+                              tunnel_json(c, links, APR_ARRAY_IDX(tunnels, i, relay_tunnel *)));
     return api_answer(c, HTTP_OK,
                       json_pack("{s:i, s:o, s:o}", "v", 1, "tunnels", array, "next",
-                                page->more
-                                    ? json_string(api_cursor_print(page->after, page->id, c->p))
-                                    : json_null()));
+                                api_page_next(c, page)));
 }
 
 int api_tunnels_list(api_call *c)
 {
-    const char *which, *wrong, *tenant = apr_table_get(c->query, "tenant"), *why = NULL;
-    relay_tunnel_page page = {.tenant = NULL};
-    relay_links *links;
+    const char *tenant = apr_table_get(c->query, "tenant"), *why = NULL;
+    relay_page page = {.device = apr_table_get(c->query, "device")};
+    apr_array_header_t *tunnels;
     apr_status_t rv;
+    int refused;
 
-    if ((wrong = read_page(c, &page, &which)) != NULL)
-        return api_problem_of(c, API_MALFORMED, which, "%s", wrong);
+    if (!api_page_read(c, &page, &refused))
+        return refused;
+    if (!page.tenant)
+        page.tenant = tenant;
+    if (page.device && !page.tenant)
+        return api_problem_of(c, API_MALFORMED, "device",
+                              "device is looked for within one tenant: give tenant, too");
     /* As with a tenant that has no tunnels. */
-    if (c->token.tenant && tenant && strcmp(tenant, c->token.tenant) != 0)
-        page.tunnels = apr_array_make(c->p, 0, sizeof(relay_tunnel *));
-    if ((!page.tunnels &&
-         (rv = relay_tunnel_read_page(&page, c->store, c->p, &why)) != APR_SUCCESS) ||
-        (rv = relay_links_read(&links, c->store, page.tunnels, c->p, &why)) != APR_SUCCESS)
+    if (tenant && strcmp(tenant, page.tenant) != 0)
+        return answer_page(c, &page, apr_array_make(c->p, 0, sizeof(relay_tunnel *)));
+    if ((rv = relay_tunnel_page(&tunnels, &page, c->store, c->p, &why)) != APR_SUCCESS)
         return api_problem_why(c, rv, why);
-    return answer_page(c, &page, links);
+    return answer_page(c, &page, tunnels);
 }
 
 /* ---- one */

@@ -569,7 +569,7 @@ def admins(rig, tokens):
                           {"role": "viewer", "ttl": "1h", "tenant": tenant})
         tap.is_(answer.status, 403, "and of no other")
     for token, expected in ((bern, True), (chur, False), (all, True)):
-        ids = [t["id"] for t in rig.call("GET", "/v1/tokens", token).json["tokens"]]
+        ids = [t["id"] for t in rig.call("GET", "/v1/tokens?limit=200", token).json["tokens"]]
         tap.is_(made["id"] in ids, expected, f"it is listed: {expected}")
     tap.is_(rig.call("DELETE", f"/v1/tokens/{made['id']}", chur).status, 404, "another's: 404")
     tap.is_(rig.call("GET", "/v1/tunnels", made["token"]).status, 200, "… and it lives")
@@ -579,6 +579,25 @@ def admins(rig, tokens):
     tap.is_(
         rig.call("GET", "/v1/tunnels", grand["token"]).status, 401,
         "… and what was made with it, too")
+
+
+@test
+def token_pages(rig, tokens):
+    """Tokens are paged as tunnels are; those of a tenant have a list of their own."""
+    admin = rig.token("--role", "admin", "--tenant", "pages", "-t", "2d")
+    ids = [rig.token("--tenant", "pages", "-t", f"{n}h").split("_")[1] for n in range(1, 6)]
+    rig.token("--tenant", "pages-2")
+    found, cursor = [], ""
+    while cursor is not None:
+        answer = rig.call("GET", f"/v1/tokens?limit=2{cursor and '&cursor=' + cursor}", admin).json
+        found.append([t["id"] for t in answer["tokens"]])
+        cursor = answer["next"]
+    tap.is_(found, [ids[:2], ids[2:4], [ids[4], admin.split("_")[1]]], "three pages of two")
+    rig.call("DELETE", f"/v1/tokens/{ids[1]}", admin)
+    listed = rig.call("GET", "/v1/tokens", admin).json["tokens"]
+    tap.is_([t["id"] for t in listed], [ids[0], *ids[2:], admin.split("_")[1]], "one is revoked")
+    tap.is_(rig.redis("ZCARD", "relay:tokens:pages"), "5",
+            "… and nothing of it is left in the list")
 
 
 # ---- once

@@ -1,15 +1,17 @@
--- A page of the open tunnels, by their ends.
--- ARGV    tenant (* for all), device ('' for any; of one tenant), and where the last page ended:
---         expires (ms), id ('' for the first page); how many
+-- A page of the open tunnels, or of tokens, by their ends.
+-- ARGV    tunnels or tokens, tenant (* for all), device ('' for any; of one tenant), and where the
+--         last page ended: expires (ms), id ('' for the first page); how many
 -- returns {'ok', more|end, expires of the last, its id, the ids…}
--- However many tunnels there are, it takes as many steps as their number has digits.
-local tenant, device, at, id = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
-local count = tonumber(ARGV[5])
-local index = key.tunnels()
-if device ~= '' then
+-- However many there are, it takes as many steps as their number has digits.
+local what, tenant, device = ARGV[1], ARGV[2], ARGV[3]
+local at, id, count = tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[6])
+local index
+if what == 'tokens' then
+  index = tenant == '*' and key.tokens() or key.tokens_of(tenant)
+elseif device ~= '' then
   index = key.label(tenant, device)
-elseif tenant ~= '*' then
-  index = key.tenant(tenant)
+else
+  index = tenant == '*' and key.tunnels() or key.tenant(tenant)
 end
 
 local now = clock()

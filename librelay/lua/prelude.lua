@@ -25,6 +25,7 @@ local key = {
   label = function(tenant, device) return prefix .. 'label:' .. tenant .. ':' .. device end,
   token = function(id) return prefix .. 'token:' .. id end,
   tokens = function() return prefix .. 'tokens' end,
+  tokens_of = function(tenant) return prefix .. 'tokens:' .. tenant end,
   rate = function(token) return prefix .. 'rate:' .. token end,
   once = function(token, what) return prefix .. 'once:' .. token .. ':' .. what end,
 }

@@ -25,6 +25,9 @@ put(key.token(want.id), expires, 'id', want.id, 'hash', want.hash, 'role', want.
   'tenant', want.tenant, 'label', want.label, 'created', integer(now), 'expires', integer(expires),
   'by', want.actor.by)
 redis.call('ZADD', key.tokens(), integer(expires), want.id)
+if want.tenant ~= '*' then
+  enter(key.tokens_of(want.tenant), want.id, expires, now)
+end
 act('token', '', want.relay, want.actor, 'token', want.id, 'expires', integer(expires))
 remember(want.once, {'again', want.id}, now)
 return {'ok', want.id, integer(now), integer(expires)}

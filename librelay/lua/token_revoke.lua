@@ -18,8 +18,10 @@ while gone[i] do
   for _, other in ipairs(made['token:' .. gone[i]] or {}) do
     gone[#gone + 1] = other
   end
+  local of = redis.call('HGET', key.token(gone[i]), 'tenant') or ''
   redis.call('DEL', key.token(gone[i]))
   redis.call('ZREM', key.tokens(), gone[i])
+  redis.call('ZREM', key.tokens_of(of), gone[i])
   act('revoke', '', relay, actor, 'token', gone[i])
   i = i + 1
 end
