@@ -5,14 +5,9 @@
 #include "answer.h"
 #include "mod_relay_api/openapi_json.h"
 
+/* Redis has answered, or the call would not have come here. */
 int api_health(api_call *c)
 {
-    const char *why = NULL;
-    apr_time_t now;
-    apr_status_t rv = relay_store_now(&now, c->store, c->p, &why);
-
-    if (rv != APR_SUCCESS)
-        return api_problem_why(c, rv, why);
     return api_answer(c, HTTP_OK, json_pack("{s:i, s:s}", "v", 1, "status", "ok"));
 }
 

@@ -132,12 +132,18 @@ static int run(api_call *c, const api_endpoint *e)
 static int run_with_redis(api_call *c, const api_endpoint *e)
 {
     relay_lent *lent = relay_stores_take(c->realm->stores);
+    const char *why = NULL;
+    apr_time_t now;
+    apr_status_t asked;
     int rv;
 
     if (!lent)
         return api_problem_why(c, RELAY_EUNREACHABLE, "Redis was away a moment ago");
     c->store = lent->store;
-    rv = run(c, e);
+    /* A connection that broke while it was idle is made anew for what only reads. Scripts do not do
+     * that: nobody knows whether they ran. */
+    asked = relay_store_now(&now, c->store, c->p, &why);
+    rv = asked == APR_SUCCESS ? run(c, e) : api_problem_why(c, asked, why);
     c->store = NULL;
     relay_stores_give_back(c->realm->stores, lent, c->unreachable);
     relay_stores_sweep(c->realm->stores);
