@@ -36,6 +36,8 @@
 #define RELAY_EUNREACHABLE (APR_OS_START_USERERR + 7005)
 /** A record was found that cannot be used: malformed, or written by a newer version. */
 #define RELAY_ERECORD (APR_OS_START_USERERR + 7006)
+/** A key for what may happen once was used before, for something else. */
+#define RELAY_EREUSED (APR_OS_START_USERERR + 7007)
 
 /** It was done, but a failover of Redis could undo it: nobody may rely on it. Safe to do again. */
 #define RELAY_EUNCONFIRMED (APR_OS_START_USERERR + 7007)

@@ -29,7 +29,7 @@ const char *relay_config_default_path(void);
  * out->redis has the login then. Warns through relay_log where a file with a password in it can be
  * read by everybody.
  * @param path the file; NULL means the default path
- * @param part who asks, which is the name of its file: web, authkeys, rlyd or rly; NULL: no
+ * @param part who asks, which is the name of its file: web, authkeys, rlyd, rly or api; NULL: no
  * password is read
  * @return APR_SUCCESS; RELAY_EINPUT with *why `FILE:LINE: [section] key: …`; or the error of
  * opening a file

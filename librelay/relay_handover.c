@@ -44,6 +44,16 @@ void relay_handover_refused(const char *name, const char *last, const char *unti
         name, last, *until ? "; this is remembered until " : "", until, last);
 }
 
+void relay_handover_foreign(const char *name, const char *until_ms, apr_pool_t *p, const char **why)
+{
+    const char *until = day(until_ms, p);
+
+    RELAY_WHY(why, p,
+              "the name `%s' was another tenant's, and browsers may hold pages and logins of its "
+              "device%s%s: choose another name",
+              name, *until ? "; this is remembered until " : "", until);
+}
+
 const char *relay_handover_note(const relay_handover *h, const char *name, const char *device,
                                 apr_pool_t *p)
 {

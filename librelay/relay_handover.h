@@ -33,6 +33,10 @@ void relay_handover_read(relay_handover *h, const char *was, const char *last, a
 void relay_handover_refused(const char *name, const char *last, const char *until_ms, apr_pool_t *p,
                             const char **why);
 
+/** The same of one that was another tenant's, of which nothing is said. */
+void relay_handover_foreign(const char *name, const char *until_ms, apr_pool_t *p,
+                            const char **why);
+
 /**
  * The note for the operator about a name that was given; NULL where there is nothing to say.
  * @param device the new tunnel's label, "" for none

@@ -19,7 +19,9 @@
     KIND(SLOT, "slot:") \
     KIND(LIVE, "live:") \
     KIND(RELAY, "relay:") \
-    KIND(EVENTS, "events")
+    KIND(EVENTS, "events") \
+    KIND(TOKEN, "token:") \
+    KIND(TOKENS, "tokens")
 
 #define RELAY_KEYNAME_ENUM(name, text) RELAY_KEYNAME_##name,
 typedef enum { RELAY_KEYNAME_KINDS(RELAY_KEYNAME_ENUM) } relay_keyname_kind;

@@ -55,7 +55,7 @@ apr_status_t relay_name_check(const char *label, apr_size_t len, apr_pool_t *p, 
 
 int relay_name_is_reserved(const char *label)
 {
-    return strcmp(label, "ssh") == 0 || strcmp(label, "www") == 0;
+    return strcmp(label, "ssh") == 0 || strcmp(label, "www") == 0 || strcmp(label, "api") == 0;
 }
 
 apr_status_t relay_name_random(char *out)

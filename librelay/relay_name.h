@@ -20,8 +20,8 @@
  */
 apr_status_t relay_name_check(const char *label, apr_size_t len, apr_pool_t *p, const char **why);
 
-/** Whether no route ever gets this label (`ssh`, `www`): other services of the relay may answer
- * there. */
+/** Whether no route ever gets this label (`ssh`, `www`, `api`): other services of the relay may
+ * answer there. */
 int relay_name_is_reserved(const char *label);
 
 /** A fresh random name from the kernel's generator.

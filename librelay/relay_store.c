@@ -32,6 +32,12 @@ static const struct {
                              "if `extend' has not been carried out by now it will not be"},
     [RELAY_SCRIPT_CLOSE] = {"close", relay_script_close,
                             "whether `close' was carried out is not known"},
+    [RELAY_SCRIPT_PAGE] = {"page", relay_script_page, "nothing was to be changed"},
+    [RELAY_SCRIPT_ADMIT] = {"admit", relay_script_admit, "nothing was to be changed"},
+    [RELAY_SCRIPT_TOKEN_NEW] = {"token_new", relay_script_token_new,
+                                "if `token_new' has not been carried out by now it will not be"},
+    [RELAY_SCRIPT_TOKEN_REVOKE] = {"token_revoke", relay_script_token_revoke,
+                                   "whether `token_revoke' was carried out is not known"},
 };
 
 static void disconnect(server_link *l)
@@ -370,11 +376,14 @@ apr_status_t relay_store_script(relay_store *s, redisReply **reply, relay_script
     return APR_SUCCESS;
 }
 
+const char *relay_script_text(const redisReply *reply)
+{
+    return reply->type == REDIS_REPLY_STRING ? reply->str : "";
+}
+
 const char *relay_script_word(const redisReply *reply, apr_size_t i)
 {
-    return i < reply->elements && reply->element[i]->type == REDIS_REPLY_STRING
-               ? reply->element[i]->str
-               : "";
+    return i < reply->elements ? relay_script_text(reply->element[i]) : "";
 }
 
 apr_status_t relay_script_unknown(relay_script_id id, apr_pool_t *p, const char **why)

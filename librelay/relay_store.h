@@ -27,7 +27,8 @@
  *  gone:<SHA256:fp> hash    {v why tunnel} the same of a tunnel's key, for the log. No name of a
  *                           route begins so. Written as the other; read by relay-authkeys on a
  *                           miss; lives until expires + 1 day
- *  was:<name>       hash    {v tunnel device label owner} which device had a chosen name. device:
+ *  was:<name>       hash    {v tunnel device label owner tenant} which device had a chosen name,
+ *                           and whose that was. device:
  *                           the label of the last tunnel, may be empty; label: the last one that
  *                           was not; owner as above. Random names have none: they do not come
  *                           again. Written by open, extend, close; read by open; lives until the
@@ -35,9 +36,10 @@
  *  key:<SHA256:fp>  hash    {v tunnel relay listen expires} what a key may do. listen: the tunnel's
  *                           listen addresses, separated by spaces. Written by open, extend, close;
  *                           read by relay-authkeys (relay_grant); lives until expires
- *  tunnel:<id>      hash    {v id device relay key created expires state ended by routes name.I
- *                           listen.I service.I host forwarded upgrade old_tls} the last four as its
- *                           routes have them; state open|closed; key the fingerprint; by who
+ *  tunnel:<id>      hash    {v id device relay key created expires state ended by tenant routes
+ *                           name.I listen.I service.I host forwarded upgrade old_tls} the last
+ *                           four as its routes have them; tenant whose it is, empty for nobody's;
+ *                           state open|closed; key the fingerprint; by who
  *                           opened it; ended once closed; routes their number n, I from 0 to n-1.
  *                           Written by open, extend, close; read by rly, rlyd
  *                           (relay_tunnel_record); lives until expires + 1 day
@@ -62,10 +64,28 @@
  *                           all addresses; at most 4,096, written as it changes, too. Written by
  *                           rlyd (heartbeat, lives 1 minute); read by rly
  *  events           stream  {what tunnel relay by device expires peer way listen uid why from
- *                           serving} who did what to which tunnel: what is
- *                           open|extend|close|expire|up|down|idle|contested|foreign; the fields
- *                           after `by` where they apply. Capped at about 10,000 (relay_event).
+ *                           serving token request} who did what to which tunnel or token: what is
+ *                           open|extend|close|expire|up|down|idle|contested|foreign|token|revoke;
+ *                           the fields after `by` where they apply; from where, and request its
+ *                           id, of what came by the API. Capped at about 10,000 (relay_event).
  *                           Written by every writer; read for audit and by rlyd
+ *  tenant:<name>    zset    id by expires: the tunnels of a tenant. Written by open, extend, close;
+ *                           read by the API; lives until the last one's end + 1 day
+ *  label:<tenant>:<device>
+ *                   zset    id by expires: those with that device label. As tenant:
+ *  token:<id>       hash    {v id hash role tenant label created expires by} a token of the API.
+ *                           hash: SHA-256 of the token, in hexadecimal; role as relay_token.h has
+ *                           them; tenant whose tunnels it sees, `*` for all; by who made it,
+ *                           token:ID for another token. Written by token_new, token_revoke; read
+ *                           by admit, rly, the API; lives until expires
+ *  tokens           zset    id by expires, of all tokens. As token:
+ *  tokens:<tenant>  zset    the same of a tenant's; lives until the last one's end + 1 day
+ *  rate:<token>     string  when the token's next request would be, if they came evenly; in ms,
+ *                           with three decimals. Written and read by admit; lives for 2 minutes
+ *  once:<token>:<SHA256>
+ *                   hash    {v request answer} what was answered under an Idempotency-Key, whose
+ *                           SHA-256 that is. request: SHA-256 of what was asked; answer: JSON, what
+ *                           the script answered. Written and read by open, token_new; lives 1 day
  *
  * What changes several keys is one Lua script (librelay/lua), so that no reader sees half of it.
  *
@@ -140,7 +160,15 @@ const char *relay_store_key(const relay_store *s, apr_pool_t *p, relay_keyname_k
                             const char *id);
 
 /** The Lua scripts that are built in. */
-typedef enum { RELAY_SCRIPT_OPEN, RELAY_SCRIPT_EXTEND, RELAY_SCRIPT_CLOSE } relay_script_id;
+typedef enum {
+    RELAY_SCRIPT_OPEN,
+    RELAY_SCRIPT_EXTEND,
+    RELAY_SCRIPT_CLOSE,
+    RELAY_SCRIPT_PAGE,
+    RELAY_SCRIPT_ADMIT,
+    RELAY_SCRIPT_TOKEN_NEW,
+    RELAY_SCRIPT_TOKEN_REVOKE
+} relay_script_id;
 
 /**
  * Runs a script. KEYS[1] is the prefix; args become ARGV. With sentinel:// what it has written is
@@ -163,6 +191,9 @@ apr_status_t relay_store_deadline(apr_time_t *latest, relay_store *s, apr_pool_t
 
 /** Element i of a script's answer, as text; "" where there is none. Lives as long as the reply. */
 const char *relay_script_word(const redisReply *reply, apr_size_t i);
+
+/** The text of one element; "" where it is no text. Lives as long as the reply. */
+const char *relay_script_text(const redisReply *reply);
 
 /** Says that a script's answer is none of those it gives. @return RELAY_ERECORD */
 apr_status_t relay_script_unknown(relay_script_id id, apr_pool_t *p, const char **why);

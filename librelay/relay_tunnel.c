@@ -13,11 +13,6 @@ static const char *number(apr_int64_t n, apr_pool_t *p)
     return apr_psprintf(p, "%" APR_INT64_T_FMT, n);
 }
 
-static const char *text_of(const redisReply *reply)
-{
-    return reply->type == REDIS_REPLY_STRING ? reply->str : "";
-}
-
 /* ---- reading */
 
 /* The first field that a tunnel needs and the record lacks; NULL where there is none. */
@@ -73,6 +68,7 @@ static apr_status_t read_tunnel(relay_tunnel **out, const redisReply *hash, cons
     t->key = copy(r.key, p);
     t->state = strcmp(r.state, "open") == 0 && r.expires <= now ? "expired" : copy(r.state, p);
     t->device = copy(r.device, p);
+    t->tenant = copy(r.tenant, p);
     t->by = copy(r.by, p);
     t->created = r.created;
     t->expires = r.expires;
@@ -166,23 +162,59 @@ apr_status_t relay_tunnel_find_named(relay_tunnel **out, relay_store *s, const c
     return rv == APR_SUCCESS ? find_named(out, s, name, now, p, why) : rv;
 }
 
+/* Whose a tunnel is; "" for nobody's, and for one that is not there. */
+static apr_status_t tenant_of(const char **out, relay_store *s, const char *id, apr_pool_t *p,
+                              const char **why)
+{
+    const char *argv[] = {"HGET", relay_store_key(s, p, RELAY_KEYNAME_TUNNEL, id), "tenant"};
+    redisReply *reply;
+    apr_status_t rv = relay_store_command(s, &reply, 3, argv, NULL, p, why);
+
+    if (rv != APR_SUCCESS)
+        return rv;
+    *out = apr_pstrdup(p, relay_script_text(reply));
+    freeReplyObject(reply);
+    return APR_SUCCESS;
+}
+
+apr_status_t relay_tunnel_find_of(relay_tunnel **out, relay_store *s, const char *tenant,
+                                  const char *id, apr_pool_t *p, const char **why)
+{
+    const char *whose;
+    apr_time_t now;
+    apr_status_t rv;
+
+    if (relay_name_check(id, strlen(id), NULL, NULL) != APR_SUCCESS)
+        return no_such_tunnel(id, p, why);
+    if (tenant) {
+        if ((rv = tenant_of(&whose, s, id, p, why)) != APR_SUCCESS)
+            return rv;
+        if (strcmp(whose, tenant) != 0)
+            return no_such_tunnel(id, p, why);
+    }
+    if ((rv = relay_store_now(&now, s, p, why)) != APR_SUCCESS)
+        return rv;
+    rv = load_tunnel(out, s, id, now, p, why);
+    return rv == RELAY_ENOTFOUND ? no_such_tunnel(id, p, why) : rv;
+}
+
 /* Records asked for in one round trip. A list of thousands takes a few answers then, and neither
  * side has to hold all of it at once. */
-#define LIST_BATCH 256
+#define LIST_BATCH RELAY_PAGE_MAX
 
 /* Adds the tunnels with these ids to a list. */
-static apr_status_t load_batch(apr_array_header_t *list, relay_store *s, redisReply *const *ids,
+static apr_status_t load_batch(apr_array_header_t *list, relay_store *s, const char *const *ids,
                                int n, apr_time_t now, apr_pool_t *p, const char **why)
 {
     const char *argv[LIST_BATCH][2];
-    relay_store_cmd cmds[LIST_BATCH];
+    relay_store_cmd cmds[LIST_BATCH] = {{0}};
     redisReply *replies[LIST_BATCH];
     apr_status_t rv;
     int i;
 
     for (i = 0; i < n; i++) {
         argv[i][0] = "HGETALL";
-        argv[i][1] = relay_store_key(s, p, RELAY_KEYNAME_TUNNEL, text_of(ids[i]));
+        argv[i][1] = relay_store_key(s, p, RELAY_KEYNAME_TUNNEL, ids[i]);
         cmds[i] = (relay_store_cmd){2, argv[i], NULL};
     }
     if ((rv = relay_store_read(s, cmds, n, replies, p, why)) != APR_SUCCESS)
@@ -198,8 +230,7 @@ static apr_status_t load_batch(apr_array_header_t *list, relay_store *s, redisRe
             APR_ARRAY_PUSH(list, relay_tunnel *) = t;
         }
         else if (rv == RELAY_ERECORD || rv == RELAY_ENOTFOUND) {
-            relay_log(RELAY_LOG_WARNING, "RLY001 tunnel %s is left out: %s", text_of(ids[i]),
-                      fault);
+            relay_log(RELAY_LOG_WARNING, "RLY001 tunnel %s is left out: %s", ids[i], fault);
             rv = APR_SUCCESS;
         }
         else if (rv != APR_SUCCESS) {
@@ -216,6 +247,7 @@ apr_status_t relay_tunnel_list(apr_array_header_t **out, relay_store *s, apr_poo
     const char *argv[] = {"ZRANGEBYSCORE", relay_store_key(s, p, RELAY_KEYNAME_TUNNELS, ""), NULL,
                           "+inf"};
     apr_array_header_t *list = apr_array_make(p, 16, sizeof(relay_tunnel *));
+    const char *batch[LIST_BATCH];
     redisReply *ids;
     apr_time_t now;
     apr_status_t rv;
@@ -229,9 +261,26 @@ apr_status_t relay_tunnel_list(apr_array_header_t **out, relay_store *s, apr_poo
     total = ids->type == REDIS_REPLY_ARRAY ? (int)ids->elements : 0;
     for (i = 0; i < total && rv == APR_SUCCESS; i += n) {
         n = total - i < LIST_BATCH ? total - i : LIST_BATCH;
-        rv = load_batch(list, s, ids->element + i, n, now, p, why);
+        for (int j = 0; j < n; j++)
+            batch[j] = relay_script_text(ids->element[i + j]);
+        rv = load_batch(list, s, batch, n, now, p, why);
     }
     freeReplyObject(ids);
+    if (rv == APR_SUCCESS)
+        *out = list;
+    return rv;
+}
+
+apr_status_t relay_tunnel_page(apr_array_header_t **out, relay_page *page, relay_store *s,
+                               apr_pool_t *p, const char **why)
+{
+    apr_array_header_t *list = apr_array_make(p, page->count, sizeof(relay_tunnel *));
+    apr_time_t now;
+    apr_status_t rv;
+
+    if ((rv = relay_page_read(page, s, RELAY_PAGE_TUNNELS, p, why)) == APR_SUCCESS &&
+        (rv = relay_store_now(&now, s, p, why)) == APR_SUCCESS)
+        rv = load_batch(list, s, page->ids, page->nids, now, p, why);
     if (rv == APR_SUCCESS)
         *out = list;
     return rv;
@@ -269,11 +318,16 @@ static apr_status_t change_refused(const redisReply *reply, const char *id, apr_
 }
 
 apr_status_t relay_tunnel_close(relay_store *s, const relay_config *cfg, const char *id,
-                                const char *by, apr_pool_t *p, const char **why)
+                                const relay_actor *actor, apr_pool_t *p, const char **why)
 {
-    const char *args[] = {id, number(apr_time_as_msec(cfg->cooldown), p), by};
+    const char *args[] = {id,
+                          number(apr_time_as_msec(cfg->cooldown), p),
+                          relay_actor_tenant(actor),
+                          actor->by,
+                          relay_actor_text(actor->from),
+                          relay_actor_text(actor->request)};
     redisReply *reply;
-    apr_status_t rv = relay_store_script(s, &reply, RELAY_SCRIPT_CLOSE, 3, args, p, why);
+    apr_status_t rv = relay_store_script(s, &reply, RELAY_SCRIPT_CLOSE, 6, args, p, why);
 
     if (rv != APR_SUCCESS)
         return rv;
@@ -284,11 +338,17 @@ apr_status_t relay_tunnel_close(relay_store *s, const relay_config *cfg, const c
 }
 
 apr_status_t relay_tunnel_extend(relay_store *s, const relay_config *cfg, const char *id,
-                                 apr_interval_time_t ttl, const char *by, apr_time_t *expires,
-                                 apr_pool_t *p, const char **why)
+                                 apr_interval_time_t ttl, const relay_actor *actor,
+                                 apr_time_t *expires, apr_pool_t *p, const char **why)
 {
-    const char *args[] = {id, number(apr_time_as_msec(ttl), p),
-                          number(apr_time_as_msec(cfg->cooldown), p), by, NULL};
+    const char *args[] = {id,
+                          number(apr_time_as_msec(ttl), p),
+                          number(apr_time_as_msec(cfg->cooldown), p),
+                          NULL, /* latest */
+                          relay_actor_tenant(actor),
+                          actor->by,
+                          relay_actor_text(actor->from),
+                          relay_actor_text(actor->request)};
     redisReply *reply;
     apr_time_t latest;
     apr_status_t rv;
@@ -300,8 +360,8 @@ apr_status_t relay_tunnel_extend(relay_store *s, const relay_config *cfg, const 
     if ((rv = relay_tunnel_ttl_check(cfg, ttl, p, why)) != APR_SUCCESS ||
         (rv = relay_store_deadline(&latest, s, p, why)) != APR_SUCCESS)
         return rv;
-    args[4] = number(apr_time_as_msec(latest), p);
-    if ((rv = relay_store_script(s, &reply, RELAY_SCRIPT_EXTEND, 5, args, p, why)) != APR_SUCCESS)
+    args[3] = number(apr_time_as_msec(latest), p);
+    if ((rv = relay_store_script(s, &reply, RELAY_SCRIPT_EXTEND, 8, args, p, why)) != APR_SUCCESS)
         return rv;
     if (strcmp(relay_script_word(reply, 0), "ok") == 0) {
         if (!relay_time_parse(expires, relay_script_word(reply, 1)))

@@ -7,8 +7,10 @@
 #ifndef RELAY_TUNNEL_H
 #define RELAY_TUNNEL_H
 
+#include "relay_actor.h"
 #include "relay_handover.h"
 #include "relay_needs.h"
+#include "relay_page.h"
 #include "relay_service.h"
 #include "relay_tunnel_record.h"
 
@@ -25,6 +27,7 @@ typedef struct relay_tunnel_route {
 typedef struct relay_tunnel {
     const char *id;
     const char *device; /* "" if none was given */
+    const char *tenant; /* "" for nobody's */
     const char *relay;
     const char *key;             /* fingerprint, SHA256:… */
     const char *state;           /* open, closed or expired */
@@ -47,7 +50,9 @@ typedef struct relay_tunnel_request {
     const char **names; /* NULL, or one per service (an entry may be NULL: random) and then `name`
                            is not used */
     const char *fingerprint;  /* of the device's key */
-    const char *by;           /* who asks, for the record: user@host */
+    relay_actor actor;        /* who asks */
+    const char *tenant;       /* whose it will be; NULL: nobody's */
+    const relay_once *once;   /* NULL: asked again it is another tunnel */
     const relay_needs *needs; /* of each service; checked; NULL: RELAY_NEEDS_DEFAULT */
     /* takes names over from other devices; visitors' browsers then forget those */
     int take_over;
@@ -59,7 +64,7 @@ typedef struct relay_tunnel_request {
  * wanting or too old (lua/may_issue.lua). What is not confirmed (relay_store_script()) is closed
  * again. In librelay_json.
  * @return APR_SUCCESS; RELAY_EINPUT, RELAY_EREFUSED, RELAY_EUNCONFIRMED or RELAY_EUNREACHABLE with
- * *why
+ *         *why; RELAY_EREUSED where req->once was used for something else
  */
 apr_status_t relay_tunnel_open(relay_tunnel **out, relay_store *s, const relay_config *cfg,
                                const relay_tunnel_request *req, apr_pool_t *p, const char **why);
@@ -77,12 +82,20 @@ apr_status_t relay_tunnel_find_named(relay_tunnel **out, relay_store *s, const c
                                      apr_pool_t *p, const char **why);
 
 /**
+ * The same by an id alone, of a tunnel that a tenant may see. Of another tenant's nothing is read
+ * but whose it is, as of one that is not there.
+ * @param tenant NULL: all of them
+ */
+apr_status_t relay_tunnel_find_of(relay_tunnel **out, relay_store *s, const char *tenant,
+                                  const char *id, apr_pool_t *p, const char **why);
+
+/**
  * Ends a tunnel now.
  * @return APR_SUCCESS; RELAY_ENOTFOUND; RELAY_EGONE when it had ended before; RELAY_ERECORD,
  * RELAY_EUNCONFIRMED or RELAY_EUNREACHABLE; all with *why
  */
 apr_status_t relay_tunnel_close(relay_store *s, const relay_config *cfg, const char *id,
-                                const char *by, apr_pool_t *p, const char **why);
+                                const relay_actor *actor, apr_pool_t *p, const char **why);
 
 /** Whether a TTL is within relay.conf's limit: the rule that open and extend share.
  * @return APR_SUCCESS, or RELAY_EREFUSED with *why */
@@ -96,8 +109,8 @@ apr_status_t relay_tunnel_ttl_check(const relay_config *cfg, apr_interval_time_t
  * RELAY_ENOTFOUND; RELAY_ERECORD, RELAY_EUNCONFIRMED or RELAY_EUNREACHABLE; all with *why
  */
 apr_status_t relay_tunnel_extend(relay_store *s, const relay_config *cfg, const char *id,
-                                 apr_interval_time_t ttl, const char *by, apr_time_t *expires,
-                                 apr_pool_t *p, const char **why);
+                                 apr_interval_time_t ttl, const relay_actor *actor,
+                                 apr_time_t *expires, apr_pool_t *p, const char **why);
 
 /**
  * All open tunnels, by expiry. A record that cannot be read is left out and reported to the log.
@@ -106,5 +119,13 @@ apr_status_t relay_tunnel_extend(relay_store *s, const relay_config *cfg, const 
  */
 apr_status_t relay_tunnel_list(apr_array_header_t **out, relay_store *s, apr_pool_t *p,
                                const char **why);
+
+/**
+ * A page of the open tunnels, by expiry.
+ * @param out array of relay_tunnel *; those that cannot be read are left out
+ * @return APR_SUCCESS; RELAY_EUNREACHABLE or RELAY_ERECORD with *why
+ */
+apr_status_t relay_tunnel_page(apr_array_header_t **out, relay_page *page, relay_store *s,
+                               apr_pool_t *p, const char **why);
 
 #endif

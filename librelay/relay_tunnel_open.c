@@ -3,6 +3,7 @@
 /* Opening a tunnel: the rules, the request to open.lua, and what it answers. */
 
 #include "relay_tunnel.h"
+#include "relay_actor_json.h"
 #include "relay_duration.h"
 #include "relay_grant.h"
 #include "relay_issue.h"
@@ -160,11 +161,13 @@ static const char *request_json(const char *id, const relay_config *cfg,
     /* taken: where this host's processes listen, which rlyd may not have told yet. rly mostly runs
      * on the relay; elsewhere it passes over a port or two for nothing. */
     json_t *json = json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:b, s:o, s:o, s:s, s:b, s:o}", "id", id,
-        "relay", cfg->name, "device", req->device ? req->device : "", "key", req->fingerprint, "by",
-        req->by ? req->by : "", "ttl", (json_int_t)apr_time_as_msec(ttl), "cooldown",
-        (json_int_t)apr_time_as_msec(cfg->cooldown), "latest", (json_int_t)apr_time_as_msec(latest),
-        "space", relay_issue_space_word(relay_issue_space(cfg)), "insist", insist, "blocks",
+        "{s:s, s:s, s:s, s:s, s:o, s:s, s:o*, s:I, s:I, s:I, s:s, s:b, s:o, s:o, s:s, s:b, s:o}",
+        "id", id, "relay", cfg->name, "device", req->device ? req->device : "", "key",
+        req->fingerprint, "actor", relay_actor_json(&req->actor), "tenant",
+        relay_actor_text(req->tenant), "once", relay_once_json(req->once), "ttl",
+        (json_int_t)apr_time_as_msec(ttl), "cooldown", (json_int_t)apr_time_as_msec(cfg->cooldown),
+        "latest", (json_int_t)apr_time_as_msec(latest), "space",
+        relay_issue_space_word(relay_issue_space(cfg)), "insist", insist, "blocks",
         blocks_json(cfg->listen), "routes", routes_json(req, names), "taken",
         relay_owner_taken(cfg->listen, p), "take_over", req->take_over != 0, "needs",
         needs_json(needs_of(req)));
@@ -189,9 +192,11 @@ static apr_status_t open_refused(const redisReply *reply, const relay_config *cf
                   relay_script_word(reply, 1));
     else if (strcmp(what, "key") == 0)
         RELAY_WHY(why, p,
-                  "this key already belongs to tunnel %s: a key opens one tunnel; close that one "
+                  "this key already belongs to %s: a key opens one tunnel; close that one "
                   "first, or use another key",
-                  relay_script_word(reply, 1));
+                  *relay_script_word(reply, 1)
+                      ? apr_pstrcat(p, "tunnel ", relay_script_word(reply, 1), NULL)
+                      : "another tunnel");
     else if (strcmp(what, "full") == 0)
         RELAY_WHY(
             why, p,
@@ -209,6 +214,8 @@ static apr_status_t open_refused(const redisReply *reply, const relay_config *cf
     else if (strcmp(what, "held") == 0)
         relay_handover_refused(relay_script_word(reply, 1), relay_script_word(reply, 2),
                                relay_script_word(reply, 3), p, why);
+    else if (strcmp(what, "foreign") == 0)
+        relay_handover_foreign(relay_script_word(reply, 1), relay_script_word(reply, 2), p, why);
     else if (strcmp(what, "version") == 0)
         RELAY_WHY(why, p, "record %s has version %s, this program knows up to %d: upgrade it",
                   relay_script_word(reply, 1), relay_script_word(reply, 2), RELAY_RECORD_VERSION);
@@ -217,6 +224,8 @@ static apr_status_t open_refused(const redisReply *reply, const relay_config *cf
     else if (strcmp(what, "wait") == 0 || strcmp(what, "refused") == 0)
         return relay_issue_refused(cfg, relay_script_word(reply, 1), relay_script_word(reply, 2), p,
                                    why);
+    else if (strcmp(what, "other") == 0)
+        return RELAY_EREUSED;
     else
         return relay_script_unknown(RELAY_SCRIPT_OPEN, p, why);
     return RELAY_EREFUSED;
@@ -274,33 +283,34 @@ static void take_back(relay_store *s, const relay_config *cfg, const char *id,
 }
 
 /* Makes the tunnel of the answer `ok'. */
-static apr_status_t read_opened(relay_tunnel **out, const redisReply *reply, const char *id,
+static apr_status_t read_opened(relay_tunnel **out, const redisReply *reply,
                                 const relay_config *cfg, const relay_tunnel_request *req,
-                                const char **names, apr_pool_t *p, const char **why)
+                                apr_pool_t *p, const char **why)
 {
     relay_tunnel *t = apr_pcalloc(p, sizeof(*t));
     apr_size_t i, n = (apr_size_t)req->nservices;
 
-    t->id = id;
+    t->id = apr_pstrdup(p, relay_script_word(reply, 1));
     t->device = apr_pstrdup(p, req->device ? req->device : "");
     t->relay = cfg->name;
     t->key = apr_pstrdup(p, req->fingerprint);
     t->state = "open";
-    t->by = apr_pstrdup(p, req->by ? req->by : "");
+    t->by = apr_pstrdup(p, relay_actor_text(req->actor.by));
+    t->tenant = apr_pstrdup(p, relay_actor_text(req->tenant));
     t->needs = *needs_of(req);
-    if (!relay_time_parse(&t->created, relay_script_word(reply, 1)) ||
-        !relay_time_parse(&t->expires, relay_script_word(reply, 2)))
+    if (!relay_time_parse(&t->created, relay_script_word(reply, 2)) ||
+        !relay_time_parse(&t->expires, relay_script_word(reply, 3)))
         return relay_script_unknown(RELAY_SCRIPT_OPEN, p, why);
     t->nroutes = req->nservices;
     t->routes = apr_pcalloc(p, n * sizeof(*t->routes));
     for (i = 0; i < n; i++) {
-        t->routes[i].name = names[i];
+        t->routes[i].name = apr_pstrdup(p, relay_script_word(reply, 4 + i));
         t->routes[i].service = req->services[i]->url;
-        if (relay_listen_addr_parse(&t->routes[i].listen, relay_script_word(reply, 3 + i)) !=
+        if (relay_listen_addr_parse(&t->routes[i].listen, relay_script_word(reply, 4 + n + i)) !=
             APR_SUCCESS)
             return relay_script_unknown(RELAY_SCRIPT_OPEN, p, why);
-        relay_handover_read(&t->routes[i].handover, relay_script_word(reply, 3 + n + i),
-                            relay_script_word(reply, 3 + 2 * n + i), p);
+        relay_handover_read(&t->routes[i].handover, relay_script_word(reply, 4 + 2 * n + i),
+                            relay_script_word(reply, 4 + 3 * n + i), p);
     }
     *out = t;
     return APR_SUCCESS;
@@ -324,9 +334,8 @@ apr_status_t relay_tunnel_open(relay_tunnel **out, relay_store *s, const relay_c
         take_back(s, cfg, id, req, p, why);
     if (rv != APR_SUCCESS)
         return rv;
-    rv = strcmp(relay_script_word(reply, 0), "ok") == 0
-             ? read_opened(out, reply, id, cfg, req, names, p, why)
-             : open_refused(reply, cfg, p, why);
+    rv = strcmp(relay_script_word(reply, 0), "ok") == 0 ? read_opened(out, reply, cfg, req, p, why)
+                                                        : open_refused(reply, cfg, p, why);
     freeReplyObject(reply);
     return rv;
 }

@@ -25,6 +25,7 @@ void relay_tunnel_record_read(relay_tunnel_record *out, const redisReply *hash)
     out->key = relay_record_field(hash, "key");
     out->state = relay_record_field(hash, "state");
     out->by = relay_record_field(hash, "by");
+    out->tenant = relay_record_field(hash, "tenant");
     out->host = relay_record_field(hash, "host");
     out->forwarded = relay_record_field(hash, "forwarded");
     out->upgrade = relay_record_field(hash, "upgrade");

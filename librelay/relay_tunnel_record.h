@@ -15,7 +15,7 @@
 /** What is missing or has not its form is NULL or 0. Strings live as long as the reply; they are
  * what the record has, of any form. */
 typedef struct relay_tunnel_record {
-    const char *id, *device, *relay, *key, *state, *by;
+    const char *id, *device, *relay, *key, *state, *by, *tenant;
     const char *host, *forwarded, *upgrade, *old_tls;
     apr_time_t created, expires, ended; /* by Redis's clock */
     int nroutes;                        /* 1 to RELAY_TUNNEL_ROUTES_MAX, or 0 */

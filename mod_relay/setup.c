@@ -9,6 +9,7 @@
 #include "check.h"
 #include "hooks.h"
 #include "realm.h"
+#include "relay_pool.h"
 #include "request/backend.h"
 #include "request/limits.h"
 #include "request/owner.h"
@@ -19,8 +20,6 @@
 #include "routes/lookup.h"
 #include "routes/watch.h"
 #include "ssh/servers.h"
-
-#include <apr_allocator.h>
 
 /* ---- made from the configuration */
 
@@ -97,28 +96,6 @@ static apr_status_t stop_watchers(void *data)
     return APR_SUCCESS;
 }
 
-/*
- * A root pool for everything that request threads make and that outlives requests. Its allocator
- * has a mutex; that of the child's own pool need not have one.
- */
-static apr_pool_t *make_locked_pool(apr_pool_t *p)
-{
-    apr_allocator_t *allocator;
-    apr_thread_mutex_t *mutex;
-    apr_pool_t *pool;
-
-    if (apr_allocator_create(&allocator) != APR_SUCCESS ||
-        apr_pool_create_ex(&pool, p, NULL, allocator) != APR_SUCCESS)
-        return NULL;
-    apr_allocator_owner_set(allocator, pool);
-    apr_allocator_max_free_set(allocator, 1 << 20);
-    if (apr_thread_mutex_create(&mutex, APR_THREAD_MUTEX_DEFAULT, pool) != APR_SUCCESS)
-        return NULL;
-    apr_allocator_mutex_set(allocator, mutex);
-    apr_pool_tag(pool, "mod_relay");
-    return pool;
-}
-
 /* ---- what the watcher tells; its thread */
 
 static void on_change(void *baton, const char *name)
@@ -175,7 +152,9 @@ static void child_init(apr_pool_t *p, server_rec *s)
         mod_relay_realm *realm = APR_ARRAY_IDX(realms, i, mod_relay_realm *);
         apr_status_t rv;
 
-        if ((realm->pool = make_locked_pool(apr_pool_parent_get(p))) == NULL) {
+        /* For all that request threads make and that outlives requests. The allocator of the
+         * child's own pool need not have a mutex. */
+        if ((realm->pool = relay_pool_locked(apr_pool_parent_get(p), "mod_relay")) == NULL) {
             ap_log_error(APLOG_MARK, APLOG_CRIT, 0, s, "RLY101 no memory for the routes of %s",
                          realm->relay->file);
             continue;

@@ -1,7 +1,6 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 #include "options.h"
-#include "describe.h"
 #include "find.h"
 #include "output.h"
 
@@ -12,12 +11,12 @@ static int extend(rly *r, const char *word, apr_interval_time_t ttl)
     const char *why = NULL;
     relay_tunnel *t;
     rly_finder finder = {.r = r};
+    const relay_actor actor = {.by = rly_operator(r->p)};
     apr_time_t expires, now;
     apr_status_t rv = rly_find(&t, &finder, word, &why);
 
     if (rv == APR_SUCCESS)
-        rv = relay_tunnel_extend(r->store, r->cfg, t->id, ttl, rly_operator(r->p), &expires, r->p,
-                                 &why);
+        rv = relay_tunnel_extend(r->store, r->cfg, t->id, ttl, &actor, &expires, r->p, &why);
     if (rv != APR_SUCCESS) {
         rly_error("cannot extend %s: %s", word, why);
         return rly_exit_status(rv);

@@ -1,26 +1,24 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 #include "options.h"
-#include "describe.h"
 #include "output.h"
+#include "relay_connect.h"
+#include "relay_tunnel_json.h"
 
 #include <stdio.h>
 #include <string.h>
 
 enum { ID, DEVICE, RELAY, CONNECTED, ENDS, IN, URL, SERVICE, NCOLUMNS };
 
-static apr_status_t add_tunnel(rly_table *table, rly_links *links, const relay_tunnel *t,
-                               apr_time_t now, const char **why)
+static void add_tunnel(rly_table *table, rly *r, const relay_links *links, const relay_tunnel *t,
+                       apr_time_t now)
 {
-    rly *r = links->r;
-    apr_status_t rv;
-    rly_link link;
+    relay_link link;
 
     for (int i = 0; i < t->nroutes; i++) {
         const char *cells[NCOLUMNS] = {NULL};
 
-        if ((rv = rly_link_of(&link, links, t, i, why)) != APR_SUCCESS)
-            return rv;
+        relay_link_of(&link, links, t, i);
         if (i == 0) {
             cells[ID] = t->id;
             cells[DEVICE] = t->device;
@@ -29,21 +27,20 @@ static apr_status_t add_tunnel(rly_table *table, rly_links *links, const relay_t
             cells[IN] = rly_time_span(t->expires > now ? t->expires - now : 0, r->p);
         }
         cells[CONNECTED] = !link.known ? NULL : link.up ? "yes" : "no";
-        cells[URL] = rly_route_url(r->cfg, &t->routes[i], r->p);
+        cells[URL] = relay_connect_url(r->cfg, &t->routes[i], r->p);
         if (!cells[URL])
             cells[URL] = t->routes[i].name;
         cells[SERVICE] = t->routes[i].service;
         rly_table_add(table, cells);
     }
-    return APR_SUCCESS;
 }
 
-static apr_status_t print_table(rly_links *links, const apr_array_header_t *tunnels,
+static apr_status_t print_table(rly *r, const relay_links *links, const apr_array_header_t *tunnels,
                                 const char **why)
 {
     static const char *const headings[] = {"ID",   "DEVICE", "RELAY", "CONNECTED",
                                            "ENDS", "IN",     "URL",   "SERVICE"};
-    rly_table *table = rly_table_create(links->r->p, NCOLUMNS, headings);
+    rly_table *table = rly_table_create(r->p, NCOLUMNS, headings);
     apr_time_t now;
     apr_status_t rv;
 
@@ -51,50 +48,38 @@ static apr_status_t print_table(rly_links *links, const apr_array_header_t *tunn
         puts("No tunnel is open.");
         return APR_SUCCESS;
     }
-    if ((rv = relay_store_now(&now, links->r->store, links->r->p, why)) != APR_SUCCESS)
+    if ((rv = relay_store_now(&now, r->store, r->p, why)) != APR_SUCCESS)
         return rv;
     for (int i = 0; i < tunnels->nelts; i++)
-        if ((rv = add_tunnel(table, links, APR_ARRAY_IDX(tunnels, i, relay_tunnel *), now, why)) !=
-            APR_SUCCESS)
-            return rv;
+        add_tunnel(table, r, links, APR_ARRAY_IDX(tunnels, i, relay_tunnel *), now);
     rly_table_print(table);
     return APR_SUCCESS;
 }
 
-static apr_status_t make_json(json_t **out, rly_links *links, const apr_array_header_t *tunnels,
-                              const char **why)
+static int print_json(rly *r, const relay_links *links, const apr_array_header_t *tunnels)
 {
-    json_t *array = json_array(), *object;
-    apr_status_t rv;
+    json_t *array = json_array();
 
-    for (int i = 0; i < tunnels->nelts; i++) {
-        if ((rv = rly_tunnel_json(&object, links, APR_ARRAY_IDX(tunnels, i, relay_tunnel *),
-                                  why)) != APR_SUCCESS) {
-            json_decref(array);
-            return rv;
-        }
-        json_array_append_new(array, object);
-    }
-    *out = json_pack("{s:i, s:o}", "v", 1, "tunnels", array);
-    return APR_SUCCESS;
+    for (int i = 0; i < tunnels->nelts; i++)
+        json_array_append_new(array,
+                              relay_tunnel_json(r->cfg, links,
+                                                APR_ARRAY_IDX(tunnels, i, relay_tunnel *), r->p));
+    return rly_json_print(json_pack("{s:i, s:o}", "v", 1, "tunnels", array));
 }
 
 static int list(rly *r, int json)
 {
-    rly_links *links = rly_links_create(r);
     apr_array_header_t *tunnels;
+    relay_links *links;
     const char *why = NULL;
-    json_t *object;
     apr_status_t rv = relay_tunnel_list(&tunnels, r->store, r->p, &why);
 
-    if (rv == APR_SUCCESS && json) {
-        rv = make_json(&object, links, tunnels, &why);
-        if (rv == APR_SUCCESS)
-            return rly_json_print(object);
-    }
-    else if (rv == APR_SUCCESS) {
-        rv = print_table(links, tunnels, &why);
-    }
+    if (rv == APR_SUCCESS)
+        rv = relay_links_read(&links, r->store, tunnels, r->p, &why);
+    if (rv == APR_SUCCESS && json)
+        return print_json(r, links, tunnels);
+    if (rv == APR_SUCCESS)
+        rv = print_table(r, links, tunnels, &why);
     if (rv != APR_SUCCESS)
         rly_error("%s", why);
     return rly_exit_status(rv);

@@ -1,12 +1,13 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 #include "bundle.h"
-#include "describe.h"
 #include "options.h"
 #include "output.h"
-#include "pin.h"
-#include "relay_name.h"
-#include "sshconfig.h"
+#include "relay_connect.h"
+#include "relay_order.h"
+#include "relay_pin.h"
+#include "relay_print.h"
+#include "relay_tunnel_json.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -25,50 +26,41 @@ typedef struct opening {
     relay_tunnel *tunnel;
 } opening;
 
-static int check_names(const opening *op, const char **names)
+/* Says what is wrong in words of the command line. */
+static int wrong_order(const opening *op, const relay_order *order, const relay_order_fault *fault)
 {
-    const apr_array_header_t *given = op->o.names;
-    const char *why = NULL;
-
-    if (given->nelts > op->o.noperands)
-        return rly_usage_error(op->r, "%d names (-n) are given for %d service%s", given->nelts,
-                               op->o.noperands, op->o.noperands == 1 ? "" : "s");
-    for (int i = 0; i < given->nelts; i++) {
-        names[i] = APR_ARRAY_IDX(given, i, const char *);
-        if (relay_name_check(names[i], strlen(names[i]), op->r->p, &why) != APR_SUCCESS)
-            return rly_usage_error(op->r, "-n %s: %s", names[i], why);
+    switch (fault->word) {
+    case RELAY_ORDER_NAMES:
+        return rly_usage_error(op->r, "%d names (-n) are given for %d service%s", order->nnames,
+                               order->nservices, order->nservices == 1 ? "" : "s");
+    case RELAY_ORDER_NAME:
+        return rly_usage_error(op->r, "-n %s: %s", order->names[fault->index], fault->why);
+    case RELAY_ORDER_HOST:
+        return rly_usage_error(op->r, "--host: %s", fault->why);
+    case RELAY_ORDER_FORWARDED:
+        return rly_usage_error(op->r, "--forwarded: %s", fault->why);
+    case RELAY_ORDER_UPGRADE:
+        return rly_usage_error(op->r, "--upgrade: %s", fault->why);
+    default:
+        return rly_usage_error(op->r, "%s", fault->why);
     }
-    return RLY_DONE;
 }
 
-static int check_services(const opening *op, const relay_service **services)
-{
-    const char *why = NULL;
-    relay_service *service;
-
-    for (int i = 0; i < op->o.noperands; i++) {
-        if (relay_service_parse(&service, op->o.operands[i], op->r->p, &why) != APR_SUCCESS)
-            return rly_usage_error(op->r, "%s", why);
-        services[i] = service;
-    }
-    return RLY_DONE;
-}
-
-static int check_needs(const opening *op, relay_needs *needs)
+static int check_order(const opening *op, relay_tunnel_request *req)
 {
     const rly_options *o = &op->o;
-    apr_pool_t *p = op->r->p;
-    const char *why = NULL;
+    relay_order order = {.nservices = o->noperands,
+                         .services = o->operands,
+                         .nnames = o->names->nelts,
+                         .names = (const char *const *)o->names->elts,
+                         .host = o->host,
+                         .forwarded = o->forwarded,
+                         .upgrade = o->upgrade,
+                         .old_tls = o->old_tls};
+    relay_order_fault fault;
 
-    if (o->host && relay_needs_host_parse(&needs->host, o->host, p, &why) != APR_SUCCESS)
-        return rly_usage_error(op->r, "--host: %s", why);
-    if (o->forwarded &&
-        relay_needs_switch_parse(&needs->forwarded, o->forwarded, p, &why) != APR_SUCCESS)
-        return rly_usage_error(op->r, "--forwarded: %s", why);
-    if (o->upgrade &&
-        relay_needs_upgrade_parse(&needs->upgrade, o->upgrade, p, &why) != APR_SUCCESS)
-        return rly_usage_error(op->r, "--upgrade: %s", why);
-    needs->old_tls = o->old_tls;
+    if (relay_order_check(req, &order, op->r->p, &fault) != APR_SUCCESS)
+        return wrong_order(op, &order, &fault);
     return RLY_DONE;
 }
 
@@ -121,7 +113,7 @@ static int prepare_bundle(opening *op)
                               .tls = op->o.tls,
                               .relay = op->r->cfg->name};
     const char *why = NULL;
-    apr_status_t rv = rly_hostkeys(&req.hostkeys, op->r, &why);
+    apr_status_t rv = relay_pin_read(&req.hostkeys, op->r->cfg, op->r->store, op->r->p, &why);
 
     if (rv != APR_SUCCESS) {
         rly_error(rv == RELAY_EUNREACHABLE
@@ -141,10 +133,11 @@ static int prepare_bundle(opening *op)
 /* Nobody was given the tunnel's key, so it is of no use: closes it. */
 static void take_back(const opening *op, const char *reason)
 {
+    const relay_actor actor = {.by = op->tunnel->by};
     const char *why = NULL;
 
-    if (relay_tunnel_close(op->r->store, op->r->cfg, op->tunnel->id, op->tunnel->by, op->r->p,
-                           &why) == APR_SUCCESS)
+    if (relay_tunnel_close(op->r->store, op->r->cfg, op->tunnel->id, &actor, op->r->p, &why) ==
+        APR_SUCCESS)
         rly_error("%s; tunnel %s, which was open already, is closed again", reason, op->tunnel->id);
     else
         rly_error(
@@ -152,21 +145,11 @@ static void take_back(const opening *op, const char *reason)
             reason, op->tunnel->id, why, op->tunnel->id);
 }
 
-static int open_tunnel(opening *op, const char **names, const relay_service **services,
-                       const relay_needs *needs)
+static int open_tunnel(opening *op, relay_tunnel_request *req)
 {
     rly *r = op->r;
-    relay_tunnel_request req = {.device = op->o.device,
-                                .ttl = op->o.ttl,
-                                .nservices = op->o.noperands,
-                                .services = services,
-                                .names = names,
-                                .fingerprint = op->key->fingerprint,
-                                .by = rly_operator(r->p),
-                                .needs = needs,
-                                .take_over = op->o.take_over};
     const char *why = NULL;
-    apr_status_t rv = relay_tunnel_open(&op->tunnel, r->store, r->cfg, &req, r->p, &why);
+    apr_status_t rv = relay_tunnel_open(&op->tunnel, r->store, r->cfg, req, r->p, &why);
 
     if (rv != APR_SUCCESS) {
         rly_bundle_abandon(op->bundle);
@@ -183,27 +166,12 @@ static int open_tunnel(opening *op, const char **names, const relay_service **se
 
 static const char *ssh_command(const opening *op)
 {
-    const relay_config *cfg = op->r->cfg;
     apr_pool_t *p = op->r->p;
-    const char *command, *forward;
 
     if (op->bundle_path)
         return apr_psprintf(p, "ssh -N -F %s relay",
-                            rly_shell_quote(apr_pstrcat(p, op->bundle_path, "/config", NULL), p));
-    /* It ends where it cannot listen, so that whatever starts it again can help. */
-    command = apr_psprintf(p, "ssh -N -o ExitOnForwardFailure=yes -p %d",
-                           op->o.tls ? cfg->https_port : cfg->ssh_port);
-    if (op->o.tls)
-        command = apr_pstrcat(
-            p, command, " -o ",
-            rly_shell_quote(apr_pstrcat(p, "ProxyCommand=", rly_sshconfig_proxy(cfg, p), NULL), p),
-            NULL);
-    for (int i = 0; i < op->tunnel->nroutes; i++)
-        if ((forward = rly_route_forward(&op->tunnel->routes[i], ":", p)) != NULL)
-            command = apr_pstrcat(p, command, " -R ", rly_shell_quote(forward, p), NULL);
-    return apr_pstrcat(p, command, " ",
-                       rly_shell_quote(apr_pstrcat(p, cfg->user, "@", cfg->ssh_host, NULL), p),
-                       NULL);
+                            relay_print_shell(apr_pstrcat(p, op->bundle_path, "/config", NULL), p));
+    return relay_connect_command(op->r->cfg, op->tunnel, op->o.tls, p);
 }
 
 static void add_note(json_t **notes, const char *kind, const char *note, apr_pool_t *p)
@@ -213,7 +181,7 @@ static void add_note(json_t **notes, const char *kind, const char *note, apr_poo
     rly_error("%s: %s", kind, note);
     if (!*notes)
         *notes = json_array();
-    json_array_append_new(*notes, rly_json_text(note, p));
+    json_array_append_new(*notes, relay_json_text(note, p));
 }
 
 /* Warnings about names that had an owner before, and notes on services, as JSON; NULL where there
@@ -229,28 +197,17 @@ static json_t *notes_json(const opening *op)
 
         add_note(&notes, "warning",
                  relay_handover_note(&route->handover, route->name, t->device, p), p);
-        add_note(&notes, "note", rly_service_note(route->service, t->needs.host, p), p);
+        add_note(&notes, "note", relay_connect_note(route->service, t->needs.host, p), p);
     }
     return notes;
 }
 
 static int print_json(const opening *op)
 {
-    const relay_config *cfg = op->r->cfg;
-    const relay_tunnel *t = op->tunnel;
-    apr_pool_t *p = op->r->p;
-    json_t *routes = json_array(), *notes = notes_json(op), *json;
+    json_t *notes = notes_json(op);
+    json_t *json = relay_opened_json(op->r->cfg, op->tunnel, ssh_command(op), op->o.tls,
+                                     op->bundle_path, op->r->p);
 
-    for (int i = 0; i < t->nroutes; i++)
-        json_array_append_new(routes, rly_route_json(cfg, t, i, p));
-    json = json_pack("{s:i, s:o, s:o, s:o, s:o, s:o, s:{s:o, s:i, s:o, s:o}, s:o}", "v", 1, "id",
-                     rly_json_text(t->id, p), "device", rly_json_text(t->device, p), "expires",
-                     rly_json_text(rly_time_rfc3339(t->expires, p), p), "key",
-                     rly_json_text(t->key, p), "routes", routes, "ssh", "host",
-                     rly_json_text(cfg->ssh_host, p), "port",
-                     op->o.tls ? cfg->https_port : (int)cfg->ssh_port, "user",
-                     rly_json_text(cfg->user, p), "command", rly_json_text(ssh_command(op), p),
-                     "bundle", rly_json_text(op->bundle_path, p));
     if (notes)
         json_object_set_new(json, "warnings", notes);
     return rly_json_print(json);
@@ -265,7 +222,7 @@ static void print_hint(const opening *op)
         printf("\nWith the device's private key as id_relay in the bundle, or in an ssh agent:\n");
     else
         printf("\nTo connect:\n");
-    printf("  %s\n", rly_text_clean(ssh_command(op), op->r->p));
+    printf("  %s\n", relay_print_clean(ssh_command(op), op->r->p));
     if (op->bundle_path)
         printf(
             "or on the device, in a copy of the bundle, to connect and stay connected:\n  ./run\n");
@@ -283,7 +240,7 @@ static int print_text(const opening *op)
     rly_table_add(table, (const char *[]){"Ends", rly_time_both(t->expires, t->created, p)});
     for (int i = 0; i < t->nroutes; i++) {
         const relay_tunnel_route *route = &t->routes[i];
-        const char *url = rly_route_url(op->r->cfg, route, p);
+        const char *url = relay_connect_url(op->r->cfg, route, p);
 
         rly_table_add(
             table,
@@ -302,9 +259,7 @@ static int print_text(const opening *op)
 static int run(rly *r, int argc, const char *const *argv)
 {
     opening op = {.r = r};
-    const char **names;
-    const relay_service **services;
-    relay_needs needs = RELAY_NEEDS_DEFAULT;
+    relay_tunnel_request req = {.actor = {.by = NULL}};
     int status = rly_options_parse(&op.o, r, argc, argv);
 
     if (status != RLY_DONE)
@@ -315,16 +270,17 @@ static int run(rly *r, int argc, const char *const *argv)
         return rly_usage_error(
             r,
             "which service of the device? Give at least one, for example 80 or https://127.0.0.1");
-    names = apr_pcalloc(r->p, sizeof(*names) * (apr_size_t)op.o.noperands);
-    services = apr_pcalloc(r->p, sizeof(*services) * (apr_size_t)op.o.noperands);
-    if ((status = check_services(&op, services)) != RLY_DONE ||
-        (status = check_names(&op, names)) != RLY_DONE ||
-        (status = check_needs(&op, &needs)) != RLY_DONE || (status = rly_connect(r)) != RLY_DONE ||
+    if ((status = check_order(&op, &req)) != RLY_DONE || (status = rly_connect(r)) != RLY_DONE ||
         (status = get_key(&op)) != RLY_DONE)
         return status;
+    req.device = op.o.device;
+    req.ttl = op.o.ttl;
+    req.fingerprint = op.key->fingerprint;
+    req.actor.by = rly_operator(r->p);
+    req.take_over = op.o.take_over;
     if ((!op.o.key || op.o.dir) && (status = prepare_bundle(&op)) != RLY_DONE)
         return status;
-    if ((status = open_tunnel(&op, names, services, &needs)) != RLY_DONE)
+    if ((status = open_tunnel(&op, &req)) != RLY_DONE)
         return status;
     status = op.o.json ? print_json(&op) : print_text(&op);
     if (fflush(stdout) != 0) { /* main() says why */

@@ -1,14 +1,15 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 #include "options.h"
-#include "describe.h"
 #include "find.h"
 #include "output.h"
+#include "relay_connect.h"
+#include "relay_tunnel_json.h"
 
 #include <stdio.h>
 #include <string.h>
 
-static const char *link_text(const rly_link *link, apr_time_t now, apr_pool_t *p)
+static const char *link_text(const relay_link *link, apr_time_t now, apr_pool_t *p)
 {
     const char *text;
 
@@ -63,49 +64,42 @@ static void print_facts(const relay_tunnel *t, apr_time_t now, apr_pool_t *p)
     rly_table_print(table);
 }
 
-static apr_status_t print_routes(rly *r, rly_links *links, const relay_tunnel *t, apr_time_t now,
-                                 const char **why)
+static void print_routes(rly *r, const relay_links *links, const relay_tunnel *t, apr_time_t now)
 {
     static const char *const headings[] = {"NAME", "URL", "SERVICE", "LISTEN", "CONNECTED"};
     rly_table *table = rly_table_create(r->p, 5, headings);
     int open = strcmp(t->state, "open") == 0;
-    apr_status_t rv;
-    rly_link link;
+    relay_link link;
 
     for (int i = 0; i < t->nroutes; i++) {
         const relay_tunnel_route *route = &t->routes[i];
 
-        if ((rv = rly_link_of(&link, links, t, i, why)) != APR_SUCCESS)
-            return rv;
+        relay_link_of(&link, links, t, i);
         rly_table_add(table,
-                      (const char *[]){route->name, rly_route_url(r->cfg, route, r->p),
+                      (const char *[]){route->name, relay_connect_url(r->cfg, route, r->p),
                                        route->service, relay_listen_addr_print(route->listen, r->p),
                                        open ? link_text(&link, now, r->p) : NULL});
     }
     putchar('\n');
     rly_table_print(table);
-    return APR_SUCCESS;
 }
 
 static int show(rly *r, const char *word, int json)
 {
-    rly_links *links = rly_links_create(r);
+    relay_links *links;
     const char *why = NULL;
     relay_tunnel *t;
-    json_t *object;
     apr_time_t now;
     rly_finder finder = {.r = r};
     apr_status_t rv = rly_find(&t, &finder, word, &why);
 
-    if (rv == APR_SUCCESS && json) {
-        rv = rly_tunnel_json(&object, links, t, &why);
-        if (rv == APR_SUCCESS)
-            return rly_json_print(object);
-    }
-    else if (rv == APR_SUCCESS &&
-             (rv = relay_store_now(&now, r->store, r->p, &why)) == APR_SUCCESS) {
+    if (rv == APR_SUCCESS)
+        rv = relay_links_read_one(&links, r->store, t, r->p, &why);
+    if (rv == APR_SUCCESS && json)
+        return rly_json_print(relay_tunnel_json(r->cfg, links, t, r->p));
+    if (rv == APR_SUCCESS && (rv = relay_store_now(&now, r->store, r->p, &why)) == APR_SUCCESS) {
         print_facts(t, now, r->p);
-        rv = print_routes(r, links, t, now, &why);
+        print_routes(r, links, t, now);
     }
     if (rv != APR_SUCCESS)
         rly_error("%s", why);

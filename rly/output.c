@@ -1,10 +1,12 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 #include "output.h"
+#include "relay_print.h"
 #include "relay_text.h"
 
 #include <locale.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <wchar.h>
@@ -17,64 +19,6 @@ struct rly_table {
     apr_array_header_t *rows; /* const char ** */
     int has_headings;
 };
-
-/* Copies text, and replaces bytes that are no UTF-8 and, where asked, what is harmful. */
-static const char *copy(const char *text, const char *replacement, int harmful_too, apr_pool_t *p)
-{
-    apr_size_t rlen = strlen(replacement);
-    char *out = apr_palloc(p, strlen(text) * rlen + 1), *to = out;
-    unsigned long code;
-    int n;
-
-    while (*text) {
-        n = relay_text_decode(text, &code);
-        if (n == 0 || (harmful_too && relay_text_is_harmful(code))) {
-            memcpy(to, replacement, rlen);
-            to += rlen;
-        }
-        else {
-            memcpy(to, text, (size_t)n);
-            to += n;
-        }
-        text += n ? n : 1;
-    }
-    *to = '\0';
-    return out;
-}
-
-const char *rly_text_clean(const char *text, apr_pool_t *p)
-{
-    return copy(text, "?", 1, p);
-}
-
-const char *rly_text_utf8(const char *text, apr_pool_t *p)
-{
-    return relay_text_is_utf8(text) ? text : copy(text, "\xef\xbf\xbd", 0, p);
-}
-
-const char *rly_shell_quote(const char *word, apr_pool_t *p)
-{
-    static const char plain[] =
-        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-";
-    char *out, *to;
-
-    if (*word && strspn(word, plain) == strlen(word))
-        return word;
-    to = out = apr_palloc(p, strlen(word) * 4 + 3);
-    *to++ = '\'';
-    for (; *word; word++) {
-        if (*word == '\'') {
-            memcpy(to, "'\\''", 4);
-            to += 4;
-        }
-        else {
-            *to++ = *word;
-        }
-    }
-    *to++ = '\'';
-    *to = '\0';
-    return out;
-}
 
 /* @return the columns of a terminal that a cleaned text takes */
 static int width(const char *text)
@@ -107,7 +51,7 @@ void rly_table_add(rly_table *t, const char *const *cells)
     const char **row = apr_palloc(t->p, sizeof(*row) * (apr_size_t)t->ncolumns);
 
     for (int i = 0; i < t->ncolumns; i++)
-        row[i] = cells[i] ? rly_text_clean(cells[i], t->p) : "";
+        row[i] = cells[i] ? relay_print_clean(cells[i], t->p) : "";
     APR_ARRAY_PUSH(t->rows, const char **) = row;
 }
 
@@ -152,17 +96,6 @@ void rly_table_print(const rly_table *t)
         freelocale(utf8);
 }
 
-const char *rly_time_rfc3339(apr_time_t t, apr_pool_t *p)
-{
-    time_t secs = (time_t)apr_time_sec(t);
-    struct tm tm;
-    char text[64];
-
-    if (!gmtime_r(&secs, &tm) || !strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm))
-        return "";
-    return apr_pstrdup(p, text);
-}
-
 const char *rly_time_local(apr_time_t t, apr_pool_t *p)
 {
     time_t secs = (time_t)apr_time_sec(t);
@@ -199,4 +132,18 @@ const char *rly_time_both(apr_time_t t, apr_time_t now, apr_pool_t *p)
         return apr_psprintf(p, "%s (now)", date);
     return t >= now ? apr_psprintf(p, "%s (in %s)", date, rly_time_span(t - now, p))
                     : apr_psprintf(p, "%s (%s ago)", date, rly_time_span(now - t, p));
+}
+
+int rly_json_print(json_t *json)
+{
+    char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+
+    json_decref(json);
+    if (!text) {
+        rly_error("out of memory");
+        return RLY_REFUSED;
+    }
+    puts(text);
+    free(text);
+    return RLY_DONE;
 }

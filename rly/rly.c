@@ -3,8 +3,8 @@
 #include "config.h"
 #include "rly.h"
 #include "options.h"
-#include "output.h"
 #include "relay_log.h"
+#include "relay_print.h"
 #include "relay_process.h"
 
 #include <apr_general.h>
@@ -17,9 +17,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-const rly_command *const rly_commands[] = {&rly_cmd_open, &rly_cmd_close, &rly_cmd_extend,
-                                           &rly_cmd_show, &rly_cmd_list,  &rly_cmd_help,
-                                           NULL};
+const rly_command *const rly_commands[] = {&rly_cmd_open,   &rly_cmd_close,
+                                           &rly_cmd_extend, &rly_cmd_show,
+                                           &rly_cmd_list,   &rly_cmd_token,
+                                           &rly_cmd_help,   NULL};
 
 static apr_pool_t *message_pool; /* for messages before and beside a command's own work */
 
@@ -34,7 +35,7 @@ const rly_command *rly_command_find(const char *name)
 static void report(const char *fmt, va_list ap)
 {
     fprintf(stderr, "rly: %s\n",
-            rly_text_clean(apr_pvsprintf(message_pool, fmt, ap), message_pool));
+            relay_print_clean(apr_pvsprintf(message_pool, fmt, ap), message_pool));
 }
 
 void rly_error(const char *fmt, ...)
@@ -146,7 +147,8 @@ static int run(rly *r, int argc, const char *const *argv)
                                    argv[i]);
     }
     if (i == argc)
-        return rly_usage_error(r, "a command is missing: open, close, extend, show, list or help");
+        return rly_usage_error(
+            r, "a command is missing: open, close, extend, show, list, token or help");
     if ((r->command = rly_command_find(argv[i])) == NULL)
         return rly_usage_error(r, "there is no command `%s'", argv[i]);
 

@@ -1,8 +1,8 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 #include "sshconfig.h"
-#include "describe.h"
-#include "output.h"
+#include "relay_connect.h"
+#include "relay_print.h"
 #include "relay_text.h"
 
 #include <string.h>
@@ -98,17 +98,6 @@ static const char *files(const relay_tunnel *t, const char *dir, const char *pri
         "    UserKnownHostsFile known_hosts\n", NULL);
 }
 
-const char *rly_sshconfig_proxy(const relay_config *cfg, apr_pool_t *p)
-{
-    int v6 = strchr(cfg->ssh_host, ':') != NULL;
-
-    /* relay_config has seen to it that host and domain are names or addresses, and nothing a shell
-     * acts on. */
-    return apr_psprintf(
-        p, "openssl s_client -quiet -verify_quiet -alpn ssh -servername ssh.%s -connect %s%s%s:%d",
-        cfg->domain, v6 ? "[" : "", cfg->ssh_host, v6 ? "]" : "", cfg->https_port);
-}
-
 /* The lines that say how ssh reaches the relay. */
 static const char *transport(const relay_config *cfg, int tls, apr_pool_t *p)
 {
@@ -124,7 +113,7 @@ static const char *transport(const relay_config *cfg, int tls, apr_pool_t *p)
                         "    # depends on it: inside, ssh checks the relay's host key, which is "
                         "pinned in known_hosts.\n"
                         "    ProxyCommand %s\n",
-                        cfg->ssh_host, cfg->https_port, rly_sshconfig_proxy(cfg, p));
+                        cfg->ssh_host, cfg->https_port, relay_connect_proxy(cfg, p));
 }
 
 /* The line that ./run reads: where it asks, after a refused login, whether the tunnel has ended. */
@@ -134,7 +123,7 @@ static const char *head(const relay_config *cfg, const relay_tunnel *t, apr_pool
     const char *urls = "", *url;
 
     for (int i = 0; i < t->nroutes; i++)
-        if ((url = rly_route_url(cfg, &t->routes[i], p)) != NULL)
+        if ((url = relay_connect_url(cfg, &t->routes[i], p)) != NULL)
             urls = apr_pstrcat(p, urls, "# run: serves ", url, "\n", NULL);
     return apr_psprintf(p,
                         "# Tunnel %s, until %s unless it is extended or closed.\n"
@@ -143,7 +132,7 @@ static const char *head(const relay_config *cfg, const relay_tunnel *t, apr_pool
                         "# run: tunnel %s from %" APR_TIME_T_FMT " to %" APR_TIME_T_FMT
                         " ask https://%s.%s:%d/\n"
                         "%s",
-                        t->id, rly_time_rfc3339(t->expires, p), t->id, from, until,
+                        t->id, relay_print_rfc3339(t->expires, p), t->id, from, until,
                         t->routes[0].name, cfg->domain, cfg->https_port, urls);
 }
 
@@ -154,7 +143,7 @@ const char *rly_sshconfig_text(const relay_config *cfg, const relay_tunnel *t, c
     const char *forwards = "", *forward;
 
     for (int i = 0; i < t->nroutes; i++) {
-        if ((forward = rly_route_forward(&t->routes[i], " ", p)) == NULL) {
+        if ((forward = relay_connect_forward(&t->routes[i], " ", p)) == NULL) {
             RELAY_WHY(why, p, "the service %s cannot be written for ssh", t->routes[i].service);
             return NULL;
         }

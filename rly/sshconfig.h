@@ -27,7 +27,4 @@ const char *rly_sshconfig_text(const relay_config *cfg, const relay_tunnel *t, c
                                const char *private_file, int own_key, int tls, apr_pool_t *p,
                                const char **why);
 
-/** The command that ssh runs to reach the relay inside TLS; also safe as words of a shell. */
-const char *rly_sshconfig_proxy(const relay_config *cfg, apr_pool_t *p);
-
 #endif

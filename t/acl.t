@@ -19,12 +19,13 @@ import tempfile
 from lib import fixture, keeper, Rig, run, tap, test, wait_for
 from lib.store import snapshot
 
-USERS = ("relay-web", "relay-authkeys", "relay-rlyd", "relay-rly")
+USERS = ("relay-web", "relay-authkeys", "relay-rlyd", "relay-rly", "relay-api")
 FLEET = ("relay-replica", "relay-sentinel")  # no parts of a relay's
 PASSWORDS = {user: secrets.token_hex(20) for user in USERS + FLEET + ("admin", )}
 FILES = {  # user: file, group that may read it
     "relay-web": ("web.conf", "root"), "relay-authkeys": ("authkeys.conf", "relay-authkeys"),
     "relay-rlyd": ("rlyd.conf", "root"), "relay-rly": ("rly.conf", "root"),
+    "relay-api": ("api.conf", "root"),
 }
 
 
@@ -174,6 +175,13 @@ def limits(rig, tunnel):
     denied(rig, "relay-rly", "HSET", "relay:relay:relay1", "hostkeys", "x")
     denied(rig, "relay-rly", "HSET", "relay:live:relay1", "x", "y")
     denied(rig, "relay-rly", "SET", "relay:seen:relay1", "1")
+    for command in (("HSET", "relay:relay:relay1", "hostkeys", "x"), ("HSET", "relay:live:relay1",
+                                                                      "x", "y")):
+        denied(rig, "relay-api", *command)
+    for user in ("relay-web", "relay-authkeys", "relay-rlyd"):
+        for command in (("HGETALL", "relay:token:x"), ("HSET", "relay:token:x", "role", "admin"),
+                        ("GET", "relay:rate:x"), ("HGETALL", "relay:once:x:y")):
+            denied(rig, user, *command)
     result = run(["redis-cli", "-s", rig.redis_sock, "GET", "x"], check=False)
     tap.like(result.stdout + result.stderr, "NOAUTH", "without a password nobody gets in")
     gone = {

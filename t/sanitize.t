@@ -14,7 +14,7 @@ import tempfile
 from lib import fixture, tap, test, TOP
 
 BUILD = os.environ.get("RELAY_SANITIZE_BUILD", f"{TOP}/build-asan")
-USUAL = "routing answers authkeys rly rlyd".split()
+USUAL = "routing answers api authkeys rly rlyd".split()
 # Not these: they measure memory or time, preload a library of their own, or build or install by
 # themselves.
 NOT = ("acl bench cache clock fuzz growth install lint main rewrite rlyd-lifetime sanitize "

@@ -50,12 +50,14 @@ READERS = [
     ("librelay/relay_tunnel_record.c", "tunnel", r'numbered\(hash, "(\w+)", i\)'),
     ("librelay/relay_live.c", "live", FIELD + r'|json_object_get\(json, "(\w+)"\)'),
     ("rlyd/ground/reply.c", "events", FIELD),
-    ("rly/pin.c", "relay", FIELD),
-    ("rly/links.c", "relay", r'RELAY_KEYNAME_RELAY, relay\),\s*("[^}]*)\}'),
-    ("librelay/relay_tunnel.c", "route", r'"HGET", [^"]*"(\w+)"'),
-    ("librelay/relay_tunnel.c", "gone", r'"HGET", [^"]*"(\w+)"'),
+    ("libtunnel/relay_pin.c", "relay", FIELD),
+    ("libtunnel/relay_links.c", "relay", r'RELAY_KEYNAME_RELAY, relay\),\s*("[^}]*)\}'),
+    ("librelay/relay_tunnel.c", "route", r'"HGET", [^"]*, kind, name\), "(\w+)"'),
+    ("librelay/relay_tunnel.c", "gone", r'"HGET", [^"]*, kind, name\), "(\w+)"'),
+    ("librelay/relay_tunnel.c", "tunnel", r'"HGET", [^"]*_TUNNEL, id\), "(\w+)"'),
     ("rly/doctor/authkeys_check.c", "tunnel", r'"HGET", [^"]*"(\w+)"'),
     ("librelay/relay_record.c", None, FIELD),  # v
+    ("libtunnel/relay_token.c", "token", FIELD),
 ]
 WRITERS = [
     ("librelay/relay_live.c", "live", r'json_pack\("[^"]*", ([^;]*);'),
@@ -117,8 +119,10 @@ def read_c():
 # ---- Lua
 
 PRELUDE = "librelay/lua/prelude.lua"
-SCRIPTS = [f"librelay/lua/{n}.lua" for n in ("may_issue", "open", "extend", "close")
-           ] + ["rlyd/expire.lua", "rlyd/seen.lua"]
+SCRIPTS = [
+    f"librelay/lua/{n}.lua" for n in ("may_issue", "once", "open", "extend", "close", "page",
+                                      "admit", "token_new", "token_revoke")
+] + ["rlyd/expire.lua", "rlyd/seen.lua"]
 
 
 def arguments(text, at):
@@ -171,9 +175,9 @@ def read_lua():
         used.update(re.findall(r"key\.(\w+)\(", text))
         variables = kinds_of_variables(path, text)
         for call in re.finditer(
-                r"redis\.call\('(HSET|HGET|HMGET|HDEL)', |(?<!function )\b(put|event)\(", text):
+                r"redis\.call\('(HSET|HGET|HMGET|HDEL)', |(?<!function )\b(put|event|act)\(", text):
             command, args = call.group(1) or call.group(2), arguments(text, call.end())
-            if command == "event":
+            if command in ("event", "act"):
                 written["events"].update(field(path, "events", w) for w in args[4::2])
                 continue
             direct = re.match(r"key\.(\w+)\(", args[0])
@@ -188,7 +192,8 @@ def read_lua():
             if command == "put":
                 into[kind].add("v")
     written["events"].update(re.findall(r"'(\w+)', (?:what|tunnel|relay|by)\b", prelude))
-    written["tunnel"].update(f"{w}.I" for w in re.findall(r"'(\w+)' \.\. n\b", text_of(SCRIPTS[1])))
+    written["tunnel"].update(
+        f"{w}.I" for w in re.findall(r"'(\w+)' \.\. n\b", text_of("librelay/lua/open.lua")))
     is_(sorted(set(kinds) - used), [], "each name of a key in prelude.lua is used")
 
 
@@ -231,6 +236,7 @@ def redis():
                         "--upgrade", "tcp,spice", "--old-tls", "80", "tcp://127.0.0.1:22")
     store.open("-d", "other", "80")
     ended = store.open("-n", "ended", "80")
+    ok(store.rly("token", "new", "me").returncode == 0, "rly token new")
     for args in (("extend", "-t", "3h", "nas"), ("close", ended["id"])):
         ok(store.rly(*args).returncode == 0, f"rly {args[0]}")
     seen = set()
@@ -245,7 +251,8 @@ def redis():
             is_(sorted(fields - SCHEMA[kind][1]), [], f"{kind}: the schema has all of its fields")
         if kind == "route" and chosen["routes"][0]["name"] in key:
             is_(sorted(fields), sorted(SCHEMA[kind][1]), "a chosen name's route has each of them")
-    is_(sorted(set(SCHEMA) - seen), ["live", "relay", "seen"], "all kinds but rlyd's were there")
+    is_(sorted(set(SCHEMA) - seen), ["label", "live", "once", "rate", "relay", "seen", "tenant"],
+        "all kinds but rlyd's and the API's were there")
 
 
 tap.run()

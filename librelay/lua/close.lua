@@ -1,9 +1,10 @@
 -- Ends a tunnel now.
--- ARGV    id, cooldown ms, by
+-- ARGV    id, cooldown ms, tenant (* for all), by, from, request
 -- returns {'ok'} or as open_tunnel()
-local id, cooldown, by = ARGV[1], ARGV[2], ARGV[3]
+local id, cooldown, tenant = ARGV[1], ARGV[2], ARGV[3]
+local actor = {by = ARGV[4], from = ARGV[5], request = ARGV[6]}
 local now = clock()
-local tunnel, refusal = open_tunnel(id, now)
+local tunnel, refusal = open_tunnel(id, now, tenant)
 if not tunnel then
   -- Who says it again may do so because it was not confirmed: there has to be a write to wait for.
   if refusal[2] == 'closed' then
@@ -34,5 +35,8 @@ if redis.call('HGET', grant, 'tunnel') == id then
 end
 redis.call('HSET', key.tunnel(id), 'state', 'closed', 'ended', integer(now))
 redis.call('ZREM', key.tunnels(), id)
-event('close', id, tunnel.relay, by)
+for _, index in ipairs(indexes(tunnel.tenant, tunnel.device)) do
+  redis.call('ZREM', index, id)
+end
+act('close', id, tunnel.relay, actor)
 return {'ok'}

@@ -1,15 +1,16 @@
 -- Sets the end of an open tunnel to ttl from now; never makes it shorter.
--- ARGV    id, ttl ms, cooldown ms, by, latest start ms
+-- ARGV    id, ttl ms, cooldown ms, latest start ms, tenant (* for all), by, from, request
 -- returns {'ok', expires ms} {'late'} {'shorter', ms it still has} or as open_tunnel()
 local id, ttl, cooldown = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local by, latest = ARGV[4], tonumber(ARGV[5])
+local latest, tenant = tonumber(ARGV[4]), ARGV[5]
+local actor = {by = ARGV[6], from = ARGV[7], request = ARGV[8]}
 
 -- Past `latest` the caller has given up, and ttl would count from a later time than it meant.
 local now = clock()
 if now > latest then
   return {'late'}
 end
-local tunnel, refusal = open_tunnel(id, now)
+local tunnel, refusal = open_tunnel(id, now, tenant)
 if not tunnel then
   return refusal
 end
@@ -49,5 +50,8 @@ local record = key.tunnel(id)
 redis.call('HSET', record, 'expires', integer(expires))
 ends_at(record, expires + GONE)
 redis.call('ZADD', key.tunnels(), integer(expires), id)
-event('extend', id, tunnel.relay, by, 'expires', integer(expires))
+for _, index in ipairs(indexes(tunnel.tenant, tunnel.device)) do
+  enter(index, id, expires, now)
+end
+act('extend', id, tunnel.relay, actor, 'expires', integer(expires))
 return {'ok', integer(expires)}

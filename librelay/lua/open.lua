@@ -1,6 +1,8 @@
 -- Opens a tunnel: all of its records, or none.
 -- ARGV    one JSON (relay_tunnel_open.c writes it):
---           id, relay, device, key (fingerprint), by, ttl (ms), cooldown (ms), latest (start, ms)
+--           id, relay, device, key (fingerprint), ttl (ms), cooldown (ms), latest (start, ms)
+--           actor   who asks: by, from, request; across: he sees all tenants
+--           tenant  whose the tunnel is, '' for nobody's; once: once.lua, or nil
 --           space   wide, roomy or narrow, and insist: as may_issue.lua has them
 --           blocks  of the listen space: first (address as a number), count (of addresses), port
 --                   (the lowest), ports
@@ -10,17 +12,20 @@
 --           needs   host, forwarded, upgrade, old_tls: as a route's record has them
 --           take_over  names that were another device's, too
 -- returns
---   {'ok', created ms, expires ms, the listen address of each route…, new|same|unsure|taken for
---    each route: whose its name was…, the last label known of it for each route…}
+--   {'ok', id, created ms, expires ms, and for each route: its name…, its listen address…,
+--    new|same|unsure|taken: whose its name was…, the last label known of that…}; the same again
+--    where it was asked for before, and {'other'} (once.lua)
 --   {'late'} Redis began too late
---   {'id'} the id is taken; {'name', NAME} a name is; {'key', ID} the key is that tunnel's
---   {'held', name, label of the device that had it, until when (ms) that is remembered}
+--   {'id'} the id is taken; {'name', NAME} a name is; {'key', ID} the key is that tunnel's, whose
+--    id is '' where it is another tenant's
+--   {'held', name, label of the device that had it, until when (ms) that is remembered}; or
+--    {'foreign', name, until when} where that was another tenant's
 --   {'version', record, v} a record is of another version
 --   {'full', positions tried, those passed over because others listen there}
 --   or as may_issue()
 local want = cjson.decode(ARGV[1])
 local id, relay, device, routes, blocks = want.id, want.relay, want.device, want.routes, want.blocks
-local needs = want.needs
+local needs, tenant, across = want.needs, want.tenant, want.actor.across
 local narrow = want.space == 'narrow'
 -- Beyond this many tries a crowded space counts as used up: a script must not hold Redis for long.
 local TRIES = 65536
@@ -62,12 +67,17 @@ local now = clock()
 if now > want.latest then
   return {'late'}
 end
+local before = answered(want.once)
+if before then
+  return before
+end
 if redis.call('EXISTS', key.tunnel(id)) == 1 then
   return {'id'}
 end
 local holder = redis.call('HGET', key.grant(want.key), 'tunnel')
 if holder then
-  return {'key', holder}
+  local whose = redis.call('HGET', key.tunnel(holder), 'tenant') or ''
+  return {'key', (across or whose == tenant) and holder or ''}
 end
 for _, r in ipairs(routes) do
   if redis.call('EXISTS', key.route(r.name)) == 1 then
@@ -80,13 +90,19 @@ end
 -- was a was: record, and for a name that was random then, gone: leads to the last tunnel for a day.
 local function remembered(name)
   local was, gone = key.was(name), key.gone(name)
-  local w = redis.call('HMGET', was, 'v', 'device', 'label', 'owner')
+  local w = redis.call('HMGET', was, 'v', 'device', 'label', 'owner', 'tenant')
   if w[1] then
-    return {key = was, v = w[1], device = w[2] or '', label = w[3] or '', owner = w[4] or ''}
+    return {key = was, v = w[1], device = w[2] or '', label = w[3] or '', owner = w[4] or '',
+      tenant = w[5] or ''}
   end
   local tunnel = redis.call('HGET', gone, 'tunnel')
-  local label = tunnel and redis.call('HGET', key.tunnel(tunnel), 'device') or ''
-  return tunnel and {key = gone, v = VERSION, device = label, label = label, owner = ''} or nil
+  if not tunnel then
+    return nil
+  end
+  local record = key.tunnel(tunnel)
+  local t = redis.call('HMGET', record, 'device', 'tenant')
+  local label = t[1] or ''
+  return {key = gone, v = VERSION, device = label, label = label, owner = '', tenant = t[2] or ''}
 end
 -- The owner of a name is the tunnel by which it changed hands last. A label that is missing proves
 -- nothing: the device counts as the same, unless it has one now and another was known.
@@ -97,9 +113,13 @@ for _, r in ipairs(routes) do
     if was.v ~= VERSION then
       return {'version', was.key, was.v}
     end
+    -- The same label in another tenant is another device. Only who sees both takes its name over.
+    local foreign = was.tenant ~= tenant
     local other = device ~= '' and was.label ~= '' and was.label ~= device
     r.owner, r.last = was.owner, was.label
-    if want.take_over then
+    if foreign and not (want.take_over and across) then
+      return {'foreign', r.name, integer(now + redis.call('PTTL', was.key))}
+    elseif want.take_over then
       r.was = 'taken'
     elseif was.device == '' or device == '' then
       r.was = other and 'taken' or 'unsure'
@@ -150,14 +170,13 @@ for _, r in ipairs(routes) do
 end
 
 redis.call('SET', key.next(relay), integer(counter))
-local numbered, listens, result = {}, {}, {'ok', integer(now), integer(expires)}
+local numbered, listens, result = {}, {}, {'ok', id, integer(now), integer(expires)}
 for i, r in ipairs(routes) do
   local n = '.' .. (i - 1)
   for _, v in ipairs({'name' .. n, r.name, 'listen' .. n, r.listen, 'service' .. n, r.service}) do
     numbered[#numbered + 1] = v
   end
   listens[i] = r.listen
-  result[#result + 1] = r.listen
 
   redis.call('SET', key.slot(relay, r.listen), id, 'PX', integer(want.ttl + want.cooldown))
   put(key.gone(r.name), expires + GONE, 'why', 'expired', 'tunnel', id)
@@ -169,10 +188,10 @@ for i, r in ipairs(routes) do
   if r.chosen then
     redis.call('HSET', route, 'chosen', 1, 'owner', r.owner)
     put(key.was(r.name), expires + REMEMBERED, 'tunnel', id, 'device', device, 'label', r.label,
-      'owner', r.owner)
+      'owner', r.owner, 'tenant', tenant)
   end
 end
-for _, field in ipairs({'was', 'last'}) do
+for _, field in ipairs({'name', 'listen', 'was', 'last'}) do
   for _, r in ipairs(routes) do
     result[#result + 1] = r[field]
   end
@@ -181,11 +200,16 @@ put(key.grant(want.key), expires, 'tunnel', id, 'relay', relay,
   'listen', table.concat(listens, ' '), 'expires', integer(expires))
 put(key.gone(want.key), expires + GONE, 'why', 'expired', 'tunnel', id)
 put(key.tunnel(id), expires + GONE, 'id', id, 'device', device, 'relay', relay, 'key', want.key,
-  'created', integer(now), 'expires', integer(expires), 'state', 'open', 'by', want.by,
+  'created', integer(now), 'expires', integer(expires), 'state', 'open', 'by', want.actor.by,
+  'tenant', tenant,
   'host', needs.host, 'forwarded', needs.forwarded, 'upgrade', needs.upgrade,
   'old_tls', needs.old_tls,
   'routes', #routes, unpack(numbered))
 redis.call('ZADD', key.tunnels(), integer(expires), id)
 redis.call('ZREMRANGEBYSCORE', key.tunnels(), '-inf', integer(now - DAY))
-event('open', id, relay, want.by, 'device', device, 'expires', integer(expires))
+for _, index in ipairs(indexes(tenant, device)) do
+  enter(index, id, expires, now)
+end
+act('open', id, relay, want.actor, 'device', device, 'expires', integer(expires))
+remember(want.once, result, now)
 return result

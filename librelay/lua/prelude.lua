@@ -21,6 +21,13 @@ local key = {
   seen = function(relay) return prefix .. 'seen:' .. relay end,
   relay = function(name) return prefix .. 'relay:' .. name end,
   events = function() return prefix .. 'events' end,
+  tenant = function(name) return prefix .. 'tenant:' .. name end,
+  label = function(tenant, device) return prefix .. 'label:' .. tenant .. ':' .. device end,
+  token = function(id) return prefix .. 'token:' .. id end,
+  tokens = function() return prefix .. 'tokens' end,
+  tokens_of = function(tenant) return prefix .. 'tokens:' .. tenant end,
+  rate = function(token) return prefix .. 'rate:' .. token end,
+  once = function(token, what) return prefix .. 'once:' .. token .. ':' .. what end,
 }
 
 -- A number as Redis takes it and answers it: without an exponent.
@@ -55,22 +62,53 @@ local function event(what, tunnel, relay, by, ...)
     'tunnel', tunnel, 'relay', relay, 'by', by, ...)
 end
 
--- A tunnel that is open: {expires, relay, fingerprint, routes = {{name, listen}…}}. Else nil and
--- what to answer: {'none'}, {'gone', 'closed'|'expired'} or {'version', v}.
-local function open_tunnel(id, now)
+-- An event of what somebody asked for: actor has by, and from and request, which are empty where
+-- he did not come by the API.
+local function act(what, tunnel, relay, actor, ...)
+  if actor.request == '' then
+    event(what, tunnel, relay, actor.by, ...)
+  else
+    event(what, tunnel, relay, actor.by, 'from', actor.from, 'request', actor.request, ...)
+  end
+end
+
+-- Where the ids of a tenant's tunnels stand by their ends: all of them, and those of one device.
+local function indexes(tenant, device)
+  local found = {}
+  if tenant ~= '' then
+    found[1] = key.tenant(tenant)
+    found[2] = device ~= '' and key.label(tenant, device) or nil
+  end
+  return found
+end
+
+-- An index lives as long as the last of what stands there.
+local function enter(index, id, expires, now)
+  redis.call('ZADD', index, integer(expires), id)
+  redis.call('ZREMRANGEBYSCORE', index, '-inf', integer(now - DAY))
+  local last = redis.call('ZRANGE', index, -1, -1, 'WITHSCORES')
+  ends_at(index, tonumber(last[2]) + GONE)
+end
+
+-- A tunnel that is open: {expires, relay, fingerprint, tenant, device, routes = {{name, listen}…}}.
+-- Else nil and what to answer: {'none'}, {'gone', 'closed'|'expired'} or {'version', v}. Another
+-- tenant's is none; `*' sees all.
+local function open_tunnel(id, now, tenant)
   local record = key.tunnel(id)
-  if redis.call('EXISTS', record) == 0 then
+  local whose = redis.call('HGET', record, 'tenant') or ''
+  if tenant ~= '*' and whose ~= tenant or redis.call('EXISTS', record) == 0 then
     return nil, {'none'}
   end
   local v = redis.call('HGET', record, 'v')
   if v ~= VERSION then
     return nil, {'version', v or '?'}
   end
-  local f = redis.call('HMGET', record, 'state', 'expires', 'relay', 'key', 'routes')
+  local f = redis.call('HMGET', record, 'state', 'expires', 'relay', 'key', 'routes', 'device')
   if f[1] ~= 'open' then
     return nil, {'gone', f[1] or '?'}
   end
-  local tunnel = {expires = tonumber(f[2]), relay = f[3], fingerprint = f[4], routes = {}}
+  local tunnel = {expires = tonumber(f[2]), relay = f[3], fingerprint = f[4], tenant = whose,
+    device = f[6] or '', routes = {}}
   if tunnel.expires <= now then
     return nil, {'gone', 'expired'}
   end

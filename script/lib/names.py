@@ -8,7 +8,8 @@ DOCUMENT = re.compile(
     r"\.md$|(^|/)README$|\.[1578]\.in$|\.conf\.in$|sshd_config[\w-]*\.in$|log-tags\.txt$")
 TEST = re.compile(r"^t/(?!docs\.t$)[\w-]+\.t$|^t/lib/.*\.py$")  # docs.t names what is not
 PROGRAMS = re.compile(
-    r"^(librelay|mod_relay|authkeys-cmd|rlyd?|relayrewrite|redis-conf|script|sshd-wrap)/")
+    r"^(librelay|libtunnel|mod_relay|mod_relay_api|authkeys-cmd|rlyd?|relayrewrite|redis-conf|"
+    r"script|sshd-wrap)/")
 
 
 def listed(top):
@@ -67,14 +68,14 @@ def tag_faults(tree, source):
 def directive_faults(tree, source):
     code = "".join(tree.text(path) for path in tree.some(re.compile(r"^mod_relay/.*\.c$")))
     known = {directive.plain[0]
-             for directive in source.directives} | set(re.findall(r"(Relay[A-Z]\w+): %",
-                                                                  code))  # mod_status's
+             for directive in source.directives + source.api_directives} | set(
+                 re.findall(r"(Relay[A-Z]\w+): %", code))  # mod_status's
     for where, name in tree.named(tree.some(DOCUMENT), r"(?<![\w-])(Relay[A-Z][A-Za-z]+)"):
         if name not in known:
             yield f"{where}: there is no directive {name}"
-    for directive in source.directives:
+    for directive in source.directives + source.api_directives:
         if not directive.get("BRIEF"):
-            yield f"{directive.plain[0]}: mod_relay/directives.def has no text for it"
+            yield f"{directive.plain[0]}: directives.def has no text for it"
 
 
 def key_faults(tree, source):
@@ -152,7 +153,7 @@ def place_faults(tree):
         f"{os.path.basename(path)[:-5]}({path[-4]})"
         for path in tree.some(re.compile(r"\.[1578]\.in$"))
     }
-    ours = r"((?:rlyd?|relay[\w.-]*|mod_relay)(?:\(\d\)| \d(?=\D|$)))"
+    ours = r"((?:rlyd?|relay[\w.-]*|mod_relay\w*)(?:\(\d\)| \d(?=\D|$)))"
     for where, page in [
             *tree.named(books, ours.replace(r"| \d(?=\D|$)", "")),
             *tree.named(tree.some(re.compile(r"\.[1578]\.in$")), rf"^\.Xr {ours}")

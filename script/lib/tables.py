@@ -120,7 +120,8 @@ def messages(top):
     return found
 
 
-FOLDERS = ("librelay", "mod_relay", "authkeys-cmd", "rly", "rlyd", "relayrewrite", "sshd-wrap")
+FOLDERS = ("librelay", "libtunnel", "mod_relay", "mod_relay_api", "authkeys-cmd", "rly", "rlyd",
+           "relayrewrite", "sshd-wrap")
 
 
 def sources(top):

@@ -72,5 +72,6 @@ fuzz_fn fuzz_addresses;                                    /* addresses.c */
 fuzz_fn fuzz_rewrite;                                      /* rewrite.c */
 fuzz_fn fuzz_message;                                      /* message.c */
 fuzz_fn fuzz_answers, fuzz_live;                           /* rlyd_replies.c */
+fuzz_fn fuzz_api_query, fuzz_api_body, fuzz_token;         /* api.c */
 
 #endif

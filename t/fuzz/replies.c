@@ -99,6 +99,7 @@ static void judge_tunnel(const relay_tunnel *t)
 int fuzz_tunnel(const char *text, size_t size, apr_pool_t *p)
 {
     relay_store *s = store(text, size, p);
+    const relay_actor me = {.by = "me"};
     const char *why = NULL;
     relay_tunnel *t = NULL;
     apr_array_header_t *list = NULL;
@@ -114,10 +115,10 @@ int fuzz_tunnel(const char *text, size_t size, apr_pool_t *p)
         for (i = 0; i < list->nelts; i++)
             judge_tunnel(APR_ARRAY_IDX(list, i, relay_tunnel *));
     s = store(text, size, p);
-    taken |= relay_tunnel_extend(s, fuzz_config(), "id", apr_time_from_sec(60), "me", &expires, p,
+    taken |= relay_tunnel_extend(s, fuzz_config(), "id", apr_time_from_sec(60), &me, &expires, p,
                                  &why) == APR_SUCCESS;
     s = store(text, size, p);
-    taken |= relay_tunnel_close(s, fuzz_config(), "id", "me", p, &why) == APR_SUCCESS;
+    taken |= relay_tunnel_close(s, fuzz_config(), "id", &me, p, &why) == APR_SUCCESS;
     return taken;
 }
 

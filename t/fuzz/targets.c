@@ -27,6 +27,9 @@ const fuzz_target fuzz_targets[] = {
     {"cookies", fuzz_cookies, 2000},
     {"forgive", fuzz_forgive, 2000},
     {"addresses", fuzz_addresses, 2000},
+    {"api-query", fuzz_api_query, 2100},
+    {"api-body", fuzz_api_body, 2000},
+    {"token", fuzz_token, 200},
     {NULL, NULL, 0},
 };
 

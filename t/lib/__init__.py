@@ -14,6 +14,7 @@ A relay:
 
     relayrig    Rig, a whole relay on loopback; rigpki makes its certificates, riglog judges its
                 logs, righttpd starts more Apaches beside its own
+    apirig      the same with the API, and calls of it
     core        Core, the hosts of a Redis with Sentinel, in network namespaces
     store       Store, rly and a Redis without the other servers: made in 0.2 s, where a rig takes 3
     authkeyslib relay-authkeys by itself, run as sshd runs it

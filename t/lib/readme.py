@@ -16,8 +16,8 @@ as() { user=$1; shift; setpriv --reuid="$user" --regid="$(id -g "$user")" --init
 gone() { i=0; while ss -Hltn 'src 127.64.0.0/10' | grep -q .; do
     i=$((i + 1)); test $i -lt 40 || return 1; sleep 0.1; done; }"""
 
-PAGES = "man1/rly.1 man5/mod_relay.5 man5/relay.conf.5 man7/relay-log.7 man8/relay-authkeys.8 " \
-    "man8/relay-redis-setup.8 man8/relayrewrite.8 man8/rlyd.8"
+PAGES = "man1/rly.1 man5/mod_relay.5 man5/mod_relay_api.5 man5/relay.conf.5 man7/relay-log.7 " \
+    "man8/relay-authkeys.8 man8/relay-redis-setup.8 man8/relayrewrite.8 man8/rlyd.8"
 
 # (what, command, what its output must have)
 INSTALLED = [
@@ -34,6 +34,8 @@ INSTALLED = [
     ("relay-authkeys --check", "/usr/libexec/relay-authkeys --check ~/try-relay/hello/id_relay.pub",
      r"(?m)^Granted"),
     ("rly list", "rly list", r"hello"),
+    ("the API", "get api.$DOMAIN https://api.$DOMAIN/v1/health && cat /tmp/answer",
+     r'^200 {"v":1,"status":"ok"}'),
     ("httpd has as many descriptors as README says",
      """grep 'Max open files' /proc/$(cat /run/apache2/apache2.pid)/limits
      sh -c 'ulimit -n 65536' || echo 'or this machine allows fewer'""",
@@ -48,13 +50,13 @@ PRIVILEGES = [
      "as nobody redis-cli -s /run/relay-redis/redis.sock PING; true", r"Permission denied"),
     ("no port", "! ss -Hltn 'sport = :6379' | grep .", None),
     ("www-data can read no password",
-     "for f in web authkeys rlyd rly admin; do ! as www-data cat /etc/relay/redis.d/$f || exit "
-     "1; done", r"^(cat: \S+: Permission denied\n){5}$"),
+     "for f in web authkeys rlyd rly api admin; do ! as www-data cat /etc/relay/redis.d/$f || exit "
+     "1; done", r"^(cat: \S+: Permission denied\n){6}$"),
     ("relay-authkeys reads its own",
-     "for f in web rlyd rly admin; do ! as relay-authkeys cat /etc/relay/redis.d/$f || exit 1; "
+     "for f in web rlyd rly api admin; do ! as relay-authkeys cat /etc/relay/redis.d/$f || exit 1; "
      "done; "
      "as relay-authkeys cat /etc/relay/redis.d/authkeys",
-     r"^(cat: \S+: Permission denied\n){4}[0-9a-f]{48}\n$"),
+     r"^(cat: \S+: Permission denied\n){5}[0-9a-f]{48}\n$"),
     ("no password in Redis's files",
      "! grep -rlF -f <(cat /etc/relay/redis.d/*) /etc/relay/redis.acl /etc/relay/redis.conf "
      "/var/lib/relay-redis", None),

@@ -69,7 +69,9 @@ static void test_check(void)
     }
     ok(relay_name_check("ab\0cd", 5, NULL, NULL) == RELAY_EINPUT, "a NUL byte inside");
     ok(relay_name_check("abcd-", 4, NULL, NULL) == APR_SUCCESS, "no more than len is read");
-    ok(relay_name_is_reserved("ssh") && relay_name_is_reserved("www"), "ssh and www are reserved");
+    ok(relay_name_is_reserved("ssh") && relay_name_is_reserved("www") &&
+           relay_name_is_reserved("api"),
+       "ssh, www and api are reserved");
     ok(!relay_name_is_reserved("sshd") && !relay_name_is_reserved("ww") &&
            !relay_name_is_reserved(""),
        "others are not");

@@ -20,8 +20,10 @@ static const relay_service *services[RELAY_TUNNEL_ROUTES_MAX + 1];
 /* A request that is all right. */
 static relay_tunnel_request request(void)
 {
-    relay_tunnel_request req = {
-        .nservices = 1, .services = services, .fingerprint = FINGERPRINT, .by = "me@here"};
+    relay_tunnel_request req = {.nservices = 1,
+                                .services = services,
+                                .fingerprint = FINGERPRINT,
+                                .actor = {.by = "me@here"}};
 
     return req;
 }

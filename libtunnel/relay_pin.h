@@ -1,12 +1,12 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * The relay's ssh host keys, for the bundle to pin.
+ * The relay's ssh host keys, for a device to pin.
  */
-#ifndef RLY_PIN_H
-#define RLY_PIN_H
+#ifndef RELAY_PIN_H
+#define RELAY_PIN_H
 
-#include "rly.h"
+#include "relay_store.h"
 
 #include <apr_tables.h>
 
@@ -15,6 +15,7 @@
  * @param lines out: array of const char *, each `type base64`
  * @return APR_SUCCESS; RELAY_ENOTFOUND, RELAY_ERECORD or RELAY_EUNREACHABLE with *why
  */
-apr_status_t rly_hostkeys(apr_array_header_t **lines, rly *r, const char **why);
+apr_status_t relay_pin_read(apr_array_header_t **lines, const relay_config *cfg, relay_store *s,
+                            apr_pool_t *p, const char **why);
 
 #endif

@@ -1,6 +1,6 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-#include "pin.h"
+#include "relay_pin.h"
 #include "relay_hostkeys.h"
 #include "relay_record.h"
 
@@ -20,39 +20,40 @@ static int is_key_line(const char *line)
 }
 
 static apr_status_t read_record(apr_array_header_t *lines, const redisReply *record,
-                                const char *key, rly *r, const char **why)
+                                const char *key, apr_pool_t *p, const char **why)
 {
     const char *text = relay_record_field(record, "hostkeys");
     char *rest = NULL;
 
     if (!text)
         return APR_SUCCESS;
-    for (char *line = apr_strtok(apr_pstrdup(r->p, text), "\n", &rest); line;
+    for (char *line = apr_strtok(apr_pstrdup(p, text), "\n", &rest); line;
          line = apr_strtok(NULL, "\n", &rest)) {
         if (!is_key_line(line))
-            return relay_record_malformed(key, "hostkeys", r->p, why);
+            return relay_record_malformed(key, "hostkeys", p, why);
         APR_ARRAY_PUSH(lines, const char *) = line;
     }
     return APR_SUCCESS;
 }
 
-apr_status_t rly_hostkeys(apr_array_header_t **lines, rly *r, const char **why)
+apr_status_t relay_pin_read(apr_array_header_t **lines, const relay_config *cfg, relay_store *s,
+                            apr_pool_t *p, const char **why)
 {
-    const char *key = relay_store_key(r->store, r->p, RELAY_KEYNAME_RELAY, r->cfg->name);
-    apr_array_header_t *found = apr_array_make(r->p, 3, sizeof(const char *));
+    const char *key = relay_store_key(s, p, RELAY_KEYNAME_RELAY, cfg->name);
+    apr_array_header_t *found = apr_array_make(p, 3, sizeof(const char *));
     redisReply *record;
-    apr_status_t rv = relay_record_load(&record, r->store, key, r->p, why);
+    apr_status_t rv = relay_record_load(&record, s, key, p, why);
 
     if (rv != APR_SUCCESS && rv != RELAY_ENOTFOUND)
         return rv;
     if (rv == APR_SUCCESS) {
-        rv = read_record(found, record, key, r, why);
+        rv = read_record(found, record, key, p, why);
         freeReplyObject(record);
         if (rv != APR_SUCCESS)
             return rv;
     }
     if (found->nelts == 0)
-        return relay_hostkeys_read(lines, r->cfg, r->p, why);
+        return relay_hostkeys_read(lines, cfg, p, why);
     *lines = found;
     return APR_SUCCESS;
 }

@@ -1,0 +1,23 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+#include "relay_token_json.h"
+#include "relay_tunnel_json.h"
+
+json_t *relay_token_json(const relay_token *t, apr_pool_t *p)
+{
+    return json_pack("{s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "v", 1, "id",
+                     relay_json_text(t->id, p), "role", relay_json_text(t->role, p), "tenant",
+                     relay_json_text(t->tenant, p), "label", relay_json_text(t->label, p), "by",
+                     relay_json_text(t->by, p), "created", relay_json_time(t->created, p),
+                     "expires", relay_json_time(t->expires, p));
+}
+
+json_t *relay_tokens_json(const apr_array_header_t *tokens, apr_pool_t *p)
+{
+    json_t *array = json_array();
+
+    for (int i = 0; i < tokens->nelts; i++)
+        json_array_append_new(array,
+                              relay_token_json(APR_ARRAY_IDX(tokens, i, const relay_token *), p));
+    return json_pack("{s:i, s:o}", "v", 1, "tokens", array);
+}

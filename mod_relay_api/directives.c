@@ -1,0 +1,113 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+#include "directives.h"
+
+#include <apr_lib.h>
+#include <apr_strings.h>
+#include <http_core.h>
+#include <stdlib.h>
+
+typedef struct directive {
+    const char *name, *fallback;
+    apr_size_t offset;
+    int least, most;
+} directive;
+
+static const directive table[] = {
+#define DEFAULT(value) value
+#define WITHOUT(words) NULL
+#define LIMITS(least, most) least, most
+#define DIRECTIVE(name, syntax, kind, member, fallback, limits, ...) \
+    {#name, fallback, APR_OFFSETOF(api_conf, member), limits},
+#include "directives.def"
+};
+
+enum {
+#define DIRECTIVE(name, ...) AT_##name,
+#include "directives.def"
+};
+
+static const char *set_place(cmd_parms *cmd, void *place, int on)
+{
+    ((api_conf *)place)->on = on;
+    if (on)
+        api_server_of(cmd->server)->wanted = 1;
+    return NULL;
+}
+
+static void *member_of(const cmd_parms *cmd)
+{
+    const directive *d = cmd->info;
+
+    return (char *)api_server_of(cmd->server) + d->offset;
+}
+
+static const char *set_path(cmd_parms *cmd, void *place, const char *arg)
+{
+    const directive *d = cmd->info;
+    const char *path = ap_server_root_relative(cmd->pool, arg);
+
+    *(api_path *)member_of(cmd) = path;
+    return path ? NULL : apr_pstrcat(cmd->pool, d->name, ": bad path ", arg, NULL);
+}
+
+static const char *set_number(cmd_parms *cmd, void *place, const char *arg)
+{
+    const directive *d = cmd->info;
+    char *end;
+    apr_int64_t n = apr_strtoi64(arg, &end, 10);
+
+    if (!apr_isdigit(*arg) || *end || n < d->least || n > d->most)
+        return apr_psprintf(cmd->pool, "%s: `%s' is not a number from %d to %d", d->name, arg,
+                            d->least, d->most);
+    *(api_number *)member_of(cmd) = (int)n;
+    return NULL;
+}
+
+#define COMMAND_place(name, d, text) \
+    AP_INIT_FLAG(name, set_place, d, ACCESS_CONF | RSRC_CONF, text),
+#define COMMAND_path(name, d, text) AP_INIT_TAKE1(name, set_path, d, RSRC_CONF, text),
+#define COMMAND_number(name, d, text) AP_INIT_TAKE1(name, set_number, d, RSRC_CONF, text),
+
+const command_rec api_directives[] = {
+#define DEFAULT(value) value
+#define WITHOUT(words) words
+#define BRIEF(text) text
+#define DIRECTIVE(name, syntax, kind, member, fallback, limits, brief, ...) \
+    COMMAND_##kind(#name, (void *)&table[AT_##name], syntax "; default " fallback ". " brief)
+#include "directives.def"
+    {.name = NULL}};
+
+void *api_server_create(apr_pool_t *p, server_rec *s)
+{
+    api_conf *conf = apr_pcalloc(p, sizeof(*conf));
+
+    conf->on = conf->rate = -1;
+    return conf;
+}
+
+void *api_place_create(apr_pool_t *p, char *place)
+{
+    return api_server_create(p, NULL);
+}
+
+void *api_conf_merge(apr_pool_t *p, void *base, void *add)
+{
+    const api_conf *before = base, *more = add;
+    api_conf *conf = apr_pmemdup(p, before, sizeof(*before));
+
+    if (more->on != -1)
+        conf->on = more->on;
+    if (more->rate != -1)
+        conf->rate = more->rate;
+    if (more->conf_file)
+        conf->conf_file = more->conf_file;
+    conf->wanted = before->wanted || more->wanted;
+    return conf;
+}
+
+void api_conf_complete(api_conf *conf)
+{
+    if (conf->rate == -1)
+        conf->rate = atoi(table[AT_RelayAPIRate].fallback);
+}

@@ -1,0 +1,35 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+#include "pages.h"
+#include "answer.h"
+#include "query.h"
+#include "relay_record.h"
+
+#define PAGE_DEFAULT 50
+#define PAGE_MAX 200
+
+int api_page_read(api_call *c, relay_page *page, int *answer)
+{
+    const char *limit = apr_table_get(c->query, "limit");
+    const char *cursor = apr_table_get(c->query, "cursor");
+    apr_int64_t n = PAGE_DEFAULT;
+
+    if (limit && (!relay_number_parse(&n, limit, 4) || n < 1 || n > PAGE_MAX)) {
+        *answer =
+            api_problem_of(c, API_MALFORMED, "limit", "limit is a number from 1 to %d", PAGE_MAX);
+        return 0;
+    }
+    if (cursor && !api_cursor_parse(&page->after, &page->id, cursor, c->p)) {
+        *answer =
+            api_problem_of(c, API_MALFORMED, "cursor", "cursor is not the `next' of an answer");
+        return 0;
+    }
+    page->count = (int)n;
+    page->tenant = c->token.tenant;
+    return 1;
+}
+
+json_t *api_page_next(const api_call *c, const relay_page *page)
+{
+    return page->more ? json_string(api_cursor_print(page->after, page->id, c->p)) : json_null();
+}

@@ -1,0 +1,22 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/**
+ * The parameters of a list, and the `next' of its answer.
+ */
+#ifndef RELAY_API_PAGES_H
+#define RELAY_API_PAGES_H
+
+#include "api.h"
+#include "relay_page.h"
+
+/**
+ * Reads limit and cursor; the page is of the caller's tenant.
+ * @param answer out: what the call was answered, where they are wrong
+ * @return whether they could be read
+ */
+int api_page_read(api_call *c, relay_page *page, int *answer);
+
+/** The cursor of the next page, or null. */
+json_t *api_page_next(const api_call *c, const relay_page *page);
+
+#endif

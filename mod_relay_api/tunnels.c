@@ -1,0 +1,109 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/* Tunnels: those of the caller's tenant, listed, shown, extended and closed. open.c opens. */
+
+#include "answer.h"
+#include "body.h"
+#include "pages.h"
+#include "relay_duration.h"
+#include "relay_tunnel_json.h"
+
+/* A tunnel as it is answered: whose it is, too. */
+static json_t *tunnel_json(const api_call *c, const relay_links *links, const relay_tunnel *t)
+{
+    json_t *json = relay_tunnel_json(c->cfg, links, t, c->p);
+
+    json_object_set_new(json, "tenant", relay_json_text(*t->tenant ? t->tenant : NULL, c->p));
+    return json;
+}
+
+/* ---- list */
+
+static int answer_page(api_call *c, const relay_page *page, const apr_array_header_t *tunnels)
+{
+    json_t *array = json_array();
+    relay_links *links;
+    const char *why = NULL;
+    apr_status_t rv = relay_links_read(&links, c->store, tunnels, c->p, &why);
+
+    if (rv != APR_SUCCESS) {
+        json_decref(array);
+        return api_problem_why(c, rv, why);
+    }
+    for (int i = 0; i < tunnels->nelts; i++)
+        json_array_append_new(array,
+                              tunnel_json(c, links, APR_ARRAY_IDX(tunnels, i, relay_tunnel *)));
+    return api_answer(c, HTTP_OK,
+                      json_pack("{s:i, s:o, s:o}", "v", 1, "tunnels", array, "next",
+                                api_page_next(c, page)));
+}
+
+int api_tunnels_list(api_call *c)
+{
+    const char *tenant = apr_table_get(c->query, "tenant"), *why = NULL;
+    relay_page page = {.device = apr_table_get(c->query, "device")};
+    apr_array_header_t *tunnels;
+    apr_status_t rv;
+    int refused;
+
+    if (!api_page_read(c, &page, &refused))
+        return refused;
+    if (!page.tenant)
+        page.tenant = tenant;
+    if (page.device && !page.tenant)
+        return api_problem_of(c, API_MALFORMED, "device",
+                              "device is looked for within one tenant: give tenant, too");
+    /* As with a tenant that has no tunnels. */
+    if (tenant && strcmp(tenant, page.tenant) != 0)
+        return answer_page(c, &page, apr_array_make(c->p, 0, sizeof(relay_tunnel *)));
+    if ((rv = relay_tunnel_page(&tunnels, &page, c->store, c->p, &why)) != APR_SUCCESS)
+        return api_problem_why(c, rv, why);
+    return answer_page(c, &page, tunnels);
+}
+
+/* ---- one */
+
+int api_tunnels_show(api_call *c)
+{
+    const char *why = NULL;
+    relay_links *links;
+    relay_tunnel *t;
+    apr_status_t rv = relay_tunnel_find_of(&t, c->store, c->token.tenant, c->object, c->p, &why);
+
+    if (rv == APR_SUCCESS)
+        rv = relay_links_read_one(&links, c->store, t, c->p, &why);
+    if (rv != APR_SUCCESS)
+        return api_problem_why(c, rv, why);
+    return api_answer(c, HTTP_OK, tunnel_json(c, links, t));
+}
+
+typedef struct extend_words {
+    const char *ttl;
+} extend_words;
+
+int api_tunnels_extend(api_call *c)
+{
+    static const api_member members[] = {{"ttl", API_TEXT, 1, 0, offsetof(extend_words, ttl)},
+                                         {NULL, API_TEXT, 0, 0, 0}};
+    extend_words words = {NULL};
+    apr_interval_time_t ttl;
+    apr_time_t expires;
+    const char *why = NULL;
+    apr_status_t rv;
+    int refused;
+
+    if (!api_body_read(c, &words, members, &refused))
+        return refused;
+    if (relay_duration_parse(&ttl, words.ttl, c->p, &why) != APR_SUCCESS)
+        return api_problem_of(c, API_UNACCEPTABLE, "ttl", "ttl: %s", why);
+    rv = relay_tunnel_extend(c->store, c->cfg, c->object, ttl, &c->actor, &expires, c->p, &why);
+    return rv == APR_SUCCESS ? api_tunnels_show(c) : api_problem_why(c, rv, why);
+}
+
+int api_tunnels_close(api_call *c)
+{
+    const char *why = NULL;
+    apr_status_t rv = relay_tunnel_close(c->store, c->cfg, c->object, &c->actor, c->p, &why);
+
+    return rv == APR_SUCCESS ? api_answer_nothing(c) : api_problem_why(c, rv, why);
+}
