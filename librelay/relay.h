@@ -40,7 +40,7 @@
 #define RELAY_EREUSED (APR_OS_START_USERERR + 7007)
 
 /** It was done, but a failover of Redis could undo it: nobody may rely on it. Safe to do again. */
-#define RELAY_EUNCONFIRMED (APR_OS_START_USERERR + 7007)
+#define RELAY_EUNCONFIRMED (APR_OS_START_USERERR + 7008)
 
 /** The version of the records this code reads and writes: field `v` of each. */
 #define RELAY_RECORD_VERSION 1

@@ -331,8 +331,20 @@ static apr_status_t confirm(relay_store *s, relay_script_id id, apr_pool_t *p, c
  * may be asking whether that is confirmed. */
 static int has_written(relay_script_id id, const redisReply *reply)
 {
-    return strcmp(relay_script_word(reply, 0), "ok") == 0 ||
-           (id == RELAY_SCRIPT_CLOSE && strcmp(relay_script_word(reply, 1), "closed") == 0);
+    switch (id) {
+    case RELAY_SCRIPT_OPEN:
+    case RELAY_SCRIPT_EXTEND:
+    case RELAY_SCRIPT_TOKEN_REVOKE:
+        return strcmp(relay_script_word(reply, 0), "ok") == 0;
+    case RELAY_SCRIPT_TOKEN_NEW:
+        return strcmp(relay_script_word(reply, 0), "ok") == 0 ||
+               strcmp(relay_script_word(reply, 0), "again") == 0;
+    case RELAY_SCRIPT_CLOSE:
+        return strcmp(relay_script_word(reply, 0), "ok") == 0 ||
+               strcmp(relay_script_word(reply, 1), "closed") == 0;
+    default: /* a page is read; a request of a token is only counted */
+        return 0;
+    }
 }
 
 apr_status_t relay_store_script(relay_store *s, redisReply **reply, relay_script_id id, int nargs,

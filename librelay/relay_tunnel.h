@@ -62,7 +62,7 @@ typedef struct relay_tunnel_request {
  * Opens a tunnel: names, listen addresses, records and the grant, all at once or not at all. Where
  * addresses come back it waits up to 2 s for rlyd's word on which of them are in use, if that is
  * wanting or too old (lua/may_issue.lua). What is not confirmed (relay_store_script()) is closed
- * again. In librelay_json.
+ * again, unless it can be asked for again (req->once). In librelay_json.
  * @return APR_SUCCESS; RELAY_EINPUT, RELAY_EREFUSED, RELAY_EUNCONFIRMED or RELAY_EUNREACHABLE with
  *         *why; RELAY_EREUSED where req->once was used for something else
  */

@@ -273,7 +273,7 @@ static apr_status_t ask_open(redisReply **reply, const char *id, relay_store *s,
 static void take_back(relay_store *s, const relay_config *cfg, const char *id,
                       const relay_tunnel_request *req, apr_pool_t *p, const char **why)
 {
-    apr_status_t rv = relay_tunnel_close(s, cfg, id, req->by ? req->by : "", p, NULL);
+    apr_status_t rv = relay_tunnel_close(s, cfg, id, &req->actor, p, NULL);
 
     if (why)
         *why = apr_psprintf(p, "%s; tunnel %s %s", *why, id,
@@ -330,7 +330,7 @@ apr_status_t relay_tunnel_open(relay_tunnel **out, relay_store *s, const relay_c
         return rv;
     id[RELAY_TUNNEL_ID_LEN] = '\0';
     rv = ask_open(&reply, id, s, cfg, req, names, p, why);
-    if (rv == RELAY_EUNCONFIRMED)
+    if (rv == RELAY_EUNCONFIRMED && !req->once) /* else asking again gives the same tunnel */
         take_back(s, cfg, id, req, p, why);
     if (rv != APR_SUCCESS)
         return rv;

@@ -131,9 +131,13 @@ int api_problem_why(api_call *c, apr_status_t rv, const char *why)
     for (size_t i = 0; i < sizeof(meant) / sizeof(meant[0]); i++)
         if (rv == meant[i].rv)
             return api_problem(c, meant[i].kind, "%s", why ? why : "it was refused");
-    /* Where Redis is and what it says is the log's, not the caller's. */
-    c->unreachable = 1;
     apr_table_setn(c->r->headers_out, "Retry-After", "1");
+    /* Where Redis is and what it says is the log's, not the caller's. */
+    if (rv == RELAY_EUNCONFIRMED)
+        return problem(c, API_UNAVAILABLE, NULL, why,
+                       "not confirmed: it was done, but a failover of Redis may undo that. Ask "
+                       "again, a POST under the same Idempotency-Key");
+    c->unreachable = 1;
     return problem(c, API_UNAVAILABLE, NULL, why,
                    "the relay cannot look that up at the moment. Whether anything was done is not "
                    "known: ask again, a POST under the same Idempotency-Key");

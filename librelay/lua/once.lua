@@ -7,10 +7,13 @@ local function answered(once)
   if not once then
     return nil
   end
-  local first = redis.call('HMGET', key.once(once.owner, once.key), 'request', 'answer')
+  local record = key.once(once.owner, once.key)
+  local first = redis.call('HMGET', record, 'request', 'answer')
   if not first[1] then
     return nil
   end
+  -- The caller may not know whether the first time is confirmed. A replica that has this has that.
+  redis.call('HSET', record, 'again', 1)
   return first[1] == once.request and cjson.decode(first[2]) or {'other'}
 end
 
