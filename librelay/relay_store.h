@@ -84,9 +84,10 @@
  *                           with three decimals. Written and read by admit; lives for 2 minutes
  *  once:<token>:<SHA256>
  *                   hash    {v request answer again} what was answered under an Idempotency-Key,
- *                           whose SHA-256 that is. request: SHA-256 of what was asked; answer: JSON,
- *                           what the script answered; again: written when it is asked for again, to
- *                           be confirmed. Written and read by open, token_new; lives 1 day
+ *                           whose SHA-256 that is. request: SHA-256 of what was asked; answer:
+ *                           JSON, what the script answered; again: written when it is asked for
+ *                           again, to be confirmed. Written and read by open, token_new; lives 1
+ *                           day
  *
  * What changes several keys is one Lua script (librelay/lua), so that no reader sees half of it.
  *

@@ -21,7 +21,7 @@ struct relay_stores {
     unsigned source;             /* counts the servers that were read from */
     apr_pool_t *source_pool;     /* of from */
     const relay_redis_url *from; /* NULL: as the configuration says */
-    apr_time_t try_again; /* before this nobody asks; 0 while Redis answers */
+    apr_time_t try_again;        /* before this nobody asks; 0 while Redis answers */
     /* trouble that was logged of late: */
     apr_time_t complaining; /* since when */
     int complaints;
