@@ -58,7 +58,7 @@ static int make(api_call *c, const relay_token_request *req)
 
 int api_tokens_make(api_call *c)
 {
-    token_words words = {NULL};
+    token_words words = {.role = NULL};
     relay_token_request req = {.actor = c->actor};
     const char *why = NULL;
     int refused;
