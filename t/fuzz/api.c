@@ -58,7 +58,7 @@ int fuzz_api_body(const char *text, size_t size, apr_pool_t *p)
                                          {"texts", API_TEXTS, 0, 0, offsetof(words, texts)},
                                          {"nulls", API_TEXTS, 0, 1, offsetof(words, nulls)},
                                          {NULL, API_TEXT, 0, 0, 0}};
-    words w = {NULL};
+    words w = {.text = NULL};
     api_fault fault = {NULL, NULL};
     const char *line;
     json_t *json;
