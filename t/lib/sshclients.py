@@ -25,7 +25,10 @@ from .basics import run
 logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)
 
 UNIX_LISTENING = 0x10000
-OWN_PROGRAMS = {"sshd", "sshd-session", "sshd-auth", "relay-authkeys"}
+# As the kernel has them, in 15 characters; the last two stand before sshd's own (sshd-wrap/).
+OWN_PROGRAMS = {
+    "sshd", "sshd-session", "sshd-auth", "relay-authkeys", "relay-sshd-sess", "relay-sshd-auth"
+}
 
 
 def _sockets():
