@@ -1,6 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 #include "relay_sentinel.h"
+#include "relay_clock.h"
 #include "relay_redis_tls.h"
 
 #include <apr_lib.h>
@@ -10,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <time.h>
 #include <unistd.h>
 
 #define ANSWER_MAX 16 /* elements; an answer has two */
@@ -34,14 +34,6 @@ struct relay_sentinel_search {
     const char *trouble; /* the last that there was; NULL: none */
     asking asks[RELAY_SENTINELS_MAX];
 };
-
-static apr_time_t now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return apr_time_from_sec(t.tv_sec) + t.tv_nsec / 1000;
-}
 
 static void hang_up(asking *a)
 {
@@ -249,8 +241,8 @@ apr_status_t relay_sentinel_begin(relay_sentinel_search **out, const relay_redis
     s->url = url;
     s->need = need;
     s->p = p;
-    s->until = now() + timeout;
-    s->patient_until = now() + timeout / 4;
+    s->until = relay_clock() + timeout;
+    s->patient_until = relay_clock() + timeout / 4;
     if ((s->epoll = epoll_create1(EPOLL_CLOEXEC)) < 0) {
         apr_status_t rv = errno;
 
@@ -302,7 +294,7 @@ static int count_votes(const asking **best, const relay_sentinel_search *s)
 apr_interval_time_t relay_sentinel_wait(const relay_sentinel_search *s)
 {
     const asking *best;
-    apr_time_t t = now(), due = s->until;
+    apr_time_t t = relay_clock(), due = s->until;
 
     if (!count_open(s))
         return 0;
@@ -323,7 +315,7 @@ apr_status_t relay_sentinel_step(relay_sentinel_search *s, const relay_redis_url
     for (i = 0; i < s->url->nsentinels; i++)
         if (s->asks[i].c)
             go_on(s, &s->asks[i]);
-    t = now();
+    t = relay_clock();
     votes = count_votes(&best, s);
     open = count_open(s);
     if (best && (votes * 2 > s->url->nsentinels ||

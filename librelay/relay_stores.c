@@ -1,10 +1,10 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 #include "relay_stores.h"
+#include "relay_clock.h"
 
 #include <apr_thread_mutex.h>
 #include <string.h>
-#include <time.h>
 
 #define HOLD_OFF apr_time_from_msec(250)
 /* No more lines than this in this time, and the same line only once. */
@@ -27,15 +27,6 @@ struct relay_stores {
     int complaints;
     char complaint[200];
 };
-
-/* Steps of the host's clock do not matter. */
-static apr_time_t now_steady(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_BOOTTIME, &ts);
-    return apr_time_from_sec(ts.tv_sec) + ts.tv_nsec / 1000;
-}
 
 void relay_stores_create(relay_stores **out, const relay_config *cfg, apr_pool_t *p)
 {
@@ -94,7 +85,7 @@ static relay_lent *make(relay_stores *s)
 relay_lent *relay_stores_take(relay_stores *s)
 {
     relay_lent *lent = NULL;
-    apr_time_t now = now_steady();
+    apr_time_t now = relay_clock();
     int allowed;
 
     apr_thread_mutex_lock(s->mutex);
@@ -113,7 +104,7 @@ void relay_stores_give_back(relay_stores *s, relay_lent *lent, int failed)
 {
     relay_lent *old = NULL;
 
-    lent->used = now_steady();
+    lent->used = relay_clock();
     apr_thread_mutex_lock(s->mutex);
     s->try_again = failed ? lent->used + HOLD_OFF : 0;
     if (lent->source == s->source) {
@@ -137,7 +128,7 @@ void relay_stores_resume(relay_stores *s)
 
 void relay_stores_sweep(relay_stores *s)
 {
-    apr_time_t now = now_steady();
+    apr_time_t now = relay_clock();
     relay_lent **at, *old;
 
     apr_thread_mutex_lock(s->mutex);
@@ -152,7 +143,7 @@ void relay_stores_sweep(relay_stores *s)
 
 int relay_stores_complain(relay_stores *s, const char *why)
 {
-    apr_time_t now = now_steady();
+    apr_time_t now = relay_clock();
     int due;
 
     apr_thread_mutex_lock(s->mutex);

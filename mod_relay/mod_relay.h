@@ -78,10 +78,9 @@
 #include <http_config.h>
 #include <http_log.h>
 
+#include "relay_clock.h"
+
 extern module AP_MODULE_DECLARE_DATA relay_module;
 APLOG_USE_MODULE(relay);
-
-/** Microseconds on a clock that never steps. Any thread. */
-apr_time_t mod_relay_clock(void);
 
 #endif

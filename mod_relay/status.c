@@ -27,7 +27,7 @@ static void show_shared(request_rec *r, int flags)
     if (!shared)
         return;
     most = mod_relay_counts_most(shared->counts);
-    small = mod_relay_devices_small(shared->devices, mod_relay_clock());
+    small = mod_relay_devices_small(shared->devices, relay_clock());
     shares = mod_relay_shares_waiting();
     sockets = mod_relay_places_waiting();
     if (flags & AP_STATUS_SHORT)

@@ -228,7 +228,7 @@ static int read_on(request_rec *r, apr_bucket_brigade *bb, apr_time_t until)
 
         if (rv == APR_SUCCESS && !APR_BRIGADE_EMPTY(bb))
             return 1;
-        if ((rv != APR_SUCCESS && !APR_STATUS_IS_EAGAIN(rv)) || mod_relay_clock() >= until)
+        if ((rv != APR_SUCCESS && !APR_STATUS_IS_EAGAIN(rv)) || relay_clock() >= until)
             return 0;
         apr_sleep(BODY_POLL);
     }
@@ -241,7 +241,7 @@ static int read_on(request_rec *r, apr_bucket_brigade *bb, apr_time_t until)
  */
 static void drop_small_body(request_rec *r, apr_interval_time_t patience)
 {
-    apr_time_t until = mod_relay_clock() + patience;
+    apr_time_t until = relay_clock() + patience;
     apr_bucket_brigade *bb;
     apr_off_t total = 0, len;
 

@@ -105,7 +105,7 @@ void mod_relay_backends_doubt(mod_relay_backends *b, const char *name)
     for (i = 0; i < LISTS; i++)
         for (be = b->lists[i]; be; be = be->next)
             if (!name || strcmp(be->name, name) == 0)
-                be->doubted = mod_relay_clock();
+                be->doubted = relay_clock();
     apr_thread_mutex_unlock(b->mutex);
 }
 
@@ -118,7 +118,7 @@ static int is_over(const backend *be, apr_time_t now)
 void mod_relay_backends_sweep(mod_relay_backends *b)
 {
     apr_array_header_t *old = NULL;
-    apr_time_t now = mod_relay_clock();
+    apr_time_t now = relay_clock();
     apr_pool_t *p;
     backend **at;
     int n;
@@ -184,7 +184,7 @@ static apr_status_t release(void *data)
 
     apr_thread_mutex_lock(be->all->mutex);
     be->refs--;
-    be->used = mod_relay_clock();
+    be->used = relay_clock();
     apr_thread_mutex_unlock(be->all->mutex);
     return APR_SUCCESS;
 }
@@ -312,7 +312,7 @@ mod_relay_backend *mod_relay_backend_acquire(request_rec *r, const mod_relay_req
     if (be) {
         be->refs++;
         be->doubted = 0;
-        be->used = mod_relay_clock();
+        be->used = relay_clock();
     }
     apr_thread_mutex_unlock(b->mutex);
     if (be)

@@ -7,7 +7,7 @@
  * The table lies in memory that all processes of httpd share, and nobody locks it. Each member is
  * read and written by itself, because all of this serves guesses: where two devices meet in one
  * place of the table, or two threads in one member, a connection is looked at for nothing, or a
- * request waits a little. Times are those of mod_relay_clock().
+ * request waits a little. Times are those of relay_clock().
  */
 #ifndef MOD_RELAY_DEVICES_H
 #define MOD_RELAY_DEVICES_H

@@ -46,7 +46,7 @@ static int has_said(ap_filter_t *f)
 
 static int says_in_time(ap_filter_t *f)
 {
-    apr_time_t until = mod_relay_clock() + PATIENCE, now;
+    apr_time_t until = relay_clock() + PATIENCE, now;
     struct pollfd device = {.events = POLLIN};
     apr_os_sock_t fd;
     int wakes;
@@ -55,7 +55,7 @@ static int says_in_time(ap_filter_t *f)
         return 1;
     device.fd = fd;
     for (wakes = 0; wakes < WAKES_MAX && !has_said(f); wakes++)
-        if ((now = mod_relay_clock()) >= until ||
+        if ((now = relay_clock()) >= until ||
             poll(&device, 1, (int)((until - now + 999) / 1000)) <= 0)
             return 0;
     return 1;

@@ -57,7 +57,7 @@ int mod_relay_owner_prepare(mod_relay_realm *realm, server_rec *s)
 /* One line in five seconds for a realm; visitors would fill the log. */
 static int may_warn(mod_relay_realm *realm)
 {
-    apr_uint32_t now = (apr_uint32_t)apr_time_sec(mod_relay_clock()) + WARN_EVERY_S;
+    apr_uint32_t now = (apr_uint32_t)apr_time_sec(relay_clock()) + WARN_EVERY_S;
     apr_uint32_t last = apr_atomic_read32(&realm->owner_warned);
 
     return now - last >= WARN_EVERY_S && apr_atomic_cas32(&realm->owner_warned, now, last) == last;

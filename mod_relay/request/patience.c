@@ -181,7 +181,7 @@ static int create_req(request_rec *r, request_rec *pr)
     if (!rr || !rr->patience)
         return DECLINED;
     rr->patience->asked = 1;
-    rr->sent = rr->upload ? mod_relay_clock() : 0;
+    rr->sent = rr->upload ? relay_clock() : 0;
     return OK;
 }
 

@@ -73,13 +73,13 @@ mod_relay_device *mod_relay_places_device(mod_relay_backend *be)
 
     if (!of->device || of->device->key != of->key)
         of->device =
-            mod_relay_devices_find(mod_relay_shared_get()->devices, of->key, mod_relay_clock());
+            mod_relay_devices_find(mod_relay_shared_get()->devices, of->key, relay_clock());
     return of->device;
 }
 
 void mod_relay_places_call(mod_relay_device *d)
 {
-    apr_time_t now = mod_relay_clock();
+    apr_time_t now = relay_clock();
 
     if (d->called && now - d->called < CALL_EVERY)
         return;
@@ -112,7 +112,7 @@ static int prepare(turn *t, mod_relay_request *rr)
 /* @return 0: the device has no connection for the request now */
 static int may_connect(turn *t)
 {
-    apr_time_t now = mod_relay_clock();
+    apr_time_t now = relay_clock();
     unsigned max = mod_relay_device_allows(t->device, now);
     int refused;
 
@@ -129,7 +129,7 @@ static int begin(turn *t)
 
 static int wait_a_moment(turn *t)
 {
-    apr_time_t now = mod_relay_clock(), moved = t->device->moved;
+    apr_time_t now = relay_clock(), moved = t->device->moved;
 
     if (now - t->turn.began >= URGENT_AFTER)
         t->device->urgent = now;
@@ -173,7 +173,7 @@ int mod_relay_places_wait(request_rec *r, mod_relay_request *rr)
     rr->r = r;
     rr->crowded = 0;
     if (!prepare(&t, rr) || rr->pinned || !t.device->limit ||
-        mod_relay_device_allows(t.device, mod_relay_clock()) == UINT_MAX)
+        mod_relay_device_allows(t.device, relay_clock()) == UINT_MAX)
         return OK;
     if (has_idle(&t) || may_connect(&t) || !begin(&t))
         return OK;
@@ -206,7 +206,7 @@ static int is_refused(int fd, const mod_relay_device *d, unsigned n, apr_time_t 
     char data[12];
 
     while (poll(&p, 1, POLL_MS) == 0) {
-        apr_time_t now = mod_relay_clock();
+        apr_time_t now = relay_clock();
 
         if (now - begun >= mod_relay_device_refuses_after(d, n, now))
             return 0;
@@ -232,7 +232,7 @@ static int connect_anew(apr_socket_t *csd, int fd)
 
 void mod_relay_places_learn(mod_relay_device *d, unsigned others, apr_interval_time_t moment)
 {
-    apr_time_t now = mod_relay_clock();
+    apr_time_t now = relay_clock();
     unsigned known = mod_relay_device_allows(d, now) == UINT_MAX ? d->proved : d->limit;
 
     /* One that is being closed counts for the device a little longer than here. Else it takes fewer
@@ -249,16 +249,16 @@ void mod_relay_places_learn(mod_relay_device *d, unsigned others, apr_interval_t
  */
 static int wait_for_another(turn *t, int fd, int *status)
 {
-    apr_interval_time_t moment = mod_relay_device_refuses_after(t->device, 1, mod_relay_clock());
+    apr_interval_time_t moment = mod_relay_device_refuses_after(t->device, 1, relay_clock());
     unsigned others;
 
     mod_relay_place_give(&t->rr->place);
-    t->device->wanted = mod_relay_clock();
+    t->device->wanted = relay_clock();
     mod_relay_places_call(t->device);
     /* Until all that came at the same time know whether they are refused. */
     apr_sleep(moment);
     others = mod_relay_places_count('+', t->device);
-    if (!others && mod_relay_device_is_away(t->device, mod_relay_clock()))
+    if (!others && mod_relay_device_is_away(t->device, relay_clock()))
         return 0; /* mod_proxy will find out the same */
     shutdown(fd, SHUT_RDWR);
     mod_relay_places_learn(t->device, others, moment);
@@ -283,7 +283,7 @@ int mod_relay_place_settle(mod_relay_request *rr, conn_rec *c, apr_socket_t *csd
     turn t;
 
     memset(how, 0, sizeof(*how));
-    how->begun = mod_relay_clock();
+    how->begun = relay_clock();
     if (!prepare(&t, rr) || apr_os_sock_get(&fd, csd) != APR_SUCCESS)
         return OK;
     if (!rr->place)
@@ -295,7 +295,7 @@ int mod_relay_place_settle(mod_relay_request *rr, conn_rec *c, apr_socket_t *csd
     cell = mod_relay_place_take('~', t.device, UINT_MAX, NULL);
     n = mod_relay_places_count('~', t.device);
     while (is_refused(fd, t.device, n, how->begun)) {
-        apr_time_t now = mod_relay_clock();
+        apr_time_t now = relay_clock();
 
         mod_relay_device_refuses(t.device, now - how->begun, now);
         if ((!waits && !(waits = begin(&t))) || !wait_for_another(&t, fd, &status) ||
@@ -305,7 +305,7 @@ int mod_relay_place_settle(mod_relay_request *rr, conn_rec *c, apr_socket_t *csd
         if ((status = mod_relay_owner_check(c, csd)) == HTTP_SERVICE_UNAVAILABLE)
             break;
         status = OK;
-        how->begun = mod_relay_clock();
+        how->begun = relay_clock();
     }
     mod_relay_place_give(&cell);
     if (waits)

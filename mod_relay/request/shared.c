@@ -54,12 +54,12 @@ const mod_relay_shared *mod_relay_shared_get(void)
 
 mod_relay_taken mod_relay_shared_take(const char *key, unsigned limit, unsigned *cell)
 {
-    return mod_relay_counts_take(shared.counts, row, key, limit, mod_relay_clock(), cell);
+    return mod_relay_counts_take(shared.counts, row, key, limit, relay_clock(), cell);
 }
 
 void mod_relay_shared_give(unsigned cell)
 {
-    mod_relay_counts_give(shared.counts, row, cell, mod_relay_clock());
+    mod_relay_counts_give(shared.counts, row, cell, relay_clock());
 }
 
 static void futex(int what, apr_uint32_t value)

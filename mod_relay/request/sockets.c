@@ -82,7 +82,7 @@ static void close_idle(mod_relay_socket *s, mod_relay_device *d, apr_time_t now)
 
 static void close_wanted(void)
 {
-    apr_time_t now = mod_relay_clock();
+    apr_time_t now = relay_clock();
     mod_relay_socket *s;
 
     pthread_mutex_lock(&lock);
@@ -138,7 +138,7 @@ static void let_go(mod_relay_request *rr)
         d = mod_relay_places_device(s->backend);
         apr_atomic_inc32(&of->idle);
         s->user = NULL;
-        now = s->idle_since = d->moved = mod_relay_clock();
+        now = s->idle_since = d->moved = relay_clock();
         if (is_for_others(s->backend, d, now))
             close_idle(s, d, now);
     }
@@ -199,7 +199,7 @@ int mod_relay_socket_take(mod_relay_socket *s, mod_relay_request *rr)
 void mod_relay_socket_answered(mod_relay_socket *s, apr_time_t sent)
 {
     mod_relay_device *d = mod_relay_places_device(s->backend);
-    apr_time_t now = mod_relay_clock();
+    apr_time_t now = relay_clock();
     unsigned n;
 
     s->answered = mod_relay_place_take('=', d, UINT_MAX, NULL);
@@ -214,18 +214,18 @@ void mod_relay_socket_failed(mod_relay_socket *s, int unread)
     unsigned n = mod_relay_places_count('+', d);
 
     if (unread && n > 1)
-        mod_relay_places_learn(d, n - 1, mod_relay_device_refuses_after(d, 1, mod_relay_clock()));
+        mod_relay_places_learn(d, n - 1, mod_relay_device_refuses_after(d, 1, relay_clock()));
     else if (s->unproved)
         mod_relay_device_refuses_later(d);
     else if (n > 1 && n > d->proved)
-        mod_relay_device_refuses(d, 0, mod_relay_clock());
-    d->freed = mod_relay_clock(); /* whatever it was, the next ones are looked at */
+        mod_relay_device_refuses(d, 0, relay_clock());
+    d->freed = relay_clock(); /* whatever it was, the next ones are looked at */
 }
 
 void mod_relay_socket_ended(mod_relay_socket *s)
 {
     mod_relay_device *d = mod_relay_places_device(s->backend);
-    apr_time_t now = mod_relay_clock();
+    apr_time_t now = relay_clock();
 
     pthread_mutex_lock(&lock);
     TAILQ_REMOVE(&all, s, entry);
@@ -257,7 +257,7 @@ void mod_relay_sockets_silent(const mod_relay_request *rr)
     if (!rr->socket || !rr->socket->unproved)
         return;
     d = mod_relay_places_device(rr->socket->backend);
-    d->silent = mod_relay_clock();
+    d->silent = relay_clock();
     mod_relay_places_call(d);
 }
 

@@ -16,7 +16,7 @@ int mod_relay_turn_begin(mod_relay_turn *turn, request_rec *r, const char *room,
     const mod_relay_shared *shared = mod_relay_shared_get();
 
     turn->r = r;
-    turn->began = mod_relay_clock();
+    turn->began = relay_clock();
     if (!shared || mod_relay_shared_take(room, room_max, &turn->cell) != MOD_RELAY_TAKEN)
         return 0;
     apr_atomic_inc32(&shared->tally->waited);
@@ -25,12 +25,12 @@ int mod_relay_turn_begin(mod_relay_turn *turn, request_rec *r, const char *room,
 
 int mod_relay_turn_wait(mod_relay_turn *turn, apr_time_t quiet_until)
 {
-    apr_time_t now = mod_relay_clock(), before = now;
+    apr_time_t now = relay_clock(), before = now;
 
     if (now - turn->began >= ALL_MAX || now >= quiet_until)
         return 0;
     apr_sleep(MOMENT);
-    now = mod_relay_clock();
+    now = relay_clock();
     return (now - turn->began) / LOOK_EVERY == (before - turn->began) / LOOK_EVERY ||
            !mod_relay_visitor_has_left(turn->r);
 }

@@ -49,7 +49,7 @@ static apr_interval_time_t limit_of(const upload *u)
 static apr_status_t on_read(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mode_t mode,
                             apr_read_type_e block, apr_off_t readbytes)
 {
-    apr_time_t before = mod_relay_clock();
+    apr_time_t before = relay_clock();
     apr_status_t rv = ap_get_brigade(f->next, bb, mode, block, readbytes);
     upload *u = f->ctx;
 
@@ -58,7 +58,7 @@ static apr_status_t on_read(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mod
 
         apr_brigade_length(bb, 0, &length);
         u->bytes += length > 0 ? length : 0;
-        u->moved = mod_relay_clock();
+        u->moved = relay_clock();
         u->waited += u->moved - before;
         if (u->waited <= limit_of(u) + apr_time_from_sec(u->bytes / BYTES_PER_SECOND))
             return APR_SUCCESS;
@@ -69,7 +69,7 @@ static apr_status_t on_read(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mod
     else if (APR_STATUS_IS_TIMEUP(rv))
         u->rr->stalled = u->r->server->timeout;
     else if ((rv == APR_SUCCESS || APR_STATUS_IS_EAGAIN(rv)) &&
-             mod_relay_clock() - u->moved > limit_of(u)) {
+             relay_clock() - u->moved > limit_of(u)) {
         u->rr->stalled = limit_of(u);
         rv = APR_TIMEUP;
     }
@@ -86,7 +86,7 @@ void mod_relay_upload_begin(request_rec *r, mod_relay_request *rr)
     u = rr->upload = apr_pcalloc(r->pool, sizeof(*u));
     u->r = r;
     u->rr = rr;
-    u->moved = mod_relay_clock();
+    u->moved = relay_clock();
     for (f = r->input_filters; f && ap_cstr_casecmp(f->frec->name, "reqtimeout"); f = f->next)
         ;
     if (f) {

@@ -83,7 +83,7 @@ static int takes(const mod_relay_request *rr, const mod_relay_habits *h, apr_tim
 /* The device has closed a connection that it had no request on, or that one was under way to. */
 static void note_closing(wire *w, mod_relay_request *rr)
 {
-    apr_time_t now = mod_relay_clock();
+    apr_time_t now = relay_clock();
     apr_interval_time_t unused = now - w->unused_since;
     mod_relay_habits *h = w->habits;
 
@@ -108,7 +108,7 @@ static void take(wire *w, mod_relay_request *rr)
 /* mod_proxy looks whether a pooled connection is still there. @return 0: not for this request */
 static int on_check(wire *w, mod_relay_request *rr)
 {
-    apr_time_t now = mod_relay_clock();
+    apr_time_t now = relay_clock();
 
     take(w, rr);
     w->unused = now - w->unused_since;
@@ -225,11 +225,11 @@ static void on_first_read(ap_filter_t *f, apr_status_t rv, const apr_bucket_brig
     }
     if (has_begun(w, rv, bb)) {
         f->c->keepalive = w->keepalive;
-        w->unused_since = mod_relay_clock();
+        w->unused_since = relay_clock();
         let_go(w);
     }
     else if (w->answers && APR_STATUS_IS_TIMEUP(rv) && block == APR_BLOCK_READ && !w->frames) {
-        w->habits->lost = mod_relay_clock(); /* perhaps it reads no second request; never again */
+        w->habits->lost = relay_clock(); /* perhaps it reads no second request; never again */
     }
     else if (w->answers && has_closed(rv, bb, block)) {
         note_closing(w, w->rr);
@@ -276,7 +276,7 @@ static apr_status_t on_read(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mod
     if (w->rr && !is_check)
         on_first_read(f, rv, bb, block);
     else if (mode == AP_MODE_READBYTES)
-        w->unused_since = mod_relay_clock();
+        w->unused_since = relay_clock();
     return rv;
 }
 

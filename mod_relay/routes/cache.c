@@ -54,7 +54,7 @@ void mod_relay_cache_create(mod_relay_cache **out, apr_pool_t *p)
     }
     c->link = MOD_RELAY_LINK_DOWN;
     apr_thread_mutex_create(&c->link_mutex, APR_THREAD_MUTEX_DEFAULT, p);
-    c->down_since = mod_relay_clock();
+    c->down_since = relay_clock();
     *out = c;
 }
 
@@ -74,7 +74,7 @@ static entry *make_entry(const char *name, const relay_route *route, const char 
     if (!e)
         return NULL;
     relay_route_pack(&e->packed, from);
-    e->read = mod_relay_clock();
+    e->read = relay_clock();
     e->dies = route ? e->read + route->lives : 0;
     e->gone = route || !gone ? NULL : strcmp(gone, "closed") == 0 ? "closed" : "expired";
     return e;
@@ -130,7 +130,7 @@ static apr_interval_time_t down_for(mod_relay_cache *c)
     apr_interval_time_t span;
 
     apr_thread_mutex_lock(c->link_mutex);
-    span = mod_relay_clock() - c->down_since;
+    span = relay_clock() - c->down_since;
     apr_thread_mutex_unlock(c->link_mutex);
     return span;
 }
@@ -144,7 +144,7 @@ static apr_interval_time_t down_for(mod_relay_cache *c)
 static apr_status_t get(part *t, const char *name, apr_interval_time_t max_age, int redis_answers,
                         relay_route *route, const char **gone, apr_pool_t *p)
 {
-    apr_time_t now = mod_relay_clock();
+    apr_time_t now = relay_clock();
     const entry *e = apr_hash_get(t->routes, name, APR_HASH_KEY_STRING);
 
     if (e && now >= e->dies) {

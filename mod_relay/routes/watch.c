@@ -52,7 +52,7 @@ static int is_stopping(mod_relay_watch *w)
 
 static void tick_when_due(mod_relay_watch *w)
 {
-    apr_time_t now = mod_relay_clock();
+    apr_time_t now = relay_clock();
 
     if (now - w->ticked >= TICK_EVERY) {
         w->ticked = now;
@@ -63,11 +63,11 @@ static void tick_when_due(mod_relay_watch *w)
 /* Sleeps, but not over a stop or a tick. */
 static void pause_for(mod_relay_watch *w, apr_interval_time_t span)
 {
-    apr_time_t until = mod_relay_clock() + span;
+    apr_time_t until = relay_clock() + span;
 
-    while (!is_stopping(w) && mod_relay_clock() < until) {
+    while (!is_stopping(w) && relay_clock() < until) {
         struct pollfd fd = {w->wake, POLLIN, 0};
-        apr_interval_time_t left = until - mod_relay_clock();
+        apr_interval_time_t left = until - relay_clock();
 
         poll(&fd, 1, (int)(apr_time_as_msec(left < TICK_EVERY ? left : TICK_EVERY)) + 1);
         tick_when_due(w);
@@ -190,7 +190,7 @@ static apr_status_t connect_any(mod_relay_watch *w, const char **why)
 static int replica_is_back(mod_relay_watch *w)
 {
     const relay_config *cfg = w->relay;
-    apr_time_t now = mod_relay_clock();
+    apr_time_t now = relay_clock();
     redisContext *c = NULL;
     int back;
 
@@ -231,7 +231,7 @@ static int receive(mod_relay_watch *w)
 {
     if (redisBufferRead(w->sub) != REDIS_OK)
         return 0;
-    w->heard = mod_relay_clock();
+    w->heard = relay_clock();
     return mod_relay_changes_read(w->sub->reader, &w->changes);
 }
 
@@ -248,7 +248,7 @@ static int serves(mod_relay_watch *w)
 /* @return 0 when one of the connections is dead or has not answered in time */
 static int ping(mod_relay_watch *w)
 {
-    apr_time_t now = mod_relay_clock();
+    apr_time_t now = relay_clock();
     int flushed = 0;
 
     if (now - w->pinged < PING_EVERY)
@@ -268,7 +268,7 @@ static int ping(mod_relay_watch *w)
  * stop. @return whether it was another server */
 static int follow(mod_relay_watch *w)
 {
-    w->heard = w->pinged = w->tried = mod_relay_clock();
+    w->heard = w->pinged = w->tried = relay_clock();
     while (!is_stopping(w)) {
         struct pollfd fds[] = {{w->sub->fd, POLLIN, 0}, {w->wake, POLLIN, 0}};
 

@@ -97,7 +97,7 @@ static void set_low_water(int fd, int bytes)
 static int wait_here(int fd, apr_time_t until)
 {
     struct pollfd pfd = {fd, POLLIN, 0};
-    apr_interval_time_t left = until - mod_relay_clock();
+    apr_interval_time_t left = until - relay_clock();
 
     return left > 0 && poll(&pfd, 1, (int)apr_time_as_msec(left) + 1) > 0;
 }
@@ -169,7 +169,7 @@ static int hand_over(conn_rec *c, int fd, const mod_relay_server *conf)
 static protocol look(conn_rec *c, int fd, const mod_relay_server *conf, int *waits)
 {
     apr_time_t until =
-        mod_relay_clock() +
+        relay_clock() +
         (SILENCE_MAX < c->base_server->timeout ? SILENCE_MAX : c->base_server->timeout);
     protocol what;
     int needed = 1;

@@ -140,7 +140,7 @@ static waiter *oldest_of(const source *from)
 
 static void report(void)
 {
-    apr_time_t now = mod_relay_clock();
+    apr_time_t now = relay_clock();
 
     if (!all.let_go || now - all.reported < REPORT_EVERY)
         return;
@@ -216,7 +216,7 @@ int mod_relay_waiting_begin(conn_rec *c, int fd, const mod_relay_server *conf,
                             apr_interval_time_t patience)
 {
     waiter *w = waiter_of(c);
-    apr_time_t until = mod_relay_clock() + patience;
+    apr_time_t until = relay_clock() + patience;
 
     if (w)
         go_on(w, until);
@@ -267,7 +267,7 @@ void mod_relay_waiting_end(conn_rec *c)
 
 static void sleep_until(apr_time_t when)
 {
-    apr_interval_time_t left = when - mod_relay_clock();
+    apr_interval_time_t left = when - relay_clock();
     struct timespec until;
 
     clock_gettime(CLOCK_MONOTONIC, &until);
@@ -296,7 +296,7 @@ static void *watch(void *data)
 {
     pthread_mutex_lock(&all.mutex);
     while (!all.stopping) {
-        apr_time_t now = mod_relay_clock();
+        apr_time_t now = relay_clock();
 
         if (now >= all.due)
             look_after(now);

@@ -68,7 +68,7 @@ static void look(unsigned n, apr_pool_t *p)
         name = apr_psprintf(p, "unknown-%u", n);
     pthread_mutex_lock(&state.mutex);
     expected = state.port[n % NAMES];
-    settled = n % 7 && mod_relay_clock() - state.since[n % NAMES] > STALE_MAX;
+    settled = n % 7 && relay_clock() - state.since[n % NAMES] > STALE_MAX;
     pthread_mutex_unlock(&state.mutex);
     rv = mod_relay_lookup(lookups, &conf, name, &route, &gone, p);
     pthread_mutex_lock(&state.mutex);
@@ -145,7 +145,7 @@ static int change(relay_store *s, unsigned n, unsigned port, apr_pool_t *p)
     done = port ? run(s, 14, set, p) && run(s, 3, live, p) : run(s, 2, del, p);
     pthread_mutex_lock(&state.mutex);
     state.port[n] = port;
-    state.since[n] = mod_relay_clock();
+    state.since[n] = relay_clock();
     pthread_mutex_unlock(&state.mutex);
     return done;
 }
@@ -154,13 +154,13 @@ static int writer(relay_store *s, apr_interval_time_t span, apr_pool_t *p)
 {
     const char *cut[] = {"CLIENT", "KILL", "TYPE", "pubsub"}, *flush[] = {"FLUSHDB"};
     const char *cut_all[] = {"CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"};
-    apr_time_t until = mod_relay_clock() + span;
+    apr_time_t until = relay_clock() + span;
     unsigned i, n, seed = 1;
     apr_pool_t *sub;
     int done = 1;
 
     apr_pool_create(&sub, p);
-    for (i = 0; done && mod_relay_clock() < until; i++) {
+    for (i = 0; done && relay_clock() < until; i++) {
         n = (unsigned)rand_r(&seed) % (NAMES / 2) * 2; /* the odd names stay as they are for long */
         done = change(s, n, rand_r(&seed) % 5 ? 10000 + i % 40000 : 0, sub);
         if (i % 20 == 0)

@@ -1,10 +1,10 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-#include "mod_relay.h"
+#include "relay_clock.h"
 
 #include <time.h>
 
-apr_time_t mod_relay_clock(void)
+apr_time_t relay_clock(void)
 {
     struct timespec ts;
 
