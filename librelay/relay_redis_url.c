@@ -2,36 +2,15 @@
 
 #include "config.h"
 #include "relay_redis_url.h"
+#include "relay_text.h"
 
 #include <apr_lib.h>
 #include <arpa/inet.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define REDIS_PORT 6379
 #define SENTINEL_PORT 26379
 #define SENTINEL_NAME_MAX 64
-
-/* Decodes %XX in place; returns 0 on a bad escape or an escaped NUL. */
-static int unescape(char *s)
-{
-    char *w = s, hex[3] = {0};
-
-    for (; *s; s++, w++) {
-        *w = *s;
-        if (*s != '%')
-            continue;
-        if (!apr_isxdigit(s[1]) || !apr_isxdigit(s[2]))
-            return 0;
-        hex[0] = s[1];
-        hex[1] = s[2];
-        if ((*w = (char)strtol(hex, NULL, 16)) == '\0')
-            return 0;
-        s += 2;
-    }
-    *w = '\0';
-    return 1;
-}
 
 static int read_int(const char *text, int max, int *out)
 {
@@ -57,7 +36,7 @@ static const char *cut_login(relay_redis_url *u, char **rest)
     if ((colon = strchr(*rest, ':')) == NULL)
         return "write user:password@ or :password@ before the host";
     *colon = '\0';
-    if (!unescape(*rest) || !unescape(colon + 1))
+    if (!relay_text_unescape(*rest) || !relay_text_unescape(colon + 1))
         return "the login has a bad % escape";
     u->user = **rest ? *rest : NULL;
     u->password = colon + 1;
@@ -126,7 +105,7 @@ static const char *parse_tcp(relay_redis_url *u, const char *scheme, char *rest,
     return NULL;
 }
 
-static int is_address(const char *host)
+int relay_redis_is_address(const char *host)
 {
     unsigned char room[sizeof(struct in6_addr)];
 
@@ -149,7 +128,7 @@ static const char *cut_sentinels(relay_redis_url *u, char *rest)
         s->port = SENTINEL_PORT;
         if ((wrong = cut_host(&s->host, &s->port, rest)) != NULL)
             return wrong;
-        if (!is_address(s->host))
+        if (!relay_redis_is_address(s->host))
             return "give each sentinel by its IP address: nobody can wait for a name server while "
                    "something fails";
     }

@@ -42,6 +42,9 @@ typedef struct relay_redis_url {
 apr_status_t relay_redis_url_parse(relay_redis_url **out, const char *text, apr_pool_t *p,
                                    const char **why);
 
+/** Whether a host is given by its address, so that no name has to be looked up. */
+int relay_redis_is_address(const char *host);
+
 /** A copy, all of which is in pool p. */
 relay_redis_url *relay_redis_url_copy(const relay_redis_url *url, apr_pool_t *p);
 

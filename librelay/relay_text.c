@@ -2,6 +2,9 @@
 
 #include "relay_text.h"
 
+#include <apr_lib.h>
+#include <stdlib.h>
+
 /* How many bytes a character has, by its first; 0 for a byte that none begins with. */
 static int length(unsigned char first)
 {
@@ -58,4 +61,24 @@ int relay_text_is_utf8(const char *text)
 int relay_text_is_plain(const char *text)
 {
     return check(text, 1);
+}
+
+int relay_text_unescape(char *text)
+{
+    char *w = text, hex[3] = {0};
+
+    for (; *text; text++, w++) {
+        *w = *text;
+        if (*text != '%')
+            continue;
+        if (!apr_isxdigit(text[1]) || !apr_isxdigit(text[2]))
+            return 0;
+        hex[0] = text[1];
+        hex[1] = text[2];
+        if ((*w = (char)strtol(hex, NULL, 16)) == '\0')
+            return 0;
+        text += 2;
+    }
+    *w = '\0';
+    return 1;
 }

@@ -19,6 +19,9 @@ int relay_text_decode(const char *text, unsigned long *code);
  * line and paragraph separators, and what turns the direction of the text around it. */
 int relay_text_is_harmful(unsigned long code);
 
+/** Decodes the %XX of a URL in place. @return whether all are right, and none is a NUL */
+int relay_text_unescape(char *text);
+
 /** Whether the whole text is UTF-8. */
 int relay_text_is_utf8(const char *text);
 

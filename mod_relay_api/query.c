@@ -10,29 +10,13 @@
 
 #define QUERY_MAX 2000
 
-static int digit(char c)
-{
-    return apr_isdigit(c) ? c - '0' : (c | 0x20) - 'a' + 10;
-}
-
-/* Decodes in place; a `+` is a blank, as forms have it. @return whether it could be read */
+/* A `+` is a blank, as forms have it. @return whether it could be read */
 static int decode(char *text)
 {
-    char *to = text;
-
-    for (; *text; text++, to++) {
-        *to = *text == '+' ? ' ' : *text;
-        if (*text != '%')
-            continue;
-        if (!apr_isxdigit(text[1]) || !apr_isxdigit(text[2]))
-            return 0;
-        *to = (char)(digit(text[1]) << 4 | digit(text[2]));
-        if (!*to)
-            return 0;
-        text += 2;
-    }
-    *to = '\0';
-    return 1;
+    for (char *c = text; *c; c++)
+        if (*c == '+')
+            *c = ' ';
+    return relay_text_unescape(text);
 }
 
 static int is_known(const char *name, const char *known)

@@ -46,20 +46,12 @@ static void on_resolved(int error, struct evutil_addrinfo *found, void *arg)
     p->fn(p->arg, text, *text ? NULL : "the host name cannot be resolved");
 }
 
-static int is_address(const char *host)
-{
-    unsigned char room[16];
-
-    return evutil_inet_pton(AF_INET, host, room) == 1 ||
-           evutil_inet_pton(AF_INET6, host, room) == 1;
-}
-
 static void resolve(place *p)
 {
     struct evutil_addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
     const relay_redis_url *url = place_url(p);
 
-    if (url->unix_path || is_address(url->host)) {
+    if (url->unix_path || relay_redis_is_address(url->host)) {
         p->fn(p->arg, url->host, NULL);
         return;
     }
