@@ -92,17 +92,6 @@ static int problem(api_call *c, api_problem_kind kind, const char *member, const
     return write_json(c, problems[kind].status, "application/problem+json", json);
 }
 
-int api_problem(api_call *c, api_problem_kind kind, const char *fmt, ...)
-{
-    va_list ap;
-    int rv;
-
-    va_start(ap, fmt);
-    rv = problem(c, kind, NULL, NULL, apr_pvsprintf(c->p, fmt, ap));
-    va_end(ap);
-    return rv;
-}
-
 int api_problem_of(api_call *c, api_problem_kind kind, const char *member, const char *fmt, ...)
 {
     va_list ap;

@@ -37,13 +37,15 @@ int api_answer_nothing(api_call *c);
 /** Answers with a text of a type of its own. */
 int api_answer_as(api_call *c, const char *type, const char *text);
 
-/** Answers with a problem and logs it. @return OK for httpd */
-int api_problem(api_call *c, api_problem_kind kind, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
-
-/** The same with one more member: which of the request's members or parameters is wrong. */
+/**
+ * Answers with a problem and logs it.
+ * @param member which of the request's members or parameters is wrong, or NULL
+ * @return OK for httpd
+ */
 int api_problem_of(api_call *c, api_problem_kind kind, const char *member, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
+
+#define api_problem(c, kind, ...) api_problem_of(c, kind, NULL, __VA_ARGS__)
 
 /** The problem that librelay's error means. */
 int api_problem_why(api_call *c, apr_status_t rv, const char *why);
