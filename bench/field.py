@@ -139,6 +139,16 @@ class Field:
             f.writelines(line + "\n" for line in lines)
         return path
 
+    def grants(self, name, tunnels):
+        """A file with what relay-authkeys would answer for these tunnels' keys."""
+        lines = []
+        for tunnel in tunnels:
+            with open(f"{tunnel['bundle']}/id_relay.pub") as f:
+                lines.append(
+                    f'restrict,port-forwarding,permitlisten="{tunnel["routes"][0]["listen"]}" '
+                    f'{f.read().strip()}')
+        return self.authorized_keys(name, lines)
+
     # --- sides
 
     def sshd_roots(self):

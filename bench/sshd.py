@@ -2,6 +2,7 @@
 """An sshd of a bench's own, and two things that are set on an sshd from outside."""
 import ctypes
 import os
+import re
 import socket
 import subprocess
 
@@ -41,6 +42,14 @@ def set_nodelay(pid, port):
 def merge_memory():
     """For preexec: the program that follows, and all below it, takes part in samepage merging."""
     ctypes.CDLL(None).prctl(PR_SET_MEMORY_MERGE, 1, 0, 0, 0)
+
+
+def without(config, *more):
+    """sshd_config without the lines that an Sshd has of its own, ROOM among them, and those whose
+    names match."""
+    names = "|".join(
+        ("Port", "ListenAddress", "HostKey", "PidFile", "MaxStartups", r"PerSource\w+", *more))
+    return re.sub(rf"^({names}) .*\n", "", config, flags=re.M)
 
 
 class Sshd:

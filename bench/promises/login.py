@@ -3,7 +3,6 @@
 file. Then many logins at once, of clients that take no CPU worth counting (sshdevices.c). And the
 cost of relay-authkeys itself, against /bin/true."""
 import os
-import re
 import subprocess
 import time
 
@@ -11,7 +10,7 @@ from device import nginx_device
 from field import Field
 from lib import RigError, listeners, wait_for
 from measure import Result, interleaved, say
-from sshd import ROOM, Sshd
+from sshd import ROOM, Sshd, without
 from sshdevices import SshDevices
 
 AT_ONCE = 24
@@ -23,17 +22,8 @@ def static_copy(field, tunnels):
     rig = field.rig
     with open(f"{rig.dir}/etc/sshd_config") as f:
         config = f.read()
-    config = re.sub(
-        r"^(Port|ListenAddress|HostKey|PidFile|AuthorizedKeys\w*|MaxStartups|PerSource\w+) .*\n",
-        "",
-        config,
-        flags=re.M)
-    lines = []
-    for tunnel in tunnels:
-        with open(f"{tunnel['bundle']}/id_relay.pub") as f:
-            lines.append(f'restrict,port-forwarding,permitlisten="{tunnel["routes"][0]["listen"]}" '
-                         f'{f.read().strip()}')
-    keys = field.authorized_keys("login_authorized_keys", lines)
+    config = without(config, r"AuthorizedKeys\w+")
+    keys = field.grants("login_authorized_keys", tunnels)
     return Sshd(field, "login", ROOM + config + f"AuthorizedKeysFile {keys}\n")
 
 

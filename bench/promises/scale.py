@@ -20,7 +20,7 @@ from field import Field
 from lib import RigError, keeper, listeners, wait_for
 from machine import Cgroup, Merging, Setting, drop_caches, ksm_passes
 from measure import Result, say
-from sshd import ROOM, Sshd, merge_memory, set_nodelay
+from sshd import ROOM, Sshd, merge_memory, set_nodelay, without
 from sshdevices import SshDevices
 
 MERGED, STOCK, HANDED = "listening -r, merging", "listening, re-exec", "handed off"
@@ -74,10 +74,7 @@ class Way:
                 self.cgroup.enter(self.pid)
             return
         with open(f"{field.rig.dir}/etc/sshd_config") as f:
-            config = re.sub(r"^(Port|ListenAddress|HostKey|PidFile|MaxStartups|PerSource\w+) .*\n",
-                            "",
-                            f.read(),
-                            flags=re.M)
+            config = without(f.read())
         self.sshd = Sshd(field, "scale", ROOM + config, ("-r", ) if name == MERGED else (),
                          self._prepare)
         self.port, self.pid = self.sshd.port, self.sshd.pid

@@ -13,7 +13,7 @@ from field import Field
 from lib import RigError, keeper, listeners, wait_for
 from measure import Result, interleaved, say
 from sshdevices import SshDevices
-from sshd import ROOM, Sshd
+from sshd import ROOM, Sshd, without
 
 FILE = "stock sshd, static file"
 HELPER, HANDED = "mod_relay, listening sshd", "mod_relay, handed off"
@@ -129,17 +129,8 @@ def ways(field, tunnels):
     rig = field.rig
     with open(f"{rig.dir}/etc/sshd_config") as f:
         config = f.read()
-    base = re.sub(
-        r"^(Port|ListenAddress|HostKey|PidFile|AuthorizedKeys\w+|MaxStartups|PerSource\w+) .*\n",
-        "",
-        config,
-        flags=re.M)
-    lines = []
-    for tunnel in tunnels:
-        with open(f"{tunnel['bundle']}/id_relay.pub") as f:
-            lines.append(f'restrict,port-forwarding,permitlisten="{tunnel["routes"][0]["listen"]}" '
-                         f'{f.read().strip()}')
-    keys = field.authorized_keys("storm_authorized_keys", lines)
+    base = without(config, r"AuthorizedKeys\w+")
+    keys = field.grants("storm_authorized_keys", tunnels)
     command = "".join(re.findall(r"^AuthorizedKeys(?:Command|CommandUser|File) .*\n", config, re.M))
     file = Sshd(field, "storm-file", ROOM + base + f"AuthorizedKeysFile {keys}\n")
     helper = Sshd(field, "storm-helper", ROOM + base + command)
