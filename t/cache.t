@@ -306,6 +306,7 @@ class LateRig(Rig):
     """httpd's questions to Redis are answered at once, as ever; but it hears of changes late."""
     LATE = 0.8
     NEWS = (b"__redis__:invalidate", )  # said on a connection that brings news, not answers
+    deaf = False  # while it is set nobody may ask for news
 
     def _start_httpd(self):
         door = socket.socket(socket.AF_UNIX)
@@ -333,6 +334,8 @@ class LateRig(Rig):
             while data := source.recv(65536):
                 if any(word in data for word in self.NEWS):
                     subscribed.set()
+                    if self.deaf:
+                        break
                 if source is redis and subscribed.is_set():
                     time.sleep(self.LATE)
                 to.sendall(data)
@@ -372,6 +375,53 @@ def late_news():
     tap.is_({rig.get(brief)[0]
              for _ in range(5)}, {410}, "late news: one that was not extended has ended at once")
     tap.is_(rig.stop(), [], "the rig with late news ends cleanly")
+
+
+class DeafRig(LateRig):
+    LATE = 0
+
+
+@test
+def no_news():
+    """Redis answers, but the link is not back yet: what had ended may be open again since."""
+    rig = DeafRig(vhost=SERVER_STATUS, httpd_conf=ONE_CHILD)
+    rig.expect(r"RLY111 no link to Redis")
+    device = rig.device("nas")
+
+    def link(state):
+        wait_for(lambda: rig.server_status()["RelayLink"] == state, f"the link is {state}", 20)
+
+    def ended(how):
+        """A tunnel that httpd knows and that has ended, or is about to."""
+        tunnel = rig.open(device.url, ttl="1h" if how == "closed" else "2s")
+        rig.connect(tunnel)
+        rig.get(tunnel)
+        if how == "closed":
+            rig.rly("close", tunnel["id"])
+        if how != "about to expire":
+            tap.is_(rig.status_after(tunnel, timeout=4), 410, f"no news: {how}")
+        return tunnel
+
+    for how in ("closed", "expired", "about to expire", "about to expire, and extended"):
+        link("up")
+        tunnel = ended(how.partition(",")[0])
+        end = time.monotonic() + 2
+        rig.deaf = True
+        rig.redis("CLIENT", "KILL", "TYPE", "pubsub")
+        link("down")
+        if "extended" in how:
+            rig.rly("extend", "-t", "1h", tunnel["id"])
+        if "about" in how:
+            time.sleep(max(0, end - time.monotonic()))
+        if "extended" not in how:
+            tap.is_(rig.get(tunnel)[0], 410, f"no news: {how}: 410")
+            tunnel = rig.open(device.url, name=tunnel["routes"][0]["name"])
+            rig.connect(tunnel)
+        tap.is_({rig.get(tunnel)[0]
+                 for _ in range(3)}, {200}, f"no news: {how}: open again at once")
+        rig.deaf = False
+    link("up")
+    tap.is_(rig.stop(), [], "the rig without news ends cleanly")
 
 
 class SlowRig(LateRig):

@@ -67,7 +67,7 @@ def check_space(space):
     tap.ok(
         not world.judge.wrong,
         f"{space}: {answers.total()} answers, each from the right device or the right error page",
-        "\n".join(world.judge.wrong[:20]))
+        "\n".join([*world.judge.wrong[:20], world.recent_faults()]))
     for status in (200, 404, 410, 503):
         tap.ok(answers[status] >= 10, f"{space}: among them {status}s", answers)
     tap.ok(

@@ -138,10 +138,11 @@ static apr_interval_time_t down_for(mod_relay_cache *c)
 /* ---- what lookup.c asks */
 
 /*
- * A route that has ended may have been extended. While Redis answers it is asked again; else the
- * route is over.
+ * A route that has ended may have been extended, and any name may have been opened since. So while
+ * the link is up an end is asked for once more; while it is down Redis may be back before the link
+ * is, and only whoever asked it in vain goes by what was known.
  */
-static apr_status_t get(part *t, const char *name, apr_interval_time_t max_age, int redis_answers,
+static apr_status_t get(part *t, const char *name, apr_interval_time_t max_age, int linked, int away,
                         relay_route *route, const char **gone, apr_pool_t *p)
 {
     apr_time_t now = relay_clock();
@@ -149,7 +150,7 @@ static apr_status_t get(part *t, const char *name, apr_interval_time_t max_age, 
 
     if (e && now >= e->dies) {
         *gone = "expired";
-        return redis_answers ? APR_EAGAIN : RELAY_EGONE;
+        return away ? RELAY_EGONE : APR_EAGAIN;
     }
     if (e && now - e->read < max_age) {
         relay_route_unpack(route, &e->packed, p);
@@ -157,11 +158,11 @@ static apr_status_t get(part *t, const char *name, apr_interval_time_t max_age, 
         return APR_SUCCESS;
     }
     if (e || (e = apr_hash_get(t->absent, name, APR_HASH_KEY_STRING)) == NULL ||
-        now - e->read >= ABSENT_TTL)
+        now - e->read >= ABSENT_TTL || !(linked || away))
         return APR_EAGAIN;
     if ((*gone = e->gone) != NULL)
         return RELAY_EGONE;
-    return redis_answers ? RELAY_ENOTFOUND : APR_EAGAIN;
+    return away ? APR_EAGAIN : RELAY_ENOTFOUND;
 }
 
 apr_status_t mod_relay_cache_get(mod_relay_cache *c, const char *name, const mod_relay_server *conf,
@@ -170,20 +171,20 @@ apr_status_t mod_relay_cache_get(mod_relay_cache *c, const char *name, const mod
     part *t = part_of(c, name);
     mod_relay_link link = mod_relay_cache_link(c);
     apr_interval_time_t max_age = conf->cache_ttl;
-    int redis_answers = link == MOD_RELAY_LINK_UP && !away;
+    int linked = link == MOD_RELAY_LINK_UP;
     apr_status_t rv;
 
     if (link == MOD_RELAY_LINK_UNTRACKED)
         return APR_EAGAIN;
-    if (!redis_answers) {
-        apr_interval_time_t unsure = link == MOD_RELAY_LINK_UP ? 0 : down_for(c);
+    if (!linked || away) {
+        apr_interval_time_t unsure = linked ? 0 : down_for(c);
 
         max_age = unsure < conf->stale_max ? FOR_EVER : 0;
         if (away && !max_age)
             return APR_EAGAIN;
     }
     apr_thread_mutex_lock(t->mutex);
-    rv = get(t, name, max_age, redis_answers, route, gone, p);
+    rv = get(t, name, max_age, linked, away, route, gone, p);
     apr_thread_mutex_unlock(t->mutex);
     return rv;
 }

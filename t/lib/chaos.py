@@ -463,6 +463,10 @@ class World:
     def calm(self, start, end):
         return not any(a <= end and start <= b for a, b, _ in self.happened[-20:])
 
+    def recent_faults(self):
+        spans = (f"{what} {start:.3f}-{end:.3f}" for start, end, what in self.happened)
+        return "faults: " + ", ".join(spans)
+
     def after(self, start, end):
         return " and a fault" if self.rlyd_away(start, end) else ""
 
