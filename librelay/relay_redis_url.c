@@ -1,7 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-#include "config.h"
 #include "relay_redis_url.h"
+#include "relay_libssl.h"
 #include "relay_text.h"
 
 #include <apr_lib.h>
@@ -158,14 +158,6 @@ static const char *parse_sentinel(relay_redis_url *u, const char *scheme, char *
     return cut_sentinels(u, rest);
 }
 
-#ifdef HAVE_HIREDIS_SSL
-static const char *const no_tls = NULL;
-#else
-static const char *const no_tls =
-    "rediss:// and sentinels:// need hiredis 1.0 or later with TLS; this build has none. Use a "
-    "Unix socket, or a TLS tunnel";
-#endif
-
 static const struct {
     const char *scheme;
     int tls;
@@ -177,7 +169,7 @@ static const struct {
 
 static const char *parse(relay_redis_url *u, const char *text, apr_pool_t *p)
 {
-    const char *end = strstr(text, "://");
+    const char *end = strstr(text, "://"), *wrong;
     unsigned i;
 
     for (i = 0; end && i < sizeof(schemes) / sizeof(schemes[0]); i++) {
@@ -186,8 +178,9 @@ static const char *parse(relay_redis_url *u, const char *text, apr_pool_t *p)
         if (len != (size_t)(end - text) || strncmp(text, schemes[i].scheme, len))
             continue;
         u->tls = schemes[i].tls;
-        if (u->tls && no_tls)
-            return no_tls;
+        wrong = u->tls ? relay_libssl_load(p) : NULL;
+        if (wrong)
+            return wrong;
         return schemes[i].parse(u, schemes[i].scheme, apr_pstrdup(p, end + 3), p);
     }
     return "write unix:///path/to/socket, redis://user:password@host:port/db or "

@@ -36,7 +36,7 @@ typedef struct relay_redis_url {
  * Parses unix:///path[?db=N], unix://user:password@/path,
  * redis://[[user]:password@]host[:port][/db], and
  * sentinel://[[user]:password@]address[:port],…/name[/db]. rediss:// and sentinels:// are the same
- * by TLS, and refused with a message when this build's hiredis has none.
+ * by TLS, and refused with a message when hiredis's TLS cannot be loaded (relay_libssl.h).
  * @return APR_SUCCESS, or RELAY_EINPUT with *why
  */
 apr_status_t relay_redis_url_parse(relay_redis_url **out, const char *text, apr_pool_t *p,

@@ -84,6 +84,42 @@ def build():
 
 
 @test
+def only_where_asked_for(build):
+    """OpenSSL is not loaded where no URL needs it: relay-authkeys runs twice a login."""
+    rig = OtherRedis()
+    for name in ("relay-authkeys", "relayrewrite"):
+        tap.unlike(
+            run(["ldd", rig.program(name)]).stdout, r"lib(ssl|crypto|hiredis_ssl)\.so",
+            f"{name} is linked with no TLS")
+    if build:
+        loaded_and_missing(rig)
+    rig.stop()
+
+
+def loaded_and_missing(rig):
+    note = run(["readelf", "-p", ".note.dlopen", rig.program("relay-authkeys")]).stdout
+    library = re.search(r'"soname":\["(libhiredis_ssl[^"]*)"\]', note)[1]
+    argv = [
+        rig.program("relay-authkeys"), "-c", rig.conf, "relay", f"SHA256:{'A' * 43}", "ssh-ed25519",
+        "none"
+    ]
+    said = run(argv, check=False, env=dict(os.environ, LD_DEBUG="files")).stderr
+    tap.ok("cannot connect to Redis" in said and library not in said,
+           "redis://: hiredis's TLS is not loaded", said)
+    argv[2] = rig.write_conf(f"{rig.dir}/etc/tls.conf", "rediss://localhost:1", None)
+    said = run(argv, check=False, env=dict(os.environ, LD_DEBUG="files")).stderr
+    tap.ok(library in said and "libcrypto.so" in said, "rediss://: it is", said)
+    write(f"{rig.dir}/{library}", "")
+    said = run([rig.program("rly"), "list"],
+               check=False,
+               env=dict(os.environ, RELAY_CONF=argv[2], LD_LIBRARY_PATH=rig.dir))
+    tap.is_(said.returncode, 1, "a hiredis_ssl that cannot be loaded: rly does not go on")
+    tap.like(said.stderr,
+             rf"\[redis\] url: .*cannot be loaded: .*{library}.*apt-get install libhiredis\d",
+             "… and says which package has it")
+
+
+@test
 def by_tls(build):
     if not build:
         tap.skip("rediss://", "this build's hiredis has no TLS (1.0 and later have)")
