@@ -1,48 +1,55 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""sentinel:// with three Redis and three Sentinels as redis-conf/ has them, in network namespaces:
-the primary is killed, hangs, or is cut off. What `rly' said is done is there afterwards, and what
-is not confirmed is said to be so. RELAY_SENTINEL=all tries more, in a minute.
+"""sentinel:// with three Redis and three Sentinels as redis-conf/ has them, in network namespaces,
+and two relays: the primary is killed, hangs, or is cut off. What `rly' or the API said is done is
+there afterwards, and what is not confirmed is said to be so. RELAY_SENTINEL=all tries more, in a
+minute.
 """
 import os
 import re
 import shutil
 import signal
 
-from lib import Asker, fixture, one_child, Rig, run, tap, test, wait, wait_for, within
-from lib.core import Core, Writer
+from lib import Asker, fixture, one_child, run, tap, test, wait, wait_for, within
+from lib.apirig import ApiRig
+from lib.core import any_key, ApiWriter, Core, once, Writer
 
+EXPECTED = r"RLY43[01] |RLY11[01] |RLY120 |RLY718 |AH00957|AH01114"
 ALL = os.environ.get("RELAY_SENTINEL") == "all"
 
 
-class CoreRig(Rig):
-    def __init__(self, **options):
-        self.core = Core()
-        try:
-            super().__init__(rlyd=True,
-                             httpd_conf=one_child(25),
-                             relay_conf={"redis": {"url": self.core.url, "passwords": None}},
-                             **options)
-        except BaseException:
-            self.core.close()
-            raise
+class CoreRig(ApiRig):
+    """A relay with an API, which has its state on core hosts."""
+    def __init__(self, core, name="relay1"):
+        self.core, self.name = core, name
+        super().__init__(
+            rlyd=True,
+            httpd_conf=one_child(25),
+            relay_conf={"relay": {"name": name}, "redis": {"url": core.url, "passwords": None}})
+
+    def _install(self):
+        return self.core.rig.root if self.core.rig else super()._install()
+
+    def _api_conf(self):
+        return self.conf  # the password is in the folder
 
     def _start_redis(self):
-        self.core.start(self)
-        self.settings["redis"]["passwords"] = f"{self.dir}/etc/redis.d"
+        if not self.core.rig:
+            self.core.start(self)
         with open(self.conf, "a") as f:
-            f.write(f"[redis]\npasswords = {self.dir}/etc/redis.d\n")
+            f.write(f"[redis]\npasswords = {self.core.rig.dir}/etc/redis.d\n")
 
 
 @fixture
 def rig():
-    rig = CoreRig()
+    core = Core()
     try:
-        rig.expect(r"RLY43[01] |RLY11[01] |RLY120 |AH00957|AH01114")
+        rig = CoreRig(core)
+        rig.expect(EXPECTED)
         yield rig
         rig.ends_cleanly()
     finally:
-        rig.core.close()
+        core.close()
 
 
 @fixture
@@ -52,6 +59,20 @@ def tunnel(rig):
     rig.connect(tunnel)
     tap.is_(rig.get(tunnel)[0], 200, "sentinel://: a device gets in and is reached")
     return tunnel
+
+
+@fixture
+def second(rig, tunnel):
+    """(another relay of the same fleet, a tunnel of it)"""
+    other = CoreRig(rig.core, "relay2")
+    other.expect(EXPECTED)
+    device = other.device("nas")
+    its = other.open(device.url)
+    other.connect(its)
+    tap.is_([other.get(its)[0], other.get(tunnel)[0]], [200, 503],
+            "a second relay serves its own tunnel, and not the first's")
+    yield other, its
+    other.ends_cleanly("the second relay")
 
 
 def lost(writers, host):
@@ -96,7 +117,7 @@ def serves(rig, tunnel, what):
     took = wait(lambda: rig.get(name)[0] == 410, 3)
     tap.ok(within(2, took), f"{what}: httpd hears of a close", took)
     tap.is_(rig.get(tunnel)[0], 200, f"{what}: the device of before is reached")
-    live = wait(lambda: rig.core.primary()("HLEN", "relay:live:relay1") == "1", 10)
+    live = wait(lambda: rig.core.primary()("HLEN", f"relay:live:{rig.name}") == "1", 10)
     tap.ok(within(10, live), f"{what}: rlyd writes to the new primary", live)
 
 
@@ -132,20 +153,82 @@ def unconfirmed(rig, tunnel):
     tap.like(again.stderr, "was closed", "… and says so")
 
 
+@fixture
+def operator(rig, tunnel):
+    """A token of a tenant that has nothing yet."""
+    return rig.token("--role", "operator", "--tenant", "bern")
+
+
+def listed(rig, token):
+    """What the API lists: the open tunnels of the token's tenant."""
+    path, found = "/v1/tunnels?limit=200", []
+    while path:
+        page = rig.call("GET", path, token).json
+        found += [t["id"] for t in page["tunnels"]]
+        path = page["next"] and f"/v1/tunnels?limit=200&cursor={page['next']}"
+    return found
+
+
 @test
-def killed(rig, tunnel):
+def unconfirmed_post(rig, operator):
+    """The same by the API, whose caller asks again under his Idempotency-Key."""
+    primary = rig.core.primary()
+    replicas = rig.core.others(primary)
+    asked = {"services": ["80"], "public_key": any_key(), "names": ["twice-asked"]}
+    fields = once()
+
+    def post(fields=fields, **members):
+        return rig.call("POST", "/v1/tunnels", operator, {**asked, **members}, fields)
+
+    wait_for(lambda: "lag=0" in primary("INFO", "replication"), "the replicas", 5)
+    for host in replicas:
+        host.redis.signal(signal.SIGSTOP)
+    first, again = post(), post()
+    there = listed(rig, operator)
+    for host in replicas:
+        host.redis.signal(signal.SIGCONT)
+    tap.is_(first.status, 503, "no replica answers: POST is 503")
+    tap.like(first.json["detail"], "^not confirmed: .*under the same Idempotency-Key",
+             "… and says that it is not confirmed")
+    tap.is_(first.headers["Retry-After"], "1", "… and when to ask again")
+    tap.is_(len(there), 1, "the tunnel stays open for that")
+    tap.is_(again.status, 503, "asked again it is still not confirmed")
+    answers = []
+    wait_for(lambda: answers.append(post()) or answers[-1].status == 201, "the replicas are back",
+             10)
+    tap.is_([answers[-1].json["id"]], there, "asked again it is confirmed: the first tunnel")
+    tap.is_({a.status for a in answers[:-1]} - {503}, set(), "… and nothing else is answered")
+    tap.is_(post().json["id"], there[0], "… whenever it is asked")
+    events = primary("XRANGE", "relay:events", "-", "+")
+    tap.is_(len(re.findall(rf"what\nopen\ntunnel\n{there[0]}\n", events)), 1, "it was opened once")
+    tap.is_(rig.call("DELETE", f"/v1/tunnels/{there[0]}", operator).status, 204, "it is closed")
+
+
+@test
+def killed(rig, tunnel, second, operator):
     """The primary's whole host dies, and comes back."""
     what = "kill -9 of the primary and its sentinel"
-    visitor, writer, old = visit(rig, tunnel), Writer(rig), rig.core.primary()
-    after(rig, writer)
+    other, its = second
+    old, visitors = rig.core.primary(), [visit(rig, tunnel), visit(other, its)]
+    writers = [Writer(rig), Writer(other), ApiWriter(other, operator)]
+    for writer in writers:
+        after(rig, writer)
     old.redis.kill()
     old.sentinel.kill()
-    after(rig, writer)
-    writer.stop()
-    judge(rig, what, writer)
+    for writer in writers:
+        after(rig, writer)
+    for writer in writers:
+        writer.stop()
+    judge(rig, what, *writers)
+    tap.is_(sorted(listed(other, operator)), sorted(writers[-1].acknowledged()),
+            f"{what}: each POST that was repeated under its key happened once")
+    tap.is_({status
+             for _, _, status, _ in writers[-1].done}, {0, 503}, f"{what}: and was 503 before that")
     tap.ok(rig.core.primary() is not old, f"{what}: another is the primary")
     serves(rig, tunnel, what)
-    noticed_nothing(visitor, what)
+    serves(other, its, f"{what}, the second relay")
+    for visitor in visitors:
+        noticed_nothing(visitor, what)
     if ALL:  # it takes itself for the primary, until Sentinel turns it after some ten seconds
         old.redis.start()
     else:

@@ -1,6 +1,8 @@
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """Core hosts: Redis and Sentinel as redis-conf/ has them, each pair in a network namespace of its
 own; the test's own namespace is one more host of that network."""
+import atexit
+import base64
 import json
 import os
 import random
@@ -14,7 +16,7 @@ from .basics import TOP, read, run, tail, wait_for, write
 from .server import Server, redis_answers
 
 BUILD = os.environ.get("RELAY_BUILD", f"{TOP}/build")
-PARTS = ("web", "authkeys", "rlyd", "rly", "admin", "replica", "sentinel")
+PARTS = ("web", "authkeys", "rlyd", "rly", "api", "admin", "replica", "sentinel")
 
 
 class Network:
@@ -23,6 +25,7 @@ class Network:
         self.net = f"10.{random.randint(150, 199)}.{random.randint(0, 255)}"
         self.name = f"b{random.randrange(16**8):08x}"
         self.spaces = []
+        atexit.register(self.close)  # also where a test dies
         run(["ip", "link", "add", self.name, "type", "bridge"])
         run(["ip", "address", "add", f"{self.address(254)}/24", "dev", self.name])
         run(["ip", "link", "set", self.name, "up"])
@@ -243,3 +246,36 @@ class Writer(threading.Thread):
         """The longest time in seconds from one success to the end of the next."""
         ends = [answered for _, answered, status, _ in self.done if status == 0]
         return max((b - a for a, b in zip(ends, ends[1:])), default=0)
+
+
+class ApiWriter(Writer):
+    """The same by the API, each tunnel under an Idempotency-Key, which is tried again until it is
+    acknowledged. The status and the problem take the place of rly's."""
+    def __init__(self, rig, token):
+        self.token = token
+        super().__init__(rig)
+
+    def run(self):
+        while not self.stopping:
+            body, fields = {"services": ["80"], "public_key": any_key(), "ttl": "1h"}, once()
+            while self._post(body, fields) != 201:
+                time.sleep(0.05)
+
+    def _post(self, body, fields):
+        asked = time.monotonic()
+        answer = self.rig.call("POST", "/v1/tunnels", self.token, body, fields)
+        opened = answer.status == 201
+        self.done.append((asked, time.monotonic(), 0 if opened else answer.status,
+                          answer.json["id"] if opened else answer.json["detail"]))
+        return answer.status
+
+
+def once():
+    """The field of a request that happens once."""
+    return {"Idempotency-Key": secrets.token_hex(8)}
+
+
+def any_key():
+    """A public key, of which nobody has the private half."""
+    blob = b"\0\0\0\x0bssh-ed25519\0\0\0\x20" + os.urandom(32)
+    return f"ssh-ed25519 {base64.b64encode(blob).decode()}"
