@@ -414,8 +414,8 @@ def clear(rig, tokens):
         headers={"Host": f"api.{rig.domain}", "Authorization": f"Bearer {tokens['admin', None]}"})
     answer = http.getresponse()
     said = json.loads(answer.read())
-    tags_seen.add(said["tag"])
-    tap.is_((answer.status, said["tag"]), (403, "RLY703"), "a token in the clear is refused")
+    tags_seen.add(said.get("tag"))
+    tap.is_((answer.status, said.get("tag")), (403, "RLY703"), "a token in the clear is refused")
     http.close()
 
 
@@ -495,8 +495,11 @@ def tenants(rig, tokens):
     nothing = "/v1/tunnels/aaaaaaaaaaaaaaaa"
     for method, body in (("GET", None), ("PATCH", {"ttl": "5h"}), ("DELETE", None)):
         foreign, missing = (rig.call(method, p, chur, body) for p in (path, nothing))
-        words = foreign.json["detail"].replace(mine["id"], "aaaaaaaaaaaaaaaa")
-        tap.is_((foreign.status, words), (missing.status, missing.json["detail"]),
+        words = [
+            re.sub('"request": ?"[^"]*"', "", a.text.replace(mine["id"], "aaaaaaaaaaaaaaaa"))
+            for a in (foreign, missing)
+        ]
+        tap.is_(words[0], words[1],
                 f"{method}: another's tunnel is answered as one that is not there")
         tap.is_(foreign.status, 404, "… 404")
     for _ in range(8):  # rlyd asks Redis, too, now and then
