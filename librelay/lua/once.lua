@@ -13,6 +13,7 @@ local function answered(once)
     return nil
   end
   -- The caller may not know whether the first time is confirmed. A replica that has this has that.
+  -- Redis 8 waits (WAIT) for no more than the connection wrote, Redis 7 for all that was written.
   redis.call('HSET', record, 'again', 1)
   return first[1] == once.request and cjson.decode(first[2]) or {'other'}
 end
