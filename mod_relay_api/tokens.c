@@ -70,6 +70,8 @@ int api_tokens_make(api_call *c)
                               "this token makes tokens of its own tenant only");
     if (relay_duration_parse(&req.ttl, words.ttl, c->p, &why) != APR_SUCCESS)
         return api_problem_of(c, API_UNACCEPTABLE, "ttl", "ttl: %s", why);
+    if (req.ttl == 0)
+        return api_problem_of(c, API_UNACCEPTABLE, "ttl", "ttl: give a time, for example 90d");
     req.role = words.role;
     req.tenant = words.tenant ? words.tenant : c->token.tenant;
     req.label = words.label;

@@ -96,6 +96,8 @@ int api_tunnels_extend(api_call *c)
         return refused;
     if (relay_duration_parse(&ttl, words.ttl, c->p, &why) != APR_SUCCESS)
         return api_problem_of(c, API_UNACCEPTABLE, "ttl", "ttl: %s", why);
+    if (ttl == 0)
+        return api_problem_of(c, API_UNACCEPTABLE, "ttl", "ttl: give a time, for example 2h");
     rv = relay_tunnel_extend(c->store, c->cfg, c->object, ttl, &c->actor, &expires, c->p, &why);
     return rv == APR_SUCCESS ? api_tunnels_show(c) : api_problem_why(c, rv, why);
 }

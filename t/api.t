@@ -135,6 +135,8 @@ def described(rig, tokens):
     for schema in DOC["components"]["schemas"].values():
         validator.check_schema(schema)
     tap.is_(rig.call("HEAD", "/v1/tunnels", admin).status, 200, "HEAD")
+    answer = rig.call("TRACE", "/v1/tunnels", admin)
+    tap.is_((answer.status, admin in answer.text), (405, False), "TRACE does not show the token")
 
 
 # ---- a tunnel's life
@@ -310,10 +312,11 @@ WRONG = [
      "public_key"),
     ("PATCH", "/v1/tunnels/aaaaaaaaaaaaaaaa", {}, {}, 400, "RLY710", "ttl"),
     ("PATCH", "/v1/tunnels/aaaaaaaaaaaaaaaa", {"ttl": "x"}, {}, 422, "RLY713", "ttl"),
+    ("PATCH", "/v1/tunnels/aaaaaaaaaaaaaaaa", {"ttl": "0s"}, {}, 422, "RLY713", "ttl"),
     ("PATCH", "/v1/tunnels/aaaaaaaaaaaaaaaa", {"ttl": "1h", "x": 1}, {}, 400, "RLY710", "x"),
     ("POST", "/v1/tokens", {"role": "viewer"}, {}, 400, "RLY710", "ttl"),
     ("POST", "/v1/tokens", {"role": "root", "ttl": "1h"}, {}, 422, "RLY713", None),
-    ("POST", "/v1/tokens", {"role": "viewer", "ttl": "0s"}, {}, 422, "RLY713", None),
+    ("POST", "/v1/tokens", {"role": "viewer", "ttl": "0s"}, {}, 422, "RLY713", "ttl"),
     ("POST", "/v1/tokens", {"role": "viewer", "ttl": "1h", "tenant": "*"}, {}, 422, "RLY713", None),
 ]
 

@@ -22,21 +22,20 @@ class ApiRig(Rig):
     """The API logs in to Redis as relay-api, with the rights of redis-users.conf; the other parts
     as `default'."""
     def __init__(self, rate=6000, **options):
-        self.rate = rate
+        self.rate, self.password = rate, secrets.token_hex(20)
         super().__init__(start=False, **options)
         self.api_conf = self._api_conf()
         self.start()
 
     def _api_conf(self):
         """Makes the API's user in Redis, and its relay.conf; returns that file's path."""
-        password = secrets.token_hex(20)
         with open(self.installed("/usr/share/mod_relay/redis-users.conf")) as f:
             user = re.search(r"(?m)^user relay-api .*", f.read())[0]
-        self.redis_extra += f"\n{user} >{password}\n"
+        self.redis_extra += f"\n{user} >{self.password}\n"
         path = f"{self.dir}/etc/relay-api.conf"
         with open(self.conf) as f, open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w") as out:
             out.write(f.read().replace(f"unix://{self.redis_sock}",
-                                       f"unix://relay-api:{password}@{self.redis_sock}"))
+                                       f"unix://relay-api:{self.password}@{self.redis_sock}"))
         return path
 
     def _httpd_modules(self):
