@@ -38,6 +38,7 @@ static const struct {
                                 "if `token_new' has not been carried out by now it will not be"},
     [RELAY_SCRIPT_TOKEN_REVOKE] = {"token_revoke", relay_script_token_revoke,
                                    "whether `token_revoke' was carried out is not known"},
+    [RELAY_SCRIPT_EVENTS] = {"events", relay_script_events, "nothing was to be changed"},
 };
 
 static void disconnect(server_link *l)
@@ -81,6 +82,11 @@ void relay_store_read_from(relay_store *s, const relay_redis_url *url)
     set_link(&s->near, url, url && url->named ? s->cfg->redis_timeout : s->cfg->redis_timeout / 2);
     if (!s->near.at_pool)
         apr_pool_create(&s->near.at_pool, s->p);
+}
+
+apr_interval_time_t relay_store_timeout(const relay_store *s)
+{
+    return s->cfg->redis_timeout;
 }
 
 const char *relay_store_key(const relay_store *s, apr_pool_t *p, relay_keyname_kind kind,

@@ -64,11 +64,14 @@
  *                           all addresses; at most 4,096, written as it changes, too. Written by
  *                           rlyd (heartbeat, lives 1 minute); read by rly
  *  events           stream  {what tunnel relay by device expires peer way listen uid why from
- *                           serving token request} who did what to which tunnel or token: what is
- *                           open|extend|close|expire|up|down|idle|contested|foreign|token|revoke;
+ *                           serving token request tenant} who did what to which tunnel or token:
+ *                           what is open|extend|close|expire|up|down|idle|contested|foreign|token|
+ *                           revoke;
  *                           the fields after `by` where they apply; from where, and request its
- *                           id, of what came by the API. Capped at about 10,000 (relay_event).
- *                           Written by every writer; read for audit and by rlyd
+ *                           id, of what came by the API; tenant whose the tunnel or token is, empty
+ *                           for nobody's; rlyd leaves it to the tunnel's record. Capped at about
+ *                           10,000 (relay_event). Written by every writer; read by events, so by
+ *                           rly and the API (relay_history), and by rlyd
  *  tenant:<name>    zset    id by expires: the tunnels of a tenant. Written by open, extend, close;
  *                           read by the API; lives until the last one's end + 1 day
  *  label:<tenant>:<device>
@@ -157,6 +160,9 @@ void relay_store_free(redisReply **replies, int n);
 /** Redis's clock, which the times in records go by. */
 apr_status_t relay_store_now(apr_time_t *now, relay_store *s, apr_pool_t *p, const char **why);
 
+/** How long one call waits: [redis] timeout. */
+apr_interval_time_t relay_store_timeout(const relay_store *s);
+
 /** relay_keyname() with this store's configuration. */
 const char *relay_store_key(const relay_store *s, apr_pool_t *p, relay_keyname_kind kind,
                             const char *id);
@@ -169,7 +175,8 @@ typedef enum {
     RELAY_SCRIPT_PAGE,
     RELAY_SCRIPT_ADMIT,
     RELAY_SCRIPT_TOKEN_NEW,
-    RELAY_SCRIPT_TOKEN_REVOKE
+    RELAY_SCRIPT_TOKEN_REVOKE,
+    RELAY_SCRIPT_EVENTS
 } relay_script_id;
 
 /**

@@ -8,10 +8,9 @@
 #define PAGE_DEFAULT 50
 #define PAGE_MAX 200
 
-int api_page_read(api_call *c, relay_page *page, int *answer)
+int api_page_limit(api_call *c, int *count, int *answer)
 {
     const char *limit = apr_table_get(c->query, "limit");
-    const char *cursor = apr_table_get(c->query, "cursor");
     apr_int64_t n = PAGE_DEFAULT;
 
     if (limit && (!relay_number_parse(&n, limit, 4) || n < 1 || n > PAGE_MAX)) {
@@ -19,12 +18,21 @@ int api_page_read(api_call *c, relay_page *page, int *answer)
             api_problem_of(c, API_MALFORMED, "limit", "limit is a number from 1 to %d", PAGE_MAX);
         return 0;
     }
+    *count = (int)n;
+    return 1;
+}
+
+int api_page_read(api_call *c, relay_page *page, int *answer)
+{
+    const char *cursor = apr_table_get(c->query, "cursor");
+
+    if (!api_page_limit(c, &page->count, answer))
+        return 0;
     if (cursor && !api_cursor_parse(&page->after, &page->id, cursor, c->p)) {
         *answer =
             api_problem_of(c, API_MALFORMED, "cursor", "cursor is not the `next' of an answer");
         return 0;
     }
-    page->count = (int)n;
     page->tenant = c->token.tenant;
     return 1;
 }

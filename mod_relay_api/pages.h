@@ -16,6 +16,9 @@
  */
 int api_page_read(api_call *c, relay_page *page, int *answer);
 
+/** Reads limit alone. @param answer as above */
+int api_page_limit(api_call *c, int *count, int *answer);
+
 /** The cursor of the next page, or null. */
 json_t *api_page_next(const api_call *c, const relay_page *page);
 

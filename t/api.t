@@ -4,6 +4,7 @@
 gets its own problem; roles and tenants keep to theirs; a repeat happens once; 100,000 tunnels are
 paged as fast as a few. The API has the Redis user that redis-users.conf gives it.
 """
+import collections
 import concurrent.futures
 import http.client as http_client
 import json
@@ -311,6 +312,16 @@ WRONG = [
     ("PATCH", "/v1/tunnels/aaaaaaaaaaaaaaaa", {}, {}, 400, "RLY710", "ttl"),
     ("PATCH", "/v1/tunnels/aaaaaaaaaaaaaaaa", {"ttl": "x"}, {}, 422, "RLY713", "ttl"),
     ("PATCH", "/v1/tunnels/aaaaaaaaaaaaaaaa", {"ttl": "1h", "x": 1}, {}, 400, "RLY710", "x"),
+    ("GET", "/v1/events?since=x", None, {}, 400, "RLY710", "since"),
+    ("GET", "/v1/events?since=-1", None, {}, 400, "RLY710", "since"),
+    ("GET", "/v1/events?since=1-1-1", None, {}, 400, "RLY710", "since"),
+    ("GET", "/v1/events?since=1-", None, {}, 400, "RLY710", "since"),
+    ("GET", "/v1/events?since=9999999999999999", None, {}, 400, "RLY710", "since"),
+    ("GET", "/v1/events?since=999999999999999-999999999", None, {}, 200, None, None),
+    ("GET", "/v1/events?limit=0", None, {}, 400, "RLY710", "limit"),
+    ("GET", "/v1/events?follow=31", None, {}, 400, "RLY710", "follow"),
+    ("GET", "/v1/events?follow=x", None, {}, 400, "RLY710", "follow"),
+    ("GET", "/v1/events?cursor=1-a", None, {}, 400, "RLY710", "cursor"),
     ("POST", "/v1/tokens", {"role": "viewer"}, {}, 400, "RLY710", "ttl"),
     ("POST", "/v1/tokens", {"role": "root", "ttl": "1h"}, {}, 422, "RLY713", None),
     ("POST", "/v1/tokens", {"role": "viewer", "ttl": "0s"}, {}, 422, "RLY713", None),
@@ -448,7 +459,7 @@ def roles(rig, tokens):
         "GET /v1/tunnels": ROLES, "POST /v1/tunnels": ("operator", "admin"), "GET /v1/tunnels/{id}":
         ROLES, "PATCH /v1/tunnels/{id}": ("operator", "admin"), "DELETE /v1/tunnels/{id}":
         ("operator", "admin"), "GET /v1/tokens": ("admin", ), "POST /v1/tokens": ("admin", ),
-        "DELETE /v1/tokens/{id}": ("admin", )
+        "DELETE /v1/tokens/{id}": ("admin", ), "GET /v1/events": ROLES
     }
     told = {
         f"{m.upper()} {p}"
@@ -592,6 +603,91 @@ def token_pages(rig, tokens):
     tap.is_([t["id"] for t in listed], [ids[0], *ids[2:], admin.split("_")[1]], "one is revoked")
     tap.is_(rig.redis("ZCARD", "relay:tokens:pages"), "5",
             "… and nothing of it is left in the list")
+
+
+# ---- events
+
+
+def happened(rig, token, query="since=0"):
+    """What was done, page by page: (what, tunnel or token)."""
+    found, more, since = [], True, query
+    while more:
+        page = rig.call("GET", f"/v1/events?{since}", token).json
+        found += [(e["what"], e["tunnel"] or e["details"].get("token")) for e in page["events"]]
+        more, since = page["more"], f"since={page['next']}"
+    return found
+
+
+@test
+def events(rig, tokens):
+    """Who did what, for whom it concerns."""
+    operator, chur, all = tokens["operator", "bern"], tokens["viewer", "chur"], tokens["viewer",
+                                                                                       None]
+    place = rig.call("GET", "/v1/events", operator).json["next"]
+    empty = rig.call("GET", f"/v1/events?since={place}", operator).json
+    tap.is_((empty["events"], empty["next"], empty["more"]), ([], place, False), "nothing new")
+    id = rig.opens(operator, device="seen")["id"]
+    made = rig.token("--tenant", "bern")
+    everybodys = rig.token().split("_")[1]
+    rig.call("DELETE", f"/v1/tunnels/{id}", operator)
+    wanted = [("open", id), ("token", made.split("_")[1]), ("close", id)]
+    for token, expected in ((operator, wanted), (chur, []),
+                            (all, [*wanted[:2], ("token", everybodys), wanted[2]])):
+        tap.is_(happened(rig, token, f"since={place}"), expected, f"{len(expected)} are told")
+    tap.is_(happened(rig, all, f"tenant=chur&since={place}"), [], "a tenant's alone, for all")
+    tap.is_(happened(rig, all, f"tenant=bern&since={place}"), wanted, "… as he sees them")
+    tap.is_(rig.call("GET", "/v1/events?tenant=bern", chur).status, 403, "not for another one")
+    one = rig.call("GET", f"/v1/events?limit=2&since={place}", operator).json
+    tap.is_(([e["what"] for e in one["events"]], one["more"]), (["open", "token"], True),
+            "pages of two")
+    tap.is_(happened(rig, operator, f"since={one['next']}"), wanted[2:], "… and what is behind")
+    e = one["events"][0]
+    tap.is_((e["tenant"], e["by"], e["from"], e["details"]["device"]),
+            ("bern", f"token:{operator.split('_')[1]}", "127.0.0.1", "seen"), "who, from where")
+    latest = rig.call("GET", "/v1/events?limit=1", operator).json["events"]
+    tap.is_([(x["what"], x["tunnel"]) for x in latest], [("close", id)], "without since: the last")
+
+
+@test
+def events_of_rlyd(rig, tokens):
+    """rlyd's events do not say whose they are; the tunnel does. A tenant of few finds his."""
+    operator, chur = tokens["operator", "bern"], tokens["viewer", "chur"]
+    id = rig.opens(operator)["id"]
+    place = rig.call("GET", "/v1/events", operator).json["next"]
+    rig.redis("XADD", "relay:events", "*", "what", "up", "tunnel", id, "relay", "relay1", "by",
+              "rlyd@relay1", "peer", "192.0.2.1:5", "\x1b", "x", "why", "a\x1bb")
+    for token, expected in ((operator, [("up", id)]), (chur, [])):
+        tap.is_(happened(rig, token, f"since={place}"), expected, "told to its tunnel's tenant")
+    rig.redis(
+        "EVAL", "for i = 1, 1500 do redis.call('XADD', 'relay:events', '*', 'what', 'x', 'tunnel', "
+        "'', 'tenant', 'other') end", "0")
+    rig.redis("XADD", "relay:events", "*", "what", "y", "tunnel", "", "tenant", "bern")
+    tap.is_(happened(rig, operator, f"since={place}"), [("up", id), ("y", None)],
+            "also behind 1,500 of others, in several pages")
+    tap.is_(happened(rig, chur, f"since={place}"), [], "… which another one does not see")
+
+
+@test
+def follow(rig, tokens):
+    """A call waits for what happens, and for a part of the threads only."""
+    operator, chur = tokens["operator", "bern"], tokens["viewer", "chur"]
+    place = rig.call("GET", "/v1/events", operator).json["next"]
+    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+        path = f"/v1/events?follow=20&since={place}"
+        waiting = pool.submit(rig.call, "GET", path, operator)
+        empty = pool.submit(rig.call, "GET", path.replace("20", "1", 1), chur)
+        wait_for(lambda: "blocked_clients:2" in rig.redis("INFO", "clients"), "two that wait", 5)
+        begun = time.monotonic()
+        id = rig.opens(operator)["id"]
+        told = waiting.result().json["events"]
+        tap.ok(time.monotonic() - begun < 5 and told[0]["tunnel"] == id, "it is told at once", told)
+        tap.is_(empty.result().json["events"], [], "another tenant's call waits its time")
+        path = path.replace("20", "1", 1)
+        many = list(pool.map(lambda _: rig.call("GET", path, chur), range(20)))
+    got = collections.Counter(a.status for a in many)
+    tap.ok(got[200] >= 1 and got[429] >= 10 and len(got) == 2, "one token has a few that wait", got)
+    tap.is_(rig.call("GET", "/v1/tunnels", chur).status, 200, "… and goes on")
+    tap.is_(rig.call("GET", path, chur).status, 200, "a place that was left is free again")
 
 
 # ---- once

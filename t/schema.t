@@ -121,7 +121,7 @@ def read_c():
 PRELUDE = "librelay/lua/prelude.lua"
 SCRIPTS = [
     f"librelay/lua/{n}.lua" for n in ("may_issue", "once", "open", "extend", "close", "page",
-                                      "admit", "token_new", "token_revoke")
+                                      "admit", "token_new", "token_revoke", "events")
 ] + ["rlyd/expire.lua", "rlyd/seen.lua"]
 
 

@@ -62,6 +62,11 @@ local function event(what, tunnel, relay, by, ...)
     'tunnel', tunnel, 'relay', relay, 'by', by, ...)
 end
 
+-- Whose an event of a token is: that of all tenants is for those who see all.
+local function nobody_if_all(tenant)
+  return tenant == '*' and '' or tenant
+end
+
 -- An event of what somebody asked for: actor has by, and from and request, which are empty where
 -- he did not come by the API.
 local function act(what, tunnel, relay, actor, ...)
