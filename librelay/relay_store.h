@@ -64,11 +64,12 @@
  *                           all addresses; at most 4,096, written as it changes, too. Written by
  *                           rlyd (heartbeat, lives 1 minute); read by rly
  *  events           stream  {what tunnel relay by device expires peer way listen uid why from
- *                           serving token request tenant} who did what to which tunnel or token:
- *                           what is open|extend|close|expire|up|down|idle|contested|foreign|token|
- *                           revoke;
+ *                           serving token request tenant code id} who did what to which tunnel,
+ *                           token, code (its id) or enrolled device (device its label, id its
+ *                           id): what is open|extend|close|expire|up|down|idle|contested|foreign|token|
+ *                           revoke|code|enrol|approve|suspend|label|remove;
  *                           the fields after `by` where they apply; from where, and request its
- *                           id, of what came by the API; tenant whose the tunnel or token is, empty
+ *                           id, of what came by the API; tenant whose the thing is, empty
  *                           for nobody's; rlyd leaves it to the tunnel's record. Capped at about
  *                           10,000 (relay_event). Written by every writer; read by events, so by
  *                           rly and the API (relay_history), and by rlyd
@@ -83,14 +84,29 @@
  *                           by admit, rly, the API; lives until expires
  *  tokens           zset    id by expires, of all tokens. As token:
  *  tokens:<tenant>  zset    the same of a tenant's; lives until the last one's end + 1 day
+ *  code:<id>        hash    {v id hash tenant label uses used approval created expires by} an
+ *                           enrolment code, which lets `uses` devices into a tenant (empty:
+ *                           nobody's). hash: SHA-256 of the code; id its first 16 digits; used:
+ *                           how many it has let in; approval on: they wait until somebody approves
+ *                           them. Written by code_new, code_revoke, enrol; read by enrol, rly, the
+ *                           API; lives until expires
+ *  codes            zset    id by expires, of all codes. As code:
+ *  codes:<tenant>   zset    the same of a tenant's; lives until the last one's end + 1 day
+ *  device:<id>      hash    {v id hash tenant label approved created seen by from} a device that
+ *                           enrolled. hash: SHA-256 of its token's secret; label what it is called;
+ *                           approved on|off, whether it may do anything; seen when it was heard
+ *                           last; by code:ID, from where. Written by enrol, device_change,
+ *                           device_remove; read by rly, the API; for ever
+ *  devices          zset    id by created, of all devices. As device:
+ *  devices:<tenant> zset    the same of a tenant's
  *  rate:<token>     string  when the token's next request would be, if they came evenly; in ms,
  *                           with three decimals. Written and read by admit; lives for 2 minutes
- *  once:<token>:<SHA256>
+ *  once:<owner>:<SHA256>
  *                   hash    {v request answer again} what was answered under an Idempotency-Key,
  *                           whose SHA-256 that is. request: SHA-256 of what was asked; answer:
  *                           JSON, what the script answered; again: written when it is asked for
- *                           again, to be confirmed. Written and read by open, token_new; lives 1
- *                           day
+ *                           again, to be confirmed. owner: a token's id, or code-ID. Written and
+ *                           read by open, token_new, code_new, enrol; lives 1 day
  *
  * What changes several keys is one Lua script (librelay/lua), so that no reader sees half of it.
  *
@@ -176,7 +192,12 @@ typedef enum {
     RELAY_SCRIPT_ADMIT,
     RELAY_SCRIPT_TOKEN_NEW,
     RELAY_SCRIPT_TOKEN_REVOKE,
-    RELAY_SCRIPT_EVENTS
+    RELAY_SCRIPT_EVENTS,
+    RELAY_SCRIPT_CODE_NEW,
+    RELAY_SCRIPT_CODE_REVOKE,
+    RELAY_SCRIPT_ENROL,
+    RELAY_SCRIPT_DEVICE_CHANGE,
+    RELAY_SCRIPT_DEVICE_REMOVE
 } relay_script_id;
 
 /**

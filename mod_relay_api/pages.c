@@ -3,6 +3,7 @@
 #include "pages.h"
 #include "answer.h"
 #include "query.h"
+#include "relay_fleet_json.h"
 #include "relay_record.h"
 
 #define PAGE_DEFAULT 50
@@ -40,4 +41,28 @@ int api_page_read(api_call *c, relay_page *page, int *answer)
 json_t *api_page_next(const api_call *c, const relay_page *page)
 {
     return page->more ? json_string(api_cursor_print(page->after, page->id, c->p)) : json_null();
+}
+
+int api_page_answer(api_call *c, const relay_rows *rows, const char *name,
+                    json_t *(*one)(const void *row, apr_pool_t *p))
+{
+    const char *tenant = apr_table_get(c->query, "tenant"), *why = NULL;
+    apr_array_header_t *found = apr_array_make(c->p, 0, sizeof(void *));
+    relay_page page = {.device = NULL};
+    json_t *json;
+    apr_status_t rv = APR_SUCCESS;
+    int refused;
+
+    if (!api_page_read(c, &page, &refused))
+        return refused;
+    if (!page.tenant)
+        page.tenant = tenant;
+    /* Of another tenant there are none, as of one that has none. */
+    if (!tenant || strcmp(tenant, page.tenant) == 0)
+        rv = relay_rows_page(&found, rows, &page, c->store, c->p, &why);
+    if (rv != APR_SUCCESS)
+        return api_problem_why(c, rv, why);
+    json = relay_rows_json(name, found, one, c->p);
+    json_object_set_new(json, "next", api_page_next(c, &page));
+    return api_answer(c, HTTP_OK, json);
 }

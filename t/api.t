@@ -6,6 +6,7 @@ paged as fast as a few. The API has the Redis user that redis-users.conf gives i
 """
 import collections
 import concurrent.futures
+import hashlib
 import http.client as http_client
 import json
 import re
@@ -23,7 +24,7 @@ with open(f"{TOP}/mod_relay_api/openapi.json", encoding="utf-8") as f:
     TEXT = f.read()
 DOC = json.loads(TEXT)
 METHODS = ("get", "post", "patch", "put", "delete", "options")
-FREE = ("/v1/health", "/v1/openapi.json")  # no token is asked for
+FREE = ("/v1/health", "/v1/openapi.json")  # no token is asked for, nor at /v1/enrol
 ROLES = ("viewer", "operator", "support", "admin")
 tags_seen, checked, invalid = set(), [], []
 
@@ -312,6 +313,35 @@ WRONG = [
     ("PATCH", "/v1/tunnels/aaaaaaaaaaaaaaaa", {}, {}, 400, "RLY710", "ttl"),
     ("PATCH", "/v1/tunnels/aaaaaaaaaaaaaaaa", {"ttl": "x"}, {}, 422, "RLY713", "ttl"),
     ("PATCH", "/v1/tunnels/aaaaaaaaaaaaaaaa", {"ttl": "1h", "x": 1}, {}, 400, "RLY710", "x"),
+    ("POST", "/v1/enrolment-codes", {}, {}, 400, "RLY710", "ttl"),
+    ("POST", "/v1/enrolment-codes", {"ttl": "1h", "uses": 0}, {}, 422, "RLY713", None),
+    ("POST", "/v1/enrolment-codes", {"ttl": "1h", "uses": 100001}, {}, 422, "RLY713", None),
+    ("POST", "/v1/enrolment-codes", {"ttl": "1h", "uses": -1}, {}, 400, "RLY710", "uses"),
+    ("POST", "/v1/enrolment-codes", {"ttl": "1h", "uses": 1.5}, {}, 400, "RLY710", "uses"),
+    ("POST", "/v1/enrolment-codes", {"ttl": "1h", "uses": "1"}, {}, 400, "RLY710", "uses"),
+    ("POST", "/v1/enrolment-codes", {"ttl": "1h", "uses": 10**19}, {}, 400, "RLY710", None),
+    ("POST", "/v1/enrolment-codes", {"ttl": "0s"}, {}, 422, "RLY713", None),
+    ("POST", "/v1/enrolment-codes", {"ttl": "1h", "tenant": "*"}, {}, 422, "RLY713", None),
+    ("POST", "/v1/enrolment-codes", {"ttl": "1h", "label": "\x1b"}, {}, 422, "RLY713", None),
+    ("DELETE", "/v1/enrolment-codes/aaaaaaaaaaaaaaaa", None, {}, 404, "RLY714", None),
+    ("GET", "/v1/enrolment-codes/aaaaaaaaaaaaaaaa", None, {}, 405, "RLY705", None),
+    ("GET", "/v1/devices/aaaaaaaaaaaaaaaa", None, {}, 404, "RLY714", None),
+    ("GET", "/v1/devices/A_%0a%1b", None, {}, 404, "RLY714", None),
+    ("GET", "/v1/devices?cursor=x", None, {}, 400, "RLY710", "cursor"),
+    ("DELETE", "/v1/devices/aaaaaaaaaaaaaaaa", None, {}, 404, "RLY714", None),
+    ("PATCH", "/v1/devices/aaaaaaaaaaaaaaaa", {"approved": True}, {}, 404, "RLY714", None),
+    ("PATCH", "/v1/devices/aaaaaaaaaaaaaaaa", {}, {}, 400, "RLY710", None),
+    ("PATCH", "/v1/devices/aaaaaaaaaaaaaaaa", {"approved": 1}, {}, 400, "RLY710", "approved"),
+    ("PATCH", "/v1/devices/aaaaaaaaaaaaaaaa", {"label": ""}, {}, 422, "RLY713", "label"),
+    ("PATCH", "/v1/devices/aaaaaaaaaaaaaaaa", {"label": "\u202e"}, {}, 422, "RLY713", None),
+    ("PATCH", "/v1/devices/aaaaaaaaaaaaaaaa", {"tenant": "x"}, {}, 400, "RLY710", "tenant"),
+    ("POST", "/v1/enrol", {}, {}, 400, "RLY710", "code"),
+    ("POST", "/v1/enrol", {"code": "x"}, {}, 404, "RLY714", None),
+    ("POST", "/v1/enrol", {"code": "a" * 20}, {}, 404, "RLY714", None),
+    ("POST", "/v1/enrol", {"code": "a" * 21}, {}, 404, "RLY714", None),
+    ("POST", "/v1/enrol", {"code": "a" * 20, "name": "x" * 201}, {}, 422, "RLY713", None),
+    ("POST", "/v1/enrol", {"code": "a" * 20, "tenant": "bern"}, {}, 400, "RLY710", "tenant"),
+    ("POST", "/v1/enrol?code=x", {"code": "a" * 20}, {}, 400, "RLY710", "code"),
     ("GET", "/v1/events?since=x", None, {}, 400, "RLY710", "since"),
     ("GET", "/v1/events?since=-1", None, {}, 400, "RLY710", "since"),
     ("GET", "/v1/events?since=1-1-1", None, {}, 400, "RLY710", "since"),
@@ -459,11 +489,15 @@ def roles(rig, tokens):
         "GET /v1/tunnels": ROLES, "POST /v1/tunnels": ("operator", "admin"), "GET /v1/tunnels/{id}":
         ROLES, "PATCH /v1/tunnels/{id}": ("operator", "admin"), "DELETE /v1/tunnels/{id}":
         ("operator", "admin"), "GET /v1/tokens": ("admin", ), "POST /v1/tokens": ("admin", ),
-        "DELETE /v1/tokens/{id}": ("admin", ), "GET /v1/events": ROLES
+        "DELETE /v1/tokens/{id}": ("admin", ), "GET /v1/events": ROLES, "GET /v1/devices": ROLES,
+        "GET /v1/devices/{id}": ROLES, "PATCH /v1/devices/{id}": ("operator", "admin"),
+        "DELETE /v1/devices/{id}": ("operator", "admin"), "GET /v1/enrolment-codes": ("admin", ),
+        "POST /v1/enrolment-codes": ("admin", ), "DELETE /v1/enrolment-codes/{id}": ("admin", )
     }
     told = {
         f"{m.upper()} {p}"
-        for p, item in DOC["paths"].items() for m in item if m in METHODS and p not in FREE
+        for p, item in DOC["paths"].items() for m in item
+        if m in METHODS and p not in (*FREE, "/v1/enrol")
     }
     tap.is_(sorted(told), sorted(may), "each thing that wants a token")
     for what, who in may.items():
@@ -603,6 +637,132 @@ def token_pages(rig, tokens):
     tap.is_([t["id"] for t in listed], [ids[0], *ids[2:], admin.split("_")[1]], "one is revoked")
     tap.is_(rig.redis("ZCARD", "relay:tokens:pages"), "5",
             "… and nothing of it is left in the list")
+
+
+# ---- devices
+
+
+def code_of(rig, token, expected=201, **members):
+    answer = rig.call("POST", "/v1/enrolment-codes", token, {"ttl": "1h", **members})
+    tap.is_(answer.status, expected, f"POST /v1/enrolment-codes {members}: {expected}")
+    return answer.json
+
+
+def enrols(rig, code, key=None, **members):
+    return rig.call("POST", "/v1/enrol", None, {"code": code, **members},
+                    {"Idempotency-Key": key} if key else None)
+
+
+@test
+def enrol(rig, tokens):
+    """A code lets so many devices into its tenant, however they come; nobody has their tokens."""
+    admin = tokens["admin", "bern"]
+    code = code_of(rig, admin, uses=3, label="tills")
+    tap.is_([code[k] for k in ("tenant", "uses", "used", "approval", "label")],
+            ["bern", 3, 0, False, "tills"], "a code of the admin's own tenant")
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda n: enrols(rig, code["code"], name=f"till {n}"), range(8)))
+    tap.is_(sorted(a.status for a in answers), [201] * 3 + [409] * 5, "8 at once, 3 are let in")
+    made = [a.json for a in answers if a.status == 201]
+    tap.is_([(d["tenant"], d["approved"]) for d in made], [("bern", True)] * 3, "… into it")
+    tap.like(made[0]["trackers"][0], f"^https://api.{rig.domain}", "they are told where to call")
+    tap.is_(len({d["token"] for d in made}), 3, "each has a token of its own")
+    listed = rig.call("GET", "/v1/enrolment-codes", admin)
+    tap.is_([c["used"] for c in listed.json["codes"] if c["id"] == code["id"]], [3], "counted")
+    everything = rig.redis(
+        "EVAL", "local r = {} for _, k in ipairs(redis.call('KEYS', 'relay:*')) do "
+        "r[#r + 1] = redis.call('DUMP', k) end return r", "0") + listed.text
+    word = code["code"].replace("-", "")
+    tap.ok(not any(s in everything for s in (code["code"], word, made[0]["token"].split("_")[2])),
+           "neither the code nor a token is kept")
+    tap.ok(code["id"] in everything and made[0]["device"] in everything, "(their ids are)")
+    tap.is_(
+        rig.call("GET", "/v1/tunnels", made[0]["token"]).status, 401,
+        "a device's token is none of the API's")
+    events = happened_to(rig, admin, "enrol")
+    tap.is_(sorted(e["details"]["id"] for e in events), sorted(d["device"] for d in made), "events")
+    tap.is_((events[0]["by"], events[0]["from"]), (f"code:{code['id']}", "127.0.0.1"), "… say who")
+    typed = code_of(rig, admin)["code"].upper().replace("-", " ")
+    answer = enrols(rig, f" {typed}").json
+    tap.is_(answer["label"], answer["device"], "capitals and blanks do not matter, nor a name")
+
+
+def happened_to(rig, token, what):
+    page = rig.call("GET", "/v1/events?limit=200", token).json
+    return [e for e in page["events"] if e["what"] == what]
+
+
+@test
+def enrol_again(rig, tokens):
+    """A device whose answer was lost asks again, and is one device."""
+    admin = tokens["admin", "bern"]
+    code = code_of(rig, admin, approval=True)
+    first, again = (enrols(rig, code["code"], "k", name="x").json for _ in range(2))
+    tap.is_((again["device"], again["approved"]), (first["device"], False), "the same device")
+    tap.ok(again["token"] != first["token"] and first["device"] in again["token"],
+           "… with another token of its own id")
+    secret = again["token"].split("_")[2].encode()
+    tap.is_(rig.redis("HGET", f"relay:device:{first['device']}", "hash"),
+            hashlib.sha256(secret).hexdigest(), "… which is the one that counts")
+    tap.is_(enrols(rig, code["code"], "k", name="y").status, 422, "another request under the key")
+    tap.is_(enrols(rig, code["code"], "l", name="x").status, 409, "another key is another device")
+    rig.redis("HSET", f"relay:device:{first['device']}", "seen", "1999999999999")
+    tap.is_(
+        enrols(rig, code["code"], "k", name="x").status, 409, "once the token was used it stays")
+    rig.call("DELETE", f"/v1/devices/{first['device']}", admin)
+    tap.is_(enrols(rig, code["code"], "k", name="x").status, 410, "and a removed one stays removed")
+    rig.call("DELETE", f"/v1/enrolment-codes/{code['id']}", admin)
+    tap.is_(enrols(rig, code["code"], "k", name="x").status, 404, "a code that was revoked is none")
+    short = code_of(rig, admin, uses=9, ttl="1s")
+    tap.is_(enrols(rig, short["code"]).status, 201, "a short one")
+    wait_for(lambda: enrols(rig, short["code"]).status == 404, "the end of a code", 5)
+
+
+@test
+def devices(rig, tokens):
+    """Devices and codes of a tenant are there for that tenant alone."""
+    bern, chur, all = (tokens["operator", "bern"], tokens["operator", "chur"], tokens["operator",
+                                                                                      None])
+    code = code_of(rig, tokens["admin", "bern"], uses=3, approval=True)
+    ids = [enrols(rig, code["code"], name=f"d{n}").json["device"] for n in range(3)]
+    path = f"/v1/devices/{ids[0]}"
+    nothing = "/v1/devices/aaaaaaaaaaaaaaaa"
+    for method, body in (("GET", None), ("PATCH", {"approved": True}), ("DELETE", None)):
+        foreign, missing = (rig.call(method, p, chur, body) for p in (path, nothing))
+        words = foreign.json["detail"].replace(ids[0], "aaaaaaaaaaaaaaaa")
+        tap.is_((foreign.status, words), (404, missing.json["detail"]),
+                f"{method}: another's device is answered as one that is not there")
+    for token, expected in ((bern, True), (all, True), (chur, False)):
+        for query in ("?limit=200", "?limit=200&tenant=bern"):
+            listed = rig.call("GET", "/v1/devices" + query, token).json["devices"]
+            tap.is_(ids[0] in [d["id"] for d in listed], expected, f"listed{query}: {expected}")
+    one = rig.call("GET", "/v1/devices?limit=1&tenant=bern", all).json
+    two = rig.call("GET", f"/v1/devices?limit=200&tenant=bern&cursor={one['next']}", all).json
+    tap.is_([d["id"] for d in one["devices"] + two["devices"]][-3:], ids, "paged, the oldest first")
+    tap.is_(two["next"], None, "… to the end")
+    tap.is_(
+        rig.call("GET", path, bern).json["approved"], False, "its own tenant sees that it waits")
+    changed = rig.call("PATCH", path, bern, {"approved": True, "label": "till 7"}).json
+    tap.is_((changed["approved"], changed["label"]), (True, "till 7"), "… and approves it")
+    tap.is_(rig.call("PATCH", path, bern, {"approved": False}).json["approved"], False, "… or not")
+    tap.is_([len(happened_to(rig, bern, w)) for w in ("approve", "label", "suspend")], [1, 1, 1],
+            "events")
+    foreign = rig.call("DELETE", f"/v1/enrolment-codes/{code['id']}", tokens["admin", "chur"])
+    tap.is_((foreign.status, enrols(rig, code["code"]).status), (404, 409), "another's code lives")
+    for tenant, expected in (("bern", True), ("chur", False), (None, True)):
+        codes = rig.call("GET", "/v1/enrolment-codes", tokens["admin", tenant]).json["codes"]
+        tap.is_(code["id"] in [c["id"] for c in codes], expected, f"its admins see it: {expected}")
+    code_of(rig, tokens["admin", "chur"], 403, tenant="bern")
+    tap.is_(rig.call("DELETE", path, bern).status, 204, "removed")
+    tap.is_(rig.call("GET", path, bern).status, 404, "… and gone")
+    again = rig.call("GET", "/v1/devices?limit=200", bern).json["devices"]
+    tap.ok(ids[0] not in [d["id"] for d in again] and ids[1] in [d["id"] for d in again], "… alone")
+    fields = {"Idempotency-Key": "c"}
+    want = {"ttl": "1h"}
+    first, second = (rig.call("POST", "/v1/enrolment-codes", tokens["admin", "bern"], want, fields)
+                     for _ in range(2))
+    tap.ok((first.status, second.status) == (201, 409) and first.json["id"] in second.text,
+           "a code is made once", second.text)
 
 
 # ---- events

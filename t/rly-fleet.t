@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""rly events, straight on Redis. api.t has the same by the API.
+"""rly code, device and events, straight on Redis. api.t has the same by the API.
 """
+import hashlib
 import json
 import subprocess
 
@@ -26,8 +27,8 @@ def events(store):
     store.rly("close", first)
     all = said(store, "events")
     tap.is_([(e["what"], e["tunnel"], e["tenant"]) for e in all["events"]],
-            [("open", first, None), ("token", None, "bern"), ("close", first, None)],
-            "the last ones, the oldest first")
+            [("open", first, None), ("token", None, "bern"),
+             ("close", first, None)], "the last ones, the oldest first")
     e = all["events"][0]
     tap.ok("@" in e["by"] and e["details"]["device"] == "NAS in Bern" and e["from"] is None,
            "who did it, and to what", e)
@@ -47,6 +48,102 @@ def events(store):
     tap.ok("\x1b" not in text and "\u202e" not in text, "… without what a terminal acts on")
     for args, status in ((("x", ), 2), (("--since", "x"), 2), (("--since", "1-2-3"), 2)):
         tap.is_(store.rly("events", *args).returncode, status, f"{args}: usage")
+
+
+@test
+def codes(store):
+    code = said(store, "code", "new", "--uses", "2", "--approval", "--tenant", "bern", "tills")
+    tap.like(code["code"], "^[a-z2-7]{5}(-[a-z2-7]{5}){3}$", "code new: the code")
+    got = {k: code[k] for k in ("v", "tenant", "label", "uses", "used", "approval")}
+    tap.is_(got,
+            {"v": 1, "tenant": "bern", "label": "tills", "uses": 2, "used": 0, "approval": True},
+            "… and what it is for")
+    record = store.redis("HGETALL", f"relay:code:{code['id']}")
+    word = code["code"].replace("-", "")
+    tap.ok(
+        hashlib.sha256(word.encode()).hexdigest() in record and word not in record,
+        "Redis has its SHA-256 alone")
+    text = store.rly("code", "new").stdout
+    tap.like(text,
+             r"(?s)Tenant +nobody's\nDevices +1\nApproved +at once\nEnds +.*in 7 d.*once:\n  ",
+             "text: one device within 7 days, unless it is said")
+    tenants = {c["tenant"] for c in said(store, "code", "list")["codes"]}
+    tap.is_(tenants, {None, "bern"}, "list")
+    tap.is_([c["id"] for c in said(store, "code", "list", "--tenant", "bern")["codes"]],
+            [code["id"]], "list --tenant")
+    tap.like(store.rly("code", "list").stdout, r"(?m)^ID +TENANT.*\n(.*\n)*.*tills +0 of 2", "text")
+    tap.is_(store.rly("code", "revoke", code["id"]).returncode, 0, "revoke")
+    tap.is_(store.rly("code", "revoke", code["id"]).returncode, 1, "… not twice")
+    tap.is_(store.redis("EXISTS", f"relay:code:{code['id']}", "relay:codes:bern"), "0",
+            "it is gone")
+    before = store.snapshot()
+    for args, status in (((), 2), (("x", ), 2), (("new", "a", "b"), 2), (("new", "-u", "x"), 2),
+                         (("new", "-u", "0"), 2), (("new", "--tenant", "A"), 2),
+                         (("new", "x\x1b"), 2), (("list", "x"), 2), (("revoke", ),
+                                                                     2), (("revoke", "../x"), 1)):
+        tap.is_(store.rly("code", *args).returncode, status, f"rly code {args}: {status}")
+    tap.is_(store.snapshot(), before, "… and nothing has changed")
+
+
+DEVICE = ("v", "1", "hash", "x", "tenant", "bern", "label", "till 7", "approved", "off", "created",
+          "1700000000000", "seen", "1700000000000", "by", "code:x", "from", "192.0.2.1")
+
+
+def device(store, id, **fields):
+    changed = dict(zip(DEVICE[::2], DEVICE[1::2]), **fields)
+    store.redis("HSET", f"relay:device:{id}", "id", id, *[w for f in changed.items() for w in f])
+    for index in ("relay:devices", f"relay:devices:{changed['tenant']}"):
+        store.redis("ZADD", index, changed["created"], id)
+
+
+@test
+def devices(store):
+    tap.like(store.rly("device", "list").stdout, "^No device", "none yet")
+    for id in ("first", "second", "third"):
+        device(store, id)
+    device(store, "other", tenant="chur", created="1600000000000")
+    ids = [d["id"] for d in said(store, "device", "list")["devices"]]
+    tap.is_(ids, ["other", "first", "second", "third"], "list: the oldest first")
+    ids = [d["id"] for d in said(store, "device", "list", "--tenant", "chur")["devices"]]
+    tap.is_(ids, ["other"], "list --tenant")
+    shown = said(store, "device", "show", "first")
+    tap.is_(
+        shown, {
+            "v": 1, "id": "first", "label": "till 7", "tenant": "bern", "approved": False, "by":
+            "code:x", "from": "192.0.2.1", "created": "2023-11-14T22:13:20Z", "seen":
+            "2023-11-14T22:13:20Z"
+        }, "show")
+    tap.is_(
+        store.rly("device", "approve", "first", "second").stdout,
+        "approved first\napproved second\n", "approve")
+    tap.is_([d["approved"] for d in said(store, "device", "list", "--tenant", "bern")["devices"]],
+            [True, True, False], "… those, and no other")
+    store.rly("device", "suspend", "first")
+    store.rly("device", "label", "second", "till 8")
+    tap.like(
+        store.rly("device", "list").stdout,
+        r"(?m)^first +bern +till 7 +no .*\nsecond +bern +till 8 +yes ", "suspend, label")
+    tap.is_(
+        store.rly("device", "remove", "first", "nobody", "second").returncode, 1,
+        "remove: one of three is not there")
+    tap.is_([d["id"] for d in said(store, "device", "list")["devices"]], ["other", "third"],
+            "… the others are gone")
+    whats = [e["what"] for e in said(store, "events")["events"]][-6:]
+    tap.is_(whats, ["approve", "approve", "suspend", "label", "remove", "remove"], "events")
+    for field, value in (("tenant", "A B"), ("approved", "perhaps"), ("created", "x"), ("v", "9")):
+        device(store, "odd")
+        store.redis("HSET", "relay:device:odd", field, value)
+        result = store.rly("device", "list", "--json")
+        tap.ok(
+            "odd" not in result.stdout and "RLY003" in result.stderr and "other" in result.stdout,
+            f"a record that cannot be used ({field}) is left out", result.stderr)
+        tap.is_(store.rly("device", "show", "odd").returncode, 1, "… and not shown")
+    store.redis("DEL", "relay:device:odd")
+    for args, status in (((), 2), (("x", ), 2), (("list", "x"), 2), (("show", ), 2),
+                         (("approve", ), 2), (("label", "third"), 2), (("label", "third", ""), 2),
+                         (("label", "third", "\x1b"), 2), (("label", "nobody", "x"), 1),
+                         (("approve", "../x"), 1), (("show", "A"), 1)):
+        tap.is_(store.rly("device", *args).returncode, status, f"rly device {args}: {status}")
 
 
 @test

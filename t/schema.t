@@ -58,6 +58,8 @@ READERS = [
     ("rly/doctor/authkeys_check.c", "tunnel", r'"HGET", [^"]*"(\w+)"'),
     ("librelay/relay_record.c", None, FIELD),  # v
     ("libtunnel/relay_token.c", "token", FIELD),
+    ("libtunnel/relay_code.c", "code", FIELD),
+    ("libtunnel/relay_device.c", "device", FIELD),
 ]
 WRITERS = [
     ("librelay/relay_live.c", "live", r'json_pack\("[^"]*", ([^;]*);'),
@@ -121,7 +123,8 @@ def read_c():
 PRELUDE = "librelay/lua/prelude.lua"
 SCRIPTS = [
     f"librelay/lua/{n}.lua" for n in ("may_issue", "once", "open", "extend", "close", "page",
-                                      "admit", "token_new", "token_revoke", "events")
+                                      "admit", "token_new", "token_revoke", "events", "code_new",
+                                      "code_revoke", "enrol", "device_change", "device_remove")
 ] + ["rlyd/expire.lua", "rlyd/seen.lua"]
 
 
@@ -237,6 +240,7 @@ def redis():
     store.open("-d", "other", "80")
     ended = store.open("-n", "ended", "80")
     ok(store.rly("token", "new", "me").returncode == 0, "rly token new")
+    ok(store.rly("code", "new", "me").returncode == 0, "rly code new")
     for args in (("extend", "-t", "3h", "nas"), ("close", ended["id"])):
         ok(store.rly(*args).returncode == 0, f"rly {args[0]}")
     seen = set()
@@ -251,7 +255,8 @@ def redis():
             is_(sorted(fields - SCHEMA[kind][1]), [], f"{kind}: the schema has all of its fields")
         if kind == "route" and chosen["routes"][0]["name"] in key:
             is_(sorted(fields), sorted(SCHEMA[kind][1]), "a chosen name's route has each of them")
-    is_(sorted(set(SCHEMA) - seen), ["label", "live", "once", "rate", "relay", "seen", "tenant"],
+    is_(sorted(set(SCHEMA) - seen),
+        ["device", "devices", "label", "live", "once", "rate", "relay", "seen", "tenant"],
         "all kinds but rlyd's and the API's were there")
 
 

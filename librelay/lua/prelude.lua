@@ -26,6 +26,12 @@ local key = {
   token = function(id) return prefix .. 'token:' .. id end,
   tokens = function() return prefix .. 'tokens' end,
   tokens_of = function(tenant) return prefix .. 'tokens:' .. tenant end,
+  code = function(id) return prefix .. 'code:' .. id end,
+  codes = function() return prefix .. 'codes' end,
+  codes_of = function(tenant) return prefix .. 'codes:' .. tenant end,
+  device = function(id) return prefix .. 'device:' .. id end,
+  devices = function() return prefix .. 'devices' end,
+  devices_of = function(tenant) return prefix .. 'devices:' .. tenant end,
   rate = function(token) return prefix .. 'rate:' .. token end,
   once = function(token, what) return prefix .. 'once:' .. token .. ':' .. what end,
 }
