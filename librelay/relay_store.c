@@ -46,6 +46,8 @@ static const struct {
     [RELAY_SCRIPT_ENROL] = {"enrol", relay_script_enrol, CHANGES_SOON},
     [RELAY_SCRIPT_DEVICE_CHANGE] = {"device_change", relay_script_device_change, CHANGES},
     [RELAY_SCRIPT_DEVICE_REMOVE] = {"device_remove", relay_script_device_remove, CHANGES},
+    [RELAY_SCRIPT_RELAYS] = {"relays", relay_script_relays, READS},
+    [RELAY_SCRIPT_DRAIN] = {"drain", relay_script_drain, CHANGES},
 };
 
 static void disconnect(server_link *l)

@@ -62,17 +62,22 @@
  *                           `type base64`. taken: where in the listen space others listen,
  *                           separated by spaces: listen addresses, and `*:PORT` for a listener on
  *                           all addresses; at most 4,096, written as it changes, too. Written by
- *                           rlyd (heartbeat, lives 1 minute); read by rly
+ *                           rlyd (heartbeat, lives 1 minute); read by rly, relays
+ *  relays           zset    name by when its rlyd was heard last: the relays that there are. Written
+ *                           by rlyd (heartbeat); read by relays, drain; 30 days
+ *  drain:<relay>    hash    {v draining since by} draining on|off: whether placement leaves the relay
+ *                           out; since when, and who said so. Written by drain; read by relays; for
+ *                           ever
  *  events           stream  {what tunnel relay by device expires peer way listen uid why from
  *                           serving token request tenant code id} who did what to which tunnel,
  *                           token, code (its id) or enrolled device (device its label, id its
- *                           id): what is open|extend|close|expire|up|down|idle|contested|foreign|token|
- *                           revoke|code|enrol|approve|suspend|label|remove;
- *                           the fields after `by` where they apply; from where, and request its
- *                           id, of what came by the API; tenant whose the thing is, empty
- *                           for nobody's; rlyd leaves it to the tunnel's record. Capped at about
- *                           10,000 (relay_event). Written by every writer; read by events, so by
- *                           rly and the API (relay_history), and by rlyd
+ *                           id): what is open|extend|close|expire|up|down|idle|contested|foreign|
+ *                           token|revoke|code|enrol|approve|suspend|label|remove|drain|undrain; the
+ *                           fields after `by` where they apply; from where, and request its id, of
+ *                           what came by the API; tenant whose the thing is, empty for nobody's;
+ *                           rlyd leaves it to the tunnel's record. Capped at about 10,000
+ *                           (relay_event). Written by every writer; read by events, so by rly and
+ *                           the API (relay_history), and by rlyd
  *  tenant:<name>    zset    id by expires: the tunnels of a tenant. Written by open, extend, close;
  *                           read by the API; lives until the last one's end + 1 day
  *  label:<tenant>:<device>
@@ -197,7 +202,9 @@ typedef enum {
     RELAY_SCRIPT_CODE_REVOKE,
     RELAY_SCRIPT_ENROL,
     RELAY_SCRIPT_DEVICE_CHANGE,
-    RELAY_SCRIPT_DEVICE_REMOVE
+    RELAY_SCRIPT_DEVICE_REMOVE,
+    RELAY_SCRIPT_RELAYS,
+    RELAY_SCRIPT_DRAIN
 } relay_script_id;
 
 /**

@@ -3,6 +3,8 @@
 #include "relay_fleet_json.h"
 #include "relay_tunnel_json.h"
 
+#include <stdlib.h>
+
 static json_t *tenant_json(const char *tenant, apr_pool_t *p)
 {
     return relay_json_text(*tenant ? tenant : NULL, p);
@@ -30,6 +32,21 @@ json_t *relay_device_json(const void *device, apr_pool_t *p)
                      relay_json_text(d->by, p), "from",
                      relay_json_text(*d->from ? d->from : NULL, p), "created",
                      relay_json_time(d->created, p), "seen", relay_json_time(d->seen, p));
+}
+
+json_t *relay_host_json(const relay_host *h, int whole, apr_pool_t *p)
+{
+    int knows_load = whole && *h->load, knows_sessions = whole && h->sessions >= 0;
+
+    return json_pack("{s:i, s:o, s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "v", 1, "name",
+                     relay_json_text(h->name, p), "state", h->up ? "up" : "silent", "draining",
+                     h->draining, "since", relay_json_time(h->since, p), "by",
+                     relay_json_text(whole && *h->by ? h->by : NULL, p), "ssh",
+                     relay_json_text(*h->ssh ? h->ssh : NULL, p), "sessions",
+                     knows_sessions ? json_integer((json_int_t)h->sessions) : json_null(), "load",
+                     knows_load ? json_real(strtod(h->load, NULL)) : json_null(), "versions",
+                     relay_json_text(whole && *h->versions ? h->versions : NULL, p), "heard",
+                     relay_json_time(h->heard, p));
 }
 
 json_t *relay_rows_json(const char *name, const apr_array_header_t *rows,

@@ -8,7 +8,7 @@
  *   directives     the settings
  *   call           a request's way: path, method, token, rate, right, and its handler
  *   endpoints.def  paths, methods, rights and handlers
- *   tunnels, tokens, codes, devices, events, about   the handlers
+ *   tunnels, tokens, codes, devices, relays, events, about   the handlers
  *   followers      calls that wait, and how many may
  *   answer         JSON and text, and the problems of RFC 9457
  *   body, member   a request's JSON, read strictly

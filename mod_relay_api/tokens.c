@@ -29,7 +29,8 @@ int api_tokens_list(api_call *c)
 
     if (!api_page_read(c, &page, &refused))
         return refused;
-    if ((rv = relay_rows_page(&tokens, &relay_token_rows, &page, c->store, c->p, &why)) != APR_SUCCESS)
+    if ((rv = relay_rows_page(&tokens, &relay_token_rows, &page, c->store, c->p, &why)) !=
+        APR_SUCCESS)
         return api_problem_why(c, rv, why);
     json = relay_tokens_json(tokens, c->p);
     json_object_set_new(json, "next", api_page_next(c, &page));

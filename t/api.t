@@ -335,6 +335,12 @@ WRONG = [
     ("PATCH", "/v1/devices/aaaaaaaaaaaaaaaa", {"label": ""}, {}, 422, "RLY713", "label"),
     ("PATCH", "/v1/devices/aaaaaaaaaaaaaaaa", {"label": "\u202e"}, {}, 422, "RLY713", None),
     ("PATCH", "/v1/devices/aaaaaaaaaaaaaaaa", {"tenant": "x"}, {}, 400, "RLY710", "tenant"),
+    ("GET", "/v1/relays/relay9", None, {}, 404, "RLY714", None),
+    ("GET", "/v1/relays/A", None, {}, 404, "RLY714", None),
+    ("GET", "/v1/relays?limit=1", None, {}, 400, "RLY710", "limit"),
+    ("PATCH", "/v1/relays/relay9", {"draining": True}, {}, 404, "RLY714", None),
+    ("PATCH", "/v1/relays/relay1", {}, {}, 400, "RLY710", "draining"),
+    ("PATCH", "/v1/relays/relay1", {"draining": "on"}, {}, 400, "RLY710", "draining"),
     ("POST", "/v1/enrol", {}, {}, 400, "RLY710", "code"),
     ("POST", "/v1/enrol", {"code": "x"}, {}, 404, "RLY714", None),
     ("POST", "/v1/enrol", {"code": "a" * 20}, {}, 404, "RLY714", None),
@@ -489,8 +495,9 @@ def roles(rig, tokens):
         "GET /v1/tunnels": ROLES, "POST /v1/tunnels": ("operator", "admin"), "GET /v1/tunnels/{id}":
         ROLES, "PATCH /v1/tunnels/{id}": ("operator", "admin"), "DELETE /v1/tunnels/{id}":
         ("operator", "admin"), "GET /v1/tokens": ("admin", ), "POST /v1/tokens": ("admin", ),
-        "DELETE /v1/tokens/{id}": ("admin", ), "GET /v1/events": ROLES, "GET /v1/devices": ROLES,
-        "GET /v1/devices/{id}": ROLES, "PATCH /v1/devices/{id}": ("operator", "admin"),
+        "DELETE /v1/tokens/{id}": ("admin", ), "GET /v1/events": ROLES, "GET /v1/relays": ROLES,
+        "GET /v1/relays/{id}": ROLES, "PATCH /v1/relays/{id}": ("admin", ), "GET /v1/devices":
+        ROLES, "GET /v1/devices/{id}": ROLES, "PATCH /v1/devices/{id}": ("operator", "admin"),
         "DELETE /v1/devices/{id}": ("operator", "admin"), "GET /v1/enrolment-codes": ("admin", ),
         "POST /v1/enrolment-codes": ("admin", ), "DELETE /v1/enrolment-codes/{id}": ("admin", )
     }
@@ -504,7 +511,8 @@ def roles(rig, tokens):
         method, path = what.replace("{id}", tunnel).split()
         for role in ROLES:
             body = {} if method in ("POST", "PATCH") else None
-            answer = rig.call(method, path, tokens[role, "bern"], body)
+            answer = rig.call(method, path, tokens[role, None if "/relays" in path else "bern"],
+                              body)
             tap.is_(answer.status == 403, role not in who,
                     f"{role}: {what}: {'yes' if role in who else 'no'}")
 
@@ -763,6 +771,46 @@ def devices(rig, tokens):
                      for _ in range(2))
     tap.ok((first.status, second.status) == (201, 409) and first.json["id"] in second.text,
            "a code is made once", second.text)
+
+
+# ---- relays
+
+
+@test
+def relays(rig, tokens):
+    """What rlyd tells, to whom; and who drains a relay."""
+    all, bern = tokens["admin", None], tokens["admin", "bern"]
+    wait_for(lambda: rig.call("GET", "/v1/relays", all).json["relays"], "rlyd's heartbeat", 5)
+    got = rig.call("GET", "/v1/relays", all).json["relays"]
+    tap.is_([(r["name"], r["state"], r["draining"]) for r in got], [("relay1", "up", False)],
+            "the relay, as its rlyd tells")
+    tap.ok(got[0]["sessions"] >= 0 and got[0]["load"] >= 0 and "rlyd" in got[0]["versions"],
+           "… how much it is used, by what", got)
+    one = rig.call("GET", "/v1/relays/relay1", bern).json
+    tap.is_([one[k] for k in ("name", "ssh", "sessions", "load", "versions", "by")],
+            ["relay1", got[0]["ssh"], None, None, None, None], "a tenant is told where it is alone")
+    answer = rig.call("PATCH", "/v1/relays/relay1", bern, {"draining": True})
+    tap.is_((answer.status, answer.json["tag"]), (403, "RLY707"), "nor may its admin drain it")
+    tap.is_(rig.call("GET", "/v1/relays/relay1", all).json["draining"], False, "… it has not")
+    drained = rig.call("PATCH", "/v1/relays/relay1", all, {"draining": True}).json
+    tap.is_((drained["draining"], drained["by"]), (True, f"token:{all.split('_')[1]}"), "drained")
+    rig.call("PATCH", "/v1/relays/relay1", all, {"draining": True})
+    tap.is_(rig.call("GET", "/v1/relays/relay1", all).json["since"], drained["since"], "… once")
+    lines = rig.call("GET", "/v1/relays", all, headers={"Accept": "text/plain"}).text
+    tap.like(lines, r"(?m)^relays.0.draining=true$(.*\n)*^relays.0.load=\d+\.\d\d$", "as lines")
+    rig.call("PATCH", "/v1/relays/relay1", all, {"draining": False})
+    tap.is_(rig.call("GET", "/v1/relays/relay1", all).json["draining"], False, "undrained")
+    tap.is_([len(happened_to(rig, all, w)) for w in ("drain", "undrain")], [1, 1], "events")
+    tap.is_(happened_to(rig, bern, "drain"), [], "… which are no tenant's")
+    rig.redis("ZADD", "relay:relays", "1700000000000", "relay0")
+    silent = rig.call("GET", "/v1/relays", all).json["relays"][0]
+    tap.is_([silent[k] for k in ("name", "state", "heard", "sessions")],
+            ["relay0", "silent", "2023-11-14T22:13:20Z", None], "one whose rlyd is silent")
+    tap.is_(
+        rig.call("PATCH", "/v1/relays/relay0", all, {"draining": True}).status, 200,
+        "… is drained, too")
+    rig.redis("DEL", "relay:drain:relay0")
+    rig.redis("ZREM", "relay:relays", "relay0")
 
 
 # ---- events

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""rly code, device and events, straight on Redis. api.t has the same by the API.
+"""rly code, device, relay and events, straight on Redis. api.t has the same by the API.
 """
 import hashlib
 import json
@@ -144,6 +144,38 @@ def devices(store):
                          (("label", "third", "\x1b"), 2), (("label", "nobody", "x"), 1),
                          (("approve", "../x"), 1), (("show", "A"), 1)):
         tap.is_(store.rly("device", *args).returncode, status, f"rly device {args}: {status}")
+
+
+@test
+def relays(store):
+    tap.like(store.rly("relay", "list").stdout, "^No relay", "none yet")
+    store.redis("ZADD", "relay:relays", "1700000000000", "relay2", "1700000000000", "relay1")
+    store.redis("HSET", "relay:relay:relay2", "v", "1", "ssh", "relay.example.com:443", "load",
+                "0.42", "sessions", "7", "versions", "rlyd 1\x1b, Linux 6.1")
+    got = said(store, "relay", "list")["relays"]
+    tap.is_([(r["name"], r["state"], r["sessions"], r["load"]) for r in got],
+            [("relay1", "silent", None, None), ("relay2", "up", 7, 0.42)], "list: by their names")
+    tap.is_(got[1]["versions"], None, "what a terminal acts on is not taken")
+    tap.is_(
+        store.rly("relay", "drain", "relay2", "relay1").stdout,
+        "draining relay2\ndraining relay1\n", "drain")
+    tap.like(
+        store.rly("relay", "list").stdout,
+        r"(?m)^relay1 +silent, draining .*\nrelay2 +up, draining +7 +0.42 +relay.example.com:443 ",
+        "text")
+    tap.is_(store.rly("relay", "undrain", "relay2").returncode, 0, "undrain")
+    tap.is_([r["draining"] for r in said(store, "relay", "list")["relays"]], [True, False],
+            "… that one")
+    events = said(store, "events")["events"][-3:]
+    tap.is_([(e["what"], e["relay"]) for e in events], [("drain", "relay2"), ("drain", "relay1"),
+                                                        ("undrain", "relay2")], "events")
+    store.redis("HSET", "relay:relay:relay2", "v", "9")
+    tap.is_(
+        said(store, "relay", "list")["relays"][1]["state"], "silent",
+        "a newer version's record is not read")
+    for args, status in (((), 2), (("x", ), 2), (("list", "x"), 2), (("drain", ), 2),
+                         (("drain", "relay9"), 1), (("undrain", "A b"), 1)):
+        tap.is_(store.rly("relay", *args).returncode, status, f"rly relay {args}: {status}")
 
 
 @test

@@ -122,9 +122,10 @@ def read_c():
 
 PRELUDE = "librelay/lua/prelude.lua"
 SCRIPTS = [
-    f"librelay/lua/{n}.lua" for n in ("may_issue", "once", "open", "extend", "close", "page",
-                                      "admit", "token_new", "token_revoke", "events", "code_new",
-                                      "code_revoke", "enrol", "device_change", "device_remove")
+    f"librelay/lua/{n}.lua"
+    for n in ("may_issue", "once", "open", "extend", "close", "page", "admit", "token_new",
+              "token_revoke", "events", "code_new", "code_revoke", "enrol", "device_change",
+              "device_remove", "relays", "drain")
 ] + ["rlyd/expire.lua", "rlyd/seen.lua"]
 
 
@@ -255,9 +256,10 @@ def redis():
             is_(sorted(fields - SCHEMA[kind][1]), [], f"{kind}: the schema has all of its fields")
         if kind == "route" and chosen["routes"][0]["name"] in key:
             is_(sorted(fields), sorted(SCHEMA[kind][1]), "a chosen name's route has each of them")
-    is_(sorted(set(SCHEMA) - seen),
-        ["device", "devices", "label", "live", "once", "rate", "relay", "seen", "tenant"],
-        "all kinds but rlyd's and the API's were there")
+    is_(sorted(set(SCHEMA) - seen), [
+        "device", "devices", "drain", "label", "live", "once", "rate", "relay", "relays", "seen",
+        "tenant"
+    ], "all kinds but rlyd's and the API's were there")
 
 
 tap.run()

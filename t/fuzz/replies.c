@@ -173,7 +173,7 @@ int fuzz_sentinel(const char *text, size_t size, apr_pool_t *p)
     return 1;
 }
 
-/* ---- events, devices, codes and tokens, as rly and the API read them */
+/* ---- events, relays, devices, codes and tokens, as rly and the API read them */
 
 static int read_history(const char *text, size_t size, apr_pool_t *p)
 {
@@ -189,6 +189,24 @@ static int read_history(const char *text, size_t size, apr_pool_t *p)
     MUST(h.events->nelts <= RELAY_HISTORY_MAX && relay_history_is_place(h.next));
     MUST((json = relay_history_json(&h, p)) != NULL);
     json_decref(json);
+    return 1;
+}
+
+static int read_relays(const char *text, size_t size, apr_pool_t *p)
+{
+    relay_store *s = store(text, size, p);
+    apr_array_header_t *hosts;
+    const char *why = NULL;
+    json_t *json;
+
+    if (relay_hosts_read(&hosts, s, NULL, p, &why) != APR_SUCCESS) {
+        MUST(why && *why);
+        return 0;
+    }
+    for (int i = 0; i < hosts->nelts; i++) {
+        MUST((json = relay_host_json(APR_ARRAY_IDX(hosts, i, relay_host *), 1, p)) != NULL);
+        json_decref(json);
+    }
     return 1;
 }
 
@@ -223,7 +241,7 @@ static int read_rows(const relay_rows *rows, json_t *(*one)(const void *, apr_po
 
 int fuzz_fleet(const char *text, size_t size, apr_pool_t *p)
 {
-    int taken = read_history(text, size, p);
+    int taken = read_history(text, size, p) | read_relays(text, size, p);
 
     taken |= read_rows(&relay_device_rows, relay_device_json, text, size, p);
     taken |= read_rows(&relay_code_rows, relay_code_json, text, size, p);
