@@ -2,7 +2,8 @@
 
 /**
  * Pages of a list that may be long: the ids of open tunnels, of tokens or codes, by their ends, or
- * of devices, the oldest first (lua/page.lua). However long the list is, a page costs about the same.
+ * of devices, the oldest first (lua/page.lua). However long the list is, a page costs about the
+ * same.
  */
 #ifndef RELAY_PAGE_H
 #define RELAY_PAGE_H

@@ -25,27 +25,27 @@ static int is_load(const char *text)
 static relay_host *read_host(const redisReply *row, apr_pool_t *p)
 {
     relay_host *h = apr_pcalloc(p, sizeof(*h));
-    const char *f[NFIELDS];
 
     if (row->type != REDIS_REPLY_ARRAY || row->elements != NFIELDS)
         return NULL;
-    for (int i = 0; i < NFIELDS; i++)
-        f[i] = relay_script_word(row, (apr_size_t)i);
-    if (!relay_form_label(&h->name, f[NAME], p) ||
-        (*f[HEARD] && !relay_time_parse(&h->heard, f[HEARD])) ||
-        !relay_form_switch(&h->draining, f[DRAINING], p) ||
-        (*f[SINCE] && !relay_time_parse(&h->since, f[SINCE])) || !relay_form_text(&h->by, f[BY], p))
+    if (!relay_form_label(&h->name, relay_script_word(row, NAME), p) ||
+        (*relay_script_word(row, HEARD) &&
+         !relay_time_parse(&h->heard, relay_script_word(row, HEARD))) ||
+        !relay_form_switch(&h->draining, relay_script_word(row, DRAINING), p) ||
+        (*relay_script_word(row, SINCE) &&
+         !relay_time_parse(&h->since, relay_script_word(row, SINCE))) ||
+        !relay_form_text(&h->by, relay_script_word(row, BY), p))
         return NULL;
     h->ssh = h->load = h->versions = "";
     h->sessions = -1;
-    h->up = strcmp(f[V], APR_STRINGIFY(RELAY_RECORD_VERSION)) == 0;
+    h->up = strcmp(relay_script_word(row, V), APR_STRINGIFY(RELAY_RECORD_VERSION)) == 0;
     if (!h->up)
         return h;
-    relay_form_text(&h->ssh, f[SSH], p);
-    relay_form_text(&h->versions, f[VERSIONS], p);
-    relay_form_number(&h->sessions, f[SESSIONS], p);
-    if (is_load(f[LOAD]))
-        h->load = apr_pstrdup(p, f[LOAD]);
+    relay_form_text(&h->ssh, relay_script_word(row, SSH), p);
+    relay_form_text(&h->versions, relay_script_word(row, VERSIONS), p);
+    relay_form_number(&h->sessions, relay_script_word(row, SESSIONS), p);
+    if (is_load(relay_script_word(row, LOAD)))
+        h->load = apr_pstrdup(p, relay_script_word(row, LOAD));
     return h;
 }
 

@@ -19,16 +19,17 @@ static apr_status_t add_batch(apr_array_header_t *list, const relay_rows *rows, 
     relay_store_cmd cmds[RELAY_PAGE_MAX] = {{0}};
     redisReply *replies[RELAY_PAGE_MAX];
     apr_status_t rv;
+    const int n = page->nids;
     int i;
 
-    for (i = 0; i < page->nids; i++) {
+    for (i = 0; i < n; i++) {
         argv[i][0] = "HGETALL";
         argv[i][1] = relay_store_key(s, p, rows->kind, page->ids[i]);
         cmds[i] = (relay_store_cmd){2, argv[i], NULL};
     }
-    if ((rv = relay_store_read(s, cmds, page->nids, replies, p, why)) != APR_SUCCESS)
+    if ((rv = relay_store_read(s, cmds, n, replies, p, why)) != APR_SUCCESS)
         return rv;
-    for (i = 0; i < page->nids && rv != RELAY_EUNREACHABLE; i++) {
+    for (i = 0; i < n && rv != RELAY_EUNREACHABLE; i++) {
         const char *fault = "it is malformed", *whose = "";
         void *row = NULL;
 
@@ -43,7 +44,7 @@ static apr_status_t add_batch(apr_array_header_t *list, const relay_rows *rows, 
         else if (may_see(page->tenant, whose))
             APR_ARRAY_PUSH(list, void *) = row;
     }
-    relay_store_free(replies, page->nids);
+    relay_store_free(replies, n);
     return rv == RELAY_EUNREACHABLE ? rv : APR_SUCCESS;
 }
 

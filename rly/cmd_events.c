@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define LATEST 50
+#define PLACE_SIZE 64
 
 /* What else an event says: `peer 192.0.2.1:5, why …'. */
 typedef struct words {
@@ -110,7 +111,7 @@ static int print_once(rly *r, relay_history *h, int json)
 /* Until it is ended, nobody reads any more, or Redis is away. */
 static int print_on(rly *r, relay_history *h, int json)
 {
-    char place[64];
+    char *place = apr_palloc(r->p, PLACE_SIZE);
     const char *why = NULL;
     apr_status_t rv = APR_SUCCESS;
     apr_pool_t *p;
@@ -121,7 +122,7 @@ static int print_on(rly *r, relay_history *h, int json)
         if ((rv = relay_history_read(h, r->store, p, &why)) != APR_SUCCESS)
             break;
         print_lines(h, json, p);
-        apr_cpystrn(place, h->next, sizeof(place));
+        apr_cpystrn(place, h->next, PLACE_SIZE);
         some = h->more;
         apr_pool_clear(p);
         h->since = h->next = place;
