@@ -690,6 +690,12 @@ def enrol(rig, tokens):
     events = happened_to(rig, admin, "enrol")
     tap.is_(sorted(e["details"]["id"] for e in events), sorted(d["device"] for d in made), "events")
     tap.is_((events[0]["by"], events[0]["from"]), (f"code:{code['id']}", "127.0.0.1"), "… say who")
+    answer = rig.call("POST",
+                      "/v1/enrol",
+                      None, {"code": code_of(rig, admin)["code"]},
+                      label="narrow")
+    tap.is_(answer.json["trackers"], ["https://one.example", "https://two.example:8443/x"],
+            "RelayAPITrackers")
     typed = code_of(rig, admin)["code"].upper().replace("-", " ")
     answer = enrols(rig, f" {typed}").json
     tap.is_(answer["label"], answer["device"], "capitals and blanks do not matter, nor a name")

@@ -4,8 +4,8 @@
 local name, draining = ARGV[1], ARGV[2]
 local actor = {by = ARGV[3], from = ARGV[4], request = ARGV[5]}
 local drain = key.drain(name)
-if not redis.call('ZSCORE', key.relays(), name) and redis.call('EXISTS', key.relay(name), drain) == 0
-then
+if redis.call('EXISTS', key.relay(name), drain) == 0
+  and not redis.call('ZSCORE', key.relays(), name) then
   return {'none'}
 end
 local before = redis.call('HGET', drain, 'draining') or 'off'
