@@ -114,7 +114,7 @@ static int run(rly *r, int argc, const char *const *argv)
 const rly_command rly_cmd_code = {
     .name = "code",
     .summary = "make, list and revoke codes by which devices enrol",
-    .takes = "uAEtj",
+    .takes = "upEtj",
     .usage = "[--uses N] [--approval] [--tenant TENANT] [-t TTL] [--json] new|list|revoke "
              "[LABEL|ID...]",
     .about =

@@ -743,7 +743,7 @@ def devices(rig, tokens):
     nothing = "/v1/devices/aaaaaaaaaaaaaaaa"
     for method, body in (("GET", None), ("PATCH", {"approved": True}), ("DELETE", None)):
         foreign, missing = (rig.call(method, p, chur, body) for p in (path, nothing))
-        words = foreign.json["detail"].replace(ids[0], "aaaaaaaaaaaaaaaa")
+        words = (foreign.json or {}).get("detail", "").replace(ids[0], "aaaaaaaaaaaaaaaa")
         tap.is_((foreign.status, words), (404, missing.json["detail"]),
                 f"{method}: another's device is answered as one that is not there")
     for token, expected in ((bern, True), (all, True), (chur, False)):
@@ -796,7 +796,7 @@ def relays(rig, tokens):
     tap.is_([one[k] for k in ("name", "ssh", "sessions", "load", "versions", "by")],
             ["relay1", got[0]["ssh"], None, None, None, None], "a tenant is told where it is alone")
     answer = rig.call("PATCH", "/v1/relays/relay1", bern, {"draining": True})
-    tap.is_((answer.status, answer.json["tag"]), (403, "RLY707"), "nor may its admin drain it")
+    tap.is_((answer.status, answer.json.get("tag")), (403, "RLY707"), "nor may its admin drain it")
     tap.is_(rig.call("GET", "/v1/relays/relay1", all).json["draining"], False, "… it has not")
     drained = rig.call("PATCH", "/v1/relays/relay1", all, {"draining": True}).json
     tap.is_((drained["draining"], drained["by"]), (True, f"token:{all.split('_')[1]}"), "drained")
