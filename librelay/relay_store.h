@@ -64,12 +64,14 @@
  *                           all addresses; at most 4,096, written as it changes, too. Written by
  *                           rlyd (heartbeat, lives 1 minute); read by rly, relays
  *  relays           zset    name by when its rlyd was heard last: the relays that there are.
- * Written by rlyd (heartbeat); read by relays, drain; 30 days drain:<relay>    hash    {v draining
- * since by} draining on|off: whether placement leaves the relay out; since when, and who said so.
- * Written by drain; read by relays; for ever events           stream  {what tunnel relay by device
- * expires peer way listen uid why from serving token request tenant code id} who did what to which
- * tunnel, token, code (its id) or enrolled device (device its label, id its id): what is
- * open|extend|close|expire|up|down|idle|contested|foreign|
+ *                           Written by rlyd (heartbeat); read by relays, drain; 30 days
+ *  drain:<relay>    hash    {v draining since by} draining on|off: whether placement leaves the
+ *                           relay out; since when, and who said so. Written by drain; read by
+ *                           relays; for ever
+ *  events           stream  {what tunnel relay by device expires peer way listen uid why from
+ *                           serving token request tenant code id} who did what to which tunnel,
+ *                           token, code (its id) or enrolled device (device its label, id its
+ *                           id): what is open|extend|close|expire|up|down|idle|contested|foreign|
  *                           token|revoke|code|enrol|approve|suspend|label|remove|drain|undrain; the
  *                           fields after `by` where they apply; from where, and request its id, of
  *                           what came by the API; tenant whose the thing is, empty for nobody's;
