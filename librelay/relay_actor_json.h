@@ -13,6 +13,9 @@
 /** {by, from, request, across}. @return NULL where a text is no UTF-8 */
 json_t *relay_actor_json(const relay_actor *actor);
 
+/** The text of a script's argument; drops the reference. */
+const char *relay_json_argument(json_t *json, apr_pool_t *p);
+
 /** {owner, key, request}, or NULL for NULL. */
 json_t *relay_once_json(const relay_once *once);
 

@@ -21,7 +21,9 @@
     KIND(RELAY, "relay:") \
     KIND(EVENTS, "events") \
     KIND(TOKEN, "token:") \
-    KIND(TOKENS, "tokens")
+    KIND(CODE, "code:") \
+    KIND(DEVICE, "device:") \
+    KIND(RELAYS, "relays")
 
 #define RELAY_KEYNAME_ENUM(name, text) RELAY_KEYNAME_##name,
 typedef enum { RELAY_KEYNAME_KINDS(RELAY_KEYNAME_ENUM) } relay_keyname_kind;

@@ -22,22 +22,32 @@ struct relay_store {
     server_link near; /* url NULL: the primary is read */
 };
 
+/* What a script does, which says what is known when no answer came. */
+typedef enum {
+    READS,
+    CHANGES,
+    CHANGES_SOON /* or never: it is told until when it may begin */
+} script_effect;
+
 static const struct {
     const char *name, *text;
-    const char *unanswered; /* what is known when no answer came */
+    script_effect effect;
 } scripts[] = {
-    [RELAY_SCRIPT_OPEN] = {"open", relay_script_open,
-                           "if `open' has not been carried out by now it will not be"},
-    [RELAY_SCRIPT_EXTEND] = {"extend", relay_script_extend,
-                             "if `extend' has not been carried out by now it will not be"},
-    [RELAY_SCRIPT_CLOSE] = {"close", relay_script_close,
-                            "whether `close' was carried out is not known"},
-    [RELAY_SCRIPT_PAGE] = {"page", relay_script_page, "nothing was to be changed"},
-    [RELAY_SCRIPT_ADMIT] = {"admit", relay_script_admit, "nothing was to be changed"},
-    [RELAY_SCRIPT_TOKEN_NEW] = {"token_new", relay_script_token_new,
-                                "if `token_new' has not been carried out by now it will not be"},
-    [RELAY_SCRIPT_TOKEN_REVOKE] = {"token_revoke", relay_script_token_revoke,
-                                   "whether `token_revoke' was carried out is not known"},
+    [RELAY_SCRIPT_OPEN] = {"open", relay_script_open, CHANGES_SOON},
+    [RELAY_SCRIPT_EXTEND] = {"extend", relay_script_extend, CHANGES_SOON},
+    [RELAY_SCRIPT_CLOSE] = {"close", relay_script_close, CHANGES},
+    [RELAY_SCRIPT_PAGE] = {"page", relay_script_page, READS},
+    [RELAY_SCRIPT_ADMIT] = {"admit", relay_script_admit, READS}, /* a request is only counted */
+    [RELAY_SCRIPT_TOKEN_NEW] = {"token_new", relay_script_token_new, CHANGES_SOON},
+    [RELAY_SCRIPT_TOKEN_REVOKE] = {"token_revoke", relay_script_token_revoke, CHANGES},
+    [RELAY_SCRIPT_EVENTS] = {"events", relay_script_events, READS},
+    [RELAY_SCRIPT_CODE_NEW] = {"code_new", relay_script_code_new, CHANGES_SOON},
+    [RELAY_SCRIPT_CODE_REVOKE] = {"code_revoke", relay_script_code_revoke, CHANGES},
+    [RELAY_SCRIPT_ENROL] = {"enrol", relay_script_enrol, CHANGES_SOON},
+    [RELAY_SCRIPT_DEVICE_CHANGE] = {"device_change", relay_script_device_change, CHANGES},
+    [RELAY_SCRIPT_DEVICE_REMOVE] = {"device_remove", relay_script_device_remove, CHANGES},
+    [RELAY_SCRIPT_RELAYS] = {"relays", relay_script_relays, READS},
+    [RELAY_SCRIPT_DRAIN] = {"drain", relay_script_drain, CHANGES},
 };
 
 static void disconnect(server_link *l)
@@ -81,6 +91,11 @@ void relay_store_read_from(relay_store *s, const relay_redis_url *url)
     set_link(&s->near, url, url && url->named ? s->cfg->redis_timeout : s->cfg->redis_timeout / 2);
     if (!s->near.at_pool)
         apr_pool_create(&s->near.at_pool, s->p);
+}
+
+apr_interval_time_t relay_store_timeout(const relay_store *s)
+{
+    return s->cfg->redis_timeout;
 }
 
 const char *relay_store_key(const relay_store *s, apr_pool_t *p, relay_keyname_kind kind,
@@ -328,22 +343,28 @@ static apr_status_t confirm(relay_store *s, relay_script_id id, apr_pool_t *p, c
 }
 
 /* Whether the script has written what its caller wants to last. Who closes a tunnel that is closed
- * may be asking whether that is confirmed. */
+ * may be asking whether that is confirmed, and so may who asks for something again. */
 static int has_written(relay_script_id id, const redisReply *reply)
 {
-    switch (id) {
-    case RELAY_SCRIPT_OPEN:
-    case RELAY_SCRIPT_EXTEND:
-    case RELAY_SCRIPT_TOKEN_REVOKE:
-        return strcmp(relay_script_word(reply, 0), "ok") == 0;
-    case RELAY_SCRIPT_TOKEN_NEW:
-        return strcmp(relay_script_word(reply, 0), "ok") == 0 ||
-               strcmp(relay_script_word(reply, 0), "again") == 0;
-    case RELAY_SCRIPT_CLOSE:
-        return strcmp(relay_script_word(reply, 0), "ok") == 0 ||
-               strcmp(relay_script_word(reply, 1), "closed") == 0;
-    default: /* a page is read; a request of a token is only counted */
+    const char *what = relay_script_word(reply, 0);
+
+    if (scripts[id].effect == READS)
         return 0;
+    return strcmp(what, "ok") == 0 || strcmp(what, "again") == 0 ||
+           (id == RELAY_SCRIPT_CLOSE && strcmp(relay_script_word(reply, 1), "closed") == 0);
+}
+
+/* What is known of a script when no answer came. */
+static const char *unanswered(relay_script_id id, apr_pool_t *p)
+{
+    switch (scripts[id].effect) {
+    case READS:
+        return "nothing was to be changed";
+    case CHANGES:
+        return apr_psprintf(p, "whether `%s' was carried out is not known", scripts[id].name);
+    default:
+        return apr_psprintf(p, "if `%s' has not been carried out by now it will not be",
+                            scripts[id].name);
     }
 }
 
@@ -367,7 +388,7 @@ apr_status_t relay_store_script(relay_store *s, redisReply **reply, relay_script
     if (round_trip(&s->primary, &cmd, 1, &got) != APR_SUCCESS) {
         broken(&s->primary, p, why);
         if (why)
-            *why = apr_pstrcat(p, *why, "; ", scripts[id].unanswered, NULL);
+            *why = apr_pstrcat(p, *why, "; ", unanswered(id, p), NULL);
         return RELAY_EUNREACHABLE;
     }
     if ((rv = relay_store_check(s, got, NULL, p, why)) == APR_SUCCESS &&

@@ -62,13 +62,22 @@
  *                           `type base64`. taken: where in the listen space others listen,
  *                           separated by spaces: listen addresses, and `*:PORT` for a listener on
  *                           all addresses; at most 4,096, written as it changes, too. Written by
- *                           rlyd (heartbeat, lives 1 minute); read by rly
+ *                           rlyd (heartbeat, lives 1 minute); read by rly, relays
+ *  relays           zset    name by when its rlyd was heard last: the relays that there are.
+ *                           Written by rlyd (heartbeat); read by relays, drain; 30 days
+ *  drain:<relay>    hash    {v draining since by} draining on|off: whether placement leaves the
+ *                           relay out; since when, and who said so. Written by drain; read by
+ *                           relays; for ever
  *  events           stream  {what tunnel relay by device expires peer way listen uid why from
- *                           serving token request} who did what to which tunnel or token: what is
- *                           open|extend|close|expire|up|down|idle|contested|foreign|token|revoke;
- *                           the fields after `by` where they apply; from where, and request its
- *                           id, of what came by the API. Capped at about 10,000 (relay_event).
- *                           Written by every writer; read for audit and by rlyd
+ *                           serving token request tenant code id} who did what to which tunnel,
+ *                           token, code (its id) or enrolled device (device its label, id its
+ *                           id): what is open|extend|close|expire|up|down|idle|contested|foreign|
+ *                           token|revoke|code|enrol|approve|suspend|label|remove|drain|undrain; the
+ *                           fields after `by` where they apply; from where, and request its id, of
+ *                           what came by the API; tenant whose the thing is, empty for nobody's;
+ *                           rlyd leaves it to the tunnel's record. Capped at about 10,000
+ *                           (relay_event). Written by every writer; read by events, so by rly and
+ *                           the API (relay_history), and by rlyd
  *  tenant:<name>    zset    id by expires: the tunnels of a tenant. Written by open, extend, close;
  *                           read by the API; lives until the last one's end + 1 day
  *  label:<tenant>:<device>
@@ -80,14 +89,29 @@
  *                           by admit, rly, the API; lives until expires
  *  tokens           zset    id by expires, of all tokens. As token:
  *  tokens:<tenant>  zset    the same of a tenant's; lives until the last one's end + 1 day
+ *  code:<id>        hash    {v id hash tenant label uses used approval created expires by} an
+ *                           enrolment code, which lets `uses` devices into a tenant (empty:
+ *                           nobody's). hash: SHA-256 of the code; id its first 16 digits; used:
+ *                           how many it has let in; approval on: they wait until somebody approves
+ *                           them. Written by code_new, code_revoke, enrol; read by enrol, rly, the
+ *                           API; lives until expires
+ *  codes            zset    id by expires, of all codes. As code:
+ *  codes:<tenant>   zset    the same of a tenant's; lives until the last one's end + 1 day
+ *  device:<id>      hash    {v id hash tenant label approved created seen by from} a device that
+ *                           enrolled. hash: SHA-256 of its token's secret; label what it is called;
+ *                           approved on|off, whether it may do anything; seen when it was heard
+ *                           last; by code:ID, from where. Written by enrol, device_change,
+ *                           device_remove; read by rly, the API; for ever
+ *  devices          zset    id by created, of all devices. As device:
+ *  devices:<tenant> zset    the same of a tenant's
  *  rate:<token>     string  when the token's next request would be, if they came evenly; in ms,
  *                           with three decimals. Written and read by admit; lives for 2 minutes
- *  once:<token>:<SHA256>
+ *  once:<owner>:<SHA256>
  *                   hash    {v request answer again} what was answered under an Idempotency-Key,
  *                           whose SHA-256 that is. request: SHA-256 of what was asked; answer:
  *                           JSON, what the script answered; again: written when it is asked for
- *                           again, to be confirmed. Written and read by open, token_new; lives 1
- *                           day
+ *                           again, to be confirmed. owner: a token's id, or code-ID. Written and
+ *                           read by open, token_new, code_new, enrol; lives 1 day
  *
  * What changes several keys is one Lua script (librelay/lua), so that no reader sees half of it.
  *
@@ -157,6 +181,9 @@ void relay_store_free(redisReply **replies, int n);
 /** Redis's clock, which the times in records go by. */
 apr_status_t relay_store_now(apr_time_t *now, relay_store *s, apr_pool_t *p, const char **why);
 
+/** How long one call waits: [redis] timeout. */
+apr_interval_time_t relay_store_timeout(const relay_store *s);
+
 /** relay_keyname() with this store's configuration. */
 const char *relay_store_key(const relay_store *s, apr_pool_t *p, relay_keyname_kind kind,
                             const char *id);
@@ -169,7 +196,15 @@ typedef enum {
     RELAY_SCRIPT_PAGE,
     RELAY_SCRIPT_ADMIT,
     RELAY_SCRIPT_TOKEN_NEW,
-    RELAY_SCRIPT_TOKEN_REVOKE
+    RELAY_SCRIPT_TOKEN_REVOKE,
+    RELAY_SCRIPT_EVENTS,
+    RELAY_SCRIPT_CODE_NEW,
+    RELAY_SCRIPT_CODE_REVOKE,
+    RELAY_SCRIPT_ENROL,
+    RELAY_SCRIPT_DEVICE_CHANGE,
+    RELAY_SCRIPT_DEVICE_REMOVE,
+    RELAY_SCRIPT_RELAYS,
+    RELAY_SCRIPT_DRAIN
 } relay_script_id;
 
 /**

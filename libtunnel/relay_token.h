@@ -10,15 +10,12 @@
 
 #include "relay_actor.h"
 #include "relay_config.h"
-#include "relay_page.h"
-#include "relay_store.h"
+#include "relay_rows.h"
+#include "relay_secret.h"
 
 #define RELAY_TOKEN_BEGINS "relay_"
-#define RELAY_TOKEN_ID_LEN 16
-#define RELAY_TOKEN_SECRET_LEN 52
-#define RELAY_TOKEN_LEN \
-    (sizeof(RELAY_TOKEN_BEGINS) - 1 + RELAY_TOKEN_ID_LEN + 1 + RELAY_TOKEN_SECRET_LEN)
-#define RELAY_TOKEN_LABEL_MAX 200
+#define RELAY_TOKEN_ID_LEN RELAY_SECRET_ID_LEN
+#define RELAY_TOKEN_LEN RELAY_SECRET_LEN(RELAY_TOKEN_BEGINS)
 
 /** The roles, and what each may do: see all of its tenant's; open, extend, close; make tokens. */
 #define RELAY_TOKEN_ROLES(ROLE) \
@@ -52,9 +49,6 @@ extern const char relay_token_roles[];
  */
 int relay_token_parse(char *id, const char *text, apr_size_t len);
 
-/** SHA-256 of bytes, in hexadecimal. */
-const char *relay_token_hash(const void *data, apr_size_t len, apr_pool_t *p);
-
 typedef struct relay_token_request {
     const char *role, *tenant, *label; /* as in relay_token; label NULL: "" */
     apr_interval_time_t ttl;
@@ -85,17 +79,11 @@ apr_status_t relay_token_admit(relay_token *t, relay_store *s, const char *text,
                                int limit, apr_interval_time_t *wait, apr_pool_t *p,
                                const char **why);
 
-/**
- * All tokens, the one that ends first on top.
- * @param tenant only those of this one; NULL: all
- * @param out array of relay_token *
- * @return APR_SUCCESS, or RELAY_EUNREACHABLE with *why
- */
-apr_status_t relay_token_list(apr_array_header_t **out, relay_store *s, const char *tenant,
-                              apr_pool_t *p, const char **why);
+/** They are listed as relay_token *, the one that ends first on top. */
+extern const relay_rows relay_token_rows;
 
-/** A page of them, as relay_tunnel_page(). */
-apr_status_t relay_token_page(apr_array_header_t **out, relay_page *page, relay_store *s,
+/** relay_rows_all() of them. */
+apr_status_t relay_token_list(apr_array_header_t **out, relay_store *s, const char *tenant,
                               apr_pool_t *p, const char **why);
 
 /**

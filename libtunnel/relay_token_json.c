@@ -3,8 +3,10 @@
 #include "relay_token_json.h"
 #include "relay_tunnel_json.h"
 
-json_t *relay_token_json(const relay_token *t, apr_pool_t *p)
+json_t *relay_token_json(const void *token, apr_pool_t *p)
 {
+    const relay_token *t = token;
+
     return json_pack("{s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "v", 1, "id",
                      relay_json_text(t->id, p), "role", relay_json_text(t->role, p), "tenant",
                      relay_json_text(t->tenant, p), "label", relay_json_text(t->label, p), "by",

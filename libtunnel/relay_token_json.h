@@ -11,8 +11,8 @@
 #include <jansson.h>
 
 /** `{"v":1,"id":…,"role":…,"tenant":…,"label":…,"by":…,"created":…,"expires":…}`; a tenant of null
- * is all of them. */
-json_t *relay_token_json(const relay_token *t, apr_pool_t *p);
+ * is all of them. @param token a relay_token */
+json_t *relay_token_json(const void *token, apr_pool_t *p);
 
 /** `{"v":1,"tokens":[…]}`. @param tokens array of relay_token * */
 json_t *relay_tokens_json(const apr_array_header_t *tokens, apr_pool_t *p);

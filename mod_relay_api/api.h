@@ -8,7 +8,8 @@
  *   directives     the settings
  *   call           a request's way: path, method, token, rate, right, and its handler
  *   endpoints.def  paths, methods, rights and handlers
- *   tunnels, tokens, about   the handlers
+ *   tunnels, tokens, codes, devices, relays, events, about   the handlers
+ *   followers      calls that wait, and how many may
  *   answer         JSON and text, and the problems of RFC 9457
  *   body, member   a request's JSON, read strictly
  *   query          the parameters of a URL, the cursor of a page, the Authorization field
@@ -29,7 +30,8 @@
 /** One relay.conf as this process sees it. */
 typedef struct api_realm {
     const relay_config *relay;
-    relay_stores *stores; /* in children, from child_init on */
+    relay_stores *stores; /* in children, from child_init on, as the next */
+    struct api_followers *followers;
 } api_realm;
 
 typedef struct api_call {

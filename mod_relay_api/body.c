@@ -50,8 +50,8 @@ static void know_again(api_call *c, const char *text, apr_size_t len)
                        NULL);
     c->once = apr_pcalloc(c->p, sizeof(*c->once));
     c->once->owner = c->token.id;
-    c->once->key = relay_token_hash(key, strlen(key), c->p);
-    c->once->request = relay_token_hash(what, strlen(what), c->p);
+    c->once->key = relay_secret_hash(key, strlen(key), c->p);
+    c->once->request = relay_secret_hash(what, strlen(what), c->p);
 }
 
 int api_body_read(api_call *c, void *out, const api_member *members, int *answer)

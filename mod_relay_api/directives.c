@@ -4,6 +4,7 @@
 
 #include <apr_lib.h>
 #include <apr_strings.h>
+#include <apr_uri.h>
 #include <http_core.h>
 #include <stdlib.h>
 
@@ -64,9 +65,26 @@ static const char *set_number(cmd_parms *cmd, void *place, const char *arg)
     return NULL;
 }
 
+static const char *set_urls(cmd_parms *cmd, void *place, const char *arg)
+{
+    const directive *d = cmd->info;
+    api_urls *urls = member_of(cmd);
+    apr_uri_t uri;
+
+    if (apr_uri_parse(cmd->pool, arg, &uri) != APR_SUCCESS || !uri.scheme || !uri.hostname ||
+        strcmp(uri.scheme, "https") != 0 || uri.query || uri.fragment || uri.user)
+        return apr_psprintf(cmd->pool, "%s: `%s' is not like https://api.relay.example.com",
+                            d->name, arg);
+    if (!*urls)
+        *urls = apr_array_make(cmd->pool, 2, sizeof(const char *));
+    APR_ARRAY_PUSH(*urls, const char *) = arg;
+    return NULL;
+}
+
 #define COMMAND_place(name, d, text) \
     AP_INIT_FLAG(name, set_place, d, ACCESS_CONF | RSRC_CONF, text),
 #define COMMAND_path(name, d, text) AP_INIT_TAKE1(name, set_path, d, RSRC_CONF, text),
+#define COMMAND_urls(name, d, text) AP_INIT_ITERATE(name, set_urls, d, RSRC_CONF, text),
 #define COMMAND_number(name, d, text) AP_INIT_TAKE1(name, set_number, d, RSRC_CONF, text),
 
 const command_rec api_directives[] = {
@@ -100,6 +118,8 @@ void *api_conf_merge(apr_pool_t *p, void *base, void *add)
         conf->on = more->on;
     if (more->rate != -1)
         conf->rate = more->rate;
+    if (more->trackers)
+        conf->trackers = more->trackers;
     if (more->conf_file)
         conf->conf_file = more->conf_file;
     conf->wanted = before->wanted || more->wanted;

@@ -10,6 +10,8 @@ static const char *value_of(const json_t *json, apr_pool_t *p)
         return relay_print_clean(json_string_value(json), p);
     case JSON_INTEGER:
         return apr_psprintf(p, "%" APR_INT64_T_FMT, (apr_int64_t)json_integer_value(json));
+    case JSON_REAL:
+        return apr_psprintf(p, "%.2f", json_real_value(json));
     case JSON_TRUE:
         return "true";
     case JSON_FALSE:

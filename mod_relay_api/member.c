@@ -50,6 +50,11 @@ static apr_status_t read_member(void *out, const api_member *m, const json_t *js
             return wrong(fault, m->name, "this member is true or false");
         *(int *)at = json_is_true(json);
         return APR_SUCCESS;
+    case API_NUMBER:
+        if (!json_is_integer(json) || json_integer_value(json) < 0)
+            return wrong(fault, m->name, "this member is a number");
+        *(apr_int64_t *)at = json_integer_value(json);
+        return APR_SUCCESS;
     default:
         return read_texts(at, m, json, p, fault);
     }

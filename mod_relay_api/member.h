@@ -16,6 +16,7 @@
 typedef enum {
     API_TEXT,   /* const char *: a string */
     API_SWITCH, /* int: true or false */
+    API_NUMBER, /* apr_int64_t: a number without fractions, that is not negative */
     API_TEXTS   /* apr_array_header_t *, of const char *: an array of strings and, where may_null
                    is set, of null */
 } api_member_type;

@@ -3,9 +3,11 @@
 /* The module's record, and from the configuration to a child that serves. */
 
 #include "api.h"
+#include "followers.h"
 #include "relay_log.h"
 #include "relay_pool.h"
 
+#include <ap_mpm.h>
 #include <apr_strings.h>
 
 static apr_array_header_t *realms; /* api_realm *, of the running configuration */
@@ -66,11 +68,16 @@ static void child_init(apr_pool_t *p, server_rec *s)
     /* A child of pconf, p's parent, as mod_relay's are: it outlives all requests. */
     apr_pool_t *pool =
         realms->nelts ? relay_pool_locked(apr_pool_parent_get(p), "mod_relay_api") : NULL;
+    int threads = 0;
 
+    ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads);
     for (int i = 0; pool && i < realms->nelts; i++) {
         api_realm *realm = APR_ARRAY_IDX(realms, i, api_realm *);
 
-        relay_stores_create(&realm->stores, realm->relay, pool);
+        if (api_followers_create(&realm->followers, threads, pool) == APR_SUCCESS)
+            relay_stores_create(&realm->stores, realm->relay, pool);
+        else
+            pool = NULL;
     }
     if (realms->nelts && !pool)
         ap_log_error(APLOG_MARK, APLOG_CRIT, 0, s,

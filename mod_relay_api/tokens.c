@@ -20,20 +20,7 @@ static const api_member members[] = {{"role", API_TEXT, 1, 0, offsetof(token_wor
 
 int api_tokens_list(api_call *c)
 {
-    relay_page page = {.device = NULL};
-    apr_array_header_t *tokens;
-    const char *why = NULL;
-    json_t *json;
-    apr_status_t rv;
-    int refused;
-
-    if (!api_page_read(c, &page, &refused))
-        return refused;
-    if ((rv = relay_token_page(&tokens, &page, c->store, c->p, &why)) != APR_SUCCESS)
-        return api_problem_why(c, rv, why);
-    json = relay_tokens_json(tokens, c->p);
-    json_object_set_new(json, "next", api_page_next(c, &page));
-    return api_answer(c, HTTP_OK, json);
+    return api_page_answer(c, &relay_token_rows, "tokens", relay_token_json);
 }
 
 static int make(api_call *c, const relay_token_request *req)

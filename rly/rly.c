@@ -17,10 +17,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-const rly_command *const rly_commands[] = {&rly_cmd_open,   &rly_cmd_close,
-                                           &rly_cmd_extend, &rly_cmd_show,
-                                           &rly_cmd_list,   &rly_cmd_token,
-                                           &rly_cmd_help,   NULL};
+const rly_command *const rly_commands[] = {&rly_cmd_open,   &rly_cmd_close,  &rly_cmd_extend,
+                                           &rly_cmd_show,   &rly_cmd_list,   &rly_cmd_token,
+                                           &rly_cmd_code,   &rly_cmd_device, &rly_cmd_relay,
+                                           &rly_cmd_events, &rly_cmd_help,   NULL};
 
 static apr_pool_t *message_pool; /* for messages before and beside a command's own work */
 

@@ -39,7 +39,7 @@ struct rly_command {
 };
 
 extern const rly_command rly_cmd_open, rly_cmd_close, rly_cmd_extend, rly_cmd_show, rly_cmd_list,
-    rly_cmd_token, rly_cmd_help;
+    rly_cmd_token, rly_cmd_code, rly_cmd_device, rly_cmd_relay, rly_cmd_events, rly_cmd_help;
 
 /** All commands, ended by NULL. */
 extern const rly_command *const rly_commands[];

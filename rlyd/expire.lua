@@ -5,6 +5,7 @@
 local ids = redis.call('ZRANGEBYSCORE', key.tunnels(), '-inf', integer(clock()), 'LIMIT', 0, 200)
 for _, id in ipairs(ids) do
   redis.call('ZREM', key.tunnels(), id)
-  event('expire', id, redis.call('HGET', key.tunnel(id), 'relay') or '', ARGV[1])
+  local f = redis.call('HMGET', key.tunnel(id), 'relay', 'tenant')
+  event('expire', id, f[1] or '', ARGV[1], 'tenant', f[2] or '')
 end
 return #ids

@@ -178,16 +178,19 @@ def limits(rig, tunnel):
     for command in (("HSET", "relay:relay:relay1", "hostkeys", "x"), ("HSET", "relay:live:relay1",
                                                                       "x", "y")):
         denied(rig, "relay-api", *command)
+    denied(rig, "relay-api", "ZADD", "relay:relays", "1", "relay9")
     for user in ("relay-web", "relay-authkeys", "relay-rlyd"):
         for command in (("HGETALL", "relay:token:x"), ("HSET", "relay:token:x", "role", "admin"),
-                        ("GET", "relay:rate:x"), ("HGETALL", "relay:once:x:y")):
+                        ("GET", "relay:rate:x"), ("HGETALL", "relay:once:x:y"),
+                        ("HGETALL", "relay:code:x"), ("HSET", "relay:device:x", "approved", "on"),
+                        ("HSET", "relay:drain:relay1", "draining", "on")):
             denied(rig, user, *command)
     result = run(["redis-cli", "-s", rig.redis_sock, "GET", "x"], check=False)
     tap.like(result.stdout + result.stderr, "NOAUTH", "without a password nobody gets in")
     gone = {
         line
         for line in set(before) ^ set(snapshot(rig.redis))
-        if not re.match(r"relay:(live|seen|relay):", line)
+        if not re.match(r"relay:(live:|seen:|relay:|relays )", line)
     }  # what rlyd writes all the time
     tap.is_(gone, set(), "all that changed nothing")
 

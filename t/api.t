@@ -4,7 +4,9 @@
 gets its own problem; roles and tenants keep to theirs; a repeat happens once; 100,000 tunnels are
 paged as fast as a few. The API has the Redis user that redis-users.conf gives it.
 """
+import collections
 import concurrent.futures
+import hashlib
 import http.client as http_client
 import json
 import re
@@ -22,7 +24,7 @@ with open(f"{TOP}/mod_relay_api/openapi.json", encoding="utf-8") as f:
     TEXT = f.read()
 DOC = json.loads(TEXT)
 METHODS = ("get", "post", "patch", "put", "delete", "options")
-FREE = ("/v1/health", "/v1/openapi.json")  # no token is asked for
+FREE = ("/v1/health", "/v1/openapi.json")  # no token is asked for, nor at /v1/enrol
 ROLES = ("viewer", "operator", "support", "admin")
 tags_seen, checked, invalid = set(), [], []
 
@@ -314,6 +316,51 @@ WRONG = [
     ("PATCH", "/v1/tunnels/aaaaaaaaaaaaaaaa", {"ttl": "x"}, {}, 422, "RLY713", "ttl"),
     ("PATCH", "/v1/tunnels/aaaaaaaaaaaaaaaa", {"ttl": "0s"}, {}, 422, "RLY713", "ttl"),
     ("PATCH", "/v1/tunnels/aaaaaaaaaaaaaaaa", {"ttl": "1h", "x": 1}, {}, 400, "RLY710", "x"),
+    ("POST", "/v1/enrolment-codes", {}, {}, 400, "RLY710", "ttl"),
+    ("POST", "/v1/enrolment-codes", {"ttl": "1h", "uses": 0}, {}, 422, "RLY713", None),
+    ("POST", "/v1/enrolment-codes", {"ttl": "1h", "uses": 100001}, {}, 422, "RLY713", None),
+    ("POST", "/v1/enrolment-codes", {"ttl": "1h", "uses": -1}, {}, 400, "RLY710", "uses"),
+    ("POST", "/v1/enrolment-codes", {"ttl": "1h", "uses": 1.5}, {}, 400, "RLY710", "uses"),
+    ("POST", "/v1/enrolment-codes", {"ttl": "1h", "uses": "1"}, {}, 400, "RLY710", "uses"),
+    ("POST", "/v1/enrolment-codes", {"ttl": "1h", "uses": 10**19}, {}, 400, "RLY710", None),
+    ("POST", "/v1/enrolment-codes", {"ttl": "0s"}, {}, 422, "RLY713", None),
+    ("POST", "/v1/enrolment-codes", {"ttl": "1h", "tenant": "*"}, {}, 422, "RLY713", None),
+    ("POST", "/v1/enrolment-codes", {"ttl": "1h", "label": "\x1b"}, {}, 422, "RLY713", None),
+    ("DELETE", "/v1/enrolment-codes/aaaaaaaaaaaaaaaa", None, {}, 404, "RLY714", None),
+    ("GET", "/v1/enrolment-codes/aaaaaaaaaaaaaaaa", None, {}, 405, "RLY705", None),
+    ("GET", "/v1/devices/aaaaaaaaaaaaaaaa", None, {}, 404, "RLY714", None),
+    ("GET", "/v1/devices/A_%0a%1b", None, {}, 404, "RLY714", None),
+    ("GET", "/v1/devices?cursor=x", None, {}, 400, "RLY710", "cursor"),
+    ("DELETE", "/v1/devices/aaaaaaaaaaaaaaaa", None, {}, 404, "RLY714", None),
+    ("PATCH", "/v1/devices/aaaaaaaaaaaaaaaa", {"approved": True}, {}, 404, "RLY714", None),
+    ("PATCH", "/v1/devices/aaaaaaaaaaaaaaaa", {}, {}, 400, "RLY710", None),
+    ("PATCH", "/v1/devices/aaaaaaaaaaaaaaaa", {"approved": 1}, {}, 400, "RLY710", "approved"),
+    ("PATCH", "/v1/devices/aaaaaaaaaaaaaaaa", {"label": ""}, {}, 422, "RLY713", "label"),
+    ("PATCH", "/v1/devices/aaaaaaaaaaaaaaaa", {"label": "\u202e"}, {}, 422, "RLY713", None),
+    ("PATCH", "/v1/devices/aaaaaaaaaaaaaaaa", {"tenant": "x"}, {}, 400, "RLY710", "tenant"),
+    ("GET", "/v1/relays/relay9", None, {}, 404, "RLY714", None),
+    ("GET", "/v1/relays/A", None, {}, 404, "RLY714", None),
+    ("GET", "/v1/relays?limit=1", None, {}, 400, "RLY710", "limit"),
+    ("PATCH", "/v1/relays/relay9", {"draining": True}, {}, 404, "RLY714", None),
+    ("PATCH", "/v1/relays/relay1", {}, {}, 400, "RLY710", "draining"),
+    ("PATCH", "/v1/relays/relay1", {"draining": "on"}, {}, 400, "RLY710", "draining"),
+    ("POST", "/v1/enrol", {}, {}, 400, "RLY710", "code"),
+    ("POST", "/v1/enrol", {"code": "x"}, {}, 404, "RLY714", None),
+    ("POST", "/v1/enrol", {"code": "a" * 20}, {}, 404, "RLY714", None),
+    ("POST", "/v1/enrol", {"code": "a" * 21}, {}, 404, "RLY714", None),
+    ("POST", "/v1/enrol", {"code": "a" * 20, "name": "x" * 201}, {}, 422, "RLY713", None),
+    ("POST", "/v1/enrol", {"code": "a" * 20, "tenant": "bern"}, {}, 400, "RLY710", "tenant"),
+    ("POST", "/v1/enrol?code=x", {"code": "a" * 20}, {}, 400, "RLY710", "code"),
+    ("GET", "/v1/events?since=x", None, {}, 400, "RLY710", "since"),
+    ("GET", "/v1/events?since=-1", None, {}, 400, "RLY710", "since"),
+    ("GET", "/v1/events?since=1-1-1", None, {}, 400, "RLY710", "since"),
+    ("GET", "/v1/events?since=1-", None, {}, 400, "RLY710", "since"),
+    ("GET", "/v1/events?since=9999999999999999", None, {}, 400, "RLY710", "since"),
+    ("GET", "/v1/events?since=999999999999999-999999999", None, {}, 200, None, None),
+    ("GET", "/v1/events?limit=0", None, {}, 400, "RLY710", "limit"),
+    ("GET", "/v1/events?follow=31", None, {}, 400, "RLY710", "follow"),
+    ("GET", "/v1/events?follow=x", None, {}, 400, "RLY710", "follow"),
+    ("GET", "/v1/events?cursor=1-a", None, {}, 400, "RLY710", "cursor"),
     ("POST", "/v1/tokens", {"role": "viewer"}, {}, 400, "RLY710", "ttl"),
     ("POST", "/v1/tokens", {"role": "root", "ttl": "1h"}, {}, 422, "RLY713", None),
     ("POST", "/v1/tokens", {"role": "viewer", "ttl": "0s"}, {}, 422, "RLY713", "ttl"),
@@ -451,18 +498,24 @@ def roles(rig, tokens):
         "GET /v1/tunnels": ROLES, "POST /v1/tunnels": ("operator", "admin"), "GET /v1/tunnels/{id}":
         ROLES, "PATCH /v1/tunnels/{id}": ("operator", "admin"), "DELETE /v1/tunnels/{id}":
         ("operator", "admin"), "GET /v1/tokens": ("admin", ), "POST /v1/tokens": ("admin", ),
-        "DELETE /v1/tokens/{id}": ("admin", )
+        "DELETE /v1/tokens/{id}": ("admin", ), "GET /v1/events": ROLES, "GET /v1/relays": ROLES,
+        "GET /v1/relays/{id}": ROLES, "PATCH /v1/relays/{id}": ("admin", ), "GET /v1/devices":
+        ROLES, "GET /v1/devices/{id}": ROLES, "PATCH /v1/devices/{id}": ("operator", "admin"),
+        "DELETE /v1/devices/{id}": ("operator", "admin"), "GET /v1/enrolment-codes": ("admin", ),
+        "POST /v1/enrolment-codes": ("admin", ), "DELETE /v1/enrolment-codes/{id}": ("admin", )
     }
     told = {
         f"{m.upper()} {p}"
-        for p, item in DOC["paths"].items() for m in item if m in METHODS and p not in FREE
+        for p, item in DOC["paths"].items() for m in item
+        if m in METHODS and p not in (*FREE, "/v1/enrol")
     }
     tap.is_(sorted(told), sorted(may), "each thing that wants a token")
     for what, who in may.items():
         method, path = what.replace("{id}", tunnel).split()
         for role in ROLES:
             body = {} if method in ("POST", "PATCH") else None
-            answer = rig.call(method, path, tokens[role, "bern"], body)
+            answer = rig.call(method, path, tokens[role, None if "/relays" in path else "bern"],
+                              body)
             tap.is_(answer.status == 403, role not in who,
                     f"{role}: {what}: {'yes' if role in who else 'no'}")
 
@@ -598,6 +651,265 @@ def token_pages(rig, tokens):
     tap.is_([t["id"] for t in listed], [ids[0], *ids[2:], admin.split("_")[1]], "one is revoked")
     tap.is_(rig.redis("ZCARD", "relay:tokens:pages"), "5",
             "… and nothing of it is left in the list")
+
+
+# ---- devices
+
+
+def code_of(rig, token, expected=201, **members):
+    answer = rig.call("POST", "/v1/enrolment-codes", token, {"ttl": "1h", **members})
+    tap.is_(answer.status, expected, f"POST /v1/enrolment-codes {members}: {expected}")
+    return answer.json
+
+
+def enrols(rig, code, key=None, **members):
+    return rig.call("POST", "/v1/enrol", None, {"code": code, **members},
+                    {"Idempotency-Key": key} if key else None)
+
+
+@test
+def enrol(rig, tokens):
+    """A code lets so many devices into its tenant, however they come; nobody has their tokens."""
+    admin = tokens["admin", "bern"]
+    code = code_of(rig, admin, uses=3, label="tills")
+    tap.is_([code[k] for k in ("tenant", "uses", "used", "approval", "label")],
+            ["bern", 3, 0, False, "tills"], "a code of the admin's own tenant")
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda n: enrols(rig, code["code"], name=f"till {n}"), range(8)))
+    tap.is_(sorted(a.status for a in answers), [201] * 3 + [409] * 5, "8 at once, 3 are let in")
+    made = [a.json for a in answers if a.status == 201]
+    tap.is_([(d["tenant"], d["approved"]) for d in made], [("bern", True)] * 3, "… into it")
+    tap.like(made[0]["trackers"][0], f"^https://api.{rig.domain}", "they are told where to call")
+    tap.is_(len({d["token"] for d in made}), 3, "each has a token of its own")
+    listed = rig.call("GET", "/v1/enrolment-codes", admin)
+    tap.is_([c["used"] for c in listed.json["codes"] if c["id"] == code["id"]], [3], "counted")
+    everything = rig.redis(
+        "EVAL", "local r = {} for _, k in ipairs(redis.call('KEYS', 'relay:*')) do "
+        "r[#r + 1] = redis.call('DUMP', k) end return r", "0") + listed.text
+    word = code["code"].replace("-", "")
+    tap.ok(not any(s in everything for s in (code["code"], word, made[0]["token"].split("_")[2])),
+           "neither the code nor a token is kept")
+    tap.ok(code["id"] in everything and made[0]["device"] in everything, "(their ids are)")
+    tap.is_(
+        rig.call("GET", "/v1/tunnels", made[0]["token"]).status, 401,
+        "a device's token is none of the API's")
+    events = happened_to(rig, admin, "enrol")
+    tap.is_(sorted(e["details"]["id"] for e in events), sorted(d["device"] for d in made), "events")
+    tap.is_((events[0]["by"], events[0]["from"]), (f"code:{code['id']}", "127.0.0.1"), "… say who")
+    answer = rig.call("POST",
+                      "/v1/enrol",
+                      None, {"code": code_of(rig, admin)["code"]},
+                      label="narrow")
+    tap.is_(answer.json["trackers"], ["https://one.example", "https://two.example:8443/x"],
+            "RelayAPITrackers")
+    typed = code_of(rig, admin)["code"].upper().replace("-", " ")
+    answer = enrols(rig, f" {typed}").json
+    tap.is_(answer["label"], answer["device"], "capitals and blanks do not matter, nor a name")
+
+
+def happened_to(rig, token, what):
+    page = rig.call("GET", "/v1/events?limit=200", token).json
+    return [e for e in page["events"] if e["what"] == what]
+
+
+@test
+def enrol_again(rig, tokens):
+    """A device whose answer was lost asks again, and is one device."""
+    admin = tokens["admin", "bern"]
+    code = code_of(rig, admin, approval=True)
+    first, again = (enrols(rig, code["code"], "k", name="x").json for _ in range(2))
+    tap.is_((again["device"], again["approved"]), (first["device"], False), "the same device")
+    tap.ok(again["token"] != first["token"] and first["device"] in again["token"],
+           "… with another token of its own id")
+    secret = again["token"].split("_")[2].encode()
+    tap.is_(rig.redis("HGET", f"relay:device:{first['device']}", "hash"),
+            hashlib.sha256(secret).hexdigest(), "… which is the one that counts")
+    tap.is_(enrols(rig, code["code"], "k", name="y").status, 422, "another request under the key")
+    tap.is_(enrols(rig, code["code"], "l", name="x").status, 409, "another key is another device")
+    rig.redis("HSET", f"relay:device:{first['device']}", "seen", "1999999999999")
+    tap.is_(
+        enrols(rig, code["code"], "k", name="x").status, 409, "once the token was used it stays")
+    rig.call("DELETE", f"/v1/devices/{first['device']}", admin)
+    tap.is_(enrols(rig, code["code"], "k", name="x").status, 410, "and a removed one stays removed")
+    rig.call("DELETE", f"/v1/enrolment-codes/{code['id']}", admin)
+    tap.is_(enrols(rig, code["code"], "k", name="x").status, 404, "a code that was revoked is none")
+    short = code_of(rig, admin, uses=9, ttl="1s")
+    tap.is_(enrols(rig, short["code"]).status, 201, "a short one")
+    wait_for(lambda: enrols(rig, short["code"]).status == 404, "the end of a code", 5)
+
+
+@test
+def devices(rig, tokens):
+    """Devices and codes of a tenant are there for that tenant alone."""
+    bern, chur, all = (tokens["operator", "bern"], tokens["operator", "chur"], tokens["operator",
+                                                                                      None])
+    code = code_of(rig, tokens["admin", "bern"], uses=3, approval=True)
+    ids = [enrols(rig, code["code"], name=f"d{n}").json["device"] for n in range(3)]
+    path = f"/v1/devices/{ids[0]}"
+    nothing = "/v1/devices/aaaaaaaaaaaaaaaa"
+    for method, body in (("GET", None), ("PATCH", {"approved": True}), ("DELETE", None)):
+        foreign, missing = (rig.call(method, p, chur, body) for p in (path, nothing))
+        words = (foreign.json or {}).get("detail", "").replace(ids[0], "aaaaaaaaaaaaaaaa")
+        tap.is_((foreign.status, words), (404, missing.json["detail"]),
+                f"{method}: another's device is answered as one that is not there")
+    for token, expected in ((bern, True), (all, True), (chur, False)):
+        for query in ("?limit=200", "?limit=200&tenant=bern"):
+            listed = rig.call("GET", "/v1/devices" + query, token).json["devices"]
+            tap.is_(ids[0] in [d["id"] for d in listed], expected, f"listed{query}: {expected}")
+    one = rig.call("GET", "/v1/devices?limit=1&tenant=bern", all).json
+    two = rig.call("GET", f"/v1/devices?limit=200&tenant=bern&cursor={one['next']}", all).json
+    tap.is_([d["id"] for d in one["devices"] + two["devices"]][-3:], ids, "paged, the oldest first")
+    tap.is_(two["next"], None, "… to the end")
+    tap.is_(
+        rig.call("GET", path, bern).json["approved"], False, "its own tenant sees that it waits")
+    changed = rig.call("PATCH", path, bern, {"approved": True, "label": "till 7"}).json
+    tap.is_((changed["approved"], changed["label"]), (True, "till 7"), "… and approves it")
+    tap.is_(rig.call("PATCH", path, bern, {"approved": False}).json["approved"], False, "… or not")
+    tap.is_([len(happened_to(rig, bern, w)) for w in ("approve", "label", "suspend")], [1, 1, 1],
+            "events")
+    foreign = rig.call("DELETE", f"/v1/enrolment-codes/{code['id']}", tokens["admin", "chur"])
+    tap.is_((foreign.status, enrols(rig, code["code"]).status), (404, 409), "another's code lives")
+    for tenant, expected in (("bern", True), ("chur", False), (None, True)):
+        codes = rig.call("GET", "/v1/enrolment-codes", tokens["admin", tenant]).json["codes"]
+        tap.is_(code["id"] in [c["id"] for c in codes], expected, f"its admins see it: {expected}")
+    code_of(rig, tokens["admin", "chur"], 403, tenant="bern")
+    tap.is_(rig.call("DELETE", path, bern).status, 204, "removed")
+    tap.is_(rig.call("GET", path, bern).status, 404, "… and gone")
+    again = rig.call("GET", "/v1/devices?limit=200", bern).json["devices"]
+    tap.ok(ids[0] not in [d["id"] for d in again] and ids[1] in [d["id"] for d in again], "… alone")
+    fields = {"Idempotency-Key": "c"}
+    want = {"ttl": "1h"}
+    first, second = (rig.call("POST", "/v1/enrolment-codes", tokens["admin", "bern"], want, fields)
+                     for _ in range(2))
+    tap.ok((first.status, second.status) == (201, 409) and first.json["id"] in second.text,
+           "a code is made once", second.text)
+
+
+# ---- relays
+
+
+@test
+def relays(rig, tokens):
+    """What rlyd tells, to whom; and who drains a relay."""
+    all, bern = tokens["admin", None], tokens["admin", "bern"]
+    wait_for(lambda: rig.call("GET", "/v1/relays", all).json["relays"], "rlyd's heartbeat", 5)
+    got = rig.call("GET", "/v1/relays", all).json["relays"]
+    tap.is_([(r["name"], r["state"], r["draining"]) for r in got], [("relay1", "up", False)],
+            "the relay, as its rlyd tells")
+    tap.ok(got[0]["sessions"] >= 0 and got[0]["load"] >= 0 and "rlyd" in got[0]["versions"],
+           "… how much it is used, by what", got)
+    one = rig.call("GET", "/v1/relays/relay1", bern).json
+    tap.is_([one[k] for k in ("name", "ssh", "sessions", "load", "versions", "by")],
+            ["relay1", got[0]["ssh"], None, None, None, None], "a tenant is told where it is alone")
+    answer = rig.call("PATCH", "/v1/relays/relay1", bern, {"draining": True})
+    tap.is_((answer.status, answer.json.get("tag")), (403, "RLY707"), "nor may its admin drain it")
+    tap.is_(rig.call("GET", "/v1/relays/relay1", all).json["draining"], False, "… it has not")
+    drained = rig.call("PATCH", "/v1/relays/relay1", all, {"draining": True}).json
+    tap.is_((drained["draining"], drained["by"]), (True, f"token:{all.split('_')[1]}"), "drained")
+    rig.call("PATCH", "/v1/relays/relay1", all, {"draining": True})
+    tap.is_(rig.call("GET", "/v1/relays/relay1", all).json["since"], drained["since"], "… once")
+    lines = rig.call("GET", "/v1/relays", all, headers={"Accept": "text/plain"}).text
+    tap.like(lines, r"(?m)^relays.0.draining=true$(.*\n)*^relays.0.load=\d+\.\d\d$", "as lines")
+    rig.call("PATCH", "/v1/relays/relay1", all, {"draining": False})
+    tap.is_(rig.call("GET", "/v1/relays/relay1", all).json["draining"], False, "undrained")
+    tap.is_([len(happened_to(rig, all, w)) for w in ("drain", "undrain")], [1, 1], "events")
+    tap.is_(happened_to(rig, bern, "drain"), [], "… which are no tenant's")
+    rig.redis("ZADD", "relay:relays", "1700000000000", "relay0")
+    silent = rig.call("GET", "/v1/relays", all).json["relays"][0]
+    tap.is_([silent[k] for k in ("name", "state", "heard", "sessions")],
+            ["relay0", "silent", "2023-11-14T22:13:20Z", None], "one whose rlyd is silent")
+    tap.is_(
+        rig.call("PATCH", "/v1/relays/relay0", all, {"draining": True}).status, 200,
+        "… is drained, too")
+    rig.redis("DEL", "relay:drain:relay0")
+    rig.redis("ZREM", "relay:relays", "relay0")
+
+
+# ---- events
+
+
+def happened(rig, token, query="since=0"):
+    """What was done, page by page: (what, tunnel or token)."""
+    found, more, since = [], True, query
+    while more:
+        page = rig.call("GET", f"/v1/events?{since}", token).json
+        found += [(e["what"], e["tunnel"] or e["details"].get("token")) for e in page["events"]]
+        more, since = page["more"], f"since={page['next']}"
+    return found
+
+
+@test
+def events(rig, tokens):
+    """Who did what, for whom it concerns."""
+    operator, chur, all = tokens["operator", "bern"], tokens["viewer", "chur"], tokens["viewer",
+                                                                                       None]
+    place = rig.call("GET", "/v1/events", operator).json["next"]
+    empty = rig.call("GET", f"/v1/events?since={place}", operator).json
+    tap.is_((empty["events"], empty["next"], empty["more"]), ([], place, False), "nothing new")
+    id = rig.opens(operator, device="seen")["id"]
+    made = rig.token("--tenant", "bern")
+    everybodys = rig.token().split("_")[1]
+    rig.call("DELETE", f"/v1/tunnels/{id}", operator)
+    wanted = [("open", id), ("token", made.split("_")[1]), ("close", id)]
+    for token, expected in ((operator, wanted), (chur, []),
+                            (all, [*wanted[:2], ("token", everybodys), wanted[2]])):
+        tap.is_(happened(rig, token, f"since={place}"), expected, f"{len(expected)} are told")
+    tap.is_(happened(rig, all, f"tenant=chur&since={place}"), [], "a tenant's alone, for all")
+    tap.is_(happened(rig, all, f"tenant=bern&since={place}"), wanted, "… as he sees them")
+    tap.is_(rig.call("GET", "/v1/events?tenant=bern", chur).status, 403, "not for another one")
+    one = rig.call("GET", f"/v1/events?limit=2&since={place}", operator).json
+    tap.is_(([e["what"] for e in one["events"]], one["more"]), (["open", "token"], True),
+            "pages of two")
+    tap.is_(happened(rig, operator, f"since={one['next']}"), wanted[2:], "… and what is behind")
+    e = one["events"][0]
+    tap.is_((e["tenant"], e["by"], e["from"], e["details"]["device"]),
+            ("bern", f"token:{operator.split('_')[1]}", "127.0.0.1", "seen"), "who, from where")
+    latest = rig.call("GET", "/v1/events?limit=1", operator).json["events"]
+    tap.is_([(x["what"], x["tunnel"]) for x in latest], [("close", id)], "without since: the last")
+
+
+@test
+def events_of_rlyd(rig, tokens):
+    """rlyd's events do not say whose they are; the tunnel does. A tenant of few finds his."""
+    operator, chur = tokens["operator", "bern"], tokens["viewer", "chur"]
+    id = rig.opens(operator)["id"]
+    place = rig.call("GET", "/v1/events", operator).json["next"]
+    rig.redis("XADD", "relay:events", "*", "what", "up", "tunnel", id, "relay", "relay1", "by",
+              "rlyd@relay1", "peer", "192.0.2.1:5", "\x1b", "x", "why", "a\x1bb")
+    for token, expected in ((operator, [("up", id)]), (chur, [])):
+        tap.is_(happened(rig, token, f"since={place}"), expected, "told to its tunnel's tenant")
+    rig.redis(
+        "EVAL", "for i = 1, 1500 do redis.call('XADD', 'relay:events', '*', 'what', 'x', 'tunnel', "
+        "'', 'tenant', 'other') end", "0")
+    rig.redis("XADD", "relay:events", "*", "what", "y", "tunnel", "", "tenant", "bern")
+    tap.is_(happened(rig, operator, f"since={place}"), [("up", id), ("y", None)],
+            "also behind 1,500 of others, in several pages")
+    tap.is_(happened(rig, chur, f"since={place}"), [], "… which another one does not see")
+
+
+@test
+def follow(rig, tokens):
+    """A call waits for what happens, and for a part of the threads only."""
+    operator, chur = tokens["operator", "bern"], tokens["viewer", "chur"]
+    place = rig.call("GET", "/v1/events", operator).json["next"]
+    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+        path = f"/v1/events?follow=20&since={place}"
+        waiting = pool.submit(rig.call, "GET", path, operator)
+        empty = pool.submit(rig.call, "GET", path.replace("20", "1", 1), chur)
+        wait_for(
+            lambda: int(re.search(r"blocked_clients:(\d+)", rig.redis("INFO", "clients"))[1]) >= 2,
+            "calls that wait (and rlyd)", 5)
+        begun = time.monotonic()
+        id = rig.opens(operator)["id"]
+        told = waiting.result().json["events"]
+        tap.ok(time.monotonic() - begun < 5 and told[0]["tunnel"] == id, "it is told at once", told)
+        tap.is_(empty.result().json["events"], [], "another tenant's call waits its time")
+        path = path.replace("20", "1", 1)
+        many = list(pool.map(lambda _: rig.call("GET", path, chur), range(20)))
+    got = collections.Counter(a.status for a in many)
+    tap.ok(got[200] >= 1 and got[429] >= 10 and len(got) == 2, "one token has a few that wait", got)
+    tap.is_(rig.call("GET", "/v1/tunnels", chur).status, 200, "… and goes on")
+    tap.is_(rig.call("GET", path, chur).status, 200, "a place that was left is free again")
 
 
 # ---- once

@@ -58,6 +58,8 @@ READERS = [
     ("rly/doctor/authkeys_check.c", "tunnel", r'"HGET", [^"]*"(\w+)"'),
     ("librelay/relay_record.c", None, FIELD),  # v
     ("libtunnel/relay_token.c", "token", FIELD),
+    ("libtunnel/relay_code.c", "code", FIELD),
+    ("libtunnel/relay_device.c", "device", FIELD),
 ]
 WRITERS = [
     ("librelay/relay_live.c", "live", r'json_pack\("[^"]*", ([^;]*);'),
@@ -120,8 +122,10 @@ def read_c():
 
 PRELUDE = "librelay/lua/prelude.lua"
 SCRIPTS = [
-    f"librelay/lua/{n}.lua" for n in ("may_issue", "once", "open", "extend", "close", "page",
-                                      "admit", "token_new", "token_revoke")
+    f"librelay/lua/{n}.lua"
+    for n in ("may_issue", "once", "open", "extend", "close", "page", "admit", "token_new",
+              "token_revoke", "events", "code_new", "code_revoke", "enrol", "device_change",
+              "device_remove", "relays", "drain")
 ] + ["rlyd/expire.lua", "rlyd/seen.lua"]
 
 
@@ -237,6 +241,7 @@ def redis():
     store.open("-d", "other", "80")
     ended = store.open("-n", "ended", "80")
     ok(store.rly("token", "new", "me").returncode == 0, "rly token new")
+    ok(store.rly("code", "new", "me").returncode == 0, "rly code new")
     for args in (("extend", "-t", "3h", "nas"), ("close", ended["id"])):
         ok(store.rly(*args).returncode == 0, f"rly {args[0]}")
     seen = set()
@@ -251,8 +256,10 @@ def redis():
             is_(sorted(fields - SCHEMA[kind][1]), [], f"{kind}: the schema has all of its fields")
         if kind == "route" and chosen["routes"][0]["name"] in key:
             is_(sorted(fields), sorted(SCHEMA[kind][1]), "a chosen name's route has each of them")
-    is_(sorted(set(SCHEMA) - seen), ["label", "live", "once", "rate", "relay", "seen", "tenant"],
-        "all kinds but rlyd's and the API's were there")
+    is_(sorted(set(SCHEMA) - seen), [
+        "device", "devices", "drain", "label", "live", "once", "rate", "relay", "relays", "seen",
+        "tenant"
+    ], "all kinds but rlyd's and the API's were there")
 
 
 tap.run()

@@ -38,5 +38,5 @@ redis.call('ZREM', key.tunnels(), id)
 for _, index in ipairs(indexes(tunnel.tenant, tunnel.device)) do
   redis.call('ZREM', index, id)
 end
-act('close', id, tunnel.relay, actor)
+act('close', id, tunnel.relay, actor, 'tenant', tunnel.tenant)
 return {'ok'}

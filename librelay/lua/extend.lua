@@ -53,5 +53,5 @@ redis.call('ZADD', key.tunnels(), integer(expires), id)
 for _, index in ipairs(indexes(tunnel.tenant, tunnel.device)) do
   enter(index, id, expires, now)
 end
-act('extend', id, tunnel.relay, actor, 'expires', integer(expires))
+act('extend', id, tunnel.relay, actor, 'expires', integer(expires), 'tenant', tunnel.tenant)
 return {'ok', integer(expires)}

@@ -210,6 +210,6 @@ redis.call('ZREMRANGEBYSCORE', key.tunnels(), '-inf', integer(now - DAY))
 for _, index in ipairs(indexes(tenant, device)) do
   enter(index, id, expires, now)
 end
-act('open', id, relay, want.actor, 'device', device, 'expires', integer(expires))
+act('open', id, relay, want.actor, 'device', device, 'expires', integer(expires), 'tenant', tenant)
 remember(want.once, result, now)
 return result

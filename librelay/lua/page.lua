@@ -1,20 +1,25 @@
--- A page of the open tunnels, or of tokens, by their ends.
--- ARGV    tunnels or tokens, tenant (* for all), device ('' for any; of one tenant), and where the
+-- A page of the open tunnels, of tokens or codes, by their ends; or of devices, the oldest first.
+-- ARGV    what, tenant (* for all), device ('' for any; of one tenant), and where the
 --         last page ended: expires (ms), id ('' for the first page); how many
--- returns {'ok', more|end, expires of the last, its id, the ids…}
+-- returns {'ok', more|end, the last one's place (expires, or created), its id, the ids…}
 -- However many there are, it takes as many steps as their number has digits.
 local what, tenant, device = ARGV[1], ARGV[2], ARGV[3]
 local at, id, count = tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[6])
 local index
 if what == 'tokens' then
   index = tenant == '*' and key.tokens() or key.tokens_of(tenant)
+elseif what == 'codes' then
+  index = tenant == '*' and key.codes() or key.codes_of(tenant)
+elseif what == 'devices' then
+  index = tenant == '*' and key.devices() or key.devices_of(tenant)
 elseif device ~= '' then
   index = key.label(tenant, device)
 else
   index = tenant == '*' and key.tunnels() or key.tenant(tenant)
 end
 
-local now = clock()
+-- What stands before this is not looked at: what has ended. Devices have no end.
+local now = what == 'devices' and -1 or clock()
 local first
 if id == '' or at <= now then
   first = redis.call('ZCOUNT', index, '-inf', integer(now))

@@ -20,12 +20,20 @@ local key = {
   live = function(relay) return prefix .. 'live:' .. relay end,
   seen = function(relay) return prefix .. 'seen:' .. relay end,
   relay = function(name) return prefix .. 'relay:' .. name end,
+  relays = function() return prefix .. 'relays' end,
+  drain = function(relay) return prefix .. 'drain:' .. relay end,
   events = function() return prefix .. 'events' end,
   tenant = function(name) return prefix .. 'tenant:' .. name end,
   label = function(tenant, device) return prefix .. 'label:' .. tenant .. ':' .. device end,
   token = function(id) return prefix .. 'token:' .. id end,
   tokens = function() return prefix .. 'tokens' end,
   tokens_of = function(tenant) return prefix .. 'tokens:' .. tenant end,
+  code = function(id) return prefix .. 'code:' .. id end,
+  codes = function() return prefix .. 'codes' end,
+  codes_of = function(tenant) return prefix .. 'codes:' .. tenant end,
+  device = function(id) return prefix .. 'device:' .. id end,
+  devices = function() return prefix .. 'devices' end,
+  devices_of = function(tenant) return prefix .. 'devices:' .. tenant end,
   rate = function(token) return prefix .. 'rate:' .. token end,
   once = function(token, what) return prefix .. 'once:' .. token .. ':' .. what end,
 }
@@ -60,6 +68,11 @@ end
 local function event(what, tunnel, relay, by, ...)
   redis.call('XADD', key.events(), 'MAXLEN', '~', EVENTS_KEPT, '*', 'what', what,
     'tunnel', tunnel, 'relay', relay, 'by', by, ...)
+end
+
+-- Whose an event of a token is: that of all tenants is for those who see all.
+local function nobody_if_all(tenant)
+  return tenant == '*' and '' or tenant
 end
 
 -- An event of what somebody asked for: actor has by, and from and request, which are empty where

@@ -28,6 +28,7 @@ redis.call('ZADD', key.tokens(), integer(expires), want.id)
 if want.tenant ~= '*' then
   enter(key.tokens_of(want.tenant), want.id, expires, now)
 end
-act('token', '', want.relay, want.actor, 'token', want.id, 'expires', integer(expires))
+act('token', '', want.relay, want.actor, 'token', want.id, 'expires', integer(expires),
+  'tenant', nobody_if_all(want.tenant))
 remember(want.once, {'again', want.id}, now)
 return {'ok', want.id, integer(now), integer(expires)}

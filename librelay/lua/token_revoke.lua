@@ -22,7 +22,7 @@ while gone[i] do
   redis.call('DEL', key.token(gone[i]))
   redis.call('ZREM', key.tokens(), gone[i])
   redis.call('ZREM', key.tokens_of(of), gone[i])
-  act('revoke', '', relay, actor, 'token', gone[i])
+  act('revoke', '', relay, actor, 'token', gone[i], 'tenant', nobody_if_all(of))
   i = i + 1
 end
 return {'ok', unpack(gone)}

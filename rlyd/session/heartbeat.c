@@ -16,6 +16,7 @@
 #include <sys/utsname.h>
 
 #define HEARTBEAT_MS 15000
+#define SOON_MS 1000 /* Redis's clock is not known yet, which one beat needs */
 
 struct heartbeat {
     struct event *timer;
@@ -32,6 +33,23 @@ static const char *hostkeys(rlyd *d, apr_pool_t *p)
     if (gate_open(&d->heartbeat->hostkeys_gate, 3600000))
         relay_log(RELAY_LOG_WARNING, "RLY434 %s", why ? why : "no host keys to publish");
     return "";
+}
+
+/* That we are there; a relay that was not heard for so long is none any more. */
+#define FORGOTTEN_MS (INT64_C(30) * 86400000)
+
+static void tell_heard(rlyd *d, apr_pool_t *p)
+{
+    int64_t now = store_redis_ms(d, now_ms());
+    char relays[RELAY_KEYNAME_SIZE];
+
+    if (!now)
+        return;
+    relay_keyname_format(d->cfg, RELAY_KEYNAME_RELAYS, "", relays, sizeof(relays));
+    redis_call(store_link(d), NULL, 0, "ZADD", relays, apr_psprintf(p, "%" APR_INT64_T_FMT, now),
+               d->cfg->name);
+    redis_call(store_link(d), NULL, 0, "ZREMRANGEBYSCORE", relays, "-inf",
+               apr_psprintf(p, "%" APR_INT64_T_FMT, now - FORGOTTEN_MS));
 }
 
 static void beat(rlyd *d)
@@ -55,6 +73,7 @@ static void beat(rlyd *d)
                "versions",
                apr_psprintf(p, "rlyd %s, %s %s", PACKAGE_VERSION, host.sysname, host.release));
     redis_call(store_link(d), NULL, 0, "PEXPIRE", name, LIVE_EXPIRES);
+    tell_heard(d, p);
     live_refresh(d);
     taken_tell(d);
     eviction_check(d);
@@ -66,7 +85,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     rlyd *d = arg;
 
     beat(d);
-    timer_arm(d->heartbeat->timer, HEARTBEAT_MS);
+    timer_arm(d->heartbeat->timer, store_knows_time(d) ? HEARTBEAT_MS : SOON_MS);
 }
 
 void heartbeat_ready(rlyd *d)

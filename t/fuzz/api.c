@@ -6,6 +6,7 @@
 #include "flat.h"
 #include "member.h"
 #include "query.h"
+#include "relay_code.h"
 #include "relay_name.h"
 #include "relay_text.h"
 #include "relay_token.h"
@@ -47,6 +48,7 @@ int fuzz_api_query(const char *text, size_t size, apr_pool_t *p)
 typedef struct words {
     const char *text, *must;
     int on;
+    apr_int64_t number;
     apr_array_header_t *texts, *nulls;
 } words;
 
@@ -55,6 +57,7 @@ int fuzz_api_body(const char *text, size_t size, apr_pool_t *p)
     static const api_member members[] = {{"text", API_TEXT, 0, 1, offsetof(words, text)},
                                          {"must", API_TEXT, 1, 0, offsetof(words, must)},
                                          {"on", API_SWITCH, 0, 0, offsetof(words, on)},
+                                         {"number", API_NUMBER, 0, 0, offsetof(words, number)},
                                          {"texts", API_TEXTS, 0, 0, offsetof(words, texts)},
                                          {"nulls", API_TEXTS, 0, 1, offsetof(words, nulls)},
                                          {NULL, API_TEXT, 0, 0, 0}};
@@ -68,7 +71,7 @@ int fuzz_api_body(const char *text, size_t size, apr_pool_t *p)
         MUST(fault.member && fault.why && *fault.why);
         return 0;
     }
-    MUST(w.must && relay_text_is_utf8(w.must) && (w.on == 0 || w.on == 1));
+    MUST(w.must && relay_text_is_utf8(w.must) && (w.on == 0 || w.on == 1) && w.number >= 0);
     for (int i = 0; w.texts && i < w.texts->nelts; i++)
         MUST(relay_text_is_utf8(APR_ARRAY_IDX(w.texts, i, const char *)));
     MUST(!w.nulls || w.nulls->nelts <= API_MEMBERS_MAX);
@@ -96,5 +99,15 @@ int fuzz_token(const char *text, size_t size, apr_pool_t *p)
     MUST(!taken ||
          (strlen(id) == RELAY_TOKEN_ID_LEN &&
           relay_name_check(id, strlen(id), NULL, NULL) == APR_SUCCESS && size == RELAY_TOKEN_LEN));
+    return taken;
+}
+
+int fuzz_code(const char *text, size_t size, apr_pool_t *p)
+{
+    const char *id = NULL, *hash = NULL;
+    int taken = relay_code_parse(&id, &hash, text, p);
+
+    MUST(!taken || (strlen(id) == RELAY_CODE_ID_LEN && strlen(hash) == 64 &&
+                    strncmp(id, hash, RELAY_CODE_ID_LEN) == 0 && strlen(text) >= RELAY_CODE_LEN));
     return taken;
 }

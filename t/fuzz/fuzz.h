@@ -63,7 +63,7 @@ fuzz_fn fuzz_host, fuzz_service, fuzz_duration, fuzz_listen, fuzz_address, fuzz_
 fuzz_fn fuzz_conf;                                         /* conf.c */
 fuzz_fn fuzz_key, fuzz_login;                              /* key.c */
 fuzz_fn fuzz_route, fuzz_grant, fuzz_tunnel, fuzz_connect; /* replies.c */
-fuzz_fn fuzz_sentinel;                                     /* replies.c */
+fuzz_fn fuzz_sentinel, fuzz_fleet;                         /* replies.c */
 fuzz_fn fuzz_changes;                                      /* changes.c */
 fuzz_fn fuzz_frames;                                       /* frames.c */
 fuzz_fn fuzz_cookies;                                      /* cookies.c */
@@ -73,5 +73,6 @@ fuzz_fn fuzz_rewrite;                                      /* rewrite.c */
 fuzz_fn fuzz_message;                                      /* message.c */
 fuzz_fn fuzz_answers, fuzz_live;                           /* rlyd_replies.c */
 fuzz_fn fuzz_api_query, fuzz_api_body, fuzz_token;         /* api.c */
+fuzz_fn fuzz_code;                                         /* api.c */
 
 #endif

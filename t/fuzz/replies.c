@@ -5,10 +5,15 @@
 
 #include "authkeys.h"
 #include "fuzz.h"
+#include "relay_device.h"
+#include "relay_code.h"
+#include "relay_history_json.h"
+#include "relay_fleet_json.h"
 #include "relay_name.h"
 #include "relay_route.h"
 #include "relay_sentinel.h"
 #include "relay_service.h"
+#include "relay_token.h"
 #include "relay_tunnel.h"
 
 #define FINGERPRINT "SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
@@ -166,4 +171,79 @@ int fuzz_sentinel(const char *text, size_t size, apr_pool_t *p)
     MUST(*at->host && strlen(at->host) < 256 && fuzz_is_plain(at->host));
     MUST(strcmp(at->password, url.password) == 0 && !strstr(at->shown, url.password));
     return 1;
+}
+
+/* ---- events, relays, devices, codes and tokens, as rly and the API read them */
+
+static int read_history(const char *text, size_t size, apr_pool_t *p)
+{
+    relay_history h = {.count = RELAY_HISTORY_MAX, .since = "1-2"};
+    relay_store *s = store(text, size, p);
+    const char *why = NULL;
+    json_t *json;
+
+    if (relay_history_read(&h, s, p, &why) != APR_SUCCESS) {
+        MUST(why && *why);
+        return 0;
+    }
+    MUST(h.events->nelts <= RELAY_HISTORY_MAX && relay_history_is_place(h.next));
+    MUST((json = relay_history_json(&h, p)) != NULL);
+    json_decref(json);
+    return 1;
+}
+
+static int read_relays(const char *text, size_t size, apr_pool_t *p)
+{
+    relay_store *s = store(text, size, p);
+    apr_array_header_t *hosts;
+    const char *why = NULL;
+    json_t *json;
+
+    if (relay_hosts_read(&hosts, s, NULL, p, &why) != APR_SUCCESS) {
+        MUST(why && *why);
+        return 0;
+    }
+    for (int i = 0; i < hosts->nelts; i++) {
+        MUST((json = relay_host_json(APR_ARRAY_IDX(hosts, i, relay_host *), 1, p)) != NULL);
+        json_decref(json);
+    }
+    return 1;
+}
+
+/* A page and the records in it; and the same bytes as one record. */
+static int read_rows(const relay_rows *rows, json_t *(*one)(const void *, apr_pool_t *),
+                     const char *text, size_t size, apr_pool_t *p)
+{
+    relay_page *page = apr_pcalloc(p, sizeof(*page));
+    relay_store *s = store(text, size, p);
+    apr_array_header_t *found;
+    const char *why = NULL;
+    json_t *json;
+    void *row;
+    int taken = 0;
+
+    page->count = RELAY_PAGE_MAX;
+    page->tenant = "bern";
+    if (relay_rows_page(&found, rows, page, s, p, &why) == APR_SUCCESS && one) {
+        MUST((json = relay_rows_json("rows", found, one, p)) != NULL);
+        json_decref(json);
+        taken = found->nelts > 0;
+    }
+    s = store(text, size, p);
+    if (relay_rows_one(&row, rows, "id", NULL, s, p, &why) != APR_SUCCESS)
+        return taken;
+    if (one) {
+        MUST((json = one(row, p)) != NULL);
+        json_decref(json);
+    }
+    return 1;
+}
+
+int fuzz_fleet(const char *text, size_t size, apr_pool_t *p)
+{
+    int taken = read_history(text, size, p) | read_relays(text, size, p);
+
+    taken |= read_rows(&relay_device_rows, relay_device_json, text, size, p);
+    taken |= read_rows(&relay_code_rows, relay_code_json, text, size, p);
+    return taken | read_rows(&relay_token_rows, NULL, text, size, p);
 }

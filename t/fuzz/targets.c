@@ -30,6 +30,8 @@ const fuzz_target fuzz_targets[] = {
     {"api-query", fuzz_api_query, 2100},
     {"api-body", fuzz_api_body, 2000},
     {"token", fuzz_token, 200},
+    {"code", fuzz_code, 100},
+    {"fleet", fuzz_fleet, 4096},
     {NULL, NULL, 0},
 };
 

@@ -57,7 +57,9 @@ class ApiRig(Rig):
             (r"^ *#RelayAPIRate .*$", f"    RelayAPIRate {self.rate}"),
         ], "relay-api.conf")
         head, name, rest = text.partition(f"ServerName api.{self.domain}")
-        narrow = rest.replace(f"RelayAPIRate {self.rate}", "RelayAPIRate 5")
+        narrow = rest.replace(
+            f"RelayAPIRate {self.rate}", "RelayAPIRate 5\n    "
+            "RelayAPITrackers https://one.example https://two.example:8443/x")
         others = f"<VirtualHost *:{self.https_port}>\nServerName narrow.{self.domain}{narrow}"
         return f"{head}{name}{rest}\n{others}\n{self._clear()}{super()._vhost()}"
 
