@@ -20,9 +20,10 @@ Answer = collections.namedtuple("Answer", "status headers text json")
 
 class ApiRig(Rig):
     """The API logs in to Redis as relay-api, with the rights of redis-users.conf; the other parts
-    as `default'."""
-    def __init__(self, rate=6000, **options):
-        self.rate, self.password = rate, secrets.token_hex(20)
+    as `default'. others: virtual hosts for tests, beside the shipped one: `narrow', where a token
+    may call five times a minute, and one without HTTPS."""
+    def __init__(self, rate=6000, others=True, **options):
+        self.rate, self.others, self.password = rate, others, secrets.token_hex(20)
         super().__init__(start=False, **options)
         with open(self.installed("/usr/share/mod_relay/redis-users.conf")) as f:
             user = re.search(r"(?m)^user relay-api .*", f.read())[0]
@@ -51,7 +52,10 @@ class ApiRig(Rig):
             (r"^ *SSLCertificateKeyFile .*$", f"    SSLCertificateKeyFile {self.key}"),
             (r"^RelayAPIConfig .*$", f"RelayAPIConfig {self.api_conf}"),
             (r"^ *#RelayAPIRate .*$", f"    RelayAPIRate {self.rate}"),
+            (r'"/usr/share/mod_relay/', f'"{self.root}/usr/share/mod_relay/'),
         ], "relay-api.conf")
+        if not self.others:
+            return text + super()._vhost()
         head, name, rest = text.partition(f"ServerName api.{self.domain}")
         narrow = rest.replace(f"RelayAPIRate {self.rate}", "RelayAPIRate 5")
         others = f"<VirtualHost *:{self.https_port}>\nServerName narrow.{self.domain}{narrow}"
