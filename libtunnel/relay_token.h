@@ -86,6 +86,15 @@ apr_status_t relay_token_admit(relay_token *t, relay_store *s, const char *text,
                                const char **why);
 
 /**
+ * Counts a request of somebody who needs no token.
+ * @param who what he is counted by; not a token's id
+ * @return APR_SUCCESS; RELAY_EREFUSED: too many, with *wait as above; or RELAY_EUNREACHABLE with
+ * *why
+ */
+apr_status_t relay_token_count(relay_store *s, const char *who, int limit,
+                               apr_interval_time_t *wait, apr_pool_t *p, const char **why);
+
+/**
  * All tokens, the one that ends first on top.
  * @param tenant only those of this one; NULL: all
  * @param out array of relay_token *

@@ -53,6 +53,8 @@ export class Problem extends Error {
     }
 }
 
+const signedOut = () => Object.assign(new Problem(401), {message: AWAY, away: true});
+
 async function problemOf(answer) {
     const retry = Math.min(Number(answer.headers.get('Retry-After')) || 0, 120);
     let said = {};
@@ -62,7 +64,9 @@ async function problemOf(answer) {
     } catch {
         // a proxy's page, say
     }
-    return new Problem(answer.status, said ?? {}, retry);
+    // httpd's own login says it, and not the API.
+    return answer.status === 401 && !said?.tag ? signedOut() :
+        new Problem(answer.status, said ?? {}, retry);
 }
 
 /* One call; the JSON of its answer, or null where it has none. Throws a Problem. */
@@ -87,7 +91,7 @@ export async function call(method, path, {body, once} = {}) {
         throw new Problem(0);
     }
     if (answer.type === 'opaqueredirect')
-        throw Object.assign(new Problem(401), {message: AWAY, away: true});
+        throw signedOut();
     ahead = (Date.parse(answer.headers.get('Date')) || Date.now()) - Date.now();
     if (!answer.ok)
         throw await problemOf(answer);
