@@ -1,20 +1,15 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""People at the API: logins of httpd's own (a password, a client certificate, OpenID Connect by the
-shipped relay-login.conf), each with its role and tenant; tokens beside them; and no page but the
-API's own acts in their name.
+"""People at the API: logins of httpd's own (a password, a client certificate), each with its role
+and tenant; tokens beside them; and no page but the API's own acts in their name. portal.t has
+OpenID Connect, in a browser.
 """
 import json
-import re
 import subprocess
-import urllib.parse
 
 from lib import fixture, tap, test
 from lib.apirig import ApiRig
-from lib.openidc import Provider
-from lib.relayrig import MODULES, edit
 
-OWN = {"Sec-Fetch-Site": "same-origin"}
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPuF5qldmN+XRXWAm6YRVd+QzUopOoqueV+r03sOTCJZ"
 BOTH = """
     <RequireAny>
@@ -46,18 +41,8 @@ SSLUserName SSL_CLIENT_S_DN_CN
 
 
 def virtual_hosts(rig):
-    """Three ways of logging in."""
-    with open(rig.installed("/usr/share/mod_relay/apache-conf/relay-login.conf")) as f:
-        shipped = f.read()
-    rig.provider = Provider(rig)
-    shipped = edit(shipped, [
-        (r"https://login\.example\.com/", f"{rig.provider.url}/"),
-        ("SECRET OF THE CLIENT", rig.provider.secret),
-        (r"^OIDCClientID .*$", f"OIDCClientID relay\nOIDCCABundlePath {rig.ca}"),
-    ], "relay-login.conf")
-    return {
-        "password": PASSWORDS.format(dir=rig.dir), "card": CARDS.format(ca=rig.ca), "oidc": shipped
-    }
+    """Two ways of logging in."""
+    return {"password": PASSWORDS.format(dir=rig.dir), "card": CARDS.format(ca=rig.ca)}
 
 
 def authority(rig):
@@ -80,9 +65,7 @@ def card(rig, name, unit):
 
 @fixture
 def rig():
-    rig = ApiRig(people=virtual_hosts,
-                 rlyd=True,
-                 httpd_conf=f"LoadModule auth_openidc_module {MODULES}/mod_auth_openidc.so")
+    rig = ApiRig(people=virtual_hosts, rlyd=True)
     lines = [
         f"{user}:" + subprocess.run(
             ["openssl", "passwd", "-apr1", "secret"], check=True, capture_output=True,
@@ -92,7 +75,6 @@ def rig():
         f.writelines(lines)
     rig.expect("AH01630: client denied", "AH02227: Failed to set r->user to 'SSL_CLIENT_S_DN_CN'")
     yield rig
-    rig.provider.stop()
     rig.ends_cleanly()
 
 
@@ -177,7 +159,7 @@ def other_pages(rig):
                          ("a page without origin", {"Sec-Fetch-Site": None, "Origin":
                                                     "null"}), ("nobody says whose page",
                                                                {"Sec-Fetch-Site": None})):
-        for where, *args in calls:
+        for where, *args in calls if what == "a device's page" else calls[:1]:
             status, said = curl(rig, "password", where, *as_user("beat", **fields), *args)
             tap.is_((status, said.get("tag")), (403, "RLY708"), f"{what}: {args[:2]}")
     tap.is_(len(json.loads(rig.rly("list", "--json").stdout)["tunnels"]), count, "nothing was done")
@@ -207,36 +189,6 @@ def cards(rig):
     got = [curl(rig, "card", "/v1/tunnels", *bern)[0] for _ in range(6)]
     tap.is_(got, [200] * 3 + [429] * 3, "the calls of a person are counted: four a minute here")
     tap.is_(curl(rig, "card", "/v1/tunnels", *other)[0], 403, "… and nobody else's with them")
-
-
-@test
-def openid(rig):
-    """The shipped file, with a small provider."""
-    jar = ["-b", f"{rig.dir}/jar", "-c", f"{rig.dir}/jar"]
-    tap.is_(curl(rig, "oidc", "/v1/tunnels")[0], 401, "a script's call is not led away")
-    for groups, expected in ((["bern"], (201, "bern")), (["x", "relay-admins"], (201, None)),
-                             (["x"], (403, "RLY707"))):
-        open(f"{rig.dir}/jar", "w").close()
-        rig.provider.claims = {"sub": "hanna", "groups": groups}
-        status, page = curl(rig, "oidc", "/portal/", "-L", *jar)
-        tap.ok(status == 200 and "<title>Tunnels" in page, f"{groups}: logged in, at the portal",
-               f"{status}: {page}")
-        status, said = curl(rig, "oidc", "/v1/tunnels", *jar, "-HSec-Fetch-Site: same-origin",
-                            *post(public_key=rig.new_key()))
-        tap.is_((status, said.get("tenant", said.get("tag"))), expected, "… and opens, or does not")
-    with open(f"{rig.dir}/jar") as f:
-        cookies = f.read()
-    tap.like(cookies, r"#HttpOnly_oidc\S+\tFALSE\t/\tTRUE\t0\t__Host-relay-login\t",
-             "the cookie is this host's alone")
-    status = curl(rig, "oidc", "/v1/tunnels", *jar, "-HSec-Fetch-Site: same-site",
-                  *post(public_key=rig.new_key()))[0]
-    tap.is_(status, 403, "no device's page acts in that name")
-    asked = urllib.parse.parse_qs(rig.provider.asked[-1])
-    tap.ok(re.match(r"code$", asked["response_type"][0]) and asked["nonce"], "by code, with nonce")
-    token = rig.token()
-    tap.is_(
-        curl(rig, "oidc", "/v1/tunnels", "-H", f"Authorization: Bearer {token}")[0], 200,
-        "tokens go on beside that")
 
 
 tap.run()

@@ -1,7 +1,9 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
 """The portal in Chromium: signing in, the list, a tunnel that a device connects with what the page
-shows, extending, closing; what goes wrong is said in words; nothing of a record becomes HTML.
+shows, extending, closing; what goes wrong is said in words; nothing of a record becomes HTML. And
+signing in by OpenID Connect, with the shipped relay-login.conf; then a device's page tries to act
+in that name.
 """
 import base64
 import json
@@ -11,9 +13,11 @@ import secrets
 import signal
 import subprocess
 
-from lib import fixture, riglog, tap, test, TOP, wait_for
+from lib import fixture, RigError, riglog, tap, test, TOP, wait_for
 from lib.apirig import ApiRig
 from lib.browser import Browser, own_network_for_browsers
+from lib.openidc import Provider
+from lib.relayrig import MODULES, edit
 
 HOSTILE = "<img src=x onerror=document.title='hit'><script>document.title='hit'</script>"
 # What the page asks for is kept in the page; nothing of it is changed.
@@ -52,6 +56,17 @@ class Watched(Browser):
         self._call("POST", f"{self.session}/actions",
                    {"actions": [{"type": "key", "id": "keys", "actions": actions}]})
 
+    def cookies(self):
+        return self._call("GET", f"{self.session}/cookie")
+
+    def forget_cookies(self):
+        self._call("DELETE", f"{self.session}/cookie")
+
+    def run_later(self, script, *args):
+        """As run(), for a script that calls its last argument with the value."""
+        return self._call("POST", f"{self.session}/execute/async",
+                          {"script": script, "args": list(args)})
+
     def click(self, selector):
         self.run("document.querySelector(arguments[0]).click()", selector)
 
@@ -67,9 +82,11 @@ class Watched(Browser):
 
     def until(self, selector, regex, timeout=10):
         """Waits for a text, and checks that it came."""
-        wait_for(lambda: re.search(regex,
-                                   self.text(selector) or ""), f"{selector}: {regex}", timeout)
-        return tap.like(self.text(selector), regex, f"{selector}: {regex}")
+        try:
+            wait_for(lambda: re.search(regex, self.text(selector) or ""), f"{regex}", timeout)
+        except RigError as e:
+            raise RigError(f"{selector} has: {self.text(selector)}") from e
+        tap.ok(True, f"{selector}: {regex}")
 
     def devices(self):
         return self.run("return [...document.querySelectorAll('#rows .device')]"
@@ -81,11 +98,28 @@ def new_key():
     return f"ssh-ed25519 {base64.b64encode(blob).decode()}"
 
 
+def login(rig):
+    """relay-login.conf, at a provider of the test's own."""
+    rig.provider = Provider(rig)
+    with open(rig.installed("/usr/share/mod_relay/apache-conf/relay-login.conf")) as f:
+        return {
+            "oidc":
+            edit(f.read(), [
+                (r"https://login\.example\.com/", f"{rig.provider.url}/"),
+                ("SECRET OF THE CLIENT", rig.provider.secret),
+                (r"^OIDCClientID .*$", f"OIDCClientID relay\nOIDCCABundlePath {rig.ca}"),
+            ], "relay-login.conf")
+        }
+
+
 @fixture
 def rig():
-    rig = ApiRig(rlyd=True)
+    rig = ApiRig(people=login,
+                 rlyd=True,
+                 httpd_conf=f"LoadModule auth_openidc_module {MODULES}/mod_auth_openidc.so")
     rig.expect(riglog.DEVICE_GONE, "AH01630: client denied")
     yield rig
+    rig.provider.stop()
     rig.ends_cleanly()
 
 
@@ -180,7 +214,8 @@ def opens(rig, browser, url):
     tap.ok("PRIVATE" in command and "PRIVATE" not in json.dumps(sent), "… is no private key")
     browser.until("#opened-state", "Waiting for the device")
     with subprocess.Popen(["sh", "-c", f"cd {rig.dir}; {command.replace('ssh -F', 'exec ssh -F')}"],
-                          stdin=subprocess.DEVNULL) as ssh:
+                          stdin=subprocess.DEVNULL,
+                          stderr=subprocess.DEVNULL) as ssh:
         browser.until("#opened-state", "The device is connected")
         got = rig.get(browser.run("return document.querySelector('#opened-routes a').href"))
         tap.is_((got[0], got[2]), (200, b"cam"), "the address that is shown is the device's")
@@ -241,7 +276,81 @@ def pages(rig, browser, url):
             browser.screenshot(f"{keep}/portal-{name}.png")
 
 
+DEVICE = """<!doctype html><title>device</title>
+<form action="{api}" method="post" enctype="text/plain">
+<input name='{{"services":["80"],"public_key":"{key}","device":"' value='"}}'></form>
+"""
+ATTACK = """
+const [api, done] = arguments, options = {{credentials: 'include'}};
+Promise.allSettled([
+    fetch(api, {{...options, method: 'POST', mode: 'no-cors', body: '{body}'}}),
+    fetch(api, {{...options, method: 'POST', body: '{body}',
+        headers: {{'Content-Type': 'application/json'}}}}),
+    fetch(api, options).then(answer => answer.json()),
+]).then(got => done(got.map(one => one.value?.type ?? one.status)));
+"""
+
+
 @test(needs=["pages"])
+def person(rig, browser, url):
+    """Somebody whom httpd has logged in."""
+    rig.provider.claims = {"sub": "hanna", "groups": ["bern", "x"]}
+    url = url.replace("//api.", "//oidc.")
+    browser.open(url)
+    browser.wait("return document.getElementById('empty').checkVisibility()")
+    tap.ok(not browser.visible("#sign-in") and not browser.visible("#leave"),
+           "who comes from the provider is asked for no token")
+    browser.click("#connect")
+    browser.type("#device", "of Hanna")
+    browser.click("#open-go")
+    browser.wait("return document.getElementById('opened').checkVisibility()")
+    browser.click("#opened-done")
+    browser.wait("return document.querySelectorAll('#rows tr').length === 1")
+    tap.is_(browser.text("#rows .device small"), "bern · relay1", "a tunnel of his tenant is open")
+    mine = json.loads(rig.rly("list", "--json").stdout)["tunnels"]
+    tap.is_([t["by"] for t in mine if t["device"] == "of Hanna"], ["person:hanna"], "… by him")
+    cookies = browser.cookies()
+    tap.is_([(c["name"], c["domain"], c["httpOnly"], c["secure"]) for c in cookies],
+            [("__Host-relay-login", f"oidc.{rig.domain}", True, True)], "his login's cookie")
+    tap.is_(browser.said(), [], "the console has had no complaint")
+    attack(rig, browser, f"{url.replace('/portal/', '')}/v1/tunnels")
+    tap.is_(json.loads(rig.rly("list", "--json").stdout)["tunnels"], mine, "nothing was opened")
+    browser.open(url)
+    browser.wait("return document.querySelectorAll('#rows tr').length === 1")
+    browser.forget_cookies()
+    browser.click("#filter button")
+    browser.until("#notice", "^You are not signed in any more: load this page again")
+    rig.provider.claims = {"sub": "emil", "groups": ["x"]}
+    browser.open(url)
+    browser.until("#notice", "logged in as emil, and nobody has given you a role here")
+
+
+def attack(rig, browser, api):
+    """A device's page, of the same site, asks in the name of who is logged in."""
+    key = new_key()
+    with open(f"{rig.dir}/attack.html", "w") as f:
+        f.write(DEVICE.format(api=api, key=key))
+    hostile = rig.device("hostile", page=f"{rig.dir}/attack.html")
+    tunnel = rig.open(hostile, device="hostile")
+    rig.connect(tunnel)
+    browser.open(tunnel["routes"][0]["url"])
+    body = json.dumps({"services": ["80"], "public_key": key})
+    got = browser.run_later(ATTACK.format(body=body), api)
+    tap.is_(got, ["opaque", "rejected", "rejected"], "a device's page reads no answer of the API")
+    browser.run("document.forms[0].submit()")
+    log = f"{rig.dir}/log/relay-api-error.log"
+
+    def refused():
+        with open(log, encoding="utf-8") as f:
+            return f.read().count("RLY708")
+
+    wait_for(lambda: refused() >= 3, "three calls of the device's page that came with a cookie", 10)
+    tap.is_(refused(), 3, "what comes with the cookie is refused: two POSTs and a GET")
+    rig.rly("close", tunnel["id"])
+    browser.said()  # of that page
+
+
+@test(needs=["person"])
 def goes_wrong(rig, browser, url):
     """Problems in people's words."""
     viewer, operator = rig.token("--role", "viewer"), rig.token("--role", "operator")

@@ -67,7 +67,7 @@ class Bench:
         return load.wrk(rig.address,
                         rig.https_port,
                         f"api.{rig.domain}",
-                        self.seconds,
+                        max(1, int(self.seconds)),
                         connections=connections,
                         script=script)
 
@@ -122,7 +122,7 @@ class Bench:
 
 
 def run(options):
-    rounds, seconds = options.pick(normal=(7, 3), quick=(5, 2), tiny=(1, 1))
+    rounds, seconds = options.pick(normal=(7, 3), quick=(5, 2), tiny=(1, 0.5))
     tunnels = options.pick(normal=100_000, tiny=1000)
     result = Result("api", f"opens, lookups and pages, with {tunnels:,} open tunnels",
                     [RLY, ONE, MANY])
