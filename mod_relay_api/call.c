@@ -63,8 +63,7 @@ static int too_fast(api_call *c, apr_interval_time_t wait)
 {
     apr_table_setn(c->r->headers_out, "Retry-After",
                    apr_psprintf(c->p, "%d", (int)apr_time_sec(wait + APR_USEC_PER_SEC - 1)));
-    return api_problem(c, API_SLOW, "more requests than %d a minute with this token",
-                       c->conf->rate);
+    return api_problem(c, API_SLOW, "more requests than %d a minute", c->conf->rate);
 }
 
 /* @return DECLINED where the call may go on */
@@ -91,13 +90,14 @@ static int admit_token(api_call *c, const char *field)
     return DECLINED;
 }
 
-/* Whether httpd has logged in who calls, and he shows no token of the API beside that. */
+/* Whether httpd has logged in who calls, and he shows no token of the API beside that. Modules that
+ * let strangers pass (OIDCUnAuthAction pass) call them "". */
 static int is_person(const api_call *c, const char *field)
 {
     const char *text = field ? api_bearer(field) : NULL;
     static const char begins[] = RELAY_TOKEN_BEGINS;
 
-    return api_place_of(c->r)->people && c->r->user &&
+    return api_place_of(c->r)->people && c->r->user && *c->r->user &&
            !(text && strncmp(text, begins, sizeof(begins) - 1) == 0);
 }
 

@@ -9,6 +9,7 @@ import subprocess
 
 from lib import fixture, tap, test
 from lib.apirig import ApiRig
+from lib.relayrig import MODULES
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPuF5qldmN+XRXWAm6YRVd+QzUopOoqueV+r03sOTCJZ"
 BOTH = """
@@ -39,10 +40,27 @@ SSLUserName SSL_CLIENT_S_DN_CN
 </Location>
 """
 
+# It lets strangers in, who have no name.
+STRANGERS = """
+<Location "/v1">
+    AuthType Basic
+    AuthName relay
+    AuthBasicProvider anon
+    Anonymous *
+    Anonymous_NoUserID on
+    Anonymous_MustGiveEmail off
+    Require valid-user
+    RelayAPIPerson viewer * valid-user
+</Location>
+"""
+
 
 def virtual_hosts(rig):
-    """Two ways of logging in."""
-    return {"password": PASSWORDS.format(dir=rig.dir), "card": CARDS.format(ca=rig.ca)}
+    """Three ways of logging in."""
+    return {
+        "password": PASSWORDS.format(dir=rig.dir), "card": CARDS.format(ca=rig.ca), "strangers":
+        STRANGERS
+    }
 
 
 def authority(rig):
@@ -65,7 +83,9 @@ def card(rig, name, unit):
 
 @fixture
 def rig():
-    rig = ApiRig(people=virtual_hosts, rlyd=True)
+    rig = ApiRig(people=virtual_hosts,
+                 rlyd=True,
+                 httpd_conf=f"LoadModule authn_anon_module {MODULES}/mod_authn_anon.so")
     lines = [
         f"{user}:" + subprocess.run(
             ["openssl", "passwd", "-apr1", "secret"], check=True, capture_output=True,
@@ -138,6 +158,13 @@ def passwords(rig):
     tap.is_(
         curl(rig, "api", path, *as_user("anna"))[0], 401,
         "where no RelayAPIPerson stands nobody is a person")
+
+
+@test
+def strangers(rig):
+    for name, expected in (("gast", 200), ("", 401)):
+        status = curl(rig, "strangers", "/v1/tunnels", "-u", f"{name}:x@example.com")[0]
+        tap.is_(status, expected, f"the name `{name}' that httpd lets in: {expected}")
 
 
 @test(needs=["passwords"])

@@ -45,7 +45,7 @@ class Provider:
         context.load_cert_chain(rig.cert, rig.key)
         self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
         self.url = f"https://login.{rig.domain}:{self.server.server_address[1]}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=[0.05], daemon=True).start()
 
     def _openssl(self, *args, data=None):
         return subprocess.run(["openssl", *args], input=data, check=True,
