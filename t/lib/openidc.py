@@ -70,7 +70,8 @@ class Provider:
                 to, {
                     "issuer": self.url, "authorization_endpoint": f"{self.url}/authorize",
                     "token_endpoint": f"{self.url}/token", "jwks_uri": f"{self.url}/keys",
-                    "response_types_supported": ["code"]
+                    "response_types_supported": ["code"], "token_endpoint_auth_methods_supported":
+                    ["client_secret_basic"]
                 })
         elif path == "/keys":
             self.answer(
