@@ -99,14 +99,16 @@ def rig():
 
 
 def curl(rig, label, path, *args):
-    """(status, JSON or text)"""
+    """(status, JSON or text). By HTTP/1.1: curl 7.88 fails where httpd answers by HTTP/2 before it
+    has read the body."""
     url = f"https://{label}.{rig.domain}:{rig.https_port}{path}"
-    out = subprocess.run(
-        ["curl", "-q", "-sS", "--noproxy", "*", "--cacert", rig.ca, "-w", "\n%{http_code}", *args] +
-        [url],
-        check=True,
-        capture_output=True,
-        text=True).stdout
+    out = subprocess.run([
+        "curl", "-q", "-sS", "--http1.1", "--noproxy", "*", "--cacert", rig.ca, "-w",
+        "\n%{http_code}", *args
+    ] + [url],
+                         check=True,
+                         capture_output=True,
+                         text=True).stdout
     body, _, status = out.rpartition("\n")
     return int(status), json.loads(body) if body.startswith("{") else body
 
