@@ -20,7 +20,7 @@ from measure import items, say
 MARK = "<!-- From here on all is written by script/bench --results. -->"
 # A bench that takes longer (seconds) is ended, except with --full.
 LIMIT = 1800
-NAMES = ["path", "tunnel", "far", "bulk", "ws", "routes", "login", "storm", "scale", "heads"]
+NAMES = ["path", "tunnel", "far", "bulk", "ws", "routes", "login", "storm", "scale", "heads", "api"]
 
 
 class Options:

@@ -105,7 +105,8 @@
  *  devices          zset    id by created, of all devices. As device:
  *  devices:<tenant> zset    the same of a tenant's
  *  rate:<token>     string  when the token's next request would be, if they came evenly; in ms,
- *                           with three decimals. Written and read by admit; lives for 2 minutes
+ *                           with three decimals. A person at the API has `person:' and the SHA-256
+ *                           of his name. Written and read by admit; lives for 2 minutes
  *  once:<owner>:<SHA256>
  *                   hash    {v request answer again} what was answered under an Idempotency-Key,
  *                           whose SHA-256 that is. request: SHA-256 of what was asked; answer:

@@ -177,6 +177,25 @@ apr_status_t relay_token_admit(relay_token *t, relay_store *s, const char *text,
     return rv;
 }
 
+apr_status_t relay_token_count(relay_store *s, const char *who, int limit,
+                               apr_interval_time_t *wait, apr_pool_t *p, const char **why)
+{
+    const char *args[] = {who, "", apr_itoa(p, limit)};
+    redisReply *reply;
+    apr_int64_t ms = 0;
+    apr_status_t rv = relay_store_script(s, &reply, RELAY_SCRIPT_ADMIT, 3, args, p, why);
+
+    if (rv != APR_SUCCESS)
+        return rv;
+    if (strcmp(relay_script_word(reply, 0), "slow") == 0 &&
+        relay_number_parse(&ms, relay_script_word(reply, 1), 9)) {
+        *wait = apr_time_from_msec(ms);
+        rv = RELAY_EREFUSED;
+    }
+    freeReplyObject(reply);
+    return rv;
+}
+
 /* ---- listing and revoking */
 
 static void *read_token(const char **tenant, const redisReply *hash, apr_pool_t *p)

@@ -82,6 +82,15 @@ apr_status_t relay_token_admit(relay_token *t, relay_store *s, const char *text,
 /** They are listed as relay_token *, the one that ends first on top. */
 extern const relay_rows relay_token_rows;
 
+/**
+ * Counts a request of somebody who needs no token.
+ * @param who what he is counted by; not a token's id
+ * @return APR_SUCCESS; RELAY_EREFUSED: too many, with *wait as above; or RELAY_EUNREACHABLE with
+ * *why
+ */
+apr_status_t relay_token_count(relay_store *s, const char *who, int limit,
+                               apr_interval_time_t *wait, apr_pool_t *p, const char **why);
+
 /** relay_rows_all() of them. */
 apr_status_t relay_token_list(apr_array_header_t **out, relay_store *s, const char *tenant,
                               apr_pool_t *p, const char **why);

@@ -16,6 +16,7 @@ static const struct {
     [API_METHOD] = {405, APLOG_INFO, "RLY705"},
     [API_NO_TOKEN] = {401, APLOG_INFO, "RLY706"},
     [API_FORBIDDEN] = {403, APLOG_INFO, "RLY707"},
+    [API_FOREIGN] = {403, APLOG_INFO, "RLY708"},
     [API_SLOW] = {429, APLOG_INFO, "RLY709"},
     [API_MALFORMED] = {400, APLOG_INFO, "RLY710"},
     [API_TOO_LARGE] = {413, APLOG_INFO, "RLY711"},
@@ -87,8 +88,8 @@ static int problem(api_call *c, api_problem_kind kind, const char *member, const
     log = log ? log : detail;
     /* Redis that is away is one line in some seconds, not one for each request. */
     if (kind != API_UNAVAILABLE || relay_stores_complain(c->realm->stores, log))
-        ap_log_rerror(APLOG_MARK, problems[kind].level, 0, c->r, "%s %s (request %s, token %s)",
-                      problems[kind].tag, log, c->id, c->token.id ? c->token.id : "-");
+        ap_log_rerror(APLOG_MARK, problems[kind].level, 0, c->r, "%s %s (request %s, by %s)",
+                      problems[kind].tag, log, c->id, c->actor.by ? c->actor.by : "-");
     return write_json(c, problems[kind].status, "application/problem+json", json);
 }
 

@@ -15,6 +15,7 @@ typedef enum {
     API_METHOD,
     API_NO_TOKEN,
     API_FORBIDDEN,
+    API_FOREIGN,
     API_SLOW,
     API_MALFORMED,
     API_TOO_LARGE,

@@ -10,13 +10,16 @@
  *   endpoints.def  paths, methods, rights and handlers
  *   tunnels, tokens, codes, devices, relays, events, about   the handlers
  *   followers      calls that wait, and how many may
+ *   person         people whom httpd has logged in, and their roles
+ *   origin         whose page asks in their name
  *   answer         JSON and text, and the problems of RFC 9457
  *   body, member   a request's JSON, read strictly
  *   query          the parameters of a URL, the cursor of a page, the Authorization field
  *   pages          limit and cursor of a list
  *   flat           JSON as lines of text
  *
- * body's reading, member, query and flat know nothing of httpd. A call belongs to one thread.
+ * body's reading, member, query, origin and flat know nothing of httpd. A call belongs to one
+ * thread.
  */
 #ifndef RELAY_API_H
 #define RELAY_API_H
@@ -44,7 +47,8 @@ typedef struct api_call {
     int text;           /* the caller wants key=value lines */
     int body_read;      /* nothing of the request is left on the connection */
     relay_store *store; /* lent while the handler runs; NULL for what asks nobody */
-    relay_token token;  /* who calls; its id is NULL where nobody has to say */
+    relay_token token;  /* who calls; its id is NULL where nobody has to say, and
+                         * `person:SHA256' where httpd has logged somebody in */
     relay_actor actor;  /* the same for the records */
     const char *object; /* {id} of the path, or NULL */
     apr_table_t *query; /* parameters, checked: known, and once each */

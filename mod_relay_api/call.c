@@ -4,8 +4,12 @@
 
 #include "api.h"
 #include "answer.h"
+#include "origin.h"
+#include "person.h"
 #include "query.h"
 #include "relay_name.h"
+#include "relay_secret.h"
+#include "relay_text.h"
 
 #include <http_core.h>
 #include <http_protocol.h>
@@ -56,10 +60,17 @@ static int no_token(api_call *c, const char *detail)
     return api_problem(c, API_NO_TOKEN, "%s", detail);
 }
 
-/* @return DECLINED where the call may go on */
-static int admit(api_call *c, int right)
+static int too_fast(api_call *c, apr_interval_time_t wait)
 {
-    const char *field = apr_table_get(c->r->headers_in, "Authorization"), *text, *why = NULL;
+    apr_table_setn(c->r->headers_out, "Retry-After",
+                   apr_psprintf(c->p, "%d", (int)apr_time_sec(wait + APR_USEC_PER_SEC - 1)));
+    return api_problem(c, API_SLOW, "more requests than %d a minute", c->conf->rate);
+}
+
+/* @return DECLINED where the call may go on */
+static int admit_token(api_call *c, const char *field)
+{
+    const char *text, *why = NULL;
     apr_interval_time_t wait = 0;
     apr_status_t rv;
 
@@ -71,22 +82,73 @@ static int admit(api_call *c, int right)
                            &why);
     if (rv == RELAY_ENOTFOUND)
         return no_token(c, "there is no such token: it has ended, was revoked, or never was");
-    if (rv == RELAY_EREFUSED) {
-        apr_table_setn(c->r->headers_out, "Retry-After",
-                       apr_psprintf(c->p, "%d", (int)apr_time_sec(wait + APR_USEC_PER_SEC - 1)));
-        return api_problem(c, API_SLOW, "more requests than %d a minute with this token",
-                           c->conf->rate);
-    }
+    if (rv == RELAY_EREFUSED)
+        return too_fast(c, wait);
     if (rv != APR_SUCCESS)
         return api_problem_why(c, rv, why);
-    c->actor = (relay_actor){.by = apr_pstrcat(c->p, "token:", c->token.id, NULL),
-                             .tenant = c->token.tenant,
-                             .from = c->r->useragent_ip,
-                             .request = c->id};
+    c->actor.by = apr_pstrcat(c->p, "token:", c->token.id, NULL);
     c->r->user = (char *)c->actor.by; /* for the access log */
+    return DECLINED;
+}
+
+/* Whether httpd has logged in who calls, and he shows no token of the API beside that. Modules that
+ * let strangers pass (OIDCUnAuthAction pass) call them "". */
+static int is_person(const api_call *c, const char *field)
+{
+    const char *text = field ? api_bearer(field) : NULL;
+    static const char begins[] = RELAY_TOKEN_BEGINS;
+
+    return api_place_of(c->r)->people && c->r->user && *c->r->user &&
+           !(text && strncmp(text, begins, sizeof(begins) - 1) == 0);
+}
+
+#define PERSON_MAX 200
+
+/* @return DECLINED where the call may go on */
+static int admit_person(api_call *c)
+{
+    const apr_table_t *in = c->r->headers_in;
+    const char *user = c->r->user, *why = NULL;
+    apr_interval_time_t wait = 0;
+    const api_person *person;
+    apr_status_t rv;
+
+    if (!api_origin_is_own(c->r->method_number != M_GET, apr_table_get(in, "Sec-Fetch-Site"),
+                           apr_table_get(in, "Origin"), apr_table_get(in, "Host")))
+        return api_problem(c, API_FOREIGN,
+                           "that was not asked for by a page of this host, as what changes "
+                           "something has to be for people who are logged in here; programs "
+                           "show a token");
+    if (strlen(user) > PERSON_MAX || !relay_text_is_plain(user))
+        return api_problem(c, API_FORBIDDEN, "the name that you are logged in by cannot be used");
+    if ((person = api_person_of(api_place_of(c->r)->people, c->r)) == NULL)
+        return api_problem(c, API_FORBIDDEN,
+                           "you are logged in as %s, and nobody has given you a role here", user);
+    c->actor.by = apr_pstrcat(c->p, "person:", user, NULL);
+    c->token = (relay_token){
+        .id = apr_pstrcat(c->p, "person:", relay_secret_hash(user, strlen(user), c->p), NULL),
+        .role = person->role,
+        .tenant = person->tenant};
+    rv = relay_token_count(c->store, c->token.id, c->conf->rate, &wait, c->p, &why);
+    if (rv == RELAY_EREFUSED)
+        return too_fast(c, wait);
+    return rv == APR_SUCCESS ? DECLINED : api_problem_why(c, rv, why);
+}
+
+/* @return DECLINED where the call may go on */
+static int admit(api_call *c, int right)
+{
+    const char *field = apr_table_get(c->r->headers_in, "Authorization");
+    int person = is_person(c, field), rv = person ? admit_person(c) : admit_token(c, field);
+
+    if (rv != DECLINED)
+        return rv;
+    c->actor.tenant = c->token.tenant;
+    c->actor.from = c->r->useragent_ip;
+    c->actor.request = c->id;
     if (!(relay_token_rights(c->token.role) & right))
-        return api_problem(c, API_FORBIDDEN, "the role of this token, %s, may not do that",
-                           c->token.role);
+        return api_problem(c, API_FORBIDDEN, "%s, %s, may not do that",
+                           person ? "your role" : "the role of this token", c->token.role);
     return DECLINED;
 }
 

@@ -1,6 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 #include "directives.h"
+#include "person.h"
 
 #include <apr_lib.h>
 #include <apr_strings.h>
@@ -34,6 +35,15 @@ static const char *set_place(cmd_parms *cmd, void *place, int on)
     if (on)
         api_server_of(cmd->server)->wanted = 1;
     return NULL;
+}
+
+static const char *set_people(cmd_parms *cmd, void *place, const char *args)
+{
+    api_conf *conf = place;
+
+    if (!conf->people)
+        conf->people = apr_array_make(cmd->pool, 4, sizeof(api_person));
+    return api_person_read(apr_array_push(conf->people), cmd, args);
 }
 
 static void *member_of(const cmd_parms *cmd)
@@ -83,6 +93,7 @@ static const char *set_urls(cmd_parms *cmd, void *place, const char *arg)
 
 #define COMMAND_place(name, d, text) \
     AP_INIT_FLAG(name, set_place, d, ACCESS_CONF | RSRC_CONF, text),
+#define COMMAND_people(name, d, text) AP_INIT_RAW_ARGS(name, set_people, d, ACCESS_CONF, text),
 #define COMMAND_path(name, d, text) AP_INIT_TAKE1(name, set_path, d, RSRC_CONF, text),
 #define COMMAND_urls(name, d, text) AP_INIT_ITERATE(name, set_urls, d, RSRC_CONF, text),
 #define COMMAND_number(name, d, text) AP_INIT_TAKE1(name, set_number, d, RSRC_CONF, text),
@@ -120,6 +131,8 @@ void *api_conf_merge(apr_pool_t *p, void *base, void *add)
         conf->rate = more->rate;
     if (more->trackers)
         conf->trackers = more->trackers;
+    if (more->people)
+        conf->people = more->people;
     if (more->conf_file)
         conf->conf_file = more->conf_file;
     conf->wanted = before->wanted || more->wanted;

@@ -17,7 +17,7 @@ from main import MARK  # noqa: E402
 from measure import Result, interleaved, spread  # noqa: E402
 
 KSM = "/sys/kernel/mm/ksm/run"
-NAMES = ("path", "tunnel", "ws", "routes", "login", "heads")
+NAMES = ("path", "tunnel", "ws", "routes", "login", "heads", "api")
 
 
 def number(value):

@@ -55,8 +55,8 @@ def demo_once(scratch):
     open(f"{scratch}/empty", "w").close()
     result = demo("--once", "--page", f"{scratch}/empty")
     tap.is_((result.returncode, result.stdout), (0, b""), "demo --once with an empty page")
-    for args in (["--page"], ["--once", "--page",
-                              "/nonexistent"], ["--for", "soon"], ["--what"], ["--once", "--json"]):
+    for args in (["--page"], ["--once", "--page", "/nonexistent"], ["--for", "soon"], ["--what"],
+                 ["--once", "--json"], ["--once", "--api"]):
         result = demo(*args)
         tap.is_((result.returncode, result.stdout), (2, b""),
                 f"demo {' '.join(args)}: exit status 2")
@@ -64,17 +64,31 @@ def demo_once(scratch):
                  f"demo {' '.join(args)}: says what is wrong, and its usage")
 
 
-def start_demo_json(seconds):
-    process = subprocess.Popen([DEMO, "--json", "--for", str(seconds)],
-                               stdin=subprocess.DEVNULL,
-                               stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE)
+def start_demo_json(seconds, *args):
+    process = subprocess.Popen(
+        [DEMO, "--json", "--for", str(seconds), *args],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE)
     return process, json.loads(process.stdout.readline())
+
+
+def demo_api(j):
+    """What --api adds."""
+    api, host = j["api"], f"api.{j['domain']}:{j['https_port']}"
+    curl = ["curl", "-q", "-sS", "--noproxy", "*", "--cacert", j["ca"]]
+    curl += ["--resolve", f"{host}:127.0.0.1"]
+    token = f"Authorization: Bearer {j['token']}"
+    listed = json.loads(run([*curl, "-H", token, f"{api}tunnels"]).stdout)
+    tap.is_(listed["tunnels"], [], "demo --api: the token lets in (the tunnel is closed by now)")
+    tunnel = json.loads(run([*curl, "-H", token, f"{api}tunnels/{j['id']}"]).stdout)
+    tap.is_((tunnel["device"], tunnel["state"]), ("demo-nas", "closed"), "… and shows what was")
+    tap.like(run([*curl, j["portal"]]).stdout, "<title>Tunnels", "the portal is served")
 
 
 @test
 def demo_json():
-    process, j = start_demo_json(300)
+    process, j = start_demo_json(300, "--api")
     keys = {"url", "domain", "https_port", "ca", "conf", "bundle", "redis", "pids"}
     tap.ok(keys <= set(j), "demo --json: the line has all keys", f"missing: {keys - set(j)}")
     tap.ok(
@@ -91,6 +105,7 @@ def demo_json():
                             env=dict(os.environ, RELAY_CONF=j["conf"]))
     tap.is_(closed.returncode, 0, "demo --json: rly works with the named relay.conf")
     tap.is_(run(curl, check=False).stdout, "410", "… and the URL is gone after rly close")
+    demo_api(j)
     below = keeper.descendants([process.pid])
     process.send_signal(signal.SIGTERM)
     rest, _ = process.communicate(timeout=30)

@@ -20,9 +20,13 @@ Answer = collections.namedtuple("Answer", "status headers text json")
 
 class ApiRig(Rig):
     """The API logs in to Redis as relay-api, with the rights of redis-users.conf; the other parts
-    as `default'."""
-    def __init__(self, rate=6000, **options):
-        self.rate, self.password = rate, secrets.token_hex(20)
+    as `default'. others: virtual hosts for tests, beside the shipped one: `narrow', where a token
+    may call five times a minute, and one without HTTPS. people: {label: directives} of virtual
+    hosts that have those where relay-api.conf includes relay-login.conf; or a function of the rig
+    that makes them."""
+    def __init__(self, rate=6000, others=True, people=None, **options):
+        self.rate, self.others, self.people = rate, others, people or {}
+        self.password = secrets.token_hex(20)
         super().__init__(start=False, **options)
         self.api_conf = self._api_conf()
         self.start()
@@ -55,12 +59,19 @@ class ApiRig(Rig):
             (r"^ *SSLCertificateKeyFile .*$", f"    SSLCertificateKeyFile {self.key}"),
             (r"^RelayAPIConfig .*$", f"RelayAPIConfig {self.api_conf}"),
             (r"^ *#RelayAPIRate .*$", f"    RelayAPIRate {self.rate}"),
+            (r'"/usr/share/mod_relay/', f'"{self.root}/usr/share/mod_relay/'),
         ], "relay-api.conf")
+        if not self.others:
+            return text + super()._vhost()
         head, name, rest = text.partition(f"ServerName api.{self.domain}")
         narrow = rest.replace(
             f"RelayAPIRate {self.rate}", "RelayAPIRate 5\n    "
             "RelayAPITrackers https://one.example https://two.example:8443/x")
         others = f"<VirtualHost *:{self.https_port}>\nServerName narrow.{self.domain}{narrow}"
+        people = self.people(self) if callable(self.people) else self.people
+        for label, lines in people.items():
+            others += f"\n<VirtualHost *:{self.https_port}>\nServerName {label}.{self.domain}"
+            others += edit(rest, [(r"^ *#Include .*relay-login\.conf$", lines)], "relay-api.conf")
         return f"{head}{name}{rest}\n{others}\n{self._clear()}{super()._vhost()}"
 
     def _clear(self):

@@ -13,6 +13,7 @@ import sys
 import time
 
 from . import keeper, relayrig
+from .apirig import ApiRig
 
 PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Device behind NAT</title>
@@ -31,6 +32,8 @@ which nobody can reach from outside.</p>
 request to the stock <code>ssh</code> that the device runs.</p>
 </main></html>
 """
+
+TOKEN = ("token", "new", "--role", "operator", "-t", "1d", "the demo's portal")
 
 
 class Stop(Exception):
@@ -51,7 +54,7 @@ class Demo:
     def __init__(self, options):
         self.options = options
         self.out = sys.stderr if options.once or options.json else sys.stdout
-        self.rig = None
+        self.rig, self.api = None, {}
 
     def say(self, text):
         self.out.write(text + "\n")
@@ -70,10 +73,10 @@ class Demo:
                                stdout=sys.stderr)
         if build.returncode:
             raise relayrig.RigError("the build failed; what it said stands above")
-        self.rig = rig = relayrig.Rig(say=self.step,
-                                      rlyd="auto",
-                                      many=True,
-                                      domain=self.options.domain)
+        self.rig = rig = self.start_rig(say=self.step,
+                                        rlyd="auto",
+                                        many=True,
+                                        domain=self.options.domain)
         self.step("opening a tunnel for the device")
         self.device = self.start_device()
         args = ("open", "-d", "demo-nas", "-t", "1h", "-o", f"{rig.dir}/bundles/1", self.device.url)
@@ -93,6 +96,18 @@ class Demo:
         self.stay()
         return 0
 
+    def start_rig(self, **options):
+        if not self.options.api:
+            return relayrig.Rig(**options)
+        rig = ApiRig(others=False, rate=600, **options)
+        base = f"https://api.{rig.domain}:{rig.https_port}"
+        self.step("making a token of the API")
+        self.say(self.shown(rig.program("rly"), *TOKEN, env=f"RELAY_CONF={rig.conf} "))
+        self.api = {
+            "api": f"{base}/v1/", "portal": f"{base}/portal/", "token": rig.token(*TOKEN[2:])
+        }
+        return rig
+
     def start_device(self):
         rig = self.rig
         if self.options.page:
@@ -111,6 +126,14 @@ class Demo:
         return [
             "curl", "--cacert", self.rig.ca, "--resolve",
             f"{host}:{self.rig.https_port}:{self.rig.address}", self.url
+        ]
+
+    def curl_api(self):
+        rig = self.rig
+        return [
+            "curl", "--cacert", rig.ca, "--resolve",
+            f"api.{rig.domain}:{rig.https_port}:{rig.address}", "-H",
+            f"Authorization: Bearer {self.api['token']}", f"{self.api['api']}tunnels"
         ]
 
     def fetch(self, stdout):
@@ -147,6 +170,7 @@ class Demo:
             "http_port": rig.http_port,
             "ssh_port": rig.ssh_port,
             "dir": rig.dir,
+            **self.api,
         }),
               flush=True)
 
@@ -169,6 +193,16 @@ The device is at
   read the logs
     {rig.dir}/log
 """)
+        if self.api:
+            self.say(f"""The portal is at
+
+    {self.api['portal']}
+
+  sign in there with
+    {self.api['token']}
+  or call the API
+{self.shown(*self.curl_api())}
+""")
         self.say(f"It stays for {self.options.seconds:g} s, or until Ctrl-C." if self.options.
                  seconds is not None else "Ctrl-C ends everything.")
 
@@ -177,7 +211,8 @@ The device is at
         if rig.domain.endswith(".localhost"):
             return "names below .localhost are this machine's, for browsers and for curl"
         return (f"chromium --host-resolver-rules='MAP *.{rig.domain} {rig.address}', or a line in "
-                f"/etc/hosts: {rig.address} {rig.host(self.tunnel)}")
+                f"/etc/hosts: {rig.address} {rig.host(self.tunnel)}" +
+                (f" api.{rig.domain}" if self.api else ""))
 
     def stay(self):
         end = None if self.options.seconds is None else time.monotonic() + self.options.seconds
@@ -199,6 +234,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--once", action="store_true")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--api", action="store_true")
     parser.add_argument("--page")
     parser.add_argument("--domain")
     parser.add_argument("--for", dest="seconds", type=float)
