@@ -20,8 +20,9 @@ static const api_member members[] = {{"role", API_TEXT, 1, 0, offsetof(token_wor
 
 int api_tokens_list(api_call *c)
 {
+    const char *tenant = apr_table_get(c->query, "tenant");
     relay_page page = {.device = NULL};
-    apr_array_header_t *tokens;
+    apr_array_header_t *tokens = apr_array_make(c->p, 0, sizeof(relay_token *));
     const char *why = NULL;
     json_t *json;
     apr_status_t rv;
@@ -29,7 +30,13 @@ int api_tokens_list(api_call *c)
 
     if (!api_page_read(c, &page, &refused))
         return refused;
-    if ((rv = relay_token_page(&tokens, &page, c->store, c->p, &why)) != APR_SUCCESS)
+    if (!page.tenant)
+        page.tenant = tenant;
+    /* Of another tenant than the caller's there are none. */
+    rv = tenant && strcmp(tenant, page.tenant) != 0
+             ? APR_SUCCESS
+             : relay_token_page(&tokens, &page, c->store, c->p, &why);
+    if (rv != APR_SUCCESS)
         return api_problem_why(c, rv, why);
     json = relay_tokens_json(tokens, c->p);
     json_object_set_new(json, "next", api_page_next(c, &page));
@@ -83,5 +90,6 @@ int api_tokens_revoke(api_call *c)
     const char *why = NULL;
     apr_status_t rv = relay_token_revoke(&ids, c->store, c->cfg, c->object, &c->actor, c->p, &why);
 
-    return rv == APR_SUCCESS ? api_answer_nothing(c) : api_problem_why(c, rv, why);
+    return rv == APR_SUCCESS ? api_answer(c, HTTP_OK, relay_revoked_json(ids, c->p))
+                             : api_problem_why(c, rv, why);
 }
