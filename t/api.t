@@ -519,7 +519,8 @@ def tenants(rig, tokens):
     tap.is_(rig.call("GET", path, bern).json["tenant"], "bern", "and so does its own tenant's")
     for token, expected in ((bern, True), (all, True), (chur, False)):
         for query in ("?limit=200", "?tenant=bern&limit=200", "?tenant=bern&device=NAS%20of+Bern",
-                      f"?id={mine['id']}", "?name=tenants-one", "?key=" + mine["key"].replace("+", "%2B")):
+                      f"?id={mine['id']}", "?name=tenants-one",
+                      "?key=" + mine["key"].replace("+", "%2B")):
             ids = [t["id"] for t in rig.call("GET", "/v1/tunnels" + query, token).json["tunnels"]]
             tap.is_(mine["id"] in ids, expected, f"listed {query}: {expected}")
     cursor = f"{int(time.time() * 1000)}-{mine['id']}"

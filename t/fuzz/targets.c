@@ -30,6 +30,8 @@ const fuzz_target fuzz_targets[] = {
     {"api-query", fuzz_api_query, 2100},
     {"api-body", fuzz_api_body, 2000},
     {"token", fuzz_token, 200},
+    {"rly-answer", fuzz_rly_answer, 3000},
+    {"rly-place", fuzz_rly_place, 1000},
     {NULL, NULL, 0},
 };
 
