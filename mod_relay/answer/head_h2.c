@@ -4,11 +4,8 @@
  * Over HTTP/2 (h2c:// services) mod_proxy_http2 keeps all fields, those of interim answers (103) as
  * well, and libnghttp2 unpacks whatever comes: 20 kB that named one field of 4 kB again and again
  * took 277 MB. This filter follows the frames on a device's connection, by their lengths only, and
- * adds up the fields of one stream, packed and unpacked.
- *
- * When the connection is made, no request is known yet, and so no protocol. The first bytes tell
- * it: HTTP/2 begins with a SETTINGS frame, or libnghttp2 ends the connection. Anything else is
- * mod_proxy_http's, and head.c bounds it.
+ * adds up the fields of one stream, packed and unpacked. What does not begin with a SETTINGS frame
+ * ends with libnghttp2's error.
  */
 
 #include "head_h2.h"
@@ -28,20 +25,13 @@ static apr_status_t on_read(ap_filter_t *filter, apr_bucket_brigade *bb, ap_inpu
     apr_status_t rv;
     apr_bucket *b;
 
-    /* The filter stays: requests have pointers into the chain. */
-    if (f->other)
-        return ap_get_brigade(filter->next, bb, mode, block, readbytes);
     /* After an error mod_proxy_http2 sends GOAWAY, and reads on until the other side ends the
      * connection. */
     if (f->seen > MOD_RELAY_HEAD_MAX)
         return APR_EGENERAL;
     rv = ap_get_brigade(filter->next, bb, mode, block, readbytes);
-    if (mode ==
-        AP_MODE_SPECULATIVE) /* mod_proxy looks whether a pooled connection is still there */
-        return rv;
-    if (mode != AP_MODE_READBYTES) /* mod_proxy_http2 reads in no other way */
-        f->other = 1;
-    if (rv != APR_SUCCESS || f->other)
+    /* Otherwise mod_proxy looks whether a pooled connection is still there. */
+    if (rv != APR_SUCCESS || mode != AP_MODE_READBYTES)
         return rv;
     for (b = APR_BRIGADE_FIRST(bb); b != APR_BRIGADE_SENTINEL(bb); b = APR_BUCKET_NEXT(b)) {
         const char *data;
@@ -63,24 +53,15 @@ static apr_status_t on_read(ap_filter_t *filter, apr_bucket_brigade *bb, ap_inpu
     return APR_SUCCESS;
 }
 
-const mod_relay_frames *mod_relay_head_h2_frames(const ap_filter_t *chain)
+const mod_relay_frames *mod_relay_head_h2_follow(conn_rec *c)
 {
-    while (chain && chain->frec != frames_filter)
-        chain = chain->next;
-    return chain ? chain->ctx : NULL;
-}
+    mod_relay_frames *f = apr_pcalloc(c->pool, sizeof(*f));
 
-static int pre_connection(conn_rec *c, void *csd)
-{
-    if (!c->outgoing || mod_relay_server_of(c->base_server)->engine != 1)
-        return DECLINED;
-    ap_add_input_filter_handle(frames_filter, apr_pcalloc(c->pool, sizeof(mod_relay_frames)), NULL,
-                               c);
-    return OK;
+    ap_add_input_filter_handle(frames_filter, f, NULL, c);
+    return f;
 }
 
 void mod_relay_head_h2_register_hooks(apr_pool_t *p)
 {
     frames_filter = ap_register_input_filter("RELAY_HEAD_H2", on_read, NULL, AP_FTYPE_CONNECTION);
-    ap_hook_pre_connection(pre_connection, NULL, NULL, APR_HOOK_MIDDLE);
 }

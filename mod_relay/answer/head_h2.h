@@ -8,10 +8,13 @@
 
 #include "frames.h"
 
-#include <util_filter.h>
+#include <httpd.h>
 
-/** The frames that the filters of a connection to a device have seen, from `chain` on, or NULL;
- * they live as long as the connection. The request's thread. */
-const mod_relay_frames *mod_relay_head_h2_frames(const ap_filter_t *chain);
+/**
+ * A new connection to a device that is spoken to in HTTP/2: its frames are followed from here on,
+ * below the filters that it has.
+ * @return what it has had; lives as long as the connection. The request's thread.
+ */
+const mod_relay_frames *mod_relay_head_h2_follow(conn_rec *c);
 
 #endif

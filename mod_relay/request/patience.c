@@ -42,6 +42,7 @@ typedef struct mod_relay_patience {
     mod_relay_request *rr;
     conn_rec *device;             /* its connection, once something was read from it */
     int asked;                    /* the request has been sent */
+    int reading;                  /* its answer has been asked for */
     int endless;                  /* silence is no fault */
     int probed;                   /* the visitor's connection has keepalives */
     int left;                     /* the visitor has */
@@ -138,6 +139,11 @@ static apr_status_t on_read(ap_filter_t *f, apr_bucket_brigade *bb, ap_input_mod
     /* While the visitor is sending, too, mod_proxy_http2 looks at both sides by itself. */
     if (own < SLICE)
         return ap_get_brigade(f->next, bb, mode, block, readbytes);
+    /* No answer is there at once, and a read that finds nothing is one system call more. */
+    if (p->asked && !p->reading) {
+        p->reading = 1;
+        apr_socket_opt_set(socket, APR_INCOMPLETE_READ, 1);
+    }
     for (limit = limit_of(p);;) {
         apr_interval_time_t slice = slice_of(p, limit - waited);
 

@@ -43,13 +43,13 @@ typedef struct mod_relay_wire {
     mod_relay_socket *socket; /* or NULL */
     int answers;              /* that have begun on it */
     apr_time_t unused_since;
+    const mod_relay_frames *frames; /* what it has had over HTTP/2; NULL: it is HTTP/1 */
     /* of the request that has it: */
-    apr_interval_time_t unused;     /* for so long before it */
-    int refused;                    /* it does not take the connection */
-    int asked;                      /* it was sent, and its answer is being read */
-    int failed;                     /* the connection had no answer, and has ended */
-    ap_conn_keepalive_e keepalive;  /* of the connection, before that */
-    const mod_relay_frames *frames; /* what the connection has had over HTTP/2, or NULL */
+    apr_interval_time_t unused;    /* for so long before it */
+    int refused;                   /* it does not take the connection */
+    int asked;                     /* it was sent, and its answer is being read */
+    int failed;                    /* the connection had no answer, and has ended */
+    ap_conn_keepalive_e keepalive; /* of the connection, before that */
     apr_uint32_t frames_before;
 } wire;
 
@@ -217,7 +217,6 @@ static void on_first_read(ap_filter_t *f, apr_status_t rv, const apr_bucket_brig
 
     if (!w->asked) {
         w->asked = 1;
-        w->frames = mod_relay_head_h2_frames(f);
         w->keepalive = f->c->keepalive;
         /* Whatever mod_proxy makes of it: nobody else gets it without this answer. */
         f->c->keepalive = AP_CONN_CLOSE;
@@ -310,6 +309,8 @@ static int pre_connection(conn_rec *c, void *csd)
     w->habits = mod_relay_backend_habits(current->backend);
     apr_pool_cleanup_register(c->pool, w, on_end, apr_pool_cleanup_null);
     ap_add_input_filter_handle(wire_filter, w, NULL, c);
+    if (strcmp(current->route.scheme, "h2c") == 0)
+        w->frames = mod_relay_head_h2_follow(c);
     take(w, current);
     return mod_relay_socket_open(&w->socket, c, csd, current);
 }
