@@ -142,8 +142,8 @@ static apr_interval_time_t down_for(mod_relay_cache *c)
  * the link is up an end is asked for once more; while it is down Redis may be back before the link
  * is, and only whoever asked it in vain goes by what was known.
  */
-static apr_status_t get(part *t, const char *name, apr_interval_time_t max_age, int linked, int away,
-                        relay_route *route, const char **gone, apr_pool_t *p)
+static apr_status_t get(part *t, const char *name, apr_interval_time_t max_age, int linked,
+                        int away, relay_route *route, const char **gone, apr_pool_t *p)
 {
     apr_time_t now = relay_clock();
     const entry *e = apr_hash_get(t->routes, name, APR_HASH_KEY_STRING);
