@@ -289,6 +289,9 @@ def places(rig, ways):
             "a wrong token")
     os.unlink(way.file)
     tap.like(way("list").stderr, "relay.conf", "without rly.conf: Redis")
+    result = way("--api", way.url, "list")
+    tap.is_((result.returncode, f"{way.file} is missing" in result.stderr), (1, True),
+            "--api without rly.conf")
 
 
 @test

@@ -119,6 +119,7 @@ static apr_status_t read_tunnel(relay_tunnel **out, relay_link **links, const js
                         .ended = rly_member_time(&m, "ended", 1)};
     if (!m.wrong && !is_state(t->state))
         rly_member_wrong(&m, "state");
+    t->tenant = t->tenant ? t->tenant : "";
     if ((rv = rly_members_end(&m, why)) == APR_SUCCESS)
         rv = read_routes(t, links, json, p, why);
     if (rv == APR_SUCCESS)
@@ -221,6 +222,7 @@ apr_status_t rly_answer_open(rly_answer_opened *out, relay_config *cfg, int tls,
                         .by = "",
                         .created = rly_member_time(&m, "created", 0),
                         .expires = rly_member_time(&m, "expires", 0)};
+    t->tenant = t->tenant ? t->tenant : "";
     out->notes = rly_member_texts(&m, "warnings", NOTES_MAX, 1000);
     if ((rv = rly_members_end(&m, why)) != APR_SUCCESS ||
         (rv = read_routes(t, NULL, json, p, why)) != APR_SUCCESS)

@@ -188,6 +188,11 @@ apr_status_t rly_place_find(rly_place *out, const char *file, const char *url, a
     apr_status_t rv = open_file(&rd.file, file, p, why);
     int line;
 
+    if (rv == RELAY_ENOTFOUND)
+        RELAY_WHY(why, p,
+                  "%s is missing, which has the token: write [api], url = %s and token = relay_... "
+                  "into it, a line each, and chmod 600 it",
+                  file, url ? url : "https://...");
     if (rv != APR_SUCCESS)
         return rv;
     line = ini_parse_stream(next_line, &rd, on_pair, &rd);
