@@ -319,6 +319,16 @@ static int set_key(relay_config *cfg, apr_size_t i, const char *value, apr_pool_
     return keys[i].set(cfg, (char *)cfg + keys[i].offset, value, p, why);
 }
 
+apr_status_t relay_config_set(relay_config *cfg, const char *key, const char *value, apr_pool_t *p,
+                              const char **why)
+{
+    for (apr_size_t i = 0; i < NKEYS; i++)
+        if (strcmp(keys[i].section, "relay") == 0 && strcmp(keys[i].key, key) == 0)
+            return set_key(cfg, i, value, p, why) ? APR_SUCCESS : RELAY_EINPUT;
+    RELAY_WHY(why, p, "[relay] has no key `%s'", key);
+    return RELAY_EINPUT;
+}
+
 static void set_defaults(relay_config *cfg, apr_pool_t *p)
 {
     for (apr_size_t i = 0; i < NKEYS; i++)

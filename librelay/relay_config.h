@@ -37,4 +37,11 @@ const char *relay_config_default_path(void);
 apr_status_t relay_config_load(relay_config **out, const char *path, const char *part,
                                apr_pool_t *p, const char **why);
 
+/**
+ * Sets one key of [relay] as the file would: what another program says of its relay.conf.
+ * @return APR_SUCCESS, or RELAY_EINPUT with *why
+ */
+apr_status_t relay_config_set(relay_config *cfg, const char *key, const char *value, apr_pool_t *p,
+                              const char **why);
+
 #endif

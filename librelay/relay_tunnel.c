@@ -198,6 +198,24 @@ apr_status_t relay_tunnel_find_of(relay_tunnel **out, relay_store *s, const char
     return rv == RELAY_ENOTFOUND ? no_such_tunnel(id, p, why) : rv;
 }
 
+apr_status_t relay_tunnel_find_named_of(relay_tunnel **out, relay_store *s, const char *tenant,
+                                        const char *name, apr_pool_t *p, const char **why)
+{
+    static const relay_keyname_kind kinds[] = {RELAY_KEYNAME_ROUTE, RELAY_KEYNAME_GONE};
+    const char *id;
+    apr_status_t rv;
+
+    if (relay_name_check(name, strlen(name), NULL, NULL) != APR_SUCCESS)
+        return no_such_tunnel(name, p, why);
+    for (int i = 0; i < 2; i++) {
+        if ((rv = holder_of(&id, s, kinds[i], name, p, why)) != APR_SUCCESS)
+            return rv;
+        if (id && (rv = relay_tunnel_find_of(out, s, tenant, id, p, why)) != RELAY_ENOTFOUND)
+            return rv;
+    }
+    return no_such_tunnel(name, p, why);
+}
+
 /* Records asked for in one round trip. A list of thousands takes a few answers then, and neither
  * side has to hold all of it at once. */
 #define LIST_BATCH RELAY_PAGE_MAX

@@ -89,6 +89,11 @@ apr_status_t relay_tunnel_find_named(relay_tunnel **out, relay_store *s, const c
 apr_status_t relay_tunnel_find_of(relay_tunnel **out, relay_store *s, const char *tenant,
                                   const char *id, apr_pool_t *p, const char **why);
 
+/** The same by a name: the tunnel that has it, or had it last. That a name is or was in use is no
+ * secret; whose it was is. */
+apr_status_t relay_tunnel_find_named_of(relay_tunnel **out, relay_store *s, const char *tenant,
+                                        const char *name, apr_pool_t *p, const char **why);
+
 /**
  * Ends a tunnel now.
  * @return APR_SUCCESS; RELAY_ENOTFOUND; RELAY_EGONE when it had ended before; RELAY_ERECORD,

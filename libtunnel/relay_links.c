@@ -17,6 +17,7 @@ typedef struct report {
 struct relay_links {
     apr_pool_t *p;
     apr_hash_t *relays; /* name -> report */
+    apr_hash_t *told;   /* instead of these: a tunnel's id -> relay_link[] */
 };
 
 static const char *text_of(const redisReply *reply, apr_pool_t *p)
@@ -114,6 +115,20 @@ apr_status_t relay_links_read_one(relay_links **out, relay_store *s, relay_tunne
     return relay_links_read(out, s, one, p, why);
 }
 
+relay_links *relay_links_told(apr_pool_t *p)
+{
+    relay_links *links = apr_pcalloc(p, sizeof(*links));
+
+    links->p = p;
+    links->told = apr_hash_make(p);
+    return links;
+}
+
+void relay_links_tell(relay_links *links, const relay_tunnel *t, const relay_link *of)
+{
+    apr_hash_set(links->told, t->id, APR_HASH_KEY_STRING, of);
+}
+
 /* True where the words have that address, or its port at all addresses. */
 static int is_taken(const char *words, const char *address, apr_pool_t *p)
 {
@@ -142,9 +157,17 @@ static void read_link(relay_link *out, const char *text, const char *tunnel, apr
 
 void relay_link_of(relay_link *out, const relay_links *links, const relay_tunnel *t, int route)
 {
-    const char *text, *address = relay_listen_addr_print(t->routes[route].listen, links->p);
-    const report *r = apr_hash_get(links->relays, t->relay, APR_HASH_KEY_STRING);
+    const relay_link *told =
+        links->told ? apr_hash_get(links->told, t->id, APR_HASH_KEY_STRING) : NULL;
+    const char *text, *address;
+    const report *r;
 
+    if (links->told) {
+        *out = told ? told[route] : (relay_link){.known = 0};
+        return;
+    }
+    address = relay_listen_addr_print(t->routes[route].listen, links->p);
+    r = apr_hash_get(links->relays, t->relay, APR_HASH_KEY_STRING);
     *out = (relay_link){.known = r->known};
     text = apr_hash_get(r->by_address, address, APR_HASH_KEY_STRING);
     if (r->known && text)

@@ -32,6 +32,12 @@ apr_status_t relay_links_read(relay_links **out, relay_store *s, const apr_array
 apr_status_t relay_links_read_one(relay_links **out, relay_store *s, relay_tunnel *t, apr_pool_t *p,
                                   const char **why);
 
+/** Links that somebody else has read: none yet. */
+relay_links *relay_links_told(apr_pool_t *p);
+
+/** Adds a tunnel's. @param of one for each of its routes; kept */
+void relay_links_tell(relay_links *links, const relay_tunnel *t, const relay_link *of);
+
 /** What was read of a route. @param t one of those tunnels */
 void relay_link_of(relay_link *out, const relay_links *links, const relay_tunnel *t, int route);
 

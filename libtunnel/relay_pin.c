@@ -6,9 +6,7 @@
 
 #include <string.h>
 
-/* One key, in characters that can do no harm in known_hosts: a marker, a host's name or a newline
- * could. */
-static int is_key_line(const char *line)
+int relay_pin_is_key(const char *line)
 {
     size_t type = strspn(line, "abcdefghijklmnopqrstuvwxyz0123456789-@."), b64;
 
@@ -29,7 +27,7 @@ static apr_status_t read_record(apr_array_header_t *lines, const redisReply *rec
         return APR_SUCCESS;
     for (char *line = apr_strtok(apr_pstrdup(p, text), "\n", &rest); line;
          line = apr_strtok(NULL, "\n", &rest)) {
-        if (!is_key_line(line))
+        if (!relay_pin_is_key(line))
             return relay_record_malformed(key, "hostkeys", p, why);
         APR_ARRAY_PUSH(lines, const char *) = line;
     }

@@ -18,4 +18,8 @@
 apr_status_t relay_pin_read(apr_array_header_t **lines, const relay_config *cfg, relay_store *s,
                             apr_pool_t *p, const char **why);
 
+/** Whether a line is one such key, in characters that can do no harm in known_hosts: a marker, a
+ * host's name or a newline could. */
+int relay_pin_is_key(const char *line);
+
 #endif

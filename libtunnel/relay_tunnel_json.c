@@ -52,6 +52,7 @@ json_t *relay_tunnel_json(const relay_config *cfg, const relay_links *links, con
         json_object_set_new(route, "connected", link.known ? json_boolean(link.up) : json_null());
         json_object_set_new(route, "since", relay_json_time(link.since, p));
         json_object_set_new(route, "peer", relay_json_text(link.peer, p));
+        json_object_set_new(route, "taken", json_boolean(link.taken));
         json_array_append_new(routes, route);
     }
     return json_pack("{s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "v", 1, "id",
@@ -60,6 +61,13 @@ json_t *relay_tunnel_json(const relay_config *cfg, const relay_links *links, con
                      relay_json_text(t->key, p), "by", relay_json_text(t->by, p), "created",
                      relay_json_time(t->created, p), "expires", relay_json_time(t->expires, p),
                      "ended", relay_json_time(t->ended, p), "routes", routes);
+}
+
+void relay_place_json(json_t *json, const relay_config *cfg, apr_pool_t *p)
+{
+    json_object_set_new(json, "relay", relay_json_text(cfg->name, p));
+    json_object_set_new(json, "domain", relay_json_text(cfg->domain, p));
+    json_object_set_new(json, "https_port", json_integer(cfg->https_port));
 }
 
 json_t *relay_opened_json(const relay_config *cfg, const relay_tunnel *t, const char *command,

@@ -25,6 +25,9 @@ json_t *relay_route_json(const relay_config *cfg, const relay_tunnel *t, int i, 
 json_t *relay_tunnel_json(const relay_config *cfg, const relay_links *links, const relay_tunnel *t,
                           apr_pool_t *p);
 
+/** Adds which relay it is, and where its routes answer: `"relay":…,"domain":…,"https_port":…`. */
+void relay_place_json(json_t *json, const relay_config *cfg, apr_pool_t *p);
+
 /**
  * The object that `rly open --json` prints of a tunnel that was just opened.
  * @param command for the device

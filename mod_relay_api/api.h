@@ -47,6 +47,7 @@ typedef struct api_call {
     int text;           /* the caller wants key=value lines */
     int body_read;      /* nothing of the request is left on the connection */
     relay_store *store; /* lent while the handler runs; NULL for what asks nobody */
+    apr_time_t now;     /* by Redis's clock, as the call began; 0 for what asks nobody */
     relay_token token;  /* who calls; its id is NULL where nobody has to say, and
                          * `person:SHA256' where httpd has logged somebody in */
     relay_actor actor;  /* the same for the records */

@@ -195,7 +195,6 @@ static int run_with_redis(api_call *c, const api_endpoint *e)
 {
     relay_lent *lent = relay_stores_take(c->realm->stores);
     const char *why = NULL;
-    apr_time_t now;
     apr_status_t asked;
     int rv;
 
@@ -204,7 +203,7 @@ static int run_with_redis(api_call *c, const api_endpoint *e)
     c->store = lent->store;
     /* A connection that broke while it was idle is made anew for what only reads. Scripts do not do
      * that: nobody knows whether they ran. */
-    asked = relay_store_now(&now, c->store, c->p, &why);
+    asked = relay_store_now(&c->now, c->store, c->p, &why);
     rv = asked == APR_SUCCESS ? run(c, e) : api_problem_why(c, asked, why);
     c->store = NULL;
     relay_stores_give_back(c->realm->stores, lent, c->unreachable);

@@ -131,6 +131,8 @@ static json_t *opened_json(api_call *c, const relay_tunnel *t, int tls,
         json_array_append_new(keys,
                               relay_json_text(APR_ARRAY_IDX(hostkeys, i, const char *), c->p));
     json_object_set_new(json_object_get(json, "ssh"), "host_keys", keys);
+    json_object_set_new(json, "created", relay_json_time(t->created, c->p));
+    relay_place_json(json, c->cfg, c->p);
     json_object_set_new(json, "tenant", relay_json_text(*t->tenant ? t->tenant : NULL, c->p));
     json_object_set_new(json, "warnings", notes_of(t, c->p));
     json_object_del(json, "bundle");

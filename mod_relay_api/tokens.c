@@ -72,5 +72,6 @@ int api_tokens_revoke(api_call *c)
     const char *why = NULL;
     apr_status_t rv = relay_token_revoke(&ids, c->store, c->cfg, c->object, &c->actor, c->p, &why);
 
-    return rv == APR_SUCCESS ? api_answer_nothing(c) : api_problem_why(c, rv, why);
+    return rv == APR_SUCCESS ? api_answer(c, HTTP_OK, relay_revoked_json(ids, c->p))
+                             : api_problem_why(c, rv, why);
 }

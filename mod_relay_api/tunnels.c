@@ -6,6 +6,7 @@
 #include "body.h"
 #include "pages.h"
 #include "relay_duration.h"
+#include "relay_grant.h"
 #include "relay_tunnel_json.h"
 
 /* A tunnel as it is answered: whose it is, too. */
@@ -21,7 +22,7 @@ static json_t *tunnel_json(const api_call *c, const relay_links *links, const re
 
 static int answer_page(api_call *c, const relay_page *page, const apr_array_header_t *tunnels)
 {
-    json_t *array = json_array();
+    json_t *array = json_array(), *json;
     relay_links *links;
     const char *why = NULL;
     apr_status_t rv = relay_links_read(&links, c->store, tunnels, c->p, &why);
@@ -33,19 +34,60 @@ static int answer_page(api_call *c, const relay_page *page, const apr_array_head
     for (int i = 0; i < tunnels->nelts; i++)
         json_array_append_new(array,
                               tunnel_json(c, links, APR_ARRAY_IDX(tunnels, i, relay_tunnel *)));
-    return api_answer(c, HTTP_OK,
-                      json_pack("{s:i, s:o, s:o}", "v", 1, "tunnels", array, "next",
-                                api_page_next(c, page)));
+    json = json_pack("{s:i, s:o, s:o, s:o}", "v", 1, "tunnels", array, "next",
+                     api_page_next(c, page), "now", relay_json_time(c->now, c->p));
+    relay_place_json(json, c->cfg, c->p);
+    return api_answer(c, HTTP_OK, json);
+}
+
+/* The one open tunnel of a key. */
+static apr_status_t find_by_key(relay_tunnel **t, const api_call *c, const char *key,
+                                const char **why)
+{
+    relay_grant grant;
+    apr_status_t rv = relay_grant_find(&grant, c->store, key, c->p, why);
+
+    return rv == APR_SUCCESS
+               ? relay_tunnel_find_of(t, c->store, c->token.tenant, grant.tunnel, c->p, why)
+               : rv;
+}
+
+/* The tunnel that a parameter names by itself, open or not, as a list of one or none. */
+static int answer_found(api_call *c, const char *parameter, const char *value)
+{
+    static const relay_page whole = {.more = 0};
+    apr_array_header_t *found = apr_array_make(c->p, 1, sizeof(relay_tunnel *));
+    const char *why = NULL;
+    relay_tunnel *t;
+    apr_status_t rv;
+
+    if (apr_table_elts(c->query)->nelts > 1)
+        return api_problem_of(c, API_MALFORMED, parameter, "%s stands alone", parameter);
+    if (*parameter == 'i')
+        rv = relay_tunnel_find_of(&t, c->store, c->token.tenant, value, c->p, &why);
+    else if (*parameter == 'n')
+        rv = relay_tunnel_find_named_of(&t, c->store, c->token.tenant, value, c->p, &why);
+    else
+        rv = find_by_key(&t, c, value, &why);
+    if (rv != APR_SUCCESS && rv != RELAY_ENOTFOUND)
+        return api_problem_why(c, rv, why);
+    if (rv == APR_SUCCESS)
+        APR_ARRAY_PUSH(found, relay_tunnel *) = t;
+    return answer_page(c, &whole, found);
 }
 
 int api_tunnels_list(api_call *c)
 {
+    static const char *const alone[] = {"id", "name", "key"};
     const char *tenant = apr_table_get(c->query, "tenant"), *why = NULL;
     relay_page page = {.device = apr_table_get(c->query, "device")};
     apr_array_header_t *tunnels;
     apr_status_t rv;
     int refused;
 
+    for (size_t i = 0; i < sizeof(alone) / sizeof(alone[0]); i++)
+        if (apr_table_get(c->query, alone[i]))
+            return answer_found(c, alone[i], apr_table_get(c->query, alone[i]));
     if (!api_page_read(c, &page, &refused))
         return refused;
     if (!page.tenant)

@@ -154,8 +154,7 @@ static apr_status_t write_private(rly_bundle *b, const relay_key *key, const cha
 }
 
 /* The directory and all that does not depend on the tunnel. */
-static apr_status_t make(rly_bundle *b, const rly_bundle_request *req, const char *known_hosts,
-                         const char **why)
+static apr_status_t make(rly_bundle *b, const rly_bundle_request *req, const char **why)
 {
     const struct {
         const char *name;
@@ -163,7 +162,6 @@ static apr_status_t make(rly_bundle *b, const rly_bundle_request *req, const cha
         const char *text;
     } files[] = {
         {"id_relay.pub", 0644, apr_pstrcat(b->p, req->key->public_line, "\n", NULL)},
-        {"known_hosts", 0644, known_hosts},
         {"run", 0755, rly_bundle_run_sh},
         {"relay-tunnel.service", 0644, rly_bundle_relay_tunnel_service},
     };
@@ -185,7 +183,6 @@ apr_status_t rly_bundle_prepare(rly_bundle **out, const rly_bundle_request *req,
                                 const char **why)
 {
     rly_bundle *b = apr_pcalloc(p, sizeof(*b));
-    const char *known_hosts = "";
     apr_status_t rv;
 
     b->p = p;
@@ -198,12 +195,9 @@ apr_status_t rly_bundle_prepare(rly_bundle **out, const rly_bundle_request *req,
         return RELAY_EREFUSED;
     if (req->private_file)
         b->private_file = rly_sshconfig_path(req->private_file, p, NULL);
-    for (int i = 0; i < req->hostkeys->nelts; i++)
-        known_hosts = apr_pstrcat(p, known_hosts, req->relay, " ",
-                                  APR_ARRAY_IDX(req->hostkeys, i, const char *), "\n", NULL);
 
     hold_signals(b);
-    if ((rv = make(b, req, known_hosts, why)) != APR_SUCCESS) {
+    if ((rv = make(b, req, why)) != APR_SUCCESS) {
         rly_bundle_abandon(b);
         return rv;
     }
@@ -211,8 +205,20 @@ apr_status_t rly_bundle_prepare(rly_bundle **out, const rly_bundle_request *req,
     return APR_SUCCESS;
 }
 
+static apr_status_t write_known_hosts(rly_bundle *b, const char *relay,
+                                      const apr_array_header_t *hostkeys, const char **why)
+{
+    const char *text = "";
+
+    for (int i = 0; i < hostkeys->nelts; i++)
+        text = apr_pstrcat(b->p, text, relay, " ", APR_ARRAY_IDX(hostkeys, i, const char *), "\n",
+                           NULL);
+    return write_file(b, "known_hosts", 0644, text, why);
+}
+
 apr_status_t rly_bundle_finish(rly_bundle *b, const relay_config *cfg, const relay_tunnel *t,
-                               const char **path, const char **why)
+                               const apr_array_header_t *hostkeys, const char **path,
+                               const char **why)
 {
     const char *name = b->name ? b->name : apr_pstrcat(b->p, "relay-", t->id, NULL);
     const char *target = in(b->p, b->parent.path, name), *text;
@@ -221,7 +227,8 @@ apr_status_t rly_bundle_finish(rly_bundle *b, const relay_config *cfg, const rel
     if ((text = rly_sshconfig_text(cfg, t, target, b->private_file, b->own_key, b->tls, b->p,
                                    why)) == NULL)
         goto out;
-    if ((rv = write_file(b, "config", 0644, text, why)) != APR_SUCCESS)
+    if ((rv = write_known_hosts(b, cfg->name, hostkeys, why)) != APR_SUCCESS ||
+        (rv = write_file(b, "config", 0644, text, why)) != APR_SUCCESS)
         goto out;
     if ((rv = rly_folder_sync(&b->folder)) == APR_SUCCESS &&
         rly_folder_is(&b->folder, &b->parent, b->temp))

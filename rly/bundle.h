@@ -20,8 +20,6 @@ typedef struct rly_bundle_request {
     const char
         *private_file; /* the private half of a key that was read, where it is known; or NULL */
     int tls;           /* --tls: through TLS on the HTTPS port */
-    const char *relay; /* its name, under which ssh looks up its host keys */
-    apr_array_header_t *hostkeys; /* const char *, `type base64` */
 } rly_bundle_request;
 
 /**
@@ -33,12 +31,14 @@ apr_status_t rly_bundle_prepare(rly_bundle **out, const rly_bundle_request *req,
                                 const char **why);
 
 /**
- * Writes the ssh configuration and gives the bundle its name.
+ * Writes the ssh configuration and the relay's host keys, and gives the bundle its name.
+ * @param hostkeys const char *, `type base64`; ssh looks them up under the relay's name
  * @param path out: its absolute path
  * @return APR_SUCCESS, or an error with *why; nothing is left behind then
  */
 apr_status_t rly_bundle_finish(rly_bundle *b, const relay_config *cfg, const relay_tunnel *t,
-                               const char **path, const char **why);
+                               const apr_array_header_t *hostkeys, const char **path,
+                               const char **why);
 
 /** Removes what was prepared. b may be NULL. */
 void rly_bundle_abandon(rly_bundle *b);

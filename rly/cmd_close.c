@@ -2,6 +2,7 @@
 
 #include "find.h"
 #include "options.h"
+#include "way.h"
 
 #include <apr_hash.h>
 #include <stdio.h>
@@ -15,8 +16,7 @@ static const char *names_of(const relay_tunnel *t, apr_pool_t *p)
     return names;
 }
 
-static int close_one(rly *r, const relay_tunnel *t, const char *word, apr_hash_t *closed,
-                     const relay_actor *actor)
+static int close_one(rly *r, const relay_tunnel *t, const char *word, apr_hash_t *closed)
 {
     const char *why = NULL;
     apr_status_t rv;
@@ -24,7 +24,7 @@ static int close_one(rly *r, const relay_tunnel *t, const char *word, apr_hash_t
     /* Two names of one tunnel, in one command: the first has closed it. */
     if (apr_hash_get(closed, t->id, APR_HASH_KEY_STRING))
         return RLY_DONE;
-    if ((rv = relay_tunnel_close(r->store, r->cfg, t->id, actor, r->p, &why)) != APR_SUCCESS) {
+    if ((rv = r->way->close(r, t, &why)) != APR_SUCCESS) {
         rly_error("cannot close %s: %s", word, why);
         return rly_exit_status(rv);
     }
@@ -39,13 +39,11 @@ static int close_all(rly *r, const rly_options *o)
 {
     relay_tunnel **found = apr_pcalloc(r->p, sizeof(*found) * (apr_size_t)o->noperands);
     apr_hash_t *closed = apr_hash_make(r->p);
-    const relay_actor actor = {.by = rly_operator(r->p)};
-    rly_finder finder = {.r = r};
     int status = RLY_DONE;
 
     for (int i = 0; i < o->noperands; i++) {
         const char *why = NULL;
-        apr_status_t rv = rly_find(&found[i], &finder, o->operands[i], &why);
+        apr_status_t rv = rly_find(&found[i], r, o->operands[i], &why);
 
         if (rv != APR_SUCCESS) {
             int one = rly_exit_status(rv);
@@ -56,7 +54,7 @@ static int close_all(rly *r, const rly_options *o)
         }
     }
     for (int i = 0; i < o->noperands; i++) {
-        int one = found[i] ? close_one(r, found[i], o->operands[i], closed, &actor) : RLY_DONE;
+        int one = found[i] ? close_one(r, found[i], o->operands[i], closed) : RLY_DONE;
 
         status = one > status ? one : status;
     }
@@ -83,6 +81,7 @@ const rly_command rly_cmd_close = {
     .name = "close",
     .summary = "end tunnels now",
     .takes = "",
+    .over_api = 1,
     .usage = "TUNNEL...",
     .about =
         "Ends tunnels at once: their URLs answer `410 Gone', their keys no longer log in, "

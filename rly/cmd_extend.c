@@ -3,6 +3,7 @@
 #include "options.h"
 #include "find.h"
 #include "output.h"
+#include "way.h"
 
 #include <stdio.h>
 
@@ -10,13 +11,11 @@ static int extend(rly *r, const char *word, apr_interval_time_t ttl)
 {
     const char *why = NULL;
     relay_tunnel *t;
-    rly_finder finder = {.r = r};
-    const relay_actor actor = {.by = rly_operator(r->p)};
     apr_time_t expires, now;
-    apr_status_t rv = rly_find(&t, &finder, word, &why);
+    apr_status_t rv = rly_find(&t, r, word, &why);
 
     if (rv == APR_SUCCESS)
-        rv = relay_tunnel_extend(r->store, r->cfg, t->id, ttl, &actor, &expires, r->p, &why);
+        rv = r->way->extend(r, t, ttl, &expires, &why);
     if (rv != APR_SUCCESS) {
         rly_error("cannot extend %s: %s", word, why);
         return rly_exit_status(rv);
@@ -48,6 +47,7 @@ const rly_command rly_cmd_extend = {
     .name = "extend",
     .summary = "let a tunnel live longer",
     .takes = "t",
+    .over_api = 1,
     .usage = "-t TTL TUNNEL",
     .about = "Sets the end of an open tunnel to TTL from now. It never makes a tunnel shorter: to "
              "end one, close it.\n" RLY_FIND_HELP,

@@ -16,7 +16,8 @@ static int overview(void)
         "`rly help COMMAND' tells more, with examples; `rly --version' which version this is.\n"
         "\n"
         "The configuration is %s, unless -c FILE or the environment's\n"
-        "RELAY_CONF names another.\n"
+        "RELAY_CONF names another. rly goes over the API instead with --api URL, the\n"
+        "environment's RELAY_API, or ~/.config/relay/rly.conf; see rly(1).\n"
         "Exit status: 0 done, 1 refused or not found, 2 usage, 3 Redis or another part cannot be\n"
         "reached.\n",
         relay_config_default_path());

@@ -4,6 +4,7 @@
 #include "output.h"
 #include "relay_connect.h"
 #include "relay_tunnel_json.h"
+#include "way.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -35,25 +36,20 @@ static void add_tunnel(rly_table *table, rly *r, const relay_links *links, const
     }
 }
 
-static apr_status_t print_table(rly *r, const relay_links *links, const apr_array_header_t *tunnels,
-                                const char **why)
+static void print_table(rly *r, const relay_links *links, const apr_array_header_t *tunnels,
+                        apr_time_t now)
 {
     static const char *const headings[] = {"ID",   "DEVICE", "RELAY", "CONNECTED",
                                            "ENDS", "IN",     "URL",   "SERVICE"};
     rly_table *table = rly_table_create(r->p, NCOLUMNS, headings);
-    apr_time_t now;
-    apr_status_t rv;
 
     if (tunnels->nelts == 0) {
         puts("No tunnel is open.");
-        return APR_SUCCESS;
+        return;
     }
-    if ((rv = relay_store_now(&now, r->store, r->p, why)) != APR_SUCCESS)
-        return rv;
     for (int i = 0; i < tunnels->nelts; i++)
         add_tunnel(table, r, links, APR_ARRAY_IDX(tunnels, i, relay_tunnel *), now);
     rly_table_print(table);
-    return APR_SUCCESS;
 }
 
 static int print_json(rly *r, const relay_links *links, const apr_array_header_t *tunnels)
@@ -72,17 +68,19 @@ static int list(rly *r, int json)
     apr_array_header_t *tunnels;
     relay_links *links;
     const char *why = NULL;
-    apr_status_t rv = relay_tunnel_list(&tunnels, r->store, r->p, &why);
+    apr_time_t now;
+    apr_status_t rv = r->way->list(&tunnels, r, &why);
 
     if (rv == APR_SUCCESS)
-        rv = relay_links_read(&links, r->store, tunnels, r->p, &why);
-    if (rv == APR_SUCCESS && json)
-        return print_json(r, links, tunnels);
-    if (rv == APR_SUCCESS)
-        rv = print_table(r, links, tunnels, &why);
-    if (rv != APR_SUCCESS)
+        rv = r->way->links(&links, json ? NULL : &now, r, tunnels, &why);
+    if (rv != APR_SUCCESS) {
         rly_error("%s", why);
-    return rly_exit_status(rv);
+        return rly_exit_status(rv);
+    }
+    if (json)
+        return print_json(r, links, tunnels);
+    print_table(r, links, tunnels, now);
+    return RLY_DONE;
 }
 
 static int run(rly *r, int argc, const char *const *argv)
@@ -106,6 +104,7 @@ const rly_command rly_cmd_list = {
     .name = "list",
     .summary = "list the open tunnels",
     .takes = "j",
+    .over_api = 1,
     .usage = "[--json]",
     .about = "Lists the open tunnels, the one that ends first on top. CONNECTED is shown where "
              "rlyd reports it.\n",

@@ -4,10 +4,9 @@
 #include "options.h"
 #include "output.h"
 #include "relay_connect.h"
-#include "relay_order.h"
-#include "relay_pin.h"
 #include "relay_print.h"
 #include "relay_tunnel_json.h"
+#include "way.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -21,6 +20,7 @@ typedef struct opening {
     rly *r;
     rly_options o;
     relay_key *key;
+    rly_wish wish;
     rly_bundle *bundle;
     const char *bundle_path; /* NULL: none is made */
     relay_tunnel *tunnel;
@@ -46,7 +46,7 @@ static int wrong_order(const opening *op, const relay_order *order, const relay_
     }
 }
 
-static int check_order(const opening *op, relay_tunnel_request *req)
+static int check_order(opening *op)
 {
     const rly_options *o = &op->o;
     relay_order order = {.nservices = o->noperands,
@@ -59,8 +59,9 @@ static int check_order(const opening *op, relay_tunnel_request *req)
                          .old_tls = o->old_tls};
     relay_order_fault fault;
 
-    if (relay_order_check(req, &order, op->r->p, &fault) != APR_SUCCESS)
+    if (relay_order_check(&op->wish.req, &order, op->r->p, &fault) != APR_SUCCESS)
         return wrong_order(op, &order, &fault);
+    op->wish.order = apr_pmemdup(op->r->p, &order, sizeof(order));
     return RLY_DONE;
 }
 
@@ -107,13 +108,10 @@ static const char *private_file(const opening *op)
 
 static int prepare_bundle(opening *op)
 {
-    rly_bundle_request req = {.dir = op->o.dir,
-                              .key = op->key,
-                              .private_file = private_file(op),
-                              .tls = op->o.tls,
-                              .relay = op->r->cfg->name};
+    rly_bundle_request req = {
+        .dir = op->o.dir, .key = op->key, .private_file = private_file(op), .tls = op->o.tls};
     const char *why = NULL;
-    apr_status_t rv = relay_pin_read(&req.hostkeys, op->r->cfg, op->r->store, op->r->p, &why);
+    apr_status_t rv = op->r->way->prepare(op->r, &op->wish, &why);
 
     if (rv != APR_SUCCESS) {
         rly_error(rv == RELAY_EUNREACHABLE
@@ -133,11 +131,9 @@ static int prepare_bundle(opening *op)
 /* Nobody was given the tunnel's key, so it is of no use: closes it. */
 static void take_back(const opening *op, const char *reason)
 {
-    const relay_actor actor = {.by = op->tunnel->by};
     const char *why = NULL;
 
-    if (relay_tunnel_close(op->r->store, op->r->cfg, op->tunnel->id, &actor, op->r->p, &why) ==
-        APR_SUCCESS)
+    if (op->r->way->close(op->r, op->tunnel, &why) == APR_SUCCESS)
         rly_error("%s; tunnel %s, which was open already, is closed again", reason, op->tunnel->id);
     else
         rly_error(
@@ -145,19 +141,19 @@ static void take_back(const opening *op, const char *reason)
             reason, op->tunnel->id, why, op->tunnel->id);
 }
 
-static int open_tunnel(opening *op, relay_tunnel_request *req)
+static int open_tunnel(opening *op)
 {
     rly *r = op->r;
     const char *why = NULL;
-    apr_status_t rv = relay_tunnel_open(&op->tunnel, r->store, r->cfg, req, r->p, &why);
+    apr_status_t rv = r->way->open(&op->tunnel, r, &op->wish, &why);
 
     if (rv != APR_SUCCESS) {
         rly_bundle_abandon(op->bundle);
         rly_error("%s", why ? why : "the tunnel could not be opened");
         return rly_exit_status(rv);
     }
-    if (op->bundle &&
-        rly_bundle_finish(op->bundle, r->cfg, op->tunnel, &op->bundle_path, &why) != APR_SUCCESS) {
+    if (op->bundle && rly_bundle_finish(op->bundle, r->cfg, op->tunnel, op->wish.hostkeys,
+                                        &op->bundle_path, &why) != APR_SUCCESS) {
         take_back(op, why);
         return RLY_REFUSED;
     }
@@ -184,14 +180,34 @@ static void add_note(json_t **notes, const char *kind, const char *note, apr_poo
     json_array_append_new(*notes, relay_json_text(note, p));
 }
 
+/* A note is about a service, and its sentence is known here, too. */
+static int is_note(const relay_tunnel *t, const char *sentence, apr_pool_t *p)
+{
+    const char *note;
+
+    for (int i = 0; i < t->nroutes; i++)
+        if ((note = relay_connect_note(t->routes[i].service, t->needs.host, p)) != NULL &&
+            strcmp(note, sentence) == 0)
+            return 1;
+    return 0;
+}
+
 /* Warnings about names that had an owner before, and notes on services, as JSON; NULL where there
  * are none. */
 static json_t *notes_json(const opening *op)
 {
     const relay_tunnel *t = op->tunnel;
+    const apr_array_header_t *told = op->wish.notes;
     apr_pool_t *p = op->r->p;
     json_t *notes = NULL;
 
+    for (int i = 0; told && i < told->nelts; i++) {
+        const char *sentence = APR_ARRAY_IDX(told, i, const char *);
+
+        add_note(&notes, is_note(t, sentence, p) ? "note" : "warning", sentence, p);
+    }
+    if (told)
+        return notes;
     for (int i = 0; i < t->nroutes; i++) {
         const relay_tunnel_route *route = &t->routes[i];
 
@@ -259,7 +275,7 @@ static int print_text(const opening *op)
 static int run(rly *r, int argc, const char *const *argv)
 {
     opening op = {.r = r};
-    relay_tunnel_request req = {.actor = {.by = NULL}};
+    relay_tunnel_request *req = &op.wish.req;
     int status = rly_options_parse(&op.o, r, argc, argv);
 
     if (status != RLY_DONE)
@@ -270,17 +286,18 @@ static int run(rly *r, int argc, const char *const *argv)
         return rly_usage_error(
             r,
             "which service of the device? Give at least one, for example 80 or https://127.0.0.1");
-    if ((status = check_order(&op, &req)) != RLY_DONE || (status = rly_connect(r)) != RLY_DONE ||
+    if ((status = check_order(&op)) != RLY_DONE || (status = rly_connect(r)) != RLY_DONE ||
         (status = get_key(&op)) != RLY_DONE)
         return status;
-    req.device = op.o.device;
-    req.ttl = op.o.ttl;
-    req.fingerprint = op.key->fingerprint;
-    req.actor.by = rly_operator(r->p);
-    req.take_over = op.o.take_over;
+    req->device = op.o.device;
+    req->ttl = op.o.ttl;
+    req->fingerprint = op.key->fingerprint;
+    req->take_over = op.o.take_over;
+    op.wish.key = op.key;
+    op.wish.tls = op.o.tls;
     if ((!op.o.key || op.o.dir) && (status = prepare_bundle(&op)) != RLY_DONE)
         return status;
-    if ((status = open_tunnel(&op, &req)) != RLY_DONE)
+    if ((status = open_tunnel(&op)) != RLY_DONE)
         return status;
     status = op.o.json ? print_json(&op) : print_text(&op);
     if (fflush(stdout) != 0) { /* main() says why */
@@ -295,6 +312,7 @@ const rly_command rly_cmd_open = {
     .name = "open",
     .summary = "open a tunnel for a device",
     .takes = "ntdkoHFULOTj",
+    .over_api = 1,
     .usage = "[-n NAME]... [-t TTL] [-d DEVICE] [-k PUBKEY] [-o DIR] [--host HOST] "
              "[--forwarded on|off] [--upgrade PROTOCOL] [--old-tls] [--take-over] [--tls] "
              "[--json] SERVICE...",

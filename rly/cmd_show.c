@@ -5,6 +5,7 @@
 #include "output.h"
 #include "relay_connect.h"
 #include "relay_tunnel_json.h"
+#include "way.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -86,24 +87,26 @@ static void print_routes(rly *r, const relay_links *links, const relay_tunnel *t
 
 static int show(rly *r, const char *word, int json)
 {
+    apr_array_header_t *one = apr_array_make(r->p, 1, sizeof(relay_tunnel *));
     relay_links *links;
     const char *why = NULL;
     relay_tunnel *t;
     apr_time_t now;
-    rly_finder finder = {.r = r};
-    apr_status_t rv = rly_find(&t, &finder, word, &why);
+    apr_status_t rv = rly_find(&t, r, word, &why);
 
-    if (rv == APR_SUCCESS)
-        rv = relay_links_read_one(&links, r->store, t, r->p, &why);
-    if (rv == APR_SUCCESS && json)
-        return rly_json_print(relay_tunnel_json(r->cfg, links, t, r->p));
-    if (rv == APR_SUCCESS && (rv = relay_store_now(&now, r->store, r->p, &why)) == APR_SUCCESS) {
-        print_facts(t, now, r->p);
-        print_routes(r, links, t, now);
+    if (rv == APR_SUCCESS) {
+        APR_ARRAY_PUSH(one, relay_tunnel *) = t;
+        rv = r->way->links(&links, json ? NULL : &now, r, one, &why);
     }
-    if (rv != APR_SUCCESS)
+    if (rv != APR_SUCCESS) {
         rly_error("%s", why);
-    return rly_exit_status(rv);
+        return rly_exit_status(rv);
+    }
+    if (json)
+        return rly_json_print(relay_tunnel_json(r->cfg, links, t, r->p));
+    print_facts(t, now, r->p);
+    print_routes(r, links, t, now);
+    return RLY_DONE;
 }
 
 static int run(rly *r, int argc, const char *const *argv)
@@ -126,6 +129,7 @@ const rly_command rly_cmd_show = {
     .name = "show",
     .summary = "show all about one tunnel",
     .takes = "j",
+    .over_api = 1,
     .usage = "[--json] TUNNEL",
     .about = "Shows all about a tunnel; by its id or name for a day also about one that has "
              "ended.\n" RLY_FIND_HELP,

@@ -4,6 +4,7 @@
 #include "output.h"
 #include "relay_token.h"
 #include "relay_token_json.h"
+#include "way.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -30,8 +31,7 @@ static int make_token(rly *r, const rly_options *o)
     relay_token_request req = {.role = o->role ? o->role : "viewer",
                                .tenant = o->tenant,
                                .label = o->noperands == 2 ? o->operands[1] : "",
-                               .ttl = o->ttl ? o->ttl : TTL_DEFAULT,
-                               .actor = {.by = rly_operator(r->p)}};
+                               .ttl = o->ttl ? o->ttl : TTL_DEFAULT};
     const char *why = NULL, *text;
     relay_token t;
     json_t *json;
@@ -39,7 +39,7 @@ static int make_token(rly *r, const rly_options *o)
 
     if (o->noperands > 2)
         return rly_usage_error(r, "one label at a time");
-    if ((rv = relay_token_make(&t, &text, r->store, r->cfg, &req, r->p, &why)) != APR_SUCCESS) {
+    if ((rv = r->way->token_make(&t, &text, r, &req, &why)) != APR_SUCCESS) {
         rly_error("%s", why);
         return rly_exit_status(rv);
     }
@@ -72,7 +72,7 @@ static int list_tokens(rly *r, const rly_options *o)
 
     if (o->noperands > 1)
         return rly_usage_error(r, "list takes no operands");
-    rv = relay_token_list(&tokens, r->store, o->tenant, r->p, &why);
+    rv = r->way->token_list(&tokens, r, o->tenant, &why);
     if (rv != APR_SUCCESS) {
         rly_error("%s", why);
         return rly_exit_status(rv);
@@ -88,10 +88,9 @@ static int list_tokens(rly *r, const rly_options *o)
 
 static int revoke_one(rly *r, const char *id)
 {
-    const relay_actor actor = {.by = rly_operator(r->p)};
     apr_array_header_t *ids;
     const char *why = NULL;
-    apr_status_t rv = relay_token_revoke(&ids, r->store, r->cfg, id, &actor, r->p, &why);
+    apr_status_t rv = r->way->token_revoke(&ids, r, id, &why);
 
     if (rv != APR_SUCCESS) {
         rly_error("cannot revoke %s: %s", id, why);
@@ -140,6 +139,7 @@ const rly_command rly_cmd_token = {
     .name = "token",
     .summary = "make, list and revoke tokens of the API",
     .takes = "REtj",
+    .over_api = 1,
     .usage = "[--role ROLE] [--tenant TENANT] [-t TTL] [--json] new|list|revoke [LABEL|ID...]",
     .about = "Tokens are what the API (mod_relay_api) asks of its callers. `new' makes one and "
              "prints it, this once: Redis has its SHA-256 only. It lives as long as -t says, 90d "

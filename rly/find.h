@@ -31,17 +31,11 @@
 /** What a command that needs a TUNNEL says without one. */
 #define RLY_FIND_WHICH "which tunnel? Give its id, name, URL, device or key"
 
-/** A command's search, with what it knows already. */
-typedef struct rly_finder {
-    rly *r;
-    apr_array_header_t *open; /* relay_tunnel *, all open tunnels; NULL until a word needs them */
-} rly_finder;
-
 /**
  * @return APR_SUCCESS; RELAY_ENOTFOUND; RELAY_EREFUSED where it means several tunnels, none of this
  *         relay's domain, or a key file that cannot be used; RELAY_ERECORD or RELAY_EUNREACHABLE;
  * all with *why
  */
-apr_status_t rly_find(relay_tunnel **out, rly_finder *f, const char *word, const char **why);
+apr_status_t rly_find(relay_tunnel **out, rly *r, const char *word, const char **why);
 
 #endif

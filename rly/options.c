@@ -87,10 +87,10 @@ static int set_option(rly_options *o, apr_size_t i, const char *value, const rly
     return rly_usage_error(r, "-%c is given twice", letter);
 }
 
-/* -c and -h belong to every command. */
+/* -c, -A, -C and -h belong to every command. */
 static int takes(const rly_command *command, char letter)
 {
-    return strchr("ch", letter) || strchr(command->takes, letter);
+    return strchr("cACh", letter) || strchr(command->takes, letter);
 }
 
 int rly_options_parse(rly_options *o, rly *r, int argc, const char *const *argv)
@@ -123,6 +123,10 @@ int rly_options_parse(rly_options *o, rly *r, int argc, const char *const *argv)
         return rly_usage_error(r, NULL);
     if (o->config)
         r->conf_path = o->config;
+    if (o->api)
+        r->api_url = o->api;
+    if (o->cacert)
+        r->cacert = o->cacert;
     o->noperands = state->argc - state->ind;
     o->operands = state->argv + state->ind;
     return RLY_DONE;

@@ -2,10 +2,12 @@
 
 #include "config.h"
 #include "rly.h"
+#include "api/way_api.h"
 #include "options.h"
 #include "relay_log.h"
 #include "relay_print.h"
 #include "relay_process.h"
+#include "way.h"
 
 #include <apr_general.h>
 #include <errno.h>
@@ -92,7 +94,10 @@ static void warn_of_owner(const char *path)
 int rly_connect(rly *r)
 {
     const char *path = r->conf_path, *env = getenv("RELAY_CONF"), *why = NULL;
+    int over_api, status = rly_api_choose(&over_api, r);
 
+    if (status != RLY_DONE || over_api)
+        return status;
     if (!path && env && *env)
         path = env;
     if (relay_config_load(&r->cfg, path, "rly", r->p, &why) != APR_SUCCESS) {
@@ -101,6 +106,7 @@ int rly_connect(rly *r)
     }
     warn_of_owner(r->cfg->file);
     relay_store_create(&r->store, r->cfg, r->p);
+    r->way = &rly_way_redis;
     return RLY_DONE;
 }
 
@@ -118,13 +124,46 @@ static int flush_output(int status)
     return status > RLY_REFUSED ? status : RLY_REFUSED;
 }
 
+/* An option that may stand before the command, with its argument.
+ * @return how many arguments it takes up; 0: it is none; -1: its argument is missing */
+static int leading_option(rly *r, const char *const *argv, int left)
+{
+    const struct {
+        char letter;
+        const char *name;
+        const char **value;
+    } options[] = {{'c', "--config", &r->conf_path},
+                   {'A', "--api", &r->api_url},
+                   {'C', "--cacert", &r->cacert}};
+
+    for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
+        size_t len = strlen(options[i].name);
+        int is_letter = argv[0][0] == '-' && argv[0][1] == options[i].letter;
+
+        if (strcmp(argv[0], options[i].name) == 0 || (is_letter && !argv[0][2])) {
+            if (left < 2)
+                return -1;
+            *options[i].value = argv[1];
+            return 2;
+        }
+        if (strncmp(argv[0], options[i].name, len) == 0 && argv[0][len] == '=')
+            *options[i].value = argv[0] + len + 1;
+        else if (is_letter)
+            *options[i].value = argv[0] + 2;
+        else
+            continue;
+        return 1;
+    }
+    return 0;
+}
+
 /* Takes options before the command, as git and others do. */
 static int run(rly *r, int argc, const char *const *argv)
 {
-    int i = 1;
     const char **rest;
+    int i, taken;
 
-    for (; i < argc && argv[i][0] == '-'; i++) {
+    for (i = 1; i < argc && argv[i][0] == '-'; i += taken) {
         if (strcmp(argv[i], "--version") == 0) {
             puts("rly (" PACKAGE_NAME ") " PACKAGE_VERSION);
             return RLY_DONE;
@@ -133,18 +172,10 @@ static int run(rly *r, int argc, const char *const *argv)
             r->command = &rly_cmd_help;
             return rly_cmd_help.run(r, 1, argv);
         }
-        if (strncmp(argv[i], "--config=", 9) == 0)
-            r->conf_path = argv[i] + 9;
-        else if ((strcmp(argv[i], "-c") == 0 || strcmp(argv[i], "--config") == 0) && i + 1 < argc)
-            r->conf_path = argv[++i];
-        else if (strncmp(argv[i], "-c", 2) == 0 && argv[i][2])
-            r->conf_path = argv[i] + 2;
-        else
-            return rly_usage_error(r,
-                                   strcmp(argv[i], "-c") && strcmp(argv[i], "--config")
-                                       ? "there is no option %s before the command"
-                                       : "%s needs a file's name",
-                                   argv[i]);
+        if ((taken = leading_option(r, argv + i, argc - i)) <= 0)
+            return rly_usage_error(
+                r, taken ? "%s needs an argument" : "there is no option %s before the command",
+                argv[i]);
     }
     if (i == argc)
         return rly_usage_error(

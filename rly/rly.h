@@ -23,15 +23,22 @@ typedef struct rly_command rly_command;
 typedef struct rly {
     apr_pool_t *p;
     const char *conf_path; /* -c; NULL: RELAY_CONF or the default */
+    const char *api_url;   /* --api; NULL: RELAY_API or rly.conf */
+    const char *cacert;    /* --cacert, or NULL */
     const rly_command *command;
-    relay_config *cfg; /* after rly_connect() */
-    relay_store *store;
+    /* After rly_connect(): */
+    const struct rly_way *way; /* way.h */
+    relay_config *cfg;         /* over the API: what that has told so far */
+    relay_store *store;        /* over the API: NULL */
+    struct rly_api_state *api; /* to Redis: NULL */
+    apr_array_header_t *open;  /* relay_tunnel *, all open tunnels; NULL until a word needs them */
 } rly;
 
 struct rly_command {
     const char *name;
     const char *summary;  /* for `rly help` */
-    const char *takes;    /* the letters of its options, besides -c and -h; options.def */
+    const char *takes;    /* the letters of its options, besides those of all; options.def */
+    int over_api;         /* it goes over the API, too */
     const char *usage;    /* the arguments, in one line */
     const char *about;    /* paragraphs, for `rly help NAME` and rly(1) */
     const char *examples; /* lines, or NULL */
@@ -47,8 +54,8 @@ extern const rly_command *const rly_commands[];
 /** The command of that name, or NULL. */
 const rly_command *rly_command_find(const char *name);
 
-/** Reads relay.conf and makes the store. @return RLY_DONE, or an exit status
- * after an error message */
+/** Chooses the way: reads relay.conf and makes the store, or reads rly.conf and makes ready to ask
+ * the API. @return RLY_DONE, or an exit status after an error message */
 int rly_connect(rly *r);
 
 /** The exit status that a librelay error means. */

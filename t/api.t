@@ -262,6 +262,12 @@ WRONG = [
     ("GET", "/v1/tunnels?device=%ff", None, {}, 400, "RLY710", "device"),
     ("GET", "/v1/tunnels?device=x", None, {}, 400, "RLY710", "device"),
     ("GET", "/v1/tunnels?device=" + "x" * 2000, None, {}, 400, "RLY710", ""),
+    ("GET", "/v1/tunnels?id=a&limit=1", None, {}, 400, "RLY710", "id"),
+    ("GET", "/v1/tunnels?name=a&key=b", None, {}, 400, "RLY710", "name"),
+    ("GET", "/v1/tunnels?name=A_&tenant=x", None, {}, 400, "RLY710", "name"),
+    ("GET", "/v1/tunnels?key=x", None, {}, 200, None, None),
+    ("GET", "/v1/tunnels?name=-", None, {}, 200, None, None),
+    ("GET", "/v1/tunnels?id=%1b", None, {}, 400, "RLY710", "id"),
     ("GET", "/v1/tunnels?cursor=1", None, {}, 400, "RLY710", "cursor"),
     ("GET", "/v1/tunnels?cursor=1-A", None, {}, 400, "RLY710", "cursor"),
     ("GET", "/v1/tunnels?cursor=9999999999999999-a", None, {}, 400, "RLY710", "cursor"),
@@ -571,7 +577,9 @@ def tenants(rig, tokens):
     tap.is_(rig.call("GET", path, all).json["id"], mine["id"], "a token of all sees it")
     tap.is_(rig.call("GET", path, bern).json["tenant"], "bern", "and so does its own tenant's")
     for token, expected in ((bern, True), (all, True), (chur, False)):
-        for query in ("?limit=200", "?tenant=bern&limit=200", "?tenant=bern&device=NAS%20of+Bern"):
+        for query in ("?limit=200", "?tenant=bern&limit=200", "?tenant=bern&device=NAS%20of+Bern",
+                      f"?id={mine['id']}", "?name=tenants-one",
+                      "?key=" + mine["key"].replace("+", "%2B")):
             ids = [t["id"] for t in rig.call("GET", "/v1/tunnels" + query, token).json["tunnels"]]
             tap.is_(mine["id"] in ids, expected, f"listed {query}: {expected}")
     cursor = f"{int(time.time() * 1000)}-{mine['id']}"
@@ -628,7 +636,9 @@ def admins(rig, tokens):
     tap.is_(rig.call("GET", "/v1/tunnels", made["token"]).status, 200, "… and it lives")
     child = rig.call("POST", "/v1/tokens", bern, {"role": "admin", "ttl": "1h"}).json
     grand = rig.call("POST", "/v1/tokens", child["token"], {"role": "viewer", "ttl": "1h"}).json
-    tap.is_(rig.call("DELETE", f"/v1/tokens/{child['id']}", bern).status, 204, "revoked")
+    tap.is_(
+        rig.call("DELETE", f"/v1/tokens/{child['id']}", bern).json["revoked"],
+        [child["id"], grand["id"]], "revoked")
     tap.is_(
         rig.call("GET", "/v1/tunnels", grand["token"]).status, 401,
         "… and what was made with it, too")
@@ -649,6 +659,10 @@ def token_pages(rig, tokens):
     rig.call("DELETE", f"/v1/tokens/{ids[1]}", admin)
     listed = rig.call("GET", "/v1/tokens", admin).json["tokens"]
     tap.is_([t["id"] for t in listed], [ids[0], *ids[2:], admin.split("_")[1]], "one is revoked")
+    chur = tokens["admin", "chur"]
+    for token, expected in ((tokens["admin", None], 5), (admin, 5), (chur, 0)):
+        listed = rig.call("GET", "/v1/tokens?tenant=pages", token).json["tokens"]
+        tap.is_(len(listed), expected, "those of one tenant, for who may see them")
     tap.is_(rig.redis("ZCARD", "relay:tokens:pages"), "5",
             "… and nothing of it is left in the list")
 

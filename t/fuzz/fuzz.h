@@ -72,6 +72,7 @@ fuzz_fn fuzz_addresses;                                    /* addresses.c */
 fuzz_fn fuzz_rewrite;                                      /* rewrite.c */
 fuzz_fn fuzz_message;                                      /* message.c */
 fuzz_fn fuzz_answers, fuzz_live;                           /* rlyd_replies.c */
+fuzz_fn fuzz_rly_answer, fuzz_rly_place;                   /* rly_api.c */
 fuzz_fn fuzz_api_query, fuzz_api_body, fuzz_token;         /* api.c */
 fuzz_fn fuzz_code;                                         /* api.c */
 

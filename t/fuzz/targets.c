@@ -32,6 +32,8 @@ const fuzz_target fuzz_targets[] = {
     {"token", fuzz_token, 200},
     {"code", fuzz_code, 100},
     {"fleet", fuzz_fleet, 4096},
+    {"rly-answer", fuzz_rly_answer, 3000},
+    {"rly-place", fuzz_rly_place, 1000},
     {NULL, NULL, 0},
 };
 

@@ -1,0 +1,50 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE. */
+
+/**
+ * Members of a JSON object that somebody else has made, each with its form. The first one that has
+ * not is kept; what is read after that counts for nothing.
+ */
+#ifndef RLY_API_MEMBER_H
+#define RLY_API_MEMBER_H
+
+#include "relay.h"
+
+#include <jansson.h>
+
+typedef struct rly_members {
+    const json_t *json; /* what is no object has no member */
+    apr_pool_t *p;      /* of results */
+    const char *wrong; /* the first member that is missing or has not its form; NULL: none so far */
+} rly_members;
+
+/** A text without anything that a terminal acts on, of at most max bytes. NULL where it is wrong.
+ */
+const char *rly_member_text(rly_members *m, const char *name, apr_size_t max);
+
+/** The same, or NULL where the member is null. */
+const char *rly_member_text_or_null(rly_members *m, const char *name, apr_size_t max);
+
+/** An id or a label (relay_name_check()). */
+const char *rly_member_label(rly_members *m, const char *name);
+
+/** An array of texts: const char *. Not NULL. */
+apr_array_header_t *rly_member_texts(rly_members *m, const char *name, int nmax, apr_size_t max);
+
+/** The same as one text, with blanks between them. */
+const char *rly_member_words(rly_members *m, const char *name, apr_size_t max);
+
+/** `2026-11-20T21:05:00Z`. @param may_be_null 0 then */
+apr_time_t rly_member_time(rly_members *m, const char *name, int may_be_null);
+
+int rly_member_switch(rly_members *m, const char *name);
+
+/** 1 to 65535. */
+int rly_member_port(rly_members *m, const char *name);
+
+/** Says that a member is wrong. @return 0 */
+int rly_member_wrong(rly_members *m, const char *name);
+
+/** @return APR_SUCCESS where none was wrong; else RELAY_ERECORD with *why */
+apr_status_t rly_members_end(const rly_members *m, const char **why);
+
+#endif
