@@ -68,7 +68,7 @@ def speaks_http2(field, side, result):
 def run(options):
     result = Result("path", WHAT, (STATIC, OURS, OLD))
     rounds, more, seconds, fresh = options.pick(quick=(5, 5, 1, 99),
-                                                normal=(11, 30, 1, 3),
+                                                normal=(11, 30, 1, 1),
                                                 tiny=(1, 1, 1, 1))
     field = Field()
     try:
