@@ -158,7 +158,8 @@ static void on_ended_child(rlyd *d, pid_t pid)
 
     if (!s || s->state >= SESSION_PROVED)
         return;
-    if (proc_read(pid, &info) == 0 && info.ppid == s->monitor && info.state != 'Z')
+    /* One that ends has no program any more some time before it is a zombie. */
+    if (proc_read(pid, &info) == 0 && info.ppid == s->monitor && !info.exiting)
         return; /* it is there, and is no sshd */
     /* Whoever has its pid by now, no start time makes it that process. */
     info =
