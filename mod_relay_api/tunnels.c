@@ -4,6 +4,7 @@
 
 #include "answer.h"
 #include "body.h"
+#include "follow.h"
 #include "pages.h"
 #include "relay_duration.h"
 #include "relay_grant.h"
@@ -105,18 +106,65 @@ int api_tunnels_list(api_call *c)
 
 /* ---- one */
 
-int api_tunnels_show(api_call *c)
+/* A tunnel of the caller's tenant, and who is connected. */
+static apr_status_t look(api_call *c, relay_tunnel **t, relay_links **links, const char **why)
+{
+    apr_status_t rv = relay_tunnel_find_of(t, c->store, c->token.tenant, c->object, c->p, why);
+
+    return rv == APR_SUCCESS ? relay_links_read_one(links, c->store, *t, c->p, why) : rv;
+}
+
+/* Whether there is nothing to wait for: all its routes are connected, or it has ended. */
+static int is_settled(const relay_tunnel *t, const relay_links *links)
+{
+    relay_link link = {.up = 1};
+
+    for (int i = 0; i < t->nroutes && link.up; i++)
+        relay_link_of(&link, links, t, i);
+    return link.up || strcmp(t->state, "open") != 0;
+}
+
+/* Looks again after each event. What happens between a look and the wait is waited for no more. */
+static apr_status_t look_until_up(api_call *c, relay_tunnel **t, relay_links **links,
+                                  const char **why)
+{
+    apr_time_t until = apr_time_now() + apr_time_from_sec(API_FOLLOW_MAX);
+    relay_history latest = {.count = 1, .tenant = c->token.tenant};
+    apr_status_t rv;
+    int some = 1;
+
+    while ((rv = relay_history_read(&latest, c->store, c->p, why)) == APR_SUCCESS &&
+           (rv = look(c, t, links, why)) == APR_SUCCESS && some && !is_settled(*t, *links) &&
+           (rv = api_follow_next(c, &some, &latest, until, why)) == APR_SUCCESS)
+        ;
+    return rv;
+}
+
+static int answer_tunnel(api_call *c, int wait)
 {
     const char *why = NULL;
     relay_links *links;
     relay_tunnel *t;
-    apr_status_t rv = relay_tunnel_find_of(&t, c->store, c->token.tenant, c->object, c->p, &why);
+    apr_status_t rv = wait ? look_until_up(c, &t, &links, &why) : look(c, &t, &links, &why);
 
-    if (rv == APR_SUCCESS)
-        rv = relay_links_read_one(&links, c->store, t, c->p, &why);
-    if (rv != APR_SUCCESS)
-        return api_problem_why(c, rv, why);
-    return api_answer(c, HTTP_OK, tunnel_json(c, links, t));
+    return rv == APR_SUCCESS ? api_answer(c, HTTP_OK, tunnel_json(c, links, t))
+                             : api_problem_why(c, rv, why);
+}
+
+int api_tunnels_show(api_call *c)
+{
+    const char *wait = apr_table_get(c->query, "wait");
+    int answer;
+
+    if (!wait)
+        return answer_tunnel(c, 0);
+    if (strcmp(wait, "up") != 0)
+        return api_problem_of(c, API_MALFORMED, "wait", "wait is `up'");
+    if ((answer = api_follow_begin(c)) != DECLINED)
+        return answer;
+    answer = answer_tunnel(c, 1);
+    api_follow_end(c);
+    return answer;
 }
 
 typedef struct extend_words {
@@ -141,7 +189,7 @@ int api_tunnels_extend(api_call *c)
     if (ttl == 0)
         return api_problem_of(c, API_UNACCEPTABLE, "ttl", "ttl: give a time, for example 2h");
     rv = relay_tunnel_extend(c->store, c->cfg, c->object, ttl, &c->actor, &expires, c->p, &why);
-    return rv == APR_SUCCESS ? api_tunnels_show(c) : api_problem_why(c, rv, why);
+    return rv == APR_SUCCESS ? answer_tunnel(c, 0) : api_problem_why(c, rv, why);
 }
 
 int api_tunnels_close(api_call *c)

@@ -160,10 +160,14 @@ def works(rig, tokens):
         f"UserKnownHostsFile={rig.dir}/known_hosts", "-o", "StrictHostKeyChecking=yes"
     ]
     path = f"/v1/tunnels/{opened['id']}"
-    with subprocess.Popen(ssh, stdin=subprocess.DEVNULL) as process:
-        wait_for(lambda: rig.get("nas-bern")[0] == 200, "the device's page", 20)
-        tap.ok(True, "the command and the host keys of the answer connect the device")
-        wait_for(lambda: rig.call("GET", path, operator).json["routes"][0]["connected"], "live:", 5)
+    later = ["sh", "-c", 'sleep 0.5; exec "$@"', "sh", *ssh]
+    begun = time.monotonic()
+    with subprocess.Popen(later, stdin=subprocess.DEVNULL) as process:
+        up = rig.call("GET", f"{path}?wait=up", operator).json["routes"][0]["connected"]
+        tap.ok(up and 0.5 < time.monotonic() - begun < 20,
+               "the answer's command and host keys connect the device, and ?wait=up answers then",
+               up)
+        tap.is_(rig.get("nas-bern")[0], 200, "the device's page")
         peer = rig.call("GET", path, operator).json["routes"][0]["peer"]
         tap.like(peer, r"^127\.0\.0\.1", "the API tells who is connected")
         before = rig.call("GET", path, operator).json["expires"]
@@ -178,7 +182,9 @@ def works(rig, tokens):
         tap.is_(rig.status_after("nas-bern"), 410, "… at once")
         process.wait(10)
     tap.is_(rig.call("DELETE", path, operator).status, 410, "it cannot be closed twice")
-    tap.is_(rig.call("GET", path, operator).json["state"], "closed", "it is shown for a day")
+    tap.is_(
+        rig.call("GET", f"{path}?wait=up", operator).json["state"], "closed",
+        "it is shown for a day, and not waited for")
     events = rig.redis("XRANGE", "relay:events", "-", "+")
     for what in ("open", "extend", "close"):
         tap.like(
@@ -367,6 +373,7 @@ WRONG = [
     ("GET", "/v1/events?follow=31", None, {}, 400, "RLY710", "follow"),
     ("GET", "/v1/events?follow=x", None, {}, 400, "RLY710", "follow"),
     ("GET", "/v1/events?cursor=1-a", None, {}, 400, "RLY710", "cursor"),
+    ("GET", "/v1/tunnels/a2345674e7e3cg5c?wait=down", None, {}, 400, "RLY710", "wait"),
     ("POST", "/v1/tokens", {"role": "viewer"}, {}, 400, "RLY710", "ttl"),
     ("POST", "/v1/tokens", {"role": "root", "ttl": "1h"}, {}, 422, "RLY713", None),
     ("POST", "/v1/tokens", {"role": "viewer", "ttl": "0s"}, {}, 422, "RLY713", "ttl"),
@@ -918,6 +925,15 @@ def follow(rig, tokens):
         told = waiting.result().json["events"]
         tap.ok(time.monotonic() - begun < 5 and told[0]["tunnel"] == id, "it is told at once", told)
         tap.is_(empty.result().json["events"], [], "another tenant's call waits its time")
+        shown = pool.submit(rig.call, "GET", f"/v1/tunnels/{id}?wait=up", operator)
+        wait_for(
+            lambda: int(re.search(r"blocked_clients:(\d+)", rig.redis("INFO", "clients"))[1]) >= 2,
+            "a call that waits for a tunnel", 5)
+        tap.ok(not shown.done(), "a tunnel without its device is waited for")
+        rig.call("DELETE", f"/v1/tunnels/{id}", operator)
+        begun = time.monotonic()
+        tap.ok(shown.result().json["state"] == "closed" and time.monotonic() - begun < 5,
+               "… until it ends")
         path = path.replace("20", "1", 1)
         many = list(pool.map(lambda _: rig.call("GET", path, chur), range(20)))
     got = collections.Counter(a.status for a in many)
