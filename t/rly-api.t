@@ -316,6 +316,14 @@ def tenants(rig, ways):
     tap.is_((result.returncode, "role of this token, viewer" in result.stderr), (1, True),
             "a viewer closes nothing")
     tap.is_(operator("token", "list").returncode, 1, "an operator sees no tokens")
+    relays = json.loads(operator("relay", "list", "--json").stdout)["relays"]
+    tap.is_([r["sessions"] for r in relays], [None] * len(relays),
+            "nor how much others use a relay")
+    tap.is_({e["tenant"]
+             for e in json.loads(operator("events", "--json").stdout)["events"]}, {"chur"},
+            "events: its own")
+    for args in (("relay", "drain", "relay1"), ("code", "list"), ("events", "--tenant", "bern")):
+        tap.is_(operator(*args).returncode, 1, f"{args}: not his")
     tap.is_(operator("close", "churs").returncode, 0, "an operator closes his own")
 
 
