@@ -11,6 +11,7 @@
 #define RELAYS_MAX 10000
 #define DETAILS_MAX 64
 #define TEXT_BYTES 300
+#define CODE_BYTES 40   /* with what stands between its groups */
 #define LONG_BYTES 4000 /* what an event says, or a cursor */
 #define NUMBER_MAX 999999999
 
@@ -49,7 +50,7 @@ apr_status_t rly_answer_code(relay_code *out, const char **text, const json_t *j
                         .created = rly_member_time(&m, "created", 0),
                         .expires = rly_member_time(&m, "expires", 0)};
     if (text)
-        *text = rly_member_text(&m, "code", 2 * RELAY_CODE_LEN);
+        *text = rly_member_text(&m, "code", CODE_BYTES);
     if (text && !m.wrong && (!relay_code_parse(&id, &hash, *text, p) || strcmp(id, out->id) != 0))
         rly_member_wrong(&m, "code");
     return rly_members_end(&m, why);
