@@ -18,7 +18,7 @@ APLOG_USE_MODULE(relay_api);
 typedef int api_place; /* -1: not given */
 typedef const char *api_path;
 typedef int api_number;
-typedef apr_array_header_t *api_urls; /* const char *; NULL: not given */
+typedef apr_array_header_t *api_urls;   /* const char *; NULL: not given */
 typedef apr_array_header_t *api_people; /* api_person, in their order; NULL: not given */
 
 /** A server's settings, and in api_place members a directory's: both have all members. */
