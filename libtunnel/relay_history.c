@@ -2,6 +2,7 @@
 
 #include "relay_history.h"
 #include "relay_actor.h"
+#include "relay_print.h"
 #include "relay_record.h"
 
 #include <string.h>
@@ -29,6 +30,18 @@ int relay_history_is_place(const char *text)
     apr_int64_t number;
 
     return parse_place(&at, &number, text);
+}
+
+int relay_history_compare(const char *a, const char *b)
+{
+    apr_time_t at[2] = {0, 0};
+    apr_int64_t number[2] = {0, 0};
+
+    parse_place(&at[0], &number[0], a);
+    parse_place(&at[1], &number[1], b);
+    if (at[0] != at[1])
+        return at[0] < at[1] ? -1 : 1;
+    return number[0] < number[1] ? -1 : number[0] > number[1];
 }
 
 /* The id of the first event that may stand behind a place; "" for NULL. */
@@ -59,11 +72,11 @@ static void set_field(relay_happened *e, const char *name, const char *value, ap
         return;
     for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
         if (strcmp(name, own[i].name) == 0) {
-            *own[i].at = apr_pstrdup(p, value);
+            *own[i].at = relay_print_clean(value, p);
             return;
         }
     if (*name && !name[strspn(name, "abcdefghijklmnopqrstuvwxyz_")])
-        apr_table_set(e->details, name, value);
+        apr_table_set(e->details, name, relay_print_clean(value, p));
 }
 
 /* {id, tenant, field, value…} */
@@ -76,7 +89,7 @@ static relay_happened *read_event(const redisReply *reply, apr_pool_t *p)
         !parse_place(&e->at, &number, relay_script_word(reply, 0)))
         return NULL;
     e->id = apr_pstrdup(p, relay_script_word(reply, 0));
-    e->tenant = apr_pstrdup(p, relay_script_word(reply, 1));
+    e->tenant = relay_print_clean(relay_script_word(reply, 1), p);
     e->what = e->tunnel = e->relay = e->by = e->from = e->request = "";
     e->details = apr_table_make(p, 4);
     for (apr_size_t i = 2; i + 1 < reply->elements; i += 2)

@@ -10,7 +10,7 @@
 
 #include <apr_tables.h>
 
-/** One event. The texts are as somebody wrote them: clean them before they are shown. */
+/** One event. Of its texts no terminal acts on anything (relay_print_clean()). */
 typedef struct relay_happened {
     const char *id;       /* of the stream: MS-NUMBER, rising */
     apr_time_t at;        /* by Redis's clock */
@@ -38,6 +38,9 @@ typedef struct relay_history {
 
 /** Whether text can be `since`: MS-NUMBER, or MS alone. */
 int relay_history_is_place(const char *text);
+
+/** Which of two places is before the other one: -1, 0 or 1, as strcmp(). */
+int relay_history_compare(const char *a, const char *b);
 
 /** Reads a page. Where a tenant has few events it may be empty though there are more.
  * @return APR_SUCCESS; RELAY_EUNREACHABLE or RELAY_ERECORD with *why */

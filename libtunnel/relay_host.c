@@ -9,7 +9,7 @@
 /* Where each stands in a row of relays.lua. */
 enum { NAME, HEARD, DRAINING, SINCE, BY, V, SSH, LOAD, SESSIONS, VERSIONS, NFIELDS };
 
-static apr_status_t none(const char *name, apr_pool_t *p, const char **why)
+apr_status_t relay_host_none(const char *name, apr_pool_t *p, const char **why)
 {
     RELAY_WHY(why, p, "there is no relay named `%.80s'; its rlyd has to be heard once", name);
     return RELAY_ENOTFOUND;
@@ -73,14 +73,14 @@ apr_status_t relay_hosts_read(apr_array_header_t **out, relay_store *s, const ch
     apr_status_t rv;
 
     if (name && relay_name_check(name, strlen(name), NULL, NULL) != APR_SUCCESS)
-        return none(name, p, why);
+        return relay_host_none(name, p, why);
     rv = relay_store_script(s, &reply, RELAY_SCRIPT_RELAYS, 1, &arg, p, why);
     if (rv != APR_SUCCESS)
         return rv;
     rv = read_hosts(hosts, reply, p, why);
     freeReplyObject(reply);
     if (rv == APR_SUCCESS && name && hosts->nelts != 1)
-        return none(name, p, why);
+        return relay_host_none(name, p, why);
     *out = hosts;
     return rv;
 }
@@ -94,12 +94,12 @@ apr_status_t relay_host_drain(relay_store *s, const char *name, int draining,
     apr_status_t rv;
 
     if (relay_name_check(name, strlen(name), NULL, NULL) != APR_SUCCESS)
-        return none(name, p, why);
+        return relay_host_none(name, p, why);
     rv = relay_store_script(s, &reply, RELAY_SCRIPT_DRAIN, 5, args, p, why);
     if (rv != APR_SUCCESS)
         return rv;
     if (strcmp(relay_script_word(reply, 0), "ok") != 0)
-        rv = none(name, p, why);
+        rv = relay_host_none(name, p, why);
     freeReplyObject(reply);
     return rv;
 }

@@ -34,6 +34,9 @@ typedef struct relay_host {
 apr_status_t relay_hosts_read(apr_array_header_t **out, relay_store *s, const char *name,
                               apr_pool_t *p, const char **why);
 
+/** Says that there is none of that name. @return RELAY_ENOTFOUND */
+apr_status_t relay_host_none(const char *name, apr_pool_t *p, const char **why);
+
 /**
  * Drains a relay: no tunnel is placed there any more. Or undrains it.
  * @return APR_SUCCESS; RELAY_ENOTFOUND, RELAY_ERECORD or RELAY_EUNREACHABLE with *why

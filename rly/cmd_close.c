@@ -81,7 +81,6 @@ const rly_command rly_cmd_close = {
     .name = "close",
     .summary = "end tunnels now",
     .takes = "",
-    .over_api = 1,
     .usage = "TUNNEL...",
     .about =
         "Ends tunnels at once: their URLs answer `410 Gone', their keys no longer log in, "

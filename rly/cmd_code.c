@@ -5,6 +5,7 @@
 #include "relay_fleet_json.h"
 #include "relay_record.h"
 #include "verbs.h"
+#include "way.h"
 
 #include <stdio.h>
 
@@ -32,8 +33,7 @@ static int make_code(rly *r, const rly_options *o, int n, const char *const *ope
                               .label = n ? operands[0] : "",
                               .uses = 1,
                               .approval = o->approval,
-                              .ttl = o->ttl ? o->ttl : TTL_DEFAULT,
-                              .actor = {.by = rly_operator(r->p)}};
+                              .ttl = o->ttl ? o->ttl : TTL_DEFAULT};
     const char *why = NULL, *text;
     relay_code c;
     json_t *json;
@@ -41,7 +41,7 @@ static int make_code(rly *r, const rly_options *o, int n, const char *const *ope
 
     if (o->uses && !relay_number_parse(&req.uses, o->uses, 6))
         return rly_usage_error(r, "-u %s: that is no number of devices", o->uses);
-    if ((rv = relay_code_make(&c, &text, r->store, r->cfg, &req, r->p, &why)) != APR_SUCCESS)
+    if ((rv = r->way->code_make(&c, &text, r, &req, &why)) != APR_SUCCESS)
         return rly_fail(rv, why);
     if (!o->json)
         return print_made(r, &c, text);
@@ -70,7 +70,7 @@ static int list_codes(rly *r, const rly_options *o, int n, const char *const *op
 {
     apr_array_header_t *codes;
     const char *why = NULL;
-    apr_status_t rv = relay_rows_all(&codes, &relay_code_rows, o->tenant, r->store, r->p, &why);
+    apr_status_t rv = r->way->code_list(&codes, r, o->tenant, &why);
 
     if (rv != APR_SUCCESS)
         return rly_fail(rv, why);
@@ -85,9 +85,8 @@ static int list_codes(rly *r, const rly_options *o, int n, const char *const *op
 
 static int revoke_one(rly *r, const char *id)
 {
-    const relay_actor actor = {.by = rly_operator(r->p)};
     const char *why = NULL;
-    apr_status_t rv = relay_code_revoke(r->store, r->cfg, id, &actor, r->p, &why);
+    apr_status_t rv = r->way->code_revoke(r, id, &why);
 
     if (rv != APR_SUCCESS)
         return rly_fail(rv, apr_psprintf(r->p, "cannot revoke %s: %s", id, why));

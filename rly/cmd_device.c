@@ -4,6 +4,7 @@
 #include "relay_device.h"
 #include "relay_fleet_json.h"
 #include "verbs.h"
+#include "way.h"
 
 #include <stdio.h>
 
@@ -28,7 +29,7 @@ static int list_devices(rly *r, const rly_options *o, int n, const char *const *
 {
     apr_array_header_t *devices;
     const char *why = NULL;
-    apr_status_t rv = relay_rows_all(&devices, &relay_device_rows, o->tenant, r->store, r->p, &why);
+    apr_status_t rv = r->way->device_list(&devices, r, o->tenant, &why);
 
     if (rv != APR_SUCCESS)
         return rly_fail(rv, why);
@@ -43,17 +44,16 @@ static int list_devices(rly *r, const rly_options *o, int n, const char *const *
 
 static int show_device(rly *r, const rly_options *o, int n, const char *const *operands)
 {
-    apr_array_header_t *one = apr_array_make(r->p, 1, sizeof(void *));
+    apr_array_header_t *one = apr_array_make(r->p, 1, sizeof(relay_device *));
     const char *why = NULL;
-    void *device;
-    apr_status_t rv =
-        relay_rows_one(&device, &relay_device_rows, operands[0], NULL, r->store, r->p, &why);
+    relay_device *device;
+    apr_status_t rv = r->way->device_find(&device, r, operands[0], &why);
 
     if (rv != APR_SUCCESS)
         return rly_fail(rv, why);
     if (o->json)
         return rly_json_print(relay_device_json(device, r->p));
-    APR_ARRAY_PUSH(one, void *) = device;
+    APR_ARRAY_PUSH(one, relay_device *) = device;
     print_list(r, one);
     return RLY_DONE;
 }
@@ -62,9 +62,8 @@ static int show_device(rly *r, const rly_options *o, int n, const char *const *o
 
 static int alter(rly *r, const char *id, const relay_device_change *change, const char *done)
 {
-    const relay_actor actor = {.by = rly_operator(r->p)};
     const char *why = NULL;
-    apr_status_t rv = relay_device_alter(r->store, r->cfg, id, change, &actor, r->p, &why);
+    apr_status_t rv = r->way->device_alter(r, id, change, &why);
 
     if (rv != APR_SUCCESS)
         return rly_fail(rv, why);
@@ -101,9 +100,8 @@ static int label_device(rly *r, const rly_options *o, int n, const char *const *
 
 static int remove_one(rly *r, const char *id)
 {
-    const relay_actor actor = {.by = rly_operator(r->p)};
     const char *why = NULL;
-    apr_status_t rv = relay_device_remove(r->store, r->cfg, id, &actor, r->p, &why);
+    apr_status_t rv = r->way->device_remove(r, id, &why);
 
     if (rv != APR_SUCCESS)
         return rly_fail(rv, apr_psprintf(r->p, "cannot remove %s: %s", id, why));

@@ -4,12 +4,14 @@
 #include "output.h"
 #include "relay_history_json.h"
 #include "relay_print.h"
+#include "way.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #define LATEST 50
 #define PLACE_SIZE 64
+#define PAGES_MAX 500 /* of 50 events at least, but for a tenant of few: Redis keeps 10,000 */
 
 /* What else an event says: `peer 192.0.2.1:5, why …'. */
 typedef struct words {
@@ -79,14 +81,19 @@ static apr_status_t read_all(relay_history *whole, relay_history *h, rly *r, con
 {
     int latest = h->since == NULL;
     apr_status_t rv;
+    int n = 0;
 
     whole->events = apr_array_make(r->p, h->count, sizeof(relay_happened *));
     do {
-        if ((rv = relay_history_read(h, r->store, r->p, why)) != APR_SUCCESS)
+        if ((rv = r->way->events(r, h, 0, r->p, why)) != APR_SUCCESS)
             return rv;
         apr_array_cat(whole->events, h->events);
         h->since = h->next;
-    } while (h->more && !latest);
+    } while (h->more && !latest && ++n < PAGES_MAX);
+    if (n == PAGES_MAX) {
+        RELAY_WHY(why, r->p, "the list of events does not end");
+        return RELAY_ERECORD;
+    }
     whole->next = h->next;
     return APR_SUCCESS;
 }
@@ -108,31 +115,24 @@ static int print_once(rly *r, relay_history *h, int json)
     return RLY_DONE;
 }
 
-/* Until it is ended, nobody reads any more, or Redis is away. */
+/* Until it is ended, nobody reads any more, or Redis or the API is away. */
 static int print_on(rly *r, relay_history *h, int json)
 {
     char *place = apr_palloc(r->p, PLACE_SIZE);
     const char *why = NULL;
-    apr_status_t rv = APR_SUCCESS;
+    apr_status_t rv;
     apr_pool_t *p;
-    int some;
 
     apr_pool_create(&p, r->p);
-    while (rv == APR_SUCCESS && !ferror(stdout)) {
-        if ((rv = relay_history_read(h, r->store, p, &why)) != APR_SUCCESS)
-            break;
+    while ((rv = r->way->events(r, h, 1, p, &why)) == APR_SUCCESS) {
         print_lines(h, json, p);
+        if (ferror(stdout))
+            return RLY_DONE;
         apr_cpystrn(place, h->next, PLACE_SIZE);
-        some = h->more;
+        h->since = place;
         apr_pool_clear(p);
-        h->since = h->next = place;
-        while (rv == APR_SUCCESS && !some) {
-            rv = relay_history_wait(&some, h, r->store, p, &why);
-            if (rv == APR_SUCCESS)
-                apr_pool_clear(p);
-        }
     }
-    return rv == APR_SUCCESS ? RLY_DONE : fail(rv, why);
+    return fail(rv, why);
 }
 
 static int run(rly *r, int argc, const char *const *argv)

@@ -47,7 +47,6 @@ const rly_command rly_cmd_extend = {
     .name = "extend",
     .summary = "let a tunnel live longer",
     .takes = "t",
-    .over_api = 1,
     .usage = "-t TTL TUNNEL",
     .about = "Sets the end of an open tunnel to TTL from now. It never makes a tunnel shorter: to "
              "end one, close it.\n" RLY_FIND_HELP,

@@ -104,7 +104,6 @@ const rly_command rly_cmd_list = {
     .name = "list",
     .summary = "list the open tunnels",
     .takes = "j",
-    .over_api = 1,
     .usage = "[--json]",
     .about = "Lists the open tunnels, the one that ends first on top. CONNECTED is shown where "
              "rlyd reports it.\n",

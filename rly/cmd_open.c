@@ -312,7 +312,6 @@ const rly_command rly_cmd_open = {
     .name = "open",
     .summary = "open a tunnel for a device",
     .takes = "ntdkoHFULOTj",
-    .over_api = 1,
     .usage = "[-n NAME]... [-t TTL] [-d DEVICE] [-k PUBKEY] [-o DIR] [--host HOST] "
              "[--forwarded on|off] [--upgrade PROTOCOL] [--old-tls] [--take-over] [--tls] "
              "[--json] SERVICE...",

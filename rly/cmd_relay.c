@@ -3,6 +3,7 @@
 #include "output.h"
 #include "relay_fleet_json.h"
 #include "verbs.h"
+#include "way.h"
 
 #include <stdio.h>
 
@@ -31,7 +32,7 @@ static int list_relays(rly *r, const rly_options *o, int n, const char *const *o
     apr_array_header_t *hosts;
     json_t *array;
     const char *why = NULL;
-    apr_status_t rv = relay_hosts_read(&hosts, r->store, NULL, r->p, &why);
+    apr_status_t rv = r->way->relay_list(&hosts, r, &why);
 
     if (rv != APR_SUCCESS)
         return rly_fail(rv, why);
@@ -50,9 +51,8 @@ static int list_relays(rly *r, const rly_options *o, int n, const char *const *o
 
 static int drain(rly *r, const char *name, int draining)
 {
-    const relay_actor actor = {.by = rly_operator(r->p)};
     const char *why = NULL;
-    apr_status_t rv = relay_host_drain(r->store, name, draining, &actor, r->p, &why);
+    apr_status_t rv = r->way->relay_drain(r, name, draining, &why);
 
     if (rv != APR_SUCCESS)
         return rly_fail(rv, why);

@@ -129,7 +129,6 @@ const rly_command rly_cmd_show = {
     .name = "show",
     .summary = "show all about one tunnel",
     .takes = "j",
-    .over_api = 1,
     .usage = "[--json] TUNNEL",
     .about = "Shows all about a tunnel; by its id or name for a day also about one that has "
              "ended.\n" RLY_FIND_HELP,

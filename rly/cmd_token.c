@@ -139,7 +139,6 @@ const rly_command rly_cmd_token = {
     .name = "token",
     .summary = "make, list and revoke tokens of the API",
     .takes = "REtj",
-    .over_api = 1,
     .usage = "[--role ROLE] [--tenant TENANT] [-t TTL] [--json] new|list|revoke [LABEL|ID...]",
     .about = "Tokens are what the API (mod_relay_api) asks of its callers. `new' makes one and "
              "prints it, this once: Redis has its SHA-256 only. It lives as long as -t says, 90d "

@@ -38,7 +38,6 @@ struct rly_command {
     const char *name;
     const char *summary;  /* for `rly help` */
     const char *takes;    /* the letters of its options, besides those of all; options.def */
-    int over_api;         /* it goes over the API, too */
     const char *usage;    /* the arguments, in one line */
     const char *about;    /* paragraphs, for `rly help NAME` and rly(1) */
     const char *examples; /* lines, or NULL */

@@ -1,14 +1,18 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 /**
- * The two ways to the tunnels: Redis itself (way_redis.c), and the API (api/way_api.c). Both give
- * the same structs, so that a command prints the same either way. All functions return what
- * librelay's do, with *why; results live as long as r->p.
+ * The two ways to tunnels, tokens and the fleet: Redis itself (way_redis.c), and the API
+ * (api/way_api.c). Both give the same structs, so that a command prints the same either way. All
+ * functions return what librelay's do, with *why; results live as long as r->p.
  */
 #ifndef RLY_WAY_H
 #define RLY_WAY_H
 
 #include "rly.h"
+#include "relay_code.h"
+#include "relay_device.h"
+#include "relay_history.h"
+#include "relay_host.h"
 #include "relay_key.h"
 #include "relay_links.h"
 #include "relay_order.h"
@@ -51,6 +55,22 @@ typedef struct rly_way {
                                const char **why);
     apr_status_t (*token_revoke)(apr_array_header_t **ids, rly *r, const char *id,
                                  const char **why);
+    apr_status_t (*code_make)(relay_code *c, const char **text, rly *r, relay_code_request *req,
+                              const char **why);
+    apr_status_t (*code_list)(apr_array_header_t **out, rly *r, const char *tenant,
+                              const char **why);
+    apr_status_t (*code_revoke)(rly *r, const char *id, const char **why);
+    apr_status_t (*device_list)(apr_array_header_t **out, rly *r, const char *tenant,
+                                const char **why);
+    apr_status_t (*device_find)(relay_device **out, rly *r, const char *id, const char **why);
+    apr_status_t (*device_alter)(rly *r, const char *id, const relay_device_change *change,
+                                 const char **why);
+    apr_status_t (*device_remove)(rly *r, const char *id, const char **why);
+    apr_status_t (*relay_list)(apr_array_header_t **out, rly *r, const char **why);
+    apr_status_t (*relay_drain)(rly *r, const char *name, int draining, const char **why);
+    /** A page of events, as relay_history_read(). @param follow where there are none it waits for
+     * some; there may be none yet when it returns @param p of the results and *why */
+    apr_status_t (*events)(rly *r, relay_history *h, int follow, apr_pool_t *p, const char **why);
 } rly_way;
 
 extern const rly_way rly_way_redis;

@@ -107,6 +107,88 @@ static apr_status_t token_revoke(apr_array_header_t **ids, rly *r, const char *i
     return relay_token_revoke(ids, r->store, r->cfg, id, &actor, r->p, why);
 }
 
+/* ---- the fleet */
+
+static apr_status_t code_make(relay_code *c, const char **text, rly *r, relay_code_request *req,
+                              const char **why)
+{
+    req->actor.by = rly_operator(r->p);
+    return relay_code_make(c, text, r->store, r->cfg, req, r->p, why);
+}
+
+static apr_status_t code_list(apr_array_header_t **out, rly *r, const char *tenant,
+                              const char **why)
+{
+    return relay_rows_all(out, &relay_code_rows, tenant, r->store, r->p, why);
+}
+
+static apr_status_t code_revoke(rly *r, const char *id, const char **why)
+{
+    const relay_actor actor = {.by = rly_operator(r->p)};
+
+    return relay_code_revoke(r->store, r->cfg, id, &actor, r->p, why);
+}
+
+static apr_status_t device_list(apr_array_header_t **out, rly *r, const char *tenant,
+                                const char **why)
+{
+    return relay_rows_all(out, &relay_device_rows, tenant, r->store, r->p, why);
+}
+
+static apr_status_t device_find(relay_device **out, rly *r, const char *id, const char **why)
+{
+    void *device;
+    apr_status_t rv = relay_rows_one(&device, &relay_device_rows, id, NULL, r->store, r->p, why);
+
+    if (rv == APR_SUCCESS)
+        *out = device;
+    return rv;
+}
+
+static apr_status_t device_alter(rly *r, const char *id, const relay_device_change *change,
+                                 const char **why)
+{
+    const relay_actor actor = {.by = rly_operator(r->p)};
+
+    return relay_device_alter(r->store, r->cfg, id, change, &actor, r->p, why);
+}
+
+static apr_status_t device_remove(rly *r, const char *id, const char **why)
+{
+    const relay_actor actor = {.by = rly_operator(r->p)};
+
+    return relay_device_remove(r->store, r->cfg, id, &actor, r->p, why);
+}
+
+static apr_status_t relay_list(apr_array_header_t **out, rly *r, const char **why)
+{
+    return relay_hosts_read(out, r->store, NULL, r->p, why);
+}
+
+static apr_status_t relay_drain(rly *r, const char *name, int draining, const char **why)
+{
+    const relay_actor actor = {.by = rly_operator(r->p)};
+
+    return relay_host_drain(r->store, name, draining, &actor, r->p, why);
+}
+
+static apr_status_t events(rly *r, relay_history *h, int follow, apr_pool_t *p, const char **why)
+{
+    apr_status_t rv = relay_history_read(h, r->store, p, why);
+    apr_pool_t *waiting;
+    int some = 0;
+
+    if (rv != APR_SUCCESS || !follow || h->events->nelts || h->more)
+        return rv;
+    apr_pool_create(&waiting, p);
+    while ((rv = relay_history_wait(&some, h, r->store, waiting, why)) == APR_SUCCESS && !some)
+        apr_pool_clear(waiting);
+    if (rv != APR_SUCCESS)
+        *why = apr_pstrdup(p, *why);
+    apr_pool_destroy(waiting);
+    return rv;
+}
+
 const rly_way rly_way_redis = {.learn_domain = learn_domain,
                                .find = find,
                                .with_device = with_device,
@@ -118,4 +200,14 @@ const rly_way rly_way_redis = {.learn_domain = learn_domain,
                                .extend = extend,
                                .token_make = token_make,
                                .token_list = token_list,
-                               .token_revoke = token_revoke};
+                               .token_revoke = token_revoke,
+                               .code_make = code_make,
+                               .code_list = code_list,
+                               .code_revoke = code_revoke,
+                               .device_list = device_list,
+                               .device_find = device_find,
+                               .device_alter = device_alter,
+                               .device_remove = device_remove,
+                               .relay_list = relay_list,
+                               .relay_drain = relay_drain,
+                               .events = events};

@@ -4,19 +4,24 @@
 status. The token goes to its own place only, and rly.conf is judged as ssh judges keys. A server
 that lies harms nobody: what it answers is bounded and checked.
 """
+import hashlib
 import http.server
 import json
 import os
 import re
 import ssl
 import stat
+import subprocess
 import threading
+import time
 
-from lib import fixture, riglog, run, tap, test
+from lib import fixture, riglog, run, tap, test, wait_for
 from lib.apirig import ApiRig
 
 # What differs between any two calls, and what stands for it.
 VARYING = [(r"relay_[a-z2-7]{16}_[a-z2-7]{52}", "TOKEN"), (r"127\.\d+\.\d+\.\d+:\d{5}", "LISTEN"),
+           (r"\b[a-z2-7]{5}(-[a-z2-7]{5}){3}\b", "CODE"), (r"\b[0-9a-f]{16}\b", "ID"),
+           (r'"load":[\d.]+|\b\d+\.\d\d\b', "LOAD"), (r"\b\d{13}-\d+\b", "PLACE"),
            (r"SHA256:[\w+/]{43}", "KEY"), (r"\b[a-z2-7]{24}\b", "RANDOM"),
            (r"\b[a-z2-7]{16}\b", "ID"), (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\dZ| UTC)?", "TIME"),
            (r"\(now\)|\((in )?(\d+ (d|h|min|s) ?)+(ago)?\)", "(SPAN)"),
@@ -70,6 +75,13 @@ def ways(rig):
     yield Rly(rig, name="redis"), Rly(rig, rig.token("--role", "admin"))
 
 
+def enrol(rig, name):
+    """@return the ids of a device that has enrolled, and of its code"""
+    code = json.loads(rig.rly("code", "new", "--json", "--tenant", "bern").stdout)
+    answer = rig.call("POST", "/v1/enrol", body={"code": code["code"], "name": name})
+    return answer.json["device"], code["id"]
+
+
 def results(ways, commands):
     for way in ways:
         found = [way(*args) for args in commands]
@@ -98,8 +110,18 @@ READS = [("list", ), ("list", "--json"), ("show", "same-one"), ("show", "--json"
          ("open", "-n", "same-closed", "-d", "other", "80"), ("open", "-k", "/none.pub", "80"),
          ("open", "-k", "{bundle}/id_relay.pub", "80"), ("open", "-o", "{bundle}", "80"),
          ("open", "-d", "\u202e", "80"), ("open", "-d", "x" * 201, "80"), ("frobnicate", ),
-         ("help", ), ("help", "open"), ("list", "--help"), ("--version", ), ("--api", ),
-         ("-x", "list")]
+         ("code", "list"), ("code", "list", "--json"),
+         ("code", "list", "--tenant", "nobody", "--json"), ("code", "new", "-u", "0"),
+         ("code", "new", "--tenant", "*"), ("code", "new", "\u202e"), ("code", "new", b"\xff"),
+         ("code", "revoke", "aaaaaaaaaaaaaaaa", "../codes", "", "A b"), ("device", "list"),
+         ("device", "list", "--json"), ("device", "list", "--tenant", "bern"),
+         ("device", "show", "{device}"), ("device", "show", "--json", "{device}"),
+         ("device", "approve", "nobody", "A"), ("device", "label", "{device}", "\u202e"),
+         ("device", "label", "nobody", "x"), ("device", "remove", "nobody", "x/y"),
+         ("relay", "list"), ("relay", "list", "--json"), ("relay", "drain", "relay9", "A b"),
+         ("events", ), ("events", "--json"), ("events", "--since", "0", "--json"),
+         ("events", "--since", "{place}"), ("events", "--tenant", "bern", "--json"), ("help", ),
+         ("help", "open"), ("list", "--help"), ("--version", ), ("--api", ), ("-x", "list")]
 
 
 @test
@@ -115,22 +137,44 @@ def reads(rig, ways):
         rig.open("80", device="two")
     closed = rig.open("80", name="same-closed", device="was")
     rig.rly("close", closed["id"])
+    device, _ = enrol(rig, "till 7")
+    wait_for(lambda: rig.redis("ZSCORE", "relay:relays", "relay1"), "rlyd's heartbeat", 15)
+    rig.redis("ZADD", "relay:relays", str(int(time.time() * 1000)), "relay2")
+    rig.redis("HSET", "relay:relay:relay2", "v", "1", "ssh", "relay.example.com:443", "load",
+              "0.40", "sessions", "7", "versions", "rlyd 1")
+    rig.redis("XADD", "relay:events", "*", "what", "up", "tunnel", one["id"], "relay", "relay2",
+              "by", "rlyd@relay2", "peer", "192.0.2.1:5", "why", "\x9b[31m\u202e")
+    place = json.loads(ways[0]("events", "--json").stdout)["events"][1]["id"]
     words = dict(domain=rig.domain,
+                 device=device,
+                 place=place,
                  port=rig.https_port,
                  id=one["id"],
                  closed=closed["id"],
                  key=one["key"],
                  bundle=one["bundle"])
-    commands = [tuple(w.format(**words) for w in args) for args in READS]
+    commands = [
+        tuple(w if isinstance(w, bytes) else w.format(**words) for w in args) for args in READS
+    ]
     before = rig.redis("XLEN", "relay:events")
     redis, api = results(ways, commands)
     for args, a, b in zip(commands, redis, api):
-        label = f"rly {' '.join(args)}"[:70]
+        label = f"rly {' '.join(map(str, args))}"[:70]
         tap.is_(b[0], a[0], f"{label}: exit status {a[0]}")
         tap.is_(same(b[1]), same(a[1]), "… prints the same")
         tap.is_(same(b[2]).replace(ways[1].url, rig.conf), same(a[2]), "… and says the same")
     tap.is_(rig.redis("XLEN", "relay:events"), before, "none of it has changed anything")
-    tap.is_(api[1][1], redis[1][1], "list --json, to the last character")
+    for args, a, b in zip(commands, redis, api):
+        if "--json" in args and args[0] != "relay":
+            tap.is_(b[1], a[1], f"{args[:2]}, to the last character")
+    relays = [
+        json.loads(said[commands.index(("relay", "list", "--json"))][1])["relays"]
+        for said in (redis, api)
+    ]
+    tap.is_(relays[1][1], relays[0][1], "relay list, of one that tells nothing new")
+    tap.is_((relays[0][1]["name"], relays[0][1]["load"]), ("relay2", 0.4), "… and what it tells")
+    since = api[commands.index(("events", "--since", "0", "--json"))][1]
+    tap.ok(place in since and "?[31m?" in since, "events: without what a terminal acts on")
 
 
 @test(needs=["reads"])
@@ -168,6 +212,23 @@ def changes(rig, ways):
         ]
         token = json.loads(way("token", "new", "--json", "x").stdout)
         out += [way("token", "revoke", token["id"], token["id"])]
+        device, code = enrol(rig, "till")
+        out += [
+            way("code", "new", "--uses", "2", "--approval", "--tenant", "bern", "-t", "1h",
+                "tills"),
+            way("code", "new", "--json"),
+            way("code", "revoke", code, code),
+            way("device", "suspend", device, "nobody"),
+            way("device", "label", device, "till 8"),
+            way("device", "list"),
+            way("device", "approve", device),
+            way("device", "remove", device, device),
+            way("relay", "drain", "relay2", "relay9"),
+            way("relay", "list"),
+            way("relay", "undrain", "relay2"),
+        ]
+        did = json.loads(way("events", "--json").stdout)["events"][-9:]
+        out += [way("code", "revoke", json.loads(out[-10].stdout)["id"])]
         said.append([(r.returncode, same(r.stdout).replace(f"{name}-", "X-"),
                       same(r.stderr).replace(f"{name}-", "X-")) for r in out])
         files = {f: os.stat(f"{bundle}/{f}").st_mode & 0o777 for f in os.listdir(bundle)}
@@ -179,6 +240,37 @@ def changes(rig, ways):
         tap.is_(b, a, f"step {i}: the same by both ways")
     tap.is_([s[0] for s in said[0][:12]], [0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 1], "their statuses")
     tap.like(said[1][11][1], "revoked ID", "token revoke, by the API")
+    tap.is_([s[0] for s in said[0][12:24]], [0, 0, 1, 1, 0, 0, 0, 1, 1, 0, 0, 0], "of the fleet")
+    tap.is_([e["what"] for e in did],
+            ["code", "code", "revoke", "suspend", "label", "approve", "remove", "drain", "undrain"],
+            "by the API, too, each happens once")
+
+
+@test(needs=["changes"])
+def follows(rig, ways):
+    """What happens is told at once, over the API as by Redis."""
+    api = ways[1]
+    with open(f"{rig.dir}/followed", "w") as out:
+        process = subprocess.Popen([rig.program("rly"), "events", "--follow", "--json"],
+                                   stdout=out,
+                                   env=api.env)
+    try:
+        with open(f"{rig.dir}/followed") as f:
+            wait_for(lambda: f.seek(0) == 0 and "undrain" in f.read(), "the latest ones", 5)
+            wait_for(
+                lambda: int(re.search(r"blocked_clients:(\d+)", rig.redis("INFO", "clients"))[1]) >=
+                2, "a call that waits (and rlyd)", 5)
+            begun = time.monotonic()
+            id = rig.open("80")["id"]
+            wait_for(lambda: f.seek(0) == 0 and id in f.read(), "the event", 5)
+            tap.ok(time.monotonic() - begun < 3, "it is told at once")
+            lines = f.seek(0) == 0 and [json.loads(line) for line in f if line.endswith("\n")]
+        tap.ok(process.poll() is None, "--follow: it goes on")
+        ids = [line["id"] for line in lines]
+        tap.is_(len(set(ids)), len(ids), "each is told once")
+    finally:
+        process.kill()
+        process.wait()
 
 
 @test(needs=["changes"])
@@ -220,6 +312,14 @@ def tenants(rig, ways):
     tap.is_((result.returncode, "role of this token, viewer" in result.stderr), (1, True),
             "a viewer closes nothing")
     tap.is_(operator("token", "list").returncode, 1, "an operator sees no tokens")
+    relays = json.loads(operator("relay", "list", "--json").stdout)["relays"]
+    tap.is_([r["sessions"] for r in relays], [None] * len(relays),
+            "nor how much others use a relay")
+    tap.is_({e["tenant"]
+             for e in json.loads(operator("events", "--json").stdout)["events"]}, {"chur"},
+            "events: its own")
+    for args in (("relay", "drain", "relay1"), ("code", "list"), ("events", "--tenant", "bern")):
+        tap.is_(operator(*args).returncode, 1, f"{args}: not his")
     tap.is_(operator("close", "churs").returncode, 0, "an operator closes his own")
 
 
@@ -309,13 +409,14 @@ class Liar:
     """An HTTPS server whose answers a test makes: answer(method, path, request) -> (status, fields,
     body), or None: it hangs up."""
     def __init__(self, rig):
-        self.seen, self.answer, liar = [], None, self
+        self.seen, self.times, self.answer, liar = [], [], None, self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def do_GET(self):
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                liar.times.append(time.monotonic())
                 liar.seen.append((self.command, self.path, dict(self.headers), body))
                 said = liar.answer(len(liar.seen) - 1)
                 if said is None:
@@ -362,14 +463,18 @@ def liar(rig):
     liar.server.shutdown()
 
 
-@fixture
-def lied_to(rig, liar):
-    way = Rly(rig, None, "lied-to")
+def lied_by(rig, liar, name):
+    way = Rly(rig, None, name)
     del way.env["RELAY_CONF"]
     way.url = f"https://liar.{rig.domain}:{liar.port}"
     way.token = rig.token()
     way.write(f"[api]\nurl = {way.url}\ntoken = {way.token}\ncacert = {rig.ca}\n")
-    yield way
+    return way
+
+
+@fixture
+def lied_to(rig, liar):
+    yield lied_by(rig, liar, "lied-to")
 
 
 def answers(rig):
@@ -455,6 +560,104 @@ def lies(rig, liar, lied_to):
         tap.is_((result.returncode, "\x1b" in result.stderr), (code, False),
                 f"{status} {fields}: exit status {code}")
         tap.is_(len(liar.seen), 1, "… and it is asked once, there")
+
+
+NOW, WORD = "2026-11-20T21:05:00Z", "a" * 20
+CODE = {
+    "v": 1, "id": hashlib.sha256(WORD.encode()).hexdigest()[:16], "tenant": None, "label": "x",
+    "uses": 2, "used": 1, "approval": True, "by": "me@x", "created": NOW, "expires": NOW
+}
+DEVICE = {
+    "v": 1, "id": "a" * 16, "tenant": "bern", "label": "x", "approved": True, "by": "me@x", "from":
+    None, "created": NOW, "seen": NOW
+}
+RELAY = {
+    "v": 1, "name": "relay1", "state": "up", "draining": False, "since": None, "by": None, "ssh":
+    "x:443", "sessions": 1, "load": 0.5, "versions": "x", "heard": NOW
+}
+EVENT = {
+    "v": 1, "id": "1700000000000-1", "at": NOW, "what": "open", "tunnel": "x", "tenant": None,
+    "relay": None, "by": None, "from": None, "request": None, "details":
+    {"device": "x", "expires": NOW}
+}
+EVENTS = {"v": 1, "events": [EVENT], "next": EVENT["id"], "more": False}
+# (command, what it is answered, (member, value)…); fuzz has all members
+FLEET_LIES = [
+    (("code", "list"), {"v": 1, "codes": [CODE], "next": None}, [("codes.0.tenant", "A"),
+                                                                 ("codes.0.label", ESC),
+                                                                 ("codes.0.uses", -1)]),
+    (("code", "new"), dict(CODE, code=WORD), [("code", "b" * 20)]),
+    (("device", "list"), {"v": 1, "devices": [DEVICE], "next":
+                          None}, [("devices.0.approved", "yes"), ("devices.0.from", ESC)]),
+    (("device", "approve", "a" * 16), DEVICE, [("id", "b" * 16)]),
+    (("relay", "list"), {"v": 1, "relays": [RELAY]}, [("relays.0.load", -1),
+                                                      ("relays.0.versions", ESC)]),
+    (("events", "--since", "1700000000000-0"), EVENTS, [("events", [EVENT] * 2),
+                                                        ("events.0.id", "1700000000000-0"),
+                                                        ("events.0.what", ESC),
+                                                        ("events.0.details", {"a b": "x"}),
+                                                        ("events.0.details", {"x": "\x9b31m"}),
+                                                        ("next", "1")]),
+]
+
+
+@fixture
+def follower(rig):
+    """rly events --follow, of an API that does not wait; and what that was asked."""
+    liar = Liar(rig)
+    way = lied_by(rig, liar, "follower")
+    liar.says((200, {}, EVENTS), (200, {}, dict(EVENTS, events=[])),
+              (503, {}, {"detail": "x", "tag": "RLY718"}))
+    process = subprocess.Popen([rig.program("rly"), "events", "--follow", "--json"],
+                               env=way.env,
+                               stdout=subprocess.PIPE,
+                               stderr=subprocess.DEVNULL,
+                               text=True)
+    yield process, liar
+    process.kill()
+    process.wait()
+    liar.server.shutdown()
+
+
+@test(needs=["lies"])
+def fleet_lies(liar, lied_to, follower):  # which goes on beside it
+    for args, good, all in FLEET_LIES:
+        liar.says((200, {}, good))
+        result = lied_to(*args)
+        tap.is_((result.returncode, result.stderr), (0, ""), f"{args}: what the API says is taken")
+        for path, value in all:
+            liar.says((200, {}, changed(good, path, value)))
+            result = lied_to(*args)
+            tap.is_((result.returncode, result.stdout), (1, ""),
+                    f"{args}: {path}: {value!r}: refused"[:80])
+            tap.like(result.stderr, r"^rly: the API's answer cannot be used: [ -~]*\n$",
+                     "… without anything for the terminal")
+    liar.says((200, {}, {"v": 1, "events": [], "next": "5-0", "more": True}))
+    tap.is_((lied_to("events", "--since", "5").returncode, len(liar.seen)), (1, 1),
+            "events that do not come further are not asked for again")
+    liar.says((200, {}, {"v": 1, "devices": [], "next": "1-a"}))
+    tap.is_((lied_to("device", "list").returncode, len(liar.seen)), (1, 2), "nor are devices")
+
+
+@test(needs=["fleet_lies"])
+def fleet_again(liar, lied_to, follower):
+    """What is not confirmed, of the fleet; and an API that does not wait."""
+    process, asked = follower
+    not_now = 503, {}, {"detail": "not confirmed", "tag": "RLY718"}
+    gone = 404, {}, {"detail": "there is none", "tag": "RLY714"}
+    liar.says(not_now, gone)
+    tap.is_(lied_to("code", "revoke", "a" * 16).returncode, 0, "503, then 404: it is done")
+    liar.says(gone)
+    tap.is_(lied_to("code", "revoke", "a" * 16).returncode, 1, "404 alone: there was none")
+    liar.says(not_now)
+    tap.is_((lied_to("code", "new").returncode, len(liar.seen)), (3, 1),
+            "a code, which is shown once, is not asked for again")
+    said = process.communicate(timeout=10)[0]
+    tap.is_((process.returncode, json.loads(said)), (3, EVENT), "--follow, until 503")
+    tap.ok(asked.times[2] - asked.times[1] > 0.9, "… asks no more than once a second")
+    paths = [s[1] for s in asked.seen]
+    tap.is_(["follow" in p for p in paths], [False, True, True], "… the API waits, if not at first")
+    tap.ok(all(f"since={EVENT['id']}" in p for p in paths[1:]), "… for what comes behind", paths)
 
 
 @test(needs=["lies"])

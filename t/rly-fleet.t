@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # Licensed under the Apache License, Version 2.0; see LICENSE.
-"""rly code, device, relay and events, straight on Redis. api.t has the same by the API.
+"""rly code, device, relay and events, straight on Redis. api.t has the same by the API,
+and rly-api.t that rly says the same over it.
 """
 import hashlib
 import json

@@ -117,7 +117,8 @@ apr_status_t rly_api_call(rly_api_result *out, rly_api *api, const rly_api_reque
                           apr_pool_t *p, const char **why)
 {
     int writes = strcmp(req->method, "GET") != 0;
-    apr_time_t end = relay_clock() + WITHIN;
+    apr_interval_time_t patience = apr_time_from_sec(req->patience);
+    apr_time_t end = relay_clock() + WITHIN + patience;
     rly_http_request http = {.method = req->method,
                              .url = apr_pstrcat(p, api->place.url, req->path, NULL),
                              .token = api->place.token};
@@ -138,7 +139,7 @@ apr_status_t rly_api_call(rly_api_result *out, rly_api *api, const rly_api_reque
     }
     for (;;) {
         left = end - relay_clock();
-        http.time = left < CALL_TIME ? left : CALL_TIME;
+        http.time = left < CALL_TIME + patience ? left : CALL_TIME + patience;
         wait = pause;
         rv = ask(out, api, &http, writes && !req->once, &wait, p, why);
         if (rv == APR_SUCCESS || wait < 0 || relay_clock() + wait + PAUSE > end)

@@ -18,6 +18,7 @@ apr_status_t rly_api_create(rly_api **out, const rly_place *place, apr_pool_t *p
 typedef struct rly_api_request {
     const char *method, *path; /* /v1/… with its parameters */
     json_t *body;              /* or NULL; stays the caller's */
+    int patience;              /* seconds for which the API may wait for what it answers */
     int once;                  /* must not be asked twice, not even under an Idempotency-Key */
 } rly_api_request;
 
@@ -28,7 +29,7 @@ typedef struct rly_api_result {
 } rly_api_result;
 
 /**
- * Asks, and asks again within 20 s where that makes sense.
+ * Asks, and asks again within 20 s (and its patience) where that makes sense.
  * @return APR_SUCCESS; as librelay returns it where the API says so: RELAY_ENOTFOUND, RELAY_EGONE,
  * RELAY_EREFUSED, RELAY_EINPUT, RELAY_ERECORD, RELAY_EUNREACHABLE; with *why
  */

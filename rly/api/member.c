@@ -98,6 +98,37 @@ int rly_member_switch(rly_members *m, const char *name)
     return json_is_true(json);
 }
 
+apr_int64_t rly_member_number(rly_members *m, const char *name, apr_int64_t most)
+{
+    const json_t *json = json_object_get(m->json, name);
+    json_int_t n = json_integer_value(json);
+
+    if (!json_is_integer(json) || n < 0 || n > most) {
+        rly_member_wrong(m, name);
+        return 0;
+    }
+    return n;
+}
+
+apr_int64_t rly_member_number_or_null(rly_members *m, const char *name, apr_int64_t most)
+{
+    return json_is_null(json_object_get(m->json, name)) ? -1 : rly_member_number(m, name, most);
+}
+
+const char *rly_member_decimal(rly_members *m, const char *name, double most)
+{
+    const json_t *json = json_object_get(m->json, name);
+    double n = json_number_value(json);
+
+    if (json_is_null(json))
+        return "";
+    if (!json_is_number(json) || !(n >= 0 && n <= most)) {
+        rly_member_wrong(m, name);
+        return "";
+    }
+    return apr_psprintf(m->p, "%.2f", n);
+}
+
 int rly_member_port(rly_members *m, const char *name)
 {
     const json_t *json = json_object_get(m->json, name);

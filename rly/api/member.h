@@ -41,6 +41,15 @@ int rly_member_switch(rly_members *m, const char *name);
 /** 1 to 65535. */
 int rly_member_port(rly_members *m, const char *name);
 
+/** A whole number from 0 to most. */
+apr_int64_t rly_member_number(rly_members *m, const char *name, apr_int64_t most);
+
+/** The same, or -1 where the member is null. */
+apr_int64_t rly_member_number_or_null(rly_members *m, const char *name, apr_int64_t most);
+
+/** A number from 0 to most, as text with two digits behind the point; "" where it is null. */
+const char *rly_member_decimal(rly_members *m, const char *name, double most);
+
 /** Says that a member is wrong. @return 0 */
 int rly_member_wrong(rly_members *m, const char *name);
 

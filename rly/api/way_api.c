@@ -1,30 +1,14 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
 #include "way_api.h"
-#include "call.h"
 #include "member.h"
 #include "relay_duration.h"
+#include "talk.h"
+#include "way_fleet.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#define PAGES_MAX 5000 /* of 200 tunnels each */
-
-struct rly_api_state {
-    rly_api *api;
-    rly_answer_page seen; /* links of all tunnels that were told of, and the time */
-};
-
-static apr_status_t call(rly_api_result *result, rly *r, const char *method, const char *path,
-                         json_t *body, const char **why)
-{
-    const rly_api_request req = {.method = method, .path = path, .body = body};
-    apr_status_t rv = rly_api_call(result, r->api->api, &req, r->p, why);
-
-    json_decref(body);
-    return rv;
-}
 
 /* ---- looking tunnels up */
 
@@ -34,7 +18,7 @@ static apr_status_t page(apr_array_header_t *tunnels, rly *r, const char *query,
 {
     rly_api_result result;
     apr_status_t rv =
-        call(&result, r, "GET", apr_pstrcat(r->p, "/v1/tunnels?", query, NULL), NULL, why);
+        rly_talk(&result, r, "GET", apr_pstrcat(r->p, "/v1/tunnels?", query, NULL), NULL, why);
 
     if (rv == APR_SUCCESS) {
         r->api->seen.tunnels = tunnels;
@@ -45,24 +29,6 @@ static apr_status_t page(apr_array_header_t *tunnels, rly *r, const char *query,
     }
     json_decref(result.json);
     return rv;
-}
-
-/* Whether a list goes on. @param next out: the parameters of its next page */
-static int goes_on(const char **next, const char *query, const char *before, const char *cursor,
-                   apr_pool_t *p)
-{
-    if (!cursor || (before && strcmp(before, cursor) == 0))
-        return 0;
-    *next = apr_pstrcat(p, query, "&cursor=", rly_api_escape(cursor, p), NULL);
-    return 1;
-}
-
-static apr_status_t without_end(const char *cursor, apr_pool_t *p, const char **why)
-{
-    if (!cursor)
-        return APR_SUCCESS;
-    RELAY_WHY(why, p, "the API's answer cannot be used: its list does not end");
-    return RELAY_ERECORD;
 }
 
 static apr_status_t pages(apr_array_header_t **out, rly *r, const char *query, const char **member,
@@ -78,8 +44,8 @@ static apr_status_t pages(apr_array_header_t **out, rly *r, const char *query, c
         if ((rv = page(*out, r, at, member, why)) != APR_SUCCESS)
             return rv;
         cursor = r->api->seen.next;
-    } while (goes_on(&at, query, before, cursor, r->p) && ++n < PAGES_MAX);
-    return without_end(cursor, r->p, why);
+    } while (rly_talk_goes_on(&at, query, before, cursor, r->p) && ++n < RLY_TALK_PAGES_MAX);
+    return rly_talk_ended(cursor, r->p, why);
 }
 
 static apr_status_t list(apr_array_header_t **out, rly *r, const char **why)
@@ -153,11 +119,6 @@ static apr_status_t links(relay_links **out, apr_time_t *now, rly *r,
     return APR_SUCCESS;
 }
 
-static const char *path_of(const rly *r, const char *list_path, const char *id)
-{
-    return apr_pstrcat(r->p, list_path, "/", rly_api_escape(id, r->p), NULL);
-}
-
 /* ---- opening */
 
 static apr_status_t prepare(rly *r, rly_wish *wish, const char **why)
@@ -227,7 +188,8 @@ static void take_back(rly *r, const json_t *json)
     const char *id = rly_member_label(&m, "id");
     rly_api_result result;
 
-    if (id && call(&result, r, "DELETE", path_of(r, "/v1/tunnels", id), NULL, NULL) == APR_SUCCESS)
+    if (id && rly_talk(&result, r, "DELETE", rly_talk_path(r, "/v1/tunnels", id), NULL, NULL) ==
+                  APR_SUCCESS)
         json_decref(result.json);
 }
 
@@ -235,7 +197,7 @@ static apr_status_t open_tunnel(relay_tunnel **out, rly *r, rly_wish *wish, cons
 {
     rly_answer_opened opened;
     rly_api_result result;
-    apr_status_t rv = call(&result, r, "POST", "/v1/tunnels", body_of(r, wish), why);
+    apr_status_t rv = rly_talk(&result, r, "POST", "/v1/tunnels", body_of(r, wish), why);
 
     if (rv == APR_SUCCESS)
         rv = rly_answer_open(&opened, r->cfg, wish->tls, result.json, r->p, why);
@@ -257,7 +219,8 @@ static apr_status_t open_tunnel(relay_tunnel **out, rly *r, rly_wish *wish, cons
 static apr_status_t close_tunnel(rly *r, const relay_tunnel *t, const char **why)
 {
     rly_api_result result;
-    apr_status_t rv = call(&result, r, "DELETE", path_of(r, "/v1/tunnels", t->id), NULL, why);
+    apr_status_t rv =
+        rly_talk(&result, r, "DELETE", rly_talk_path(r, "/v1/tunnels", t->id), NULL, why);
 
     json_decref(result.json);
     /* Asked again: the first time has done it. */
@@ -270,7 +233,8 @@ static apr_status_t extend(rly *r, const relay_tunnel *t, apr_interval_time_t tt
     json_t *body = json_pack("{s:s}", "ttl", relay_duration_print(ttl, r->p));
     rly_api_result result;
     relay_tunnel *longer = NULL;
-    apr_status_t rv = call(&result, r, "PATCH", path_of(r, "/v1/tunnels", t->id), body, why);
+    apr_status_t rv =
+        rly_talk(&result, r, "PATCH", rly_talk_path(r, "/v1/tunnels", t->id), body, why);
 
     if (rv == APR_SUCCESS)
         rv = rly_answer_tunnel(&longer, result.json, r->p, why);
@@ -316,19 +280,19 @@ static apr_status_t token_list(apr_array_header_t **out, rly *r, const char *ten
     *out = apr_array_make(r->p, 8, sizeof(relay_token *));
     do {
         before = cursor;
-        if ((rv = call(&result, r, "GET", at, NULL, why)) == APR_SUCCESS)
+        if ((rv = rly_talk(&result, r, "GET", at, NULL, why)) == APR_SUCCESS)
             rv = rly_answer_tokens(*out, &cursor, result.json, r->p, why);
         json_decref(result.json);
         if (rv != APR_SUCCESS)
             return rv;
-    } while (goes_on(&at, query, before, cursor, r->p) && ++n < PAGES_MAX);
-    return without_end(cursor, r->p, why);
+    } while (rly_talk_goes_on(&at, query, before, cursor, r->p) && ++n < RLY_TALK_PAGES_MAX);
+    return rly_talk_ended(cursor, r->p, why);
 }
 
 static apr_status_t token_revoke(apr_array_header_t **ids, rly *r, const char *id, const char **why)
 {
     rly_api_result result;
-    apr_status_t rv = call(&result, r, "DELETE", path_of(r, "/v1/tokens", id), NULL, why);
+    apr_status_t rv = rly_talk(&result, r, "DELETE", rly_talk_path(r, "/v1/tokens", id), NULL, why);
 
     if (rv == APR_SUCCESS)
         rv = rly_answer_revoked(ids, result.json, r->p, why);
@@ -352,7 +316,17 @@ static const rly_way way = {.learn_domain = learn_domain,
                             .extend = extend,
                             .token_make = token_make,
                             .token_list = token_list,
-                            .token_revoke = token_revoke};
+                            .token_revoke = token_revoke,
+                            .code_make = rly_fleet_code_make,
+                            .code_list = rly_fleet_code_list,
+                            .code_revoke = rly_fleet_code_revoke,
+                            .device_list = rly_fleet_device_list,
+                            .device_find = rly_fleet_device_find,
+                            .device_alter = rly_fleet_device_alter,
+                            .device_remove = rly_fleet_device_remove,
+                            .relay_list = rly_fleet_relay_list,
+                            .relay_drain = rly_fleet_relay_drain,
+                            .events = rly_fleet_events};
 
 /* ---- which API */
 
@@ -381,11 +355,6 @@ static int use(rly *r, rly_place *place)
 
     if (r->cacert)
         place->cacert = r->cacert;
-    if (!r->command->over_api) {
-        rly_error("rly %s does not go over the API; -c FILE says which relay.conf it uses",
-                  r->command->name);
-        return RLY_REFUSED;
-    }
     r->api = apr_pcalloc(r->p, sizeof(*r->api));
     r->api->seen.links = relay_links_told(r->p);
     if ((rv = rly_api_create(&r->api->api, place, r->p, &why)) != APR_SUCCESS) {

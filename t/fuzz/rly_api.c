@@ -4,6 +4,7 @@
 
 #include "fuzz.h"
 #include "api/answer.h"
+#include "api/fleet.h"
 #include "api/place.h"
 #include "relay_connect.h"
 #include "relay_name.h"
@@ -103,6 +104,104 @@ static int judge_tokens(const json_t *json, apr_pool_t *p)
     return taken;
 }
 
+static void judge_code(const relay_code *c)
+{
+    MUST(is_line(c->id) && is_line(c->tenant) && is_line(c->label) && is_line(c->by));
+    MUST(c->uses >= 0 && c->used >= 0 && c->created > 0 && c->expires > 0);
+}
+
+static int judge_codes(const json_t *json, apr_pool_t *p)
+{
+    apr_array_header_t *codes = apr_array_make(p, 1, sizeof(relay_code *));
+    const char *next = NULL, *text, *why = NULL, *id, *hash;
+    relay_code c;
+    int taken = 0;
+
+    if (rly_answer_code(&c, &text, json, p, &why) == APR_SUCCESS) {
+        judge_code(&c);
+        MUST(is_line(text) && relay_code_parse(&id, &hash, text, p) && strcmp(id, c.id) == 0);
+        taken = 1;
+    }
+    if (rly_answer_codes(codes, &next, json, p, &why) != APR_SUCCESS)
+        return taken;
+    MUST(!next || is_line(next));
+    for (int i = 0; i < codes->nelts; i++)
+        judge_code(APR_ARRAY_IDX(codes, i, relay_code *));
+    return 1;
+}
+
+static int judge_devices(const json_t *json, apr_pool_t *p)
+{
+    apr_array_header_t *devices = apr_array_make(p, 1, sizeof(relay_device *));
+    const char *next = NULL, *why = NULL;
+    relay_device one;
+    int taken = rly_answer_device(&one, json, p, &why) == APR_SUCCESS;
+
+    if (taken)
+        APR_ARRAY_PUSH(devices, relay_device *) = &one;
+    taken |= rly_answer_devices(devices, &next, json, p, &why) == APR_SUCCESS;
+    for (int i = 0; i < devices->nelts; i++) {
+        const relay_device *d = APR_ARRAY_IDX(devices, i, relay_device *);
+
+        MUST(is_line(d->id) && is_line(d->tenant) && is_line(d->label) && is_line(d->by));
+        MUST(is_line(d->from) && d->created > 0 && d->seen > 0);
+    }
+    return taken;
+}
+
+static int judge_relays(const json_t *json, apr_pool_t *p)
+{
+    apr_array_header_t *relays = apr_array_make(p, 1, sizeof(relay_host *));
+    const char *why = NULL;
+    int taken = rly_answer_relays(relays, json, p, &why) == APR_SUCCESS;
+
+    for (int i = 0; i < relays->nelts; i++) {
+        const relay_host *h = APR_ARRAY_IDX(relays, i, relay_host *);
+
+        MUST(is_line(h->name) && is_line(h->ssh) && is_line(h->versions) && is_line(h->by));
+        MUST(!h->load[strspn(h->load, "0123456789.")] && h->sessions >= -1);
+    }
+    return taken;
+}
+
+static int is_detail(void *baton, const char *name, const char *value)
+{
+    MUST(is_line(name) && is_line(value));
+    return 1;
+}
+
+/* @param since NULL: the latest ones */
+static int judge_events(const json_t *json, const char *since, apr_pool_t *p)
+{
+    relay_history h = {.since = since};
+    const char *why = NULL, *before = since ? since : "0-0";
+
+    if (rly_answer_events(&h, json, p, &why) != APR_SUCCESS) {
+        MUST(why && is_line(why));
+        return 0;
+    }
+    MUST(h.events->nelts <= RELAY_HISTORY_MAX && is_line(h.next));
+    for (int i = 0; i < h.events->nelts; i++) {
+        const relay_happened *e = APR_ARRAY_IDX(h.events, i, relay_happened *);
+
+        MUST(relay_history_compare(before, e->id) < 0);
+        MUST(is_line(e->id) && is_line(e->tenant) && is_line(e->what) && is_line(e->tunnel));
+        MUST(is_line(e->relay) && is_line(e->by) && is_line(e->from) && is_line(e->request));
+        MUST(e->at > 0);
+        apr_table_do(is_detail, NULL, e->details, NULL);
+        before = e->id;
+    }
+    MUST(relay_history_compare(before, h.next) <= 0);
+    MUST(!since || !h.more || relay_history_compare(since, h.next) < 0);
+    return 1;
+}
+
+static int judge_fleet(const json_t *json, apr_pool_t *p)
+{
+    return judge_codes(json, p) | judge_devices(json, p) | judge_relays(json, p) |
+           judge_events(json, NULL, p) | judge_events(json, "1700000000000-0", p);
+}
+
 int fuzz_rly_answer(const char *text, size_t size, apr_pool_t *p)
 {
     json_t *json = json_loadb(text, size, JSON_REJECT_DUPLICATES, NULL);
@@ -112,7 +211,7 @@ int fuzz_rly_answer(const char *text, size_t size, apr_pool_t *p)
     if (!json)
         return 0;
     taken = judge_page(json, p) | judge_opened(json, 0, p) | judge_opened(json, 1, p) |
-            judge_tokens(json, p);
+            judge_tokens(json, p) | judge_fleet(json, p);
     rly_answer_refused(&problem, json, p);
     MUST(is_line(problem.tag) && is_line(problem.member));
     MUST(!problem.detail || is_line(problem.detail));
