@@ -6,7 +6,7 @@
 
 static int overview(void)
 {
-    puts("usage: rly [-c FILE] COMMAND [ARGUMENTS]\n"
+    puts("usage: rly [-c FILE | --api URL] COMMAND [ARGUMENTS]\n"
          "\n"
          "Opens, closes and shows tunnels to devices behind NAT.\n");
     for (int i = 0; rly_commands[i]; i++)

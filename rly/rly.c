@@ -157,6 +157,15 @@ static int leading_option(rly *r, const char *const *argv, int left)
     return 0;
 }
 
+static int no_command(rly *r)
+{
+    const char *all = "";
+
+    for (int i = 0; rly_commands[i]; i++)
+        all = apr_pstrcat(r->p, all, *all ? ", " : "", rly_commands[i]->name, NULL);
+    return rly_usage_error(r, "a command is missing: %s", all);
+}
+
 /* Takes options before the command, as git and others do. */
 static int run(rly *r, int argc, const char *const *argv)
 {
@@ -178,8 +187,7 @@ static int run(rly *r, int argc, const char *const *argv)
                 argv[i]);
     }
     if (i == argc)
-        return rly_usage_error(
-            r, "a command is missing: open, close, extend, show, list, token or help");
+        return no_command(r);
     if ((r->command = rly_command_find(argv[i])) == NULL)
         return rly_usage_error(r, "there is no command `%s'", argv[i]);
 
