@@ -61,6 +61,7 @@ static void look(unsigned n, apr_pool_t *p)
     const char *gone = NULL, *name = apr_psprintf(p, "n%u", n % NAMES);
     relay_route route = {0};
     unsigned expected;
+    apr_time_t since;
     apr_status_t rv;
     int settled;
 
@@ -68,12 +69,13 @@ static void look(unsigned n, apr_pool_t *p)
         name = apr_psprintf(p, "unknown-%u", n);
     pthread_mutex_lock(&state.mutex);
     expected = state.port[n % NAMES];
-    settled = n % 7 && relay_clock() - state.since[n % NAMES] > STALE_MAX;
+    since = state.since[n % NAMES];
+    settled = n % 7 && relay_clock() - since > STALE_MAX;
     pthread_mutex_unlock(&state.mutex);
     rv = mod_relay_lookup(lookups, &conf, name, &route, &gone, p);
     pthread_mutex_lock(&state.mutex);
-    /* Only where nothing was written in the meantime either. */
-    settled = settled && expected == state.port[n % NAMES];
+    /* Only where nothing was written in the meantime, nor is being written. */
+    settled = settled && since == state.since[n % NAMES];
     state.lookups++;
     state.found += rv == APR_SUCCESS;
     state.absent += rv == RELAY_ENOTFOUND || rv == RELAY_EGONE;
