@@ -24,6 +24,8 @@
 #include <apr_portable.h>
 #include <http_connection.h>
 #include <http_core.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <util_filter.h>
 
@@ -187,16 +189,27 @@ static apr_size_t head_size(const request_rec *r)
     return size;
 }
 
-/* Was there a reset? One that comes after the connection's end is not read, but kept (EPIPE). */
+/* So long, in ms, the reset may take that answers what was sent: it is this host's. */
+#define RESET_MAX 20
+
+/* Was there a reset? One that comes after the connection's end is not read, but kept (EPIPE); on a
+ * busy host it comes later than the end is read, while what was sent is not acknowledged. */
 static int is_reset(conn_rec *c, apr_status_t rv)
 {
     socklen_t size = sizeof(int);
     apr_os_sock_t fd;
-    int error = 0;
+    int error = 0, left, ms;
 
-    return APR_STATUS_IS_ECONNRESET(rv) ||
-           (apr_os_sock_get(&fd, ap_get_conn_socket(c)) == APR_SUCCESS &&
-            getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error);
+    if (APR_STATUS_IS_ECONNRESET(rv))
+        return 1;
+    if (apr_os_sock_get(&fd, ap_get_conn_socket(c)) != APR_SUCCESS)
+        return 0;
+    for (ms = 0; getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && !error; ms++) {
+        if (ms == RESET_MAX || ioctl(fd, SIOCOUTQ, &left) != 0 || left == 0)
+            break;
+        apr_sleep(apr_time_from_msec(1));
+    }
+    return error != 0;
 }
 
 /*
@@ -206,7 +219,7 @@ static int is_reset(conn_rec *c, apr_status_t rv)
  */
 static int is_unread(conn_rec *c, const mod_relay_request *rr, apr_status_t rv)
 {
-    return is_reset(c, rv) && !ap_request_has_body(rr->r) && head_size(rr->r) < HEAD_AT_ONCE;
+    return !ap_request_has_body(rr->r) && head_size(rr->r) < HEAD_AT_ONCE && is_reset(c, rv);
 }
 
 /* A read of an answer of which nothing has come so far. */
