@@ -123,7 +123,7 @@ def read_c():
 PRELUDE = "librelay/lua/prelude.lua"
 SCRIPTS = [
     f"librelay/lua/{n}.lua"
-    for n in ("may_issue", "once", "open", "extend", "close", "page", "admit", "token_new",
+    for n in ("may_issue", "once", "made", "open", "extend", "close", "page", "admit", "token_new",
               "token_revoke", "events", "code_new", "code_revoke", "enrol", "device_change",
               "device_remove", "relays", "drain")
 ] + ["rlyd/expire.lua", "rlyd/seen.lua"]

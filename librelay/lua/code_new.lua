@@ -4,20 +4,10 @@
 -- returns {'ok', id, created ms, expires ms} {'again', id} it was made before {'other'} (once.lua)
 --   {'late'} {'id'} the id is taken {'full'}
 local want = cjson.decode(ARGV[1])
-local MOST = 10000
 local now = clock()
-if now > want.latest then
-  return {'late'}
-end
-local before = answered(want.once)
-if before then
-  return before
-end
-redis.call('ZREMRANGEBYSCORE', key.codes(), '-inf', integer(now))
-if redis.call('EXISTS', key.code(want.id)) == 1 then
-  return {'id'}
-elseif redis.call('ZCARD', key.codes()) >= MOST then
-  return {'full'}
+local instead = refused(want, key.code(want.id), key.codes(), now)
+if instead then
+  return instead
 end
 local expires = now + want.ttl
 put(key.code(want.id), expires, 'id', want.id, 'hash', want.hash, 'tenant', want.tenant,

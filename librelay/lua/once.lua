@@ -18,6 +18,15 @@ local function answered(once)
   return first[1] == once.request and cjson.decode(first[2]) or {'other'}
 end
 
+-- What to answer instead of doing it: {'late'}, since the caller has given up and would never learn
+-- of it, or as answered(). nil where it is to be done.
+local function settled(want, now)
+  if now > want.latest then
+    return {'late'}
+  end
+  return answered(want.once)
+end
+
 -- @param answer a list of strings
 local function remember(once, answer, now)
   if once then
@@ -25,4 +34,3 @@ local function remember(once, answer, now)
       'answer', cjson.encode(answer))
   end
 end
-

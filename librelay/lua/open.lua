@@ -61,13 +61,9 @@ local function address(position)
     math.floor(ip / 256) % 256, ip % 256, port)
 end
 
--- First everything that can refuse, then the writes. Past `latest` the caller has given up and
--- would never learn of the tunnel.
+-- First everything that can refuse, then the writes.
 local now = clock()
-if now > want.latest then
-  return {'late'}
-end
-local before = answered(want.once)
+local before = settled(want, now)
 if before then
   return before
 end

@@ -4,21 +4,10 @@
 -- returns {'ok', id, created ms, expires ms} {'again', id} it was made before {'other'} (once.lua)
 --   {'late'} {'id'} the id is taken {'full'}
 local want = cjson.decode(ARGV[1])
--- So that revoke, which looks at each, does not hold Redis for long.
-local MOST = 10000
 local now = clock()
-if now > want.latest then
-  return {'late'}
-end
-local before = answered(want.once)
-if before then
-  return before
-end
-redis.call('ZREMRANGEBYSCORE', key.tokens(), '-inf', integer(now))
-if redis.call('EXISTS', key.token(want.id)) == 1 then
-  return {'id'}
-elseif redis.call('ZCARD', key.tokens()) >= MOST then
-  return {'full'}
+local instead = refused(want, key.token(want.id), key.tokens(), now)
+if instead then
+  return instead
 end
 local expires = now + want.ttl
 put(key.token(want.id), expires, 'id', want.id, 'hash', want.hash, 'role', want.role,
