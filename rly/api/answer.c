@@ -9,11 +9,10 @@
 
 #include <string.h>
 
-#define PAGE_TUNNELS 1000 /* rly asks for 200 */
 #define HOSTKEYS_MAX 16
 #define NOTES_MAX (2 * RELAY_TUNNEL_ROUTES_MAX)
 #define REVOKED_MAX 100000
-#define URL_BYTES 2000 /* a service, or a cursor */
+#define URL_BYTES 2000 /* a service */
 
 /* ---- tunnels */
 
@@ -146,7 +145,7 @@ static void read_place(relay_config *cfg, rly_members *m)
 apr_status_t rly_answer_tunnels(rly_answer_page *page, relay_config *cfg, const json_t *json,
                                 apr_pool_t *p, const char **why)
 {
-    const json_t *tunnels = json_object_get(json, "tunnels");
+    const json_t *tunnels;
     rly_members m = {.json = json, .p = p};
     relay_link *links;
     relay_tunnel *t;
@@ -154,9 +153,8 @@ apr_status_t rly_answer_tunnels(rly_answer_page *page, relay_config *cfg, const 
 
     read_place(cfg, &m);
     page->now = rly_member_time(&m, "now", 0);
-    page->next = rly_member_text_or_null(&m, "next", URL_BYTES);
-    if (!json_is_array(tunnels) || json_array_size(tunnels) > PAGE_TUNNELS)
-        rly_member_wrong(&m, "tunnels");
+    page->next = rly_member_text_or_null(&m, "next", RLY_CURSOR_BYTES);
+    tunnels = rly_member_array(&m, "tunnels", RLY_PAGE_ROWS);
     rv = rly_members_end(&m, why);
     for (size_t i = 0; i < json_array_size(tunnels) && rv == APR_SUCCESS; i++)
         if ((rv = read_tunnel(&t, &links, json_array_get(tunnels, i), p, why)) == APR_SUCCESS) {
@@ -260,24 +258,16 @@ apr_status_t rly_answer_token(relay_token *out, const char **text, const json_t 
     return rly_members_end(&m, why);
 }
 
+static apr_status_t read_row(void **row, const json_t *json, apr_pool_t *p, const char **why)
+{
+    *row = apr_palloc(p, sizeof(relay_token));
+    return rly_answer_token(*row, NULL, json, p, why);
+}
+
 apr_status_t rly_answer_tokens(apr_array_header_t *tokens, const char **next, const json_t *json,
                                apr_pool_t *p, const char **why)
 {
-    const json_t *array = json_object_get(json, "tokens");
-    rly_members m = {.json = json, .p = p};
-    apr_status_t rv;
-
-    *next = rly_member_text_or_null(&m, "next", URL_BYTES);
-    if (!json_is_array(array) || json_array_size(array) > PAGE_TUNNELS)
-        rly_member_wrong(&m, "tokens");
-    rv = rly_members_end(&m, why);
-    for (size_t i = 0; i < json_array_size(array) && rv == APR_SUCCESS; i++) {
-        relay_token *t = apr_pcalloc(p, sizeof(*t));
-
-        if ((rv = rly_answer_token(t, NULL, json_array_get(array, i), p, why)) == APR_SUCCESS)
-            APR_ARRAY_PUSH(tokens, relay_token *) = t;
-    }
-    return rv;
+    return rly_member_rows(tokens, next, json, "tokens", RLY_PAGE_ROWS, read_row, p, why);
 }
 
 apr_status_t rly_answer_revoked(apr_array_header_t **ids, const json_t *json, apr_pool_t *p,

@@ -7,12 +7,11 @@
 
 #include <string.h>
 
-#define PAGE_ROWS 1000 /* rly asks for 200 */
 #define RELAYS_MAX 10000
 #define DETAILS_MAX 64
 #define TEXT_BYTES 300
 #define CODE_BYTES 40   /* with what stands between its groups */
-#define LONG_BYTES 4000 /* what an event says, or a cursor */
+#define LONG_BYTES 4000 /* what an event says */
 #define NUMBER_MAX 999999999
 
 /* Nobody's is null, and "" to us. */
@@ -72,55 +71,35 @@ apr_status_t rly_answer_device(relay_device *out, const json_t *json, apr_pool_t
     return rly_members_end(&m, why);
 }
 
-/* @param rows out: the array of that name, of at most so many
- * @param next out: cursor of the next page, or NULL; may be NULL where there are no pages */
-static apr_status_t read_rows(const json_t **rows, const char **next, const json_t *json,
-                              const char *name, size_t most, apr_pool_t *p, const char **why)
+static apr_status_t code_row(void **row, const json_t *json, apr_pool_t *p, const char **why)
 {
-    rly_members m = {.json = json, .p = p};
-
-    *rows = json_object_get(json, name);
-    if (next)
-        *next = rly_member_text_or_null(&m, "next", LONG_BYTES);
-    if (!json_is_array(*rows) || json_array_size(*rows) > most)
-        rly_member_wrong(&m, name);
-    return rly_members_end(&m, why);
+    *row = apr_palloc(p, sizeof(relay_code));
+    return rly_answer_code(*row, NULL, json, p, why);
 }
 
 apr_status_t rly_answer_codes(apr_array_header_t *codes, const char **next, const json_t *json,
                               apr_pool_t *p, const char **why)
 {
-    const json_t *rows;
-    apr_status_t rv = read_rows(&rows, next, json, "codes", PAGE_ROWS, p, why);
+    return rly_member_rows(codes, next, json, "codes", RLY_PAGE_ROWS, code_row, p, why);
+}
 
-    for (size_t i = 0; rv == APR_SUCCESS && i < json_array_size(rows); i++) {
-        relay_code *c = apr_palloc(p, sizeof(*c));
-
-        if ((rv = rly_answer_code(c, NULL, json_array_get(rows, i), p, why)) == APR_SUCCESS)
-            APR_ARRAY_PUSH(codes, relay_code *) = c;
-    }
-    return rv;
+static apr_status_t device_row(void **row, const json_t *json, apr_pool_t *p, const char **why)
+{
+    *row = apr_palloc(p, sizeof(relay_device));
+    return rly_answer_device(*row, json, p, why);
 }
 
 apr_status_t rly_answer_devices(apr_array_header_t *devices, const char **next, const json_t *json,
                                 apr_pool_t *p, const char **why)
 {
-    const json_t *rows;
-    apr_status_t rv = read_rows(&rows, next, json, "devices", PAGE_ROWS, p, why);
-
-    for (size_t i = 0; rv == APR_SUCCESS && i < json_array_size(rows); i++) {
-        relay_device *d = apr_palloc(p, sizeof(*d));
-
-        if ((rv = rly_answer_device(d, json_array_get(rows, i), p, why)) == APR_SUCCESS)
-            APR_ARRAY_PUSH(devices, relay_device *) = d;
-    }
-    return rv;
+    return rly_member_rows(devices, next, json, "devices", RLY_PAGE_ROWS, device_row, p, why);
 }
 
 /* ---- relays */
 
-static apr_status_t read_relay(relay_host *out, const json_t *json, apr_pool_t *p, const char **why)
+static apr_status_t relay_row(void **row, const json_t *json, apr_pool_t *p, const char **why)
 {
+    relay_host *out = *row = apr_palloc(p, sizeof(*out));
     rly_members m = {.json = json, .p = p};
     const char *state = rly_member_text(&m, "state", 10);
 
@@ -142,16 +121,7 @@ static apr_status_t read_relay(relay_host *out, const json_t *json, apr_pool_t *
 apr_status_t rly_answer_relays(apr_array_header_t *relays, const json_t *json, apr_pool_t *p,
                                const char **why)
 {
-    const json_t *rows;
-    apr_status_t rv = read_rows(&rows, NULL, json, "relays", RELAYS_MAX, p, why);
-
-    for (size_t i = 0; rv == APR_SUCCESS && i < json_array_size(rows); i++) {
-        relay_host *h = apr_palloc(p, sizeof(*h));
-
-        if ((rv = read_relay(h, json_array_get(rows, i), p, why)) == APR_SUCCESS)
-            APR_ARRAY_PUSH(relays, relay_host *) = h;
-    }
-    return rv;
+    return rly_member_rows(relays, NULL, json, "relays", RELAYS_MAX, relay_row, p, why);
 }
 
 /* ---- events */
@@ -219,13 +189,11 @@ apr_status_t rly_answer_events(relay_history *h, const json_t *json, apr_pool_t 
 {
     rly_members m = {.json = json, .p = p};
     apr_array_header_t *events = apr_array_make(p, 16, sizeof(relay_happened *));
+    const json_t *rows = rly_member_array(&m, "events", RELAY_HISTORY_MAX);
     const char *before = h->since ? h->since : "0-0", *next = read_place(&m, "next");
     int more = rly_member_switch(&m, "more");
     apr_status_t rv;
-    const json_t *rows;
 
-    if ((rv = read_rows(&rows, NULL, json, "events", RELAY_HISTORY_MAX, p, why)) != APR_SUCCESS)
-        return rv;
     for (size_t i = 0; i < json_array_size(rows) && !m.wrong; i++) {
         relay_happened *e = read_event(json_array_get(rows, i), &m);
 

@@ -150,3 +150,32 @@ apr_status_t rly_members_end(const rly_members *m, const char **why)
               m->wrong);
     return RELAY_ERECORD;
 }
+
+const json_t *rly_member_array(rly_members *m, const char *name, size_t most)
+{
+    const json_t *array = json_object_get(m->json, name);
+
+    if (json_is_array(array) && json_array_size(array) <= most)
+        return array;
+    rly_member_wrong(m, name);
+    return NULL;
+}
+
+apr_status_t rly_member_rows(apr_array_header_t *rows, const char **next, const json_t *json,
+                             const char *name, size_t most, rly_member_row *read, apr_pool_t *p,
+                             const char **why)
+{
+    rly_members m = {.json = json, .p = p};
+    const json_t *array;
+    apr_status_t rv;
+    void *row;
+
+    if (next)
+        *next = rly_member_text_or_null(&m, "next", RLY_CURSOR_BYTES);
+    array = rly_member_array(&m, name, most);
+    rv = rly_members_end(&m, why);
+    for (size_t i = 0; rv == APR_SUCCESS && i < json_array_size(array); i++)
+        if ((rv = read(&row, json_array_get(array, i), p, why)) == APR_SUCCESS)
+            APR_ARRAY_PUSH(rows, void *) = row;
+    return rv;
+}

@@ -9,7 +9,11 @@
 
 #include "relay.h"
 
+#include <apr_tables.h>
 #include <jansson.h>
+
+#define RLY_PAGE_ROWS 1000 /* rly asks for 200 */
+#define RLY_CURSOR_BYTES 2000
 
 typedef struct rly_members {
     const json_t *json; /* what is no object has no member */
@@ -49,6 +53,24 @@ apr_int64_t rly_member_number_or_null(rly_members *m, const char *name, apr_int6
 
 /** A number from 0 to most, as text with two digits behind the point; "" where it is null. */
 const char *rly_member_decimal(rly_members *m, const char *name, double most);
+
+/** An array of at most so many things. NULL, an array without any, where it is wrong. */
+const json_t *rly_member_array(rly_members *m, const char *name, size_t most);
+
+/** Reads one of many. @param row out */
+typedef apr_status_t rly_member_row(void **row, const json_t *json, apr_pool_t *p,
+                                    const char **why);
+
+/**
+ * An array of things, of at most `most`.
+ * @param rows they are added
+ * @param next out: what the object says of the next page: a cursor, or NULL; may be NULL where
+ * there are no pages
+ * @return APR_SUCCESS, or RELAY_ERECORD with *why: also as rly_members_end()
+ */
+apr_status_t rly_member_rows(apr_array_header_t *rows, const char **next, const json_t *json,
+                             const char *name, size_t most, rly_member_row *read, apr_pool_t *p,
+                             const char **why);
 
 /** Says that a member is wrong. @return 0 */
 int rly_member_wrong(rly_members *m, const char *name);

@@ -50,7 +50,7 @@ static apr_status_t pages(apr_array_header_t **out, rly *r, const char *query, c
 
 static apr_status_t list(apr_array_header_t **out, rly *r, const char **why)
 {
-    return pages(out, r, "limit=200", NULL, why);
+    return pages(out, r, "limit=" RLY_TALK_PAGE, NULL, why);
 }
 
 /* The tunnel that a parameter names. */
@@ -94,7 +94,8 @@ static apr_status_t learn_domain(rly *r, const char **why)
 static apr_status_t with_device(apr_array_header_t **out, rly *r, const char *device,
                                 const char **why)
 {
-    const char *query = apr_pstrcat(r->p, "limit=200&device=", rly_api_escape(device, r->p), NULL);
+    const char *query =
+        apr_pstrcat(r->p, "limit=" RLY_TALK_PAGE "&device=", rly_api_escape(device, r->p), NULL);
     const char *member = "";
     apr_array_header_t *found;
     apr_status_t rv = RELAY_EREFUSED;
@@ -269,24 +270,7 @@ static apr_status_t token_make(relay_token *t, const char **text, rly *r, relay_
 static apr_status_t token_list(apr_array_header_t **out, rly *r, const char *tenant,
                                const char **why)
 {
-    const char *query = "/v1/tokens?limit=200", *cursor = NULL, *before, *at;
-    rly_api_result result;
-    apr_status_t rv;
-    int n = 0;
-
-    if (tenant)
-        query = apr_pstrcat(r->p, query, "&tenant=", rly_api_escape(tenant, r->p), NULL);
-    at = query;
-    *out = apr_array_make(r->p, 8, sizeof(relay_token *));
-    do {
-        before = cursor;
-        if ((rv = rly_talk(&result, r, "GET", at, NULL, why)) == APR_SUCCESS)
-            rv = rly_answer_tokens(*out, &cursor, result.json, r->p, why);
-        json_decref(result.json);
-        if (rv != APR_SUCCESS)
-            return rv;
-    } while (rly_talk_goes_on(&at, query, before, cursor, r->p) && ++n < RLY_TALK_PAGES_MAX);
-    return rly_talk_ended(cursor, r->p, why);
+    return rly_talk_list(out, r, "/v1/tokens", tenant, rly_answer_tokens, why);
 }
 
 static apr_status_t token_revoke(apr_array_header_t **ids, rly *r, const char *id, const char **why)

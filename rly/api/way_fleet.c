@@ -10,7 +10,6 @@
 
 #include <string.h>
 
-#define PAGE "200"
 #define FOLLOW 25                         /* seconds that the API waits for an event */
 #define FOLLOW_LEAST apr_time_from_sec(1) /* an API that waits less is not asked more often */
 
@@ -20,33 +19,7 @@ static int is_id(const char *id)
     return relay_name_check(id, strlen(id), NULL, NULL) == APR_SUCCESS;
 }
 
-/* ---- lists by pages, and what is taken away */
-
-typedef apr_status_t read_page(apr_array_header_t *rows, const char **next, const json_t *json,
-                               apr_pool_t *p, const char **why);
-
-static apr_status_t list(apr_array_header_t **out, rly *r, const char *path, const char *tenant,
-                         read_page *read, const char **why)
-{
-    const char *query = apr_pstrcat(r->p, path, "?limit=" PAGE, NULL), *cursor = NULL, *before, *at;
-    rly_api_result result;
-    apr_status_t rv;
-    int n = 0;
-
-    if (tenant)
-        query = apr_pstrcat(r->p, query, "&tenant=", rly_api_escape(tenant, r->p), NULL);
-    at = query;
-    *out = apr_array_make(r->p, 8, sizeof(void *));
-    do {
-        before = cursor;
-        if ((rv = rly_talk(&result, r, "GET", at, NULL, why)) == APR_SUCCESS)
-            rv = read(*out, &cursor, result.json, r->p, why);
-        json_decref(result.json);
-        if (rv != APR_SUCCESS)
-            return rv;
-    } while (rly_talk_goes_on(&at, query, before, cursor, r->p) && ++n < RLY_TALK_PAGES_MAX);
-    return rly_talk_ended(cursor, r->p, why);
-}
+/* ---- what is taken away */
 
 static apr_status_t take_away(rly *r, const char *path, const relay_rows *rows, const char *id,
                               const char **why)
@@ -92,7 +65,7 @@ apr_status_t rly_fleet_code_make(relay_code *c, const char **text, rly *r, relay
 apr_status_t rly_fleet_code_list(apr_array_header_t **out, rly *r, const char *tenant,
                                  const char **why)
 {
-    return list(out, r, "/v1/enrolment-codes", tenant, rly_answer_codes, why);
+    return rly_talk_list(out, r, "/v1/enrolment-codes", tenant, rly_answer_codes, why);
 }
 
 apr_status_t rly_fleet_code_revoke(rly *r, const char *id, const char **why)
@@ -105,7 +78,7 @@ apr_status_t rly_fleet_code_revoke(rly *r, const char *id, const char **why)
 apr_status_t rly_fleet_device_list(apr_array_header_t **out, rly *r, const char *tenant,
                                    const char **why)
 {
-    return list(out, r, "/v1/devices", tenant, rly_answer_devices, why);
+    return rly_talk_list(out, r, "/v1/devices", tenant, rly_answer_devices, why);
 }
 
 /* Asks about one device, or changes it: either is answered with the device. */
@@ -188,7 +161,7 @@ apr_status_t rly_fleet_relay_drain(rly *r, const char *name, int draining, const
 
 static const char *events_path(const relay_history *h, int follow, apr_pool_t *p)
 {
-    const char *path = "/v1/events?limit=" PAGE;
+    const char *path = "/v1/events?limit=" RLY_TALK_PAGE;
 
     if (!h->since)
         path = apr_psprintf(p, "/v1/events?limit=%d", h->count);
