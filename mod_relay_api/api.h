@@ -9,6 +9,7 @@
  *   call           a request's way: path, method, token, rate, right, and its handler
  *   endpoints.def  paths, methods, rights and handlers
  *   tunnels, tokens, codes, devices, relays, events, about   the handlers
+ *   made           what admins make: for whom, and what is answered
  *   follow, followers   calls that wait for events, and how many may
  *   person         people whom httpd has logged in, and their roles
  *   origin         whose page asks in their name

@@ -4,8 +4,8 @@
 
 #include "answer.h"
 #include "body.h"
+#include "made.h"
 #include "pages.h"
-#include "relay_duration.h"
 #include "relay_token_json.h"
 
 typedef struct token_words {
@@ -23,47 +23,27 @@ int api_tokens_list(api_call *c)
     return api_page_answer(c, &relay_token_rows, "tokens", relay_token_json);
 }
 
-static int make(api_call *c, const relay_token_request *req)
-{
-    const char *why = NULL, *text;
-    relay_token t;
-    json_t *json;
-    apr_status_t rv = relay_token_make(&t, &text, c->store, c->cfg, req, c->p, &why);
-
-    if (rv != APR_SUCCESS)
-        return api_problem_why(c, rv, why);
-    /* Nobody has its text any more, so that it cannot be answered again. */
-    if (!text)
-        return api_problem(c, API_REFUSED,
-                           "token %s was made under this Idempotency-Key, and its text is shown "
-                           "only once: if you do not have it, revoke that one and make another",
-                           t.id);
-    json = relay_token_json(&t, c->p);
-    json_object_set_new(json, "token", json_string(text));
-    return api_answer(c, HTTP_CREATED, json);
-}
-
 int api_tokens_make(api_call *c)
 {
     token_words words = {.role = NULL};
     relay_token_request req = {.actor = c->actor};
-    const char *why = NULL;
-    int refused;
+    const char *why = NULL, *text;
+    relay_token t;
+    apr_status_t rv;
+    int answer;
 
-    if (!api_body_read(c, &words, members, &refused))
-        return refused;
-    if (c->token.tenant && words.tenant && strcmp(words.tenant, c->token.tenant) != 0)
-        return api_problem_of(c, API_FORBIDDEN, "tenant",
-                              "this token makes tokens of its own tenant only");
-    if (relay_duration_parse(&req.ttl, words.ttl, c->p, &why) != APR_SUCCESS)
-        return api_problem_of(c, API_UNACCEPTABLE, "ttl", "ttl: %s", why);
+    if (!api_body_read(c, &words, members, &answer) ||
+        (answer = api_made_for(c, words.tenant, words.ttl, "tokens", &req.tenant, &req.ttl)) !=
+            DECLINED)
+        return answer;
     if (req.ttl == 0)
         return api_problem_of(c, API_UNACCEPTABLE, "ttl", "ttl: give a time, for example 90d");
     req.role = words.role;
-    req.tenant = words.tenant ? words.tenant : c->token.tenant;
     req.label = words.label;
-    req.once = c->once;
-    return make(c, &req);
+    req.once = c->once; /* the body is part of it */
+    rv = relay_token_make(&t, &text, c->store, c->cfg, &req, c->p, &why);
+    return rv == APR_SUCCESS ? api_made_answer(c, "token", t.id, relay_token_json(&t, c->p), text)
+                             : api_problem_why(c, rv, why);
 }
 
 int api_tokens_revoke(api_call *c)
