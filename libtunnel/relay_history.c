@@ -136,8 +136,9 @@ apr_status_t relay_history_read(relay_history *h, relay_store *s, apr_pool_t *p,
     return rv;
 }
 
-apr_status_t relay_history_wait(int *some, const relay_history *h, relay_store *s, apr_pool_t *p,
-                                const char **why)
+/* One wait in Redis. */
+static apr_status_t wait_once(int *some, const relay_history *h, relay_store *s, apr_pool_t *p,
+                              const char **why)
 {
     /* Less than the connection's own deadline is. */
     const char *argv[] = {"XREAD",
@@ -157,4 +158,22 @@ apr_status_t relay_history_wait(int *some, const relay_history *h, relay_store *
     *some = reply->type == REDIS_REPLY_ARRAY;
     freeReplyObject(reply);
     return APR_SUCCESS;
+}
+
+apr_status_t relay_history_follow(int *some, const relay_history *h, relay_store *s,
+                                  int (*goes_on)(void *baton), void *baton, apr_pool_t *p,
+                                  const char **why)
+{
+    apr_status_t rv = APR_SUCCESS;
+    apr_pool_t *once;
+
+    apr_pool_create(&once, p);
+    for (*some = 0; rv == APR_SUCCESS && !*some && (!goes_on || goes_on(baton));
+         apr_pool_clear(once)) {
+        rv = wait_once(some, h, s, once, why);
+        if (rv != APR_SUCCESS)
+            *why = apr_pstrdup(p, *why);
+    }
+    apr_pool_destroy(once);
+    return rv;
 }

@@ -47,12 +47,14 @@ int relay_history_compare(const char *a, const char *b);
 apr_status_t relay_history_read(relay_history *h, relay_store *s, apr_pool_t *p, const char **why);
 
 /**
- * Waits until there is an event behind h->next, of whatever tenant. It waits in Redis for less than
- * [redis] timeout: call again.
+ * Waits until there is an event behind h->next, of whatever tenant.
+ * @param goes_on asked before each wait in Redis, which takes less than [redis] timeout: whether to
+ * wait; NULL: for ever
  * @param some out: whether there is one
  * @return APR_SUCCESS; RELAY_EUNREACHABLE with *why
  */
-apr_status_t relay_history_wait(int *some, const relay_history *h, relay_store *s, apr_pool_t *p,
-                                const char **why);
+apr_status_t relay_history_follow(int *some, const relay_history *h, relay_store *s,
+                                  int (*goes_on)(void *baton), void *baton, apr_pool_t *p,
+                                  const char **why);
 
 #endif

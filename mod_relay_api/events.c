@@ -5,6 +5,7 @@
 #include "answer.h"
 #include "follow.h"
 #include "pages.h"
+#include "relay_clock.h"
 #include "relay_history_json.h"
 #include "relay_record.h"
 
@@ -59,7 +60,7 @@ int api_events_list(api_call *c)
         return answer_events(c, &h, 0);
     if ((answer = api_follow_begin(c)) != DECLINED)
         return answer;
-    answer = answer_events(c, &h, apr_time_now() + apr_time_from_sec(seconds));
+    answer = answer_events(c, &h, relay_clock() + apr_time_from_sec(seconds));
     api_follow_end(c);
     return answer;
 }

@@ -3,6 +3,7 @@
 #include "follow.h"
 #include "answer.h"
 #include "followers.h"
+#include "relay_clock.h"
 
 #include <ap_mpm.h>
 
@@ -26,20 +27,16 @@ void api_follow_end(api_call *c)
     api_followers_end(c->realm->followers, c->token.id);
 }
 
+static int goes_on(void *until)
+{
+    return relay_clock() < *(const apr_time_t *)until && !is_stopping();
+}
+
 apr_status_t api_follow_next(api_call *c, int *some, const relay_history *h, apr_time_t until,
                              const char **why)
 {
-    apr_status_t rv = APR_SUCCESS;
-    apr_pool_t *p;
+    apr_status_t rv = relay_history_follow(some, h, c->store, goes_on, &until, c->p, why);
 
-    apr_pool_create(&p, c->p);
-    for (*some = 0; rv == APR_SUCCESS && !*some && apr_time_now() < until && !is_stopping();
-         apr_pool_clear(p)) {
-        rv = relay_history_wait(some, h, c->store, p, why);
-        if (rv != APR_SUCCESS)
-            *why = apr_pstrdup(c->p, *why);
-    }
-    apr_pool_destroy(p);
     if (*some)
         apr_sleep(apr_time_from_msec(50)); /* others' events may come thick and fast */
     return rv;

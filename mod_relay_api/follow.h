@@ -18,7 +18,8 @@ int api_follow_begin(api_call *c);
 void api_follow_end(api_call *c);
 
 /**
- * Waits for an event behind h->next, of whatever tenant, until that time, or until httpd stops.
+ * Waits for an event behind h->next, of whatever tenant, until that time by relay_clock(), or
+ * until httpd stops.
  * @param some out: whether there is one
  * @return APR_SUCCESS; RELAY_EUNREACHABLE with *why, which lives as long as the call
  */

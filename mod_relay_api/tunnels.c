@@ -6,6 +6,7 @@
 #include "body.h"
 #include "follow.h"
 #include "pages.h"
+#include "relay_clock.h"
 #include "relay_duration.h"
 #include "relay_grant.h"
 #include "relay_tunnel_json.h"
@@ -124,11 +125,12 @@ static int is_settled(const relay_tunnel *t, const relay_links *links)
     return link.up || strcmp(t->state, "open") != 0;
 }
 
-/* Looks again after each event. What happens between a look and the wait is waited for no more. */
+/* Looks again after each event. Where the events stand is read before each look, so that none that
+ * comes after it is missed. */
 static apr_status_t look_until_up(api_call *c, relay_tunnel **t, relay_links **links,
                                   const char **why)
 {
-    apr_time_t until = apr_time_now() + apr_time_from_sec(API_FOLLOW_MAX);
+    apr_time_t until = relay_clock() + apr_time_from_sec(API_FOLLOW_MAX);
     relay_history latest = {.count = 1, .tenant = c->token.tenant};
     apr_status_t rv;
     int some = 1;

@@ -97,7 +97,7 @@ static apr_status_t token_make(relay_token *t, const char **text, rly *r, relay_
 static apr_status_t token_list(apr_array_header_t **out, rly *r, const char *tenant,
                                const char **why)
 {
-    return relay_token_list(out, r->store, tenant, r->p, why);
+    return relay_rows_all(out, &relay_token_rows, tenant, r->store, r->p, why);
 }
 
 static apr_status_t token_revoke(apr_array_header_t **ids, rly *r, const char *id, const char **why)
@@ -175,18 +175,11 @@ static apr_status_t relay_drain(rly *r, const char *name, int draining, const ch
 static apr_status_t events(rly *r, relay_history *h, int follow, apr_pool_t *p, const char **why)
 {
     apr_status_t rv = relay_history_read(h, r->store, p, why);
-    apr_pool_t *waiting;
-    int some = 0;
+    int some;
 
     if (rv != APR_SUCCESS || !follow || h->events->nelts || h->more)
         return rv;
-    apr_pool_create(&waiting, p);
-    while ((rv = relay_history_wait(&some, h, r->store, waiting, why)) == APR_SUCCESS && !some)
-        apr_pool_clear(waiting);
-    if (rv != APR_SUCCESS)
-        *why = apr_pstrdup(p, *why);
-    apr_pool_destroy(waiting);
-    return rv;
+    return relay_history_follow(&some, h, r->store, NULL, NULL, p, why);
 }
 
 const rly_way rly_way_redis = {.learn_domain = learn_domain,
