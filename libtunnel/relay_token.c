@@ -217,12 +217,6 @@ static void *read_token(const char **tenant, const redisReply *hash, apr_pool_t 
 
 const relay_rows relay_token_rows = {"token", RELAY_PAGE_TOKENS, RELAY_KEYNAME_TOKEN, read_token};
 
-apr_status_t relay_token_list(apr_array_header_t **out, relay_store *s, const char *tenant,
-                              apr_pool_t *p, const char **why)
-{
-    return relay_rows_all(out, &relay_token_rows, tenant, s, p, why);
-}
-
 apr_status_t relay_token_revoke(apr_array_header_t **ids, relay_store *s, const relay_config *cfg,
                                 const char *id, const relay_actor *actor, apr_pool_t *p,
                                 const char **why)

@@ -91,10 +91,6 @@ extern const relay_rows relay_token_rows;
 apr_status_t relay_token_count(relay_store *s, const char *who, int limit,
                                apr_interval_time_t *wait, apr_pool_t *p, const char **why);
 
-/** relay_rows_all() of them. */
-apr_status_t relay_token_list(apr_array_header_t **out, relay_store *s, const char *tenant,
-                              apr_pool_t *p, const char **why);
-
 /**
  * Revokes a token, and those that were made with it.
  * @param ids out: array of const char *, the first of which is id

@@ -14,16 +14,6 @@ json_t *relay_token_json(const void *token, apr_pool_t *p)
                      "expires", relay_json_time(t->expires, p));
 }
 
-json_t *relay_tokens_json(const apr_array_header_t *tokens, apr_pool_t *p)
-{
-    json_t *array = json_array();
-
-    for (int i = 0; i < tokens->nelts; i++)
-        json_array_append_new(array,
-                              relay_token_json(APR_ARRAY_IDX(tokens, i, const relay_token *), p));
-    return json_pack("{s:i, s:o}", "v", 1, "tokens", array);
-}
-
 json_t *relay_revoked_json(const apr_array_header_t *ids, apr_pool_t *p)
 {
     json_t *array = json_array();

@@ -14,9 +14,6 @@
  * is all of them. @param token a relay_token */
 json_t *relay_token_json(const void *token, apr_pool_t *p);
 
-/** `{"v":1,"tokens":[…]}`. @param tokens array of relay_token * */
-json_t *relay_tokens_json(const apr_array_header_t *tokens, apr_pool_t *p);
-
 /** `{"v":1,"revoked":[…]}`. @param ids array of const char * */
 json_t *relay_revoked_json(const apr_array_header_t *ids, apr_pool_t *p);
 

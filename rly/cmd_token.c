@@ -1,9 +1,10 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE. */
 
-#include "options.h"
 #include "output.h"
+#include "relay_fleet_json.h"
 #include "relay_token.h"
 #include "relay_token_json.h"
+#include "verbs.h"
 #include "way.h"
 
 #include <stdio.h>
@@ -39,10 +40,8 @@ static int make_token(rly *r, const rly_options *o)
 
     if (o->noperands > 2)
         return rly_usage_error(r, "one label at a time");
-    if ((rv = r->way->token_make(&t, &text, r, &req, &why)) != APR_SUCCESS) {
-        rly_error("%s", why);
-        return rly_exit_status(rv);
-    }
+    if ((rv = r->way->token_make(&t, &text, r, &req, &why)) != APR_SUCCESS)
+        return rly_fail(rv, why);
     if (!o->json)
         return print_made(r, &t, text);
     json = relay_token_json(&t, r->p);
@@ -73,12 +72,10 @@ static int list_tokens(rly *r, const rly_options *o)
     if (o->noperands > 1)
         return rly_usage_error(r, "list takes no operands");
     rv = r->way->token_list(&tokens, r, o->tenant, &why);
-    if (rv != APR_SUCCESS) {
-        rly_error("%s", why);
-        return rly_exit_status(rv);
-    }
+    if (rv != APR_SUCCESS)
+        return rly_fail(rv, why);
     if (o->json)
-        return rly_json_print(relay_tokens_json(tokens, r->p));
+        return rly_json_print(relay_rows_json("tokens", tokens, relay_token_json, r->p));
     if (tokens->nelts)
         print_list(r, tokens);
     else
@@ -92,10 +89,8 @@ static int revoke_one(rly *r, const char *id)
     const char *why = NULL;
     apr_status_t rv = r->way->token_revoke(&ids, r, id, &why);
 
-    if (rv != APR_SUCCESS) {
-        rly_error("cannot revoke %s: %s", id, why);
-        return rly_exit_status(rv);
-    }
+    if (rv != APR_SUCCESS)
+        return rly_fail(rv, apr_psprintf(r->p, "cannot revoke %s: %s", id, why));
     for (int i = 0; i < ids->nelts; i++)
         printf("revoked %s%s\n", APR_ARRAY_IDX(ids, i, const char *),
                i ? ", which was made with it" : "");
@@ -104,16 +99,9 @@ static int revoke_one(rly *r, const char *id)
 
 static int revoke_tokens(rly *r, const rly_options *o)
 {
-    int status = RLY_DONE;
-
     if (o->noperands < 2)
         return rly_usage_error(r, "which token? Give its id; rly token list shows them");
-    for (int i = 1; i < o->noperands; i++) {
-        int one = revoke_one(r, o->operands[i]);
-
-        status = one > status ? one : status;
-    }
-    return status;
+    return rly_for_each(r, o->noperands - 1, o->operands + 1, revoke_one);
 }
 
 static int run(rly *r, int argc, const char *const *argv)
